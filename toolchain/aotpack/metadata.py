@@ -1,0 +1,88 @@
+"""What aotpack writes into a package at export and into `models/NAME/model.json` of a bundle. Pure: no disk.
+
+The same document travels three ways: as the value of the key `aotpack` in AOTInductor's metadata (a JSON string),
+as `models/NAME/model.json`, and as the answer of `aot_model_metadata()`.
+"""
+
+from __future__ import annotations
+
+from typing import Union
+
+import msgspec
+
+#: Grows when a field changes meaning; new fields may appear without it.
+SCHEMA = 1
+
+#: torch dtype names without the `torch.` prefix, as used in signatures and in JSON inputs.
+DTYPES: tuple[str, ...] = (
+    "bool",
+    "uint8",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+    "complex64",
+    "complex128",
+)
+
+
+class DynamicDim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A size that may differ between calls. Dims of the same symbol agree among all inputs of a call."""
+
+    symbol: str
+    min: int = 0
+    #: None when unbounded.
+    max: int | None = None
+
+
+#: A fixed size, a dynamic one, or (outputs only) None: known after the run.
+Dim = Union[int, DynamicDim, None]
+
+
+class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One input or output, in call order."""
+
+    name: str
+    dtype: str
+    dims: tuple[Dim, ...]
+
+
+class Floors(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The oldest system libraries a file accepts: versions such as `2.34`, or None when it asks for none."""
+
+    glibc: str | None = None
+    glibcxx: str | None = None
+
+
+class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
+    """The document described in docs/bundle-format.md under "model.json"."""
+
+    schema: int = SCHEMA
+    #: Empty for a package made by plain PyTorch, whose signature is not recorded anywhere.
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    #: Whether `inputs` and `outputs` are known.
+    has_signature: bool = True
+    #: `cpu`, `cuda` or `rocm`.
+    device: str = "cpu"
+    #: torch's full version, such as `2.13.0+cpu`; None when unknown.
+    torch_version: str | None = None
+    #: First line of `c++ --version` at export.
+    compiler: str | None = None
+    #: uname machine of the code, such as `x86_64`.
+    machine: str = "x86_64"
+    #: CPU features the code needs, lower case, such as `("avx2", "fma")`; empty for the baseline.
+    cpu_features: tuple[str, ...] = ()
+    #: GPU code inside: `sm_90`, `gfx90a`, ...; empty for a CPU model.
+    gpu_archs: tuple[str, ...] = ()
+    floors: Floors = msgspec.field(default_factory=Floors)
+    #: `default` or `slim`.
+    profile: str = "default"
+    aotpack_version: str | None = None
