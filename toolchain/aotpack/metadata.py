@@ -6,8 +6,6 @@ as `models/NAME/model.json`, and as the answer of `aot_model_metadata()`.
 
 from __future__ import annotations
 
-from typing import Union
-
 import msgspec
 
 #: Grows when a field changes meaning; new fields may appear without it.
@@ -43,7 +41,7 @@ class DynamicDim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 #: A fixed size, a dynamic one, or (outputs only) None: known after the run.
-Dim = Union[int, DynamicDim, None]
+Dim = int | DynamicDim | None
 
 
 class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

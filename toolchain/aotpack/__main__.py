@@ -1,0 +1,5 @@
+"""`python -m aotpack`."""
+
+from aotpack.cli import main
+
+main()

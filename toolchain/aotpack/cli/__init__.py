@@ -1,0 +1,93 @@
+"""The command line. One thin module a command: parse, call, print.
+
+A command's module is imported when it runs, so `aotpack --help` stays fast.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from aotpack import __version__
+from aotpack.errors import AotpackError
+
+#: Command name -> the line that `aotpack --help` shows. The module `aotpack.cli.<name>` holds `command`.
+COMMANDS: dict[str, str] = {
+    "init": "Make the virtual environment that holds a backend's torch.",
+    "export": "Compile a PyTorch model ahead of time into a .pt2 package.",
+    "build": "Build a bundle: a folder that runs the model.",
+    "verify": "Check a bundle, and with --run prove it by a real inference.",
+    "inspect": "Show what a .pt2, a bundle, an ELF file or a venv is.",
+    "doctor": "Say what is wrong, what it means and what to type.",
+    "new": "Write a small C, C++, Rust or Python project that embeds a bundle.",
+    "completion": "Print the completion script for your shell.",
+}
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name and imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"aotpack.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)  # noqa: S101
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="""\b
+Examples:
+  aotpack init   --backend cpu
+  aotpack export examples/mlp.py:model --output mlp.pt2 --verify
+  aotpack build  --backend cpu --model mlp.pt2 --output dist/mlp --portable
+  aotpack verify dist/mlp --run
+""",
+)
+@click.version_option(__version__, prog_name="aotpack")
+def group() -> None:
+    """Pack an AOTInductor model with exactly what it needs into a folder that runs on a bare Linux machine."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and leave the process with an exit code of the contract."""
+    from aotpack.cli import console
+
+    try:
+        group.main(args=None if argv is None else list(argv), prog_name="aotpack", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.UsageError as error:
+        error.show()
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        print("aotpack: interrupted; what was there before is unchanged", file=sys.stderr)
+        sys.exit(130)
+    except AotpackError as error:
+        console.show_error(error)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:
+        console.show_error(console.explain_os_error(error))
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001  (the last line of defence: no traceback reaches a user unasked)
+        console.show_error(console.explain_defect(error))
+        sys.exit(1)
+    sys.exit(0)

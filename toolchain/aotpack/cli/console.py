@@ -1,0 +1,217 @@
+"""What a person sees: rich on a terminal, plain lines elsewhere, all on stderr; results go to stdout."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from aotpack.errors import AotpackError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+#: -1 quiet, 0 normal, 1 verbose. Set by `common_options`.
+verbosity = 0
+#: Whether stdout carries one JSON document and nothing else.
+json_output = False
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def common_options(command: _Command) -> _Command:
+    """The options every command has: `-v`, `-q`. Use with `json_option` where there is a document to print."""
+
+    def remember(ctx: click.Context, param: click.Parameter, value: int | bool) -> None:
+        global verbosity  # noqa: PLW0603
+        if value:
+            verbosity = -1 if param.name == "quiet" else int(value)
+
+    quiet = click.option("-q", "--quiet", is_flag=True, expose_value=False, callback=remember, help="Say less.")
+    verbose = click.option(
+        "-v", "--verbose", count=True, expose_value=False, callback=remember, help="Say more; show tracebacks."
+    )
+    return verbose(quiet(command))
+
+
+def json_option(command: _Command) -> _Command:
+    """`--json`: one document with a `schema` version on stdout, all else on stderr."""
+
+    def remember(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
+        global json_output  # noqa: PLW0603
+        json_output = value
+        return value
+
+    return click.option("--json", "as_json", is_flag=True, callback=remember, help="Print one JSON document.")(command)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print the command's one document."""
+    json.dump(document, sys.stdout, indent=2)
+    print()
+
+
+def _stderr() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def is_terminal() -> bool:
+    """Whether a person watches stderr."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def say(text: str) -> None:
+    """A line of progress."""
+    if verbosity >= 0:
+        print(text, file=sys.stderr)
+
+
+def detail(text: str) -> None:
+    """A line for `-v`."""
+    if verbosity > 0:
+        print(text, file=sys.stderr)
+
+
+def warn(text: str) -> None:
+    """A line that is never silenced."""
+    if is_terminal():
+        _stderr().print(f"[yellow]warning:[/] {_escape(text)}")
+    else:
+        print(f"warning: {text}", file=sys.stderr)
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+@contextmanager
+def step(text: str) -> Iterator[None]:
+    """Name a phase; on a terminal a spinner turns while it lasts and the time stays when it was over a second."""
+    start = time.monotonic()
+    if verbosity >= 0 and is_terminal():
+        with _stderr().status(_escape(text)):
+            yield
+    else:
+        say(text)
+        yield
+        return
+    took = time.monotonic() - start
+    say(f"{text} ({took:.1f} s)" if took >= 1 else text)
+
+
+@contextmanager
+def byte_progress(text: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar of bytes on a terminal, a line elsewhere. Yields a function to call with the bytes just done."""
+    if verbosity < 0 or not is_terminal():
+        say(text)
+        yield lambda _done: None
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=_stderr(), transient=True) as progress:
+        task = progress.add_task(text, total=total)
+        yield lambda done: progress.advance(task, done)
+    say(text)
+
+
+def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """A small table on stdout: drawn on a terminal, aligned text elsewhere. Columns after the first align right."""
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        drawn = Table(title=title or None, title_justify="left")
+        for index, column in enumerate(columns):
+            drawn.add_column(column, justify="left" if index == 0 else "right")
+        for row in rows:
+            drawn.add_row(*(_escape(cell) for cell in row))
+        Console(highlight=False).print(drawn)
+        return
+    if title:
+        print(title)
+    widths = [max(len(row[index]) for row in [columns, *rows]) for index in range(len(columns))]
+    for row in [columns, *rows]:
+        cells = [cell.ljust(widths[0]) if index == 0 else cell.rjust(widths[index]) for index, cell in enumerate(row)]
+        print("  " + "  ".join(cells).rstrip())
+
+
+def human_size(size: float) -> str:
+    """Bytes in decimal units, as disks are sold: `345.2 MB`."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.2f} GB"
+
+
+def show_error(error: AotpackError) -> None:
+    """Three lines, the tool's own output indented below them, and a traceback only with `-v`."""
+    if json_output:
+        document = {
+            "schema": 1,
+            "error": {
+                "exit_code": error.exit_code,
+                "what": error.what,
+                "meaning": error.meaning,
+                "fix": error.fix,
+                "detail": error.detail,
+            },
+        }
+        print_json(document)
+    if is_terminal():
+        console = _stderr()
+        console.print(f"[bold red]error:[/] {_escape(error.what)}")
+    else:
+        print(f"error: {error.what}", file=sys.stderr)
+    print(f"  {error.meaning}", file=sys.stderr)
+    print(f"  fix: {error.fix}", file=sys.stderr)
+    for line in error.detail.splitlines():
+        print(f"    | {line}", file=sys.stderr)
+    if verbosity > 0:
+        import traceback
+
+        traceback.print_exception(error)
+
+
+def explain_os_error(error: OSError) -> AotpackError:
+    """An error of the operating system in three lines."""
+    place = f"{error.filename}: " if error.filename else ""
+    reason = os.strerror(error.errno).lower() if error.errno else str(error)
+    meanings = {
+        errno.ENOSPC: ("the disk is full", "free some space (df -h), or build to another disk with --output"),
+        errno.EDQUOT: ("your disk quota is used up", "free some space, or build to another disk with --output"),
+        errno.EACCES: ("this user may not do that there", "check the permissions, or choose another folder"),
+        errno.EROFS: ("that file system is read-only", "choose a folder on a writable file system"),
+        errno.ENOENT: ("that path does not exist", "check the spelling of the path"),
+    }
+    meaning, fix = meanings.get(
+        error.errno or 0, ("the operating system refused", "run again with -v for the traceback")
+    )
+    wrapped = AotpackError(
+        f"{place}{reason}", meaning=f"{meaning}; nothing that was there before has been changed", fix=fix
+    )
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def explain_defect(error: Exception) -> AotpackError:
+    """An error nobody foresaw."""
+    wrapped = AotpackError(
+        f"{type(error).__name__}: {error}",
+        meaning="this is a defect of aotpack itself, not of your input",
+        fix="run again with -v and report the traceback",
+    )
+    wrapped.__cause__ = error
+    return wrapped

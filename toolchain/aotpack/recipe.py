@@ -1,0 +1,136 @@
+"""Recipes: what a backend packs, as data (`recipes/*.toml`) in typed form.
+
+A recipe names the libraries at the root of the closure, what is loaded lazily behind the loader's back, what the target
+machine itself provides, which files may be edited, and where the torch comes from. The code that reads it knows no
+library by name.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from aotpack import resources
+from aotpack.backend import Backend
+from aotpack.errors import AotpackError
+
+
+class TorchSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which torch `aotpack init` installs and where it comes from."""
+
+    version: str
+    #: The package index that carries this variant; None for the user's default one.
+    index: str | None = None
+    #: Further requirements of the backend venv.
+    packages: tuple[str, ...] = ()
+
+
+class Dlopen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Libraries that `loader` opens at run time; ELF headers do not name them."""
+
+    loader: str
+    loads: tuple[str, ...]
+    #: Followed only when this feature group is on; None means always.
+    group: str | None = None
+
+
+class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A feature that a model may or may not need."""
+
+    #: fnmatch patterns of sonames that belong to the group.
+    libraries: tuple[str, ...]
+    #: fnmatch patterns of imported symbols or ops that turn the group on.
+    symbols: tuple[str, ...] = ()
+    #: On without being asked for.
+    default: bool = False
+    #: When off: a stub in the library's place, so that what NEEDs it still loads.
+    stub: bool = False
+
+
+class DataTree(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Files that a library looks for relative to itself."""
+
+    #: fnmatch pattern of the library's file name.
+    library: str
+    #: Folder or file, relative to the root of the kept tree; a glob.
+    path: str
+    #: How the library finds it, for people.
+    lookup: str
+
+
+class Edits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which libraries may be stripped or patched. A library that matches `never` is copied bit for bit."""
+
+    strip: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+
+
+class License(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Licence texts to carry: `glob` relative to site-packages, placed under `licenses/<component>/`."""
+
+    component: str
+    glob: str
+
+
+class DriverFloor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The oldest driver for a toolkit version: the driver it was released with, and the minor-version floor."""
+
+    toolkit: str
+    release: str
+    minimum: str
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One backend's recipe. All library patterns are fnmatch patterns of file names."""
+
+    schema: Literal[1]
+    backend: Backend
+    #: `flat`: libraries in one folder. `tree`: the vendor's relative places are kept.
+    layout: Literal["flat", "tree"]
+    torch: TorchSource
+    #: Sonames that the bridge opens to start the full runtime, in this order.
+    roots: tuple[str, ...]
+    dlopen: tuple[Dlopen, ...] = ()
+    groups: dict[str, Group] = {}
+    data: tuple[DataTree, ...] = ()
+    #: Sonames that only the target machine can provide (the driver).
+    host_libraries: tuple[str, ...] = ()
+    #: Libraries in the closure that need no remark; others are a named warning. Empty: everything is known.
+    known_libraries: tuple[str, ...] = ()
+    edits: Edits = Edits()
+    licenses: tuple[License, ...] = ()
+    driver_floors: tuple[DriverFloor, ...] = ()
+
+    def may_strip(self, name: str) -> bool:
+        """Whether the library of this file name loses its static symbols in a portable bundle."""
+        return matches(name, self.edits.strip) and not matches(name, self.edits.never)
+
+    def may_edit(self, name: str) -> bool:
+        """Whether the licence and the loader rules allow to change this file at all."""
+        return not matches(name, self.edits.never)
+
+
+def matches(name: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a file name or soname matches one of the patterns."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def parse_recipe(text: str, origin: str) -> Recipe:
+    """Typed recipe of TOML text; `origin` names the file in errors."""
+    try:
+        return msgspec.toml.decode(text, type=Recipe)
+    except (msgspec.ValidationError, msgspec.DecodeError, ValueError) as error:
+        raise AotpackError(
+            f"{origin}: {error}",
+            meaning="the recipe does not follow the format described in CONTRIBUTING.md",
+            fix=f"mend {origin}, or reinstall aotpack if you did not change it",
+        ) from error
+
+
+def load_recipe(backend: Backend, folder: Path = resources.RECIPES) -> Recipe:
+    """The recipe that ships for a backend."""
+    path = folder / f"{backend}.toml"
+    return parse_recipe(path.read_text(encoding="utf-8"), str(path))
