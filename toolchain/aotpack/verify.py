@@ -1,0 +1,227 @@
+"""Checks a bundle before it is trusted: statically against its own description, and by a real inference.
+
+The static check never runs anything of the bundle. It finds, in one pass, all that is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from packaging.version import Version
+
+from aotpack import manifest, sandbox
+from aotpack.closure import Origin, origin_of
+from aotpack.elf import Elf, is_elf, read_elf
+from aotpack.errors import DamagedError, UsageError
+from aotpack.manifest import Bundle, FileRecord
+from aotpack.plan import GCC, LIB, LIBC
+from aotpack.stage import sha256_of
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with one file."""
+
+    path: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found."""
+
+    bundle: Bundle
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+    #: Result of the real inference; None when none was asked for.
+    run: RunResult | None = None
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A real inference."""
+
+    sandbox: str | None
+    models: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """The description of a bundle. Raises UsageError when the folder is none, DamagedError when it cannot be read."""
+    path = folder / manifest.NAME
+    if not path.is_file():
+        raise UsageError(
+            f"{folder}: has no {manifest.NAME}",
+            meaning="this folder is not a bundle",
+            fix="name the folder that aotpack build --output made",
+        )
+    return manifest.decode(path.read_bytes(), str(path))
+
+
+def check_static(folder: Path, progress: Callable[[int], None] = lambda _done: None) -> Report:
+    """Check every file, link and ELF header. Raises as `load_bundle` does."""
+    bundle = load_bundle(folder)
+    problems = [*_files(folder, bundle, progress), *_extra(folder, bundle)]
+    problems += _elves(folder, bundle)
+    problems += _models(folder, bundle)
+    notes = () if bundle.portable else ("a development bundle: it links to this machine and does not travel",)
+    return Report(bundle, tuple(problems), notes)
+
+
+def _files(folder: Path, bundle: Bundle, progress: Callable[[int], None]) -> Iterator[Problem]:
+    for record in bundle.files:
+        if not _stays_inside(record.path):
+            yield Problem(record.path, "names a place outside of the bundle")
+            continue
+        path = folder / record.path
+        if record.link is not None:
+            yield from _link(folder, path, record, portable=bundle.portable)
+        elif path.is_symlink():
+            yield Problem(record.path, f"is a link to {os.readlink(path)} in place of a file")
+        elif not path.is_file():
+            yield Problem(record.path, "is missing")
+        else:
+            status = path.stat()
+            if status.st_size != record.size:
+                yield Problem(record.path, f"has {status.st_size} bytes instead of {record.size}")
+            elif (actual := sha256_of(path, progress)) != record.sha256:
+                yield Problem(
+                    record.path, f"has another content: SHA-256 {actual[:12]}..., sealed {str(record.sha256)[:12]}..."
+                )
+            if record.executable and not status.st_mode & stat.S_IXUSR:
+                yield Problem(record.path, "is no longer executable (copied without its permissions?)")
+
+
+def _stays_inside(path: str) -> bool:
+    pure = PurePosixPath(path)
+    return bool(pure.parts) and not pure.is_absolute() and ".." not in pure.parts
+
+
+def _link(folder: Path, path: Path, record: FileRecord, *, portable: bool) -> Iterator[Problem]:
+    if not path.is_symlink():
+        yield Problem(record.path, "is no longer a link" if path.exists() else "is missing")
+    elif (target := os.readlink(path)) != record.link:
+        yield Problem(record.path, f"links to {target} instead of {record.link}")
+    elif portable and not path.resolve().is_relative_to(folder.resolve()):
+        yield Problem(record.path, f"links to {target}, outside of the bundle")
+    elif not path.exists():
+        yield Problem(record.path, f"links to {target}, which does not exist")
+
+
+def _extra(folder: Path, bundle: Bundle) -> Iterator[Problem]:
+    known = {record.path for record in bundle.files} | {manifest.NAME}
+    for parent, folders, files in os.walk(folder):
+        links = [name for name in folders if (Path(parent) / name).is_symlink()]
+        for name in sorted([*files, *links]):
+            relative = (Path(parent) / name).relative_to(folder).as_posix()
+            if relative not in known:
+                yield Problem(relative, "is not part of the bundle")
+
+
+def _elves(folder: Path, bundle: Bundle) -> Iterator[Problem]:
+    if not bundle.portable:
+        return
+    present = {record.path for record in bundle.files}
+    for record in bundle.files:
+        path = folder / record.path
+        if record.link is not None or not path.is_file() or not is_elf(path):
+            continue
+        try:
+            elf = read_elf(path)
+        except ValueError as error:
+            yield Problem(record.path, str(error))
+            continue
+        for what in _elf_problems(record.path, elf, bundle, present):
+            yield Problem(record.path, what)
+
+
+def _elf_problems(path: str, elf: Elf, bundle: Bundle, present: set[str]) -> Iterator[str]:
+    """What the loader would stumble over on a machine that has nothing but the bundle."""
+    if elf.executable_stack:
+        yield "asks for an executable stack, which hardened kernels refuse"
+    if elf.machine != bundle.built_on.machine:
+        yield f"is code for {elf.machine} in a bundle for {bundle.built_on.machine}"
+    folders: list[str] = []
+    for text in elf.runpath or elf.rpath:
+        place = _inside(text, PurePosixPath(path).parent)
+        if place is None:
+            yield f"searches {text}, outside of the bundle"
+        else:
+            folders.append(place)
+    # The launcher hands these two to the loader, and the bridge, which loads first, has lib/gcc on its own path.
+    folders += [LIBC, GCC]
+    for soname in elf.needed:
+        if any(f"{place}/{soname}" in present for place in folders) or soname in bundle.host_libraries:
+            continue
+        if bundle.libc == "host" and origin_of(soname) is Origin.GLIBC:
+            continue
+        yield f"needs {soname}, which is neither in the bundle nor on the list of what the target provides"
+
+
+def _inside(text: str, parent: PurePosixPath) -> str | None:
+    """The bundle folder that a search path entry names, or None when it leaves the bundle."""
+    for variable in ("$ORIGIN", "${ORIGIN}"):
+        if text == variable or text.startswith(f"{variable}/"):
+            parts: list[str] = []
+            for part in (*parent.parts, *PurePosixPath(text[len(variable) + 1 :]).parts):
+                if part != "..":
+                    parts.append(part)
+                elif parts:
+                    parts.pop()
+                else:
+                    return None
+            return "/".join(parts)
+    return None
+
+
+def _models(folder: Path, bundle: Bundle) -> Iterator[Problem]:
+    for name, model in bundle.models.items():
+        path = f"models/{name}/model.so"
+        if not (folder / path).is_file():
+            yield Problem(path, "is missing")
+        missing = sorted(set(model.cpu_features) - set(bundle.floors.cpu_features))
+        if missing:
+            yield Problem(path, f"needs the CPU features {', '.join(missing)} that the bundle does not declare")
+        floor = bundle.floors.glibc
+        if bundle.libc == "host" and model.floors.glibc and Version(model.floors.glibc) > Version(floor or "0"):
+            yield Problem(path, f"needs glibc {model.floors.glibc}, the bundle declares {floor}")
+
+
+def check_run(folder: Path, bundle: Bundle) -> RunResult:
+    """Run every model on its recorded sample in a root that holds only the bundle.
+
+    Without a sandbox on this machine it runs with an empty environment and says so in the result.
+    Raises DamagedError with the bundle's own words when a run fails.
+    """
+    box = (
+        sandbox.find_sandbox() if bundle.portable and bundle.libc == "bundled" and bundle.python == "bundled" else None
+    )
+    results = {name: _run_model(folder, name, box) for name in bundle.models}
+    return RunResult(box.name if box else None, results)
+
+
+def _run_model(folder: Path, name: str, box: sandbox.Sandbox | None) -> dict[str, Any]:
+    arguments = ["bin/aotrun", "check", "--model", name, "--json"]
+    if box:
+        command = box.command(folder, [f"{sandbox.INSIDE}/{arguments[0]}", *arguments[1:]])
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    else:
+        command = [str(folder / arguments[0]), *arguments[1:]]
+        environment = {"PATH": os.environ.get("PATH", "")}  # a development bundle may use the host's python3
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", env=environment)
+    if done.returncode:
+        raise DamagedError(
+            f"model {name}: aotrun check ended with exit code {done.returncode}",
+            meaning="the bundle does not run as it should" + (" in an empty root" if box else ""),
+            fix=f"run it yourself and read its message: {folder}/bin/aotrun check --model {name}",
+            detail=done.stderr.strip(),
+        )
+    result = json.loads(done.stdout)
+    assert isinstance(result, dict)  # noqa: S101  (the runner's own contract)
+    return result
