@@ -21,7 +21,7 @@ from aotpack.closure import Origin, origin_of
 from aotpack.elf import Elf, is_elf, read_elf
 from aotpack.errors import DamagedError, UsageError
 from aotpack.manifest import Bundle, FileRecord
-from aotpack.plan import GCC, LIB, LIBC
+from aotpack.plan import GCC, LIBC
 from aotpack.stage import sha256_of
 
 
@@ -83,7 +83,7 @@ def _files(folder: Path, bundle: Bundle, progress: Callable[[int], None]) -> Ite
         if record.link is not None:
             yield from _link(folder, path, record, portable=bundle.portable)
         elif path.is_symlink():
-            yield Problem(record.path, f"is a link to {os.readlink(path)} in place of a file")
+            yield Problem(record.path, f"is a link to {path.readlink()} in place of a file")
         elif not path.is_file():
             yield Problem(record.path, "is missing")
         else:
@@ -106,7 +106,7 @@ def _stays_inside(path: str) -> bool:
 def _link(folder: Path, path: Path, record: FileRecord, *, portable: bool) -> Iterator[Problem]:
     if not path.is_symlink():
         yield Problem(record.path, "is no longer a link" if path.exists() else "is missing")
-    elif (target := os.readlink(path)) != record.link:
+    elif (target := str(path.readlink())) != record.link:
         yield Problem(record.path, f"links to {target} instead of {record.link}")
     elif portable and not path.resolve().is_relative_to(folder.resolve()):
         yield Problem(record.path, f"links to {target}, outside of the bundle")
