@@ -6,6 +6,7 @@ Uses bubblewrap when it is there, else util-linux's unshare (as root, or where u
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ class Sandbox:
 
     name: str
     program: str
+    #: Options of unshare that make the namespaces.
+    namespaces: tuple[str, ...] = ()
 
     def command(self, root: Path, arguments: Sequence[str], extra: Sequence[tuple[Path, str]] = ()) -> list[str]:
         """The command line that runs `arguments` (first: a path inside) with the bundle at `INSIDE`, read-only.
@@ -56,17 +59,23 @@ class Sandbox:
         pairs = [text for source, target in extra for text in (str(source), target)]
         top = "/mnt"  # any folder that exists everywhere; the mount is seen by the new namespace alone
         shell = ["sh", "-c", script, "sh", top, str(root.resolve()), str(len(extra)), *pairs, *arguments]
-        return [self.program, "--user", "--map-root-user", "--mount", "--net", "--pid", "--ipc", "--fork", *shell]
+        return [self.program, *self.namespaces, *shell]
+
+
+_NAMESPACES = ("--mount", "--net", "--pid", "--ipc", "--fork")
 
 
 @functools.cache
 def find_sandbox() -> Sandbox | None:
     """The first way that works here; None when this machine allows none."""
-    for name, program in (("bubblewrap", "bwrap"), ("unshare", "unshare")):
-        path = shutil.which(program)
-        if path and _works(Sandbox(name, path)):
-            return Sandbox(name, path)
-    return None
+    candidates: list[Sandbox] = []
+    if bwrap := shutil.which("bwrap"):
+        candidates.append(Sandbox("bubblewrap", bwrap))
+    if unshare := shutil.which("unshare"):
+        if os.geteuid() == 0:  # also where root sits in a chroot, in which the kernel forbids user namespaces
+            candidates.append(Sandbox("unshare", unshare, _NAMESPACES))
+        candidates.append(Sandbox("unshare", unshare, ("--user", "--map-root-user", *_NAMESPACES)))
+    return next(filter(_works, candidates), None)
 
 
 def _works(sandbox: Sandbox) -> bool:
@@ -74,5 +83,5 @@ def _works(sandbox: Sandbox) -> bool:
     if sandbox.name == "bubblewrap":
         trial = [sandbox.program, "--unshare-all", "--ro-bind", "/", "/", "true"]
     else:
-        trial = [sandbox.program, "--user", "--map-root-user", "--mount", "--net", "--pid", "--ipc", "--fork", "true"]
+        trial = [sandbox.program, *sandbox.namespaces, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
     return subprocess.run(trial, capture_output=True, check=False, timeout=30).returncode == 0

@@ -1,0 +1,98 @@
+# make help shows what there is. BACKEND=cpu|cuda|rocm chooses the backend, PYTHON the interpreter that makes the venvs.
+BACKEND ?= cpu
+PYTHON  ?= python3
+MODEL   ?= examples/mlp.py:model
+OUTPUT  ?= dist/$(basename $(notdir $(firstword $(subst :, ,$(MODEL)))))
+PACKAGE ?= build/$(notdir $(OUTPUT)).pt2
+
+TOOL    := .venv-aotpack
+VENV    := $(if $(filter cpu,$(BACKEND)),.venv,.venv-$(BACKEND))
+AOTPACK := $(TOOL)/bin/aotpack
+PYTEST  := $(TOOL)/bin/python -m pytest
+CPP     := $(shell find bridge templates -name '*.cpp' -o -name '*.hpp' -o -name '*.h' -o -name '*.c' | grep -v '/target/')
+PY      := toolchain tests benchmarks templates/runner examples
+
+.PHONY: help setup init build build-debug build-portable export verify-portable test test-unit test-backend test-backends \
+  test-fixtures test-distros test-cuda-wheel test-rocm-real test-zoo test-gpu system-packages demo bench lint fmt-all \
+  fmt-cpp fmt-cpp-check style quality types schemas docs clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+$(TOOL)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(TOOL)
+	$(TOOL)/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+setup: $(TOOL)/.ready ## Install aotpack and its development tools into .venv-aotpack
+init: setup ## Make the backend's venv with its torch
+	@$(AOTPACK) init --backend $(BACKEND)
+
+export: init ## Export MODEL=FILE.py:FUNCTION to PACKAGE (MODEL_ARGS=... adds options)
+	@mkdir -p $(dir $(PACKAGE))
+	@$(AOTPACK) export $(MODEL) --output $(PACKAGE) --verify $(MODEL_ARGS)
+
+$(PACKAGE): | init
+	@$(MAKE) --no-print-directory export
+
+build: $(PACKAGE) ## Build a development bundle, linked to the venv
+	@$(AOTPACK) build --backend $(BACKEND) --model $(PACKAGE) --output $(OUTPUT)
+build-debug: $(PACKAGE) ## The same with a debug build of the bridge
+	@$(AOTPACK) build --backend $(BACKEND) --model $(PACKAGE) --output $(OUTPUT) --debug
+build-portable: $(PACKAGE) ## Build a portable bundle
+	@$(AOTPACK) build --backend $(BACKEND) --model $(PACKAGE) --output $(OUTPUT) --portable
+verify-portable: build-portable ## Check it and run it in an empty root
+	@$(AOTPACK) verify $(OUTPUT) --run
+
+demo: init ## Pack a pretrained model, run it in an empty root, compare with eager PyTorch
+	@$(TOOL)/bin/python -m examples.demo
+
+test: setup init system-packages lint ## Everything: checks, unit tests, real builds
+	$(PYTEST) tests
+test-unit: setup ## Seconds: no compiler, no torch
+	$(PYTEST) tests/unit
+test-backend: setup init system-packages ## Integration tests of BACKEND
+	$(PYTEST) tests/integration -k '$(if $(filter cpu,$(BACKEND)),not cuda and not rocm,$(BACKEND))'
+test-backends: ## Integration tests of all backends
+	@for backend in cpu cuda rocm; do $(MAKE) --no-print-directory test-backend BACKEND=$$backend || exit 1; done
+test-fixtures: setup init ## Export the models that the tests use, ahead of time
+	$(PYTEST) tests/integration -m '' -k fixtures
+test-distros: setup init system-packages ## Run a bundle in real Debian 11 and 13 roots (root, debootstrap)
+	$(PYTEST) tests -m distros
+test-cuda-wheel: setup init ## Build from the real CUDA torch of PyPI (about 3 GB)
+	$(PYTEST) tests -m cuda_wheel
+test-rocm-real: setup init ## Real AMD libraries from Debian (about 50 MB)
+	$(PYTEST) tests -m rocm_real
+test-zoo: setup init ## Export and run the whole model zoo
+	$(PYTEST) tests -m zoo
+test-gpu: setup ## Needs a GPU
+	$(PYTEST) tests -m gpu
+system-packages:
+	@tests/system-packages
+
+bench: setup init ## Compare side by side with what a user would pick instead
+	$(TOOL)/bin/python -m benchmarks.run
+
+lint: style types quality fmt-cpp-check ## All checks of the sources
+style: setup
+	$(TOOL)/bin/ruff format --check $(PY)
+	$(TOOL)/bin/ruff check $(PY)
+types: setup
+	$(TOOL)/bin/mypy
+quality: setup init
+	$(TOOL)/bin/python -m tests.clang_tidy
+fmt-cpp-check: setup
+	@$(TOOL)/bin/clang-format --dry-run --Werror $(CPP)
+fmt-cpp: setup ## Format C and C++
+	@$(TOOL)/bin/clang-format -i $(CPP)
+fmt-all: fmt-cpp ## Format everything
+	$(TOOL)/bin/ruff format $(PY)
+	$(TOOL)/bin/ruff check --fix $(PY)
+
+schemas: setup ## Regenerate the JSON schemas from the types
+	$(TOOL)/bin/python -c 'from aotpack import manifest, resources; (resources.SCHEMAS / "bundle.schema.json").write_bytes(manifest.json_schema())'
+docs: setup ## Regenerate the parts of docs/ that follow from the code
+	$(TOOL)/bin/python -m docs.generate
+
+clean: ## Remove what was built; venvs stay
+	rm -rf build dist .cache .pytest_cache .mypy_cache .ruff_cache
