@@ -1,0 +1,90 @@
+"""Python environments seen from outside: where an environment of any Python version keeps its packages.
+
+A virtual environment or a conda prefix is read from its files; only an interpreter that stands alone is asked.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+#: What `import` would search: the user site first (not inside a venv), then sys.path with its .pth files followed.
+_ASK = """
+import json, site, sys
+user = [site.getusersitepackages()] if sys.prefix == sys.base_prefix else []
+print(json.dumps([sys.prefix, "%d.%d" % sys.version_info[:2], user + sys.path]))
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PythonEnv:
+    """One environment.
+
+    Attributes:
+        prefix: its folder.
+        python: its interpreter, as a path that keeps the environment (never resolved through links).
+        version: `3.11`.
+        search_path: folders in which packages are looked up, in order.
+    """
+
+    prefix: Path
+    python: Path
+    version: str
+    search_path: tuple[Path, ...]
+
+
+def read_env(prefix: Path) -> PythonEnv | None:
+    """The environment in a folder, from its files; None when there is none."""
+    python = prefix / "bin" / "python3"
+    libraries = sorted(prefix.glob("lib/python3.*"), key=lambda folder: int(folder.name.rpartition(".")[2]))
+    if not python.exists() or not libraries:
+        return None
+    settings = read_pyvenv_cfg(prefix)
+    if settings.get("include-system-site-packages") == "true":
+        return ask_python(python)
+    version = ".".join((settings.get("version") or settings.get("version_info") or "").split(".")[:2])
+    library = next((folder for folder in libraries if folder.name == f"python{version}"), libraries[-1])
+    return PythonEnv(
+        prefix=prefix,
+        python=python,
+        version=library.name.removeprefix("python"),
+        search_path=tuple(_with_pth_folders(library / "site-packages")),
+    )
+
+
+def ask_python(python: Path) -> PythonEnv | None:
+    """The environment of an interpreter, by running it isolated; None when it does not answer."""
+    try:
+        answer = subprocess.run(
+            [python, "-I", "-c", _ASK], capture_output=True, text=True, check=True, timeout=30, stdin=subprocess.DEVNULL
+        )
+        prefix, version, search_path = json.loads(answer.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+    return PythonEnv(
+        prefix=Path(prefix), python=python, version=version, search_path=tuple(Path(entry) for entry in search_path)
+    )
+
+
+def read_pyvenv_cfg(prefix: Path) -> dict[str, str]:
+    """`pyvenv.cfg` as keys and values; empty when the folder is no virtual environment."""
+    try:
+        text = (prefix / "pyvenv.cfg").read_text(encoding="utf-8")
+    except OSError:
+        return {}
+    pairs = (line.partition("=") for line in text.splitlines())
+    return {key.strip().lower(): value.strip() for key, equals, value in pairs if equals}
+
+
+def _with_pth_folders(site_packages: Path) -> Iterator[Path]:
+    """A site-packages folder and the folders its .pth files add, as `site.addsitedir` would."""
+    yield site_packages
+    for pth in sorted(site_packages.glob("*.pth")):
+        for line in pth.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.strip() and not line.startswith(("#", "import ", "import\t")):
+                folder = site_packages / line.strip()
+                if folder.is_dir():
+                    yield folder
