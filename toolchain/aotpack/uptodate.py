@@ -73,7 +73,7 @@ def _record_path(output: Path) -> Path:
 
 def _stamp(path: Path | str, *, follow: bool = False) -> Stamp:
     try:
-        status = os.stat(path, follow_symlinks=follow)
+        status = Path(path).stat(follow_symlinks=follow)
     except OSError:
         return None
     return (status.st_size, status.st_mtime_ns)

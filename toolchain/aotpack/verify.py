@@ -48,7 +48,11 @@ class Report:
 class RunResult:
     """A real inference."""
 
+    #: The tool that made the empty root; None when it ran outside of one.
     sandbox: str | None
+    #: Why there was no empty root, for people.
+    why_no_sandbox: str = ""
+    #: Model name -> the runner's own report of `aotrun check --model NAME --json`.
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
@@ -199,11 +203,15 @@ def check_run(folder: Path, bundle: Bundle) -> RunResult:
     Without a sandbox on this machine it runs with an empty environment and says so in the result.
     Raises DamagedError with the bundle's own words when a run fails.
     """
-    box = (
-        sandbox.find_sandbox() if bundle.portable and bundle.libc == "bundled" and bundle.python == "bundled" else None
-    )
+    box = None
+    if not (bundle.portable and bundle.libc == "bundled" and bundle.python == "bundled"):
+        why = "this bundle uses libc, Python or libraries of the machine, so it cannot run in an empty root"
+    elif (box := sandbox.find_sandbox()) is None:
+        why = "no sandbox is available here: install bubblewrap, or allow user namespaces"
+    else:
+        why = ""
     results = {name: _run_model(folder, name, box) for name in bundle.models}
-    return RunResult(box.name if box else None, results)
+    return RunResult(box.name if box else None, why, results)
 
 
 def _run_model(folder: Path, name: str, box: sandbox.Sandbox | None) -> dict[str, Any]:

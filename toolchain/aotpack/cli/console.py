@@ -18,6 +18,8 @@ from aotpack.errors import AotpackError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from aotpack.build import Reporter
+
 #: -1 quiet, 0 normal, 1 verbose. Set by `common_options`.
 verbosity = 0
 #: Whether stdout carries one JSON document and nothing else.
@@ -215,3 +217,10 @@ def explain_defect(error: Exception) -> AotpackError:
     )
     wrapped.__cause__ = error
     return wrapped
+
+
+def reporter() -> Reporter:
+    """This console as the progress of a build."""
+    from aotpack.build import Reporter
+
+    return Reporter(step=step, bytes=byte_progress, say=say, warn=warn)

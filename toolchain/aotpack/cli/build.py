@@ -1,0 +1,180 @@
+"""`aotpack build`: from models to a folder that runs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from aotpack.backend import Backend
+from aotpack.cli import console
+from aotpack.errors import UsageError
+
+if TYPE_CHECKING:
+    from aotpack.build import BuildRequest, BuildResult
+    from aotpack.manifest import Bundle
+    from aotpack.plan import BundlePlan
+
+
+def _model_option(text: str) -> tuple[str | None, Path]:
+    """`NAME=FILE` or `FILE`; a file whose name has a `=` is taken as a file when it exists."""
+    if "=" in text and not Path(text).exists():
+        name, _, file = text.partition("=")
+        return name, Path(file)
+    return None, Path(text)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  aotpack build --model mlp.pt2 --output dist/mlp               linked to the venv, for development
+  aotpack build --model mlp.pt2 --output dist/mlp --portable    everything inside, runs on a bare machine
+  aotpack build --model small=a.pt2 --model large=b.pt2 --output dist/both --portable
+  aotpack build --model mlp.pt2 --portable --dry-run            what would go where, and why
+"""
+)
+@click.option("--backend", type=click.Choice([b.value for b in Backend]), default="cpu", show_default=True)
+@click.option("--model", "models", multiple=True, metavar="[NAME=]M.pt2", help="A package to include; repeatable.")
+@click.option("--output", type=click.Path(path_type=Path), help="The bundle's folder.  [default: dist/NAME]")
+@click.option("--portable", is_flag=True, help="Copy all that is needed instead of linking to the venv.")
+@click.option("--runtime", type=click.Choice(["auto", "full", "slim"]), default="auto", show_default=True)
+@click.option("--python", type=click.Choice(["bundled", "host"]), default="bundled", show_default=True)
+@click.option("--libc", type=click.Choice(["bundled", "host"]), default="bundled", show_default=True)
+@click.option("--arch", metavar="SM_OR_GFX,...", help="Keep the GPU code of these targets only.")
+@click.option("--venv", type=click.Path(path_type=Path), help="The environment that holds torch.")
+@click.option("--debug", is_flag=True, help="Build the bridge unoptimised and with symbols.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done and write no bundle.")
+@click.option("--force", is_flag=True, help="Replace the output folder whatever it holds.")
+@console.json_option
+@console.common_options
+def command(
+    backend: str,
+    models: tuple[str, ...],
+    output: Path | None,
+    portable: bool,
+    runtime: Literal["auto", "full", "slim"],
+    python: Literal["bundled", "host"],
+    libc: Literal["bundled", "host"],
+    arch: str | None,
+    venv: Path | None,
+    debug: bool,
+    dry_run: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Build a bundle: a folder that runs the model.
+
+    Without --portable the bundle links to the libraries of the venv and runs on this machine only. With --portable it
+    holds all that it needs, down to libc and the Python interpreter of its command line.
+    """
+    from aotpack.build import BuildRequest, build
+    from aotpack.build import dry_run as plan_only
+
+    named = tuple(_model_option(text) for text in models)
+    request = BuildRequest(
+        backend=Backend(backend),
+        output=output or _default_output(named),
+        models=named,
+        portable=portable,
+        runtime=runtime,
+        python=python,
+        libc=libc,
+        archs=tuple(filter(None, (arch or "").split(","))),
+        debug=debug,
+        force=force,
+        venv=venv,
+    )
+    start = time.monotonic()
+    if dry_run:
+        _show_plan(plan_only(request, console.reporter()), as_json=as_json)
+        return
+    result = build(request, console.reporter())
+    if as_json:
+        console.print_json(_document(request, result))
+    else:
+        _show(request, result, time.monotonic() - start)
+
+
+def _default_output(models: tuple[tuple[str | None, Path], ...]) -> Path:
+    if len(models) != 1:
+        raise UsageError(
+            f"--output is missing and there are {len(models)} models to take a name from",
+            meaning="the bundle's folder has no name",
+            fix="add --output dist/NAME",
+        )
+    name, path = models[0]
+    return Path("dist") / (name or path.stem)
+
+
+def _show(request: BuildRequest, result: BuildResult, seconds: float) -> None:
+    bundle = result.bundle
+    if not result.changed:
+        click.echo(f"{request.output}: up to date, nothing to do ({seconds:.2f} s)")
+        return
+    sizes = bundle.sizes()
+    rows = [[part, console.human_size(size)] for part, size in sizes.items()]
+    console.table("", ["part", "size"], [*rows, ["total", console.human_size(sum(sizes.values()))]])
+    click.echo(f"{request.output}: {_summary(bundle)}, built in {seconds:.1f} s")
+    click.echo(f"  runtime: {bundle.runtime}, {result.runtime_reason}")
+    for name in bundle.models:
+        click.echo(f"  try: {request.output}/bin/aotrun check --model {name}")
+    if bundle.portable:
+        click.echo(f"  prove it: aotpack verify {request.output} --run")
+
+
+def _summary(bundle: Bundle) -> str:
+    if not bundle.portable:
+        return "development bundle, linked to this machine"
+    asks = []
+    if bundle.floors.glibc:
+        asks.append(f"glibc {bundle.floors.glibc}")
+    if bundle.floors.cpu_features:
+        asks.append(f"a CPU with {', '.join(bundle.floors.cpu_features)}")
+    if bundle.floors.driver:
+        asks.append(f"driver {bundle.floors.driver}")
+    if bundle.python == "host":
+        asks.append("python3 3.8 or newer")
+    return f"portable bundle, asks for {' and '.join(asks) if asks else 'nothing but a Linux kernel'}"
+
+
+def _document(request: BuildRequest, result: BuildResult) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "output": str(request.output),
+        "changed": result.changed,
+        "runtime": result.bundle.runtime,
+        "models": sorted(result.bundle.models),
+        "sizes": result.bundle.sizes(),
+        "digest": result.bundle.digest,
+    }
+
+
+def _show_plan(plan: BundlePlan, *, as_json: bool) -> None:
+    from aotpack.plan import Copy, Link, Member
+
+    def source(content: object) -> str:
+        if isinstance(content, Copy):
+            return str(content.source)
+        if isinstance(content, Link):
+            return content.target
+        return f"{content.archive}:{content.name}" if isinstance(content, Member) else "generated"
+
+    rows = [
+        {
+            "destination": entry.destination,
+            "part": entry.part.value,
+            "how": type(entry.content).__name__.lower(),
+            "source": source(entry.content),
+            "reason": entry.reason,
+        }
+        for entry in plan.entries
+    ]
+    if as_json:
+        console.print_json({"schema": 1, "entries": rows, "warnings": list(plan.warnings)})
+        return
+    for row in rows:
+        click.echo(f"{row['how']:<6}  {row['destination']}  <-  {row['source']}  ({row['reason']})")
+    for warning in plan.warnings:
+        console.warn(warning)

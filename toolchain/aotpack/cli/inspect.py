@@ -1,0 +1,153 @@
+"""`aotpack inspect`: what is this? A .pt2, a bundle, an ELF file or an environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from aotpack import manifest
+from aotpack.cli import console
+from aotpack.errors import UsageError
+from aotpack.metadata import Dim, DynamicDim, TensorSpec
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  aotpack inspect mlp.pt2           what the model is, asks for and imports
+  aotpack inspect dist/mlp          what the bundle holds, by part
+  aotpack inspect .venv             which torch that is, and why that one
+  aotpack inspect libfoo.so         what the loader reads of it
+"""
+)
+@click.argument("path", type=click.Path(path_type=Path, exists=True))
+@console.json_option
+@console.common_options
+def command(path: Path, as_json: bool) -> None:
+    """Show what a .pt2, a bundle, an ELF file or a venv is."""
+    from aotpack import elf
+
+    if path.is_dir() and (path / manifest.NAME).is_file():
+        document, show = _bundle(path)
+    elif path.is_dir():
+        document, show = _environment(path)
+    elif elf.is_elf(path):
+        document, show = _elf(path)
+    else:
+        document, show = _model(path)
+    if as_json:
+        console.print_json({"schema": 1, **document})
+    else:
+        for line in show:
+            click.echo(line)
+
+
+Shown = tuple[dict[str, Any], list[str]]
+
+
+def _bundle(path: Path) -> Shown:
+    import msgspec
+
+    from aotpack.verify import load_bundle
+
+    bundle = load_bundle(path)
+    kind = "portable" if bundle.portable else "development"
+    total = sum(bundle.sizes().values())
+    about = f"{bundle.backend}, {bundle.runtime} runtime, torch {bundle.torch.version}"
+    lines = [
+        f"{path}: {kind} bundle, {about}, {console.human_size(total)}",
+        f"  built by aotpack {bundle.aotpack} on {bundle.built_on.system}, {bundle.built_on.compiler}",
+        f"  libc {bundle.libc}, Python {bundle.python}",
+    ]
+    lines += [f"  {size:>14,} B  {part}" for part, size in bundle.sizes().items()]
+    floors = {key: value for key, value in msgspec.to_builtins(bundle.floors).items() if value}
+    lines += [f"  asks for {key.replace('_', ' ')}: {_words(value)}" for key, value in floors.items()]
+    if bundle.gpu_archs:
+        lines.append(f"  GPU code for {', '.join(bundle.gpu_archs)}")
+    if bundle.host_libraries:
+        lines.append(f"  the target provides {', '.join(bundle.host_libraries)}")
+    for name, model in bundle.models.items():
+        lines.append(f"  model {name}")
+        lines += [f"    {line}" for line in _signature(model.inputs, model.outputs, known=model.has_signature)]
+    return {"kind": "bundle", "bundle": msgspec.to_builtins(bundle)}, lines
+
+
+def _words(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list | tuple) else str(value)
+
+
+def _environment(path: Path) -> Shown:
+    from aotpack.torch_env import detect
+
+    torch = detect(path)
+    lines = [
+        f"{path}: torch {torch.label}",
+        f"  root       {torch.root}",
+        f"  Python     {torch.python_version or 'none'} {torch.python or ''}".rstrip(),
+        f"  C++ ABI    {'CXX11' if torch.cxx11_abi else 'pre-CXX11'}",
+        *(f"  libraries  {folder}" for folder in torch.lib_dirs),
+        *(f"  {seen.source}: {seen.path}: {seen.remark}" for seen in torch.candidates),
+    ]
+    return {"kind": "environment", "torch": torch.document()}, lines
+
+
+def _elf(path: Path) -> Shown:
+    import msgspec
+
+    from aotpack.elf import read_elf
+
+    try:
+        facts = read_elf(path)
+    except ValueError as error:
+        raise UsageError(
+            f"{path}: {error}", meaning="the file is truncated or damaged", fix="copy or build the file again"
+        ) from error
+    search = facts.rpath or facts.runpath
+    lines = [
+        f"{path}: ELF for {facts.machine}",
+        f"  soname   {facts.soname or 'none'}",
+        f"  {'RPATH' if facts.rpath else 'RUNPATH'}{'  ' if facts.rpath else ''}  {':'.join(search) or 'none'}",
+        *(f"  needs    {soname}" for soname in facts.needed),
+        *(f"  floor    {prefix} {facts.floor(prefix)}" for prefix in ("GLIBC", "GLIBCXX") if facts.floor(prefix)),
+    ]
+    if facts.executable_stack:
+        lines.append("  asks for an executable stack")
+    return {"kind": "elf", "elf": msgspec.to_builtins(facts)}, lines
+
+
+def _model(path: Path) -> Shown:
+    import msgspec
+
+    from aotpack.model import read_model
+
+    model = read_model(path)
+    known = model.metadata
+    maker = f"aotpack {known.aotpack_version}" if known.aotpack_version else "plain PyTorch"
+    made_by = f"made by {maker}, torch {known.torch_version or 'unknown'}"
+    lines = [
+        f"{path}: model for {known.device} on {known.machine}, {made_by}",
+        *(f"  {line}" for line in _signature(known.inputs, known.outputs, known=known.has_signature)),
+        f"  CPU features    {_words(known.cpu_features) or 'baseline'}",
+        f"  glibc floor     {known.floors.glibc or 'none'}",
+        f"  GLIBCXX floor   {known.floors.glibcxx or 'none'}",
+    ]
+    if known.gpu_archs:
+        lines.append(f"  GPU code        {_words(known.gpu_archs)}")
+    lines += [f"  imports         {symbol}" for symbol in model.shim_symbols]
+    document = {"kind": "model", "model": msgspec.to_builtins(known), "imports": list(model.shim_symbols)}
+    return document, lines
+
+
+def _signature(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], *, known: bool) -> list[str]:
+    if not known:
+        return ["signature not recorded (made by plain PyTorch)"]
+    rows = [("input", spec) for spec in inputs] + [("output", spec) for spec in outputs]
+    return [f"{kind:<6} {spec.name}: {spec.dtype}[{', '.join(map(_dim, spec.dims))}]" for kind, spec in rows]
+
+
+def _dim(dim: Dim) -> str:
+    if isinstance(dim, DynamicDim):
+        return f"{dim.symbol}={dim.min}..{'' if dim.max is None else dim.max}"
+    return "?" if dim is None else str(dim)

@@ -1,0 +1,74 @@
+"""`aotpack verify`: is this bundle whole, and does it run?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from aotpack.cli import console
+from aotpack.errors import DamagedError
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  aotpack verify dist/mlp           every file, link and ELF header
+  aotpack verify dist/mlp --run     and a real inference in an empty root
+"""
+)
+@click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--run", "do_run", is_flag=True, help="Run every model on its recorded sample in an empty root.")
+@console.json_option
+@console.common_options
+def command(bundle: Path, do_run: bool, as_json: bool) -> None:
+    """Check a bundle, and with --run prove it by a real inference.
+
+    The static check compares every file with its SHA-256, finds what is missing or extra, and makes sure that no
+    library is looked for outside of the bundle. Nothing of the bundle is run. With --run every model is run on its
+    recorded sample in a root that holds the bundle and nothing else, without network or environment.
+    """
+    from aotpack import verify
+
+    document = verify.load_bundle(bundle)
+    total = sum(record.size for record in document.files)
+    with console.byte_progress(f"checking {len(document.files)} files, {console.human_size(total)}", total) as done:
+        report = verify.check_static(bundle, done)
+    if report.problems:
+        shown = [f"{problem.path}: {problem.what}" for problem in report.problems]
+        if as_json:
+            console.print_json(_document(report, None))
+            console.json_output = False  # the document is out; the error goes to stderr alone
+        raise DamagedError(
+            f"{bundle}: {shown[0]}" + (f" (and {len(shown) - 1} more)" if shown[1:] else ""),
+            meaning="the bundle is not what was built, so it is not safe to run",
+            fix="copy it again (cp -a, rsync -a, tar), or build it again",
+            detail="\n".join(shown[1:]),
+        )
+    result = None
+    if do_run:
+        with console.step("running every model"):
+            result = verify.check_run(bundle, report.bundle)
+    if as_json:
+        console.print_json(_document(report, result))
+        return
+    click.echo(f"{bundle}: whole ({len(document.files)} files, {console.human_size(total)})")
+    for note in report.notes:
+        click.echo(f"  note: {note}")
+    if result is not None:
+        place = f"in an empty root ({result.sandbox})" if result.sandbox else "on this machine, not in an empty root"
+        for name in result.models:
+            click.echo(f"{bundle}: model {name} runs {place}")
+        if result.sandbox is None:
+            click.echo(f"  note: {result.why_no_sandbox}")
+
+
+def _document(report: Any, result: Any) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "whole": not report.problems,
+        "problems": [{"path": problem.path, "what": problem.what} for problem in report.problems],
+        "notes": list(report.notes),
+        "run": None if result is None else {"sandbox": result.sandbox, "models": result.models},
+    }
