@@ -83,4 +83,6 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     floors: Floors = msgspec.field(default_factory=Floors)
     #: `default` or `slim`.
     profile: str = "default"
+    #: What the export could not do as asked, one sentence each, such as dynamic shapes that became fixed.
+    notes: tuple[str, ...] = ()
     aotpack_version: str | None = None

@@ -1,0 +1,67 @@
+"""`aotpack export`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from aotpack.cli import console
+from aotpack.export import CPU_ISAS, PROFILES
+
+
+@click.command(
+    epilog="""\b
+FUNCTION returns (module, inputs) or (module, inputs, dynamic_shapes):
+  inputs          a tuple of positional inputs, or a dict of keyword inputs; they may be nested
+  dynamic_shapes  as for torch.export.export
+
+\b
+Examples:
+  aotpack export examples/mlp.py:model --output mlp.pt2 --verify
+  aotpack export examples/mlp.py:model --output mlp.pt2 --cpu-isa avx2
+  aotpack export model.py:model --output model.pt2 --device cuda --venv .venv-cuda
+"""
+)
+@click.argument("target", metavar="FILE.py:FUNCTION")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .pt2 package to write.")
+@click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda[:N]", help="The device it will run on.")
+@click.option("--profile", type=click.Choice(PROFILES), default="default", show_default=True, help="What to tune for.")
+@click.option(
+    "--cpu-isa",
+    type=click.Choice(CPU_ISAS),
+    default="native",
+    show_default=True,
+    help="CPU instructions the code may use.",
+)
+@click.option("--venv", type=click.Path(path_type=Path), metavar="DIR", help="The environment whose torch exports.")
+@click.option("--verify", is_flag=True, help="Compare with eager PyTorch; a package that differs is not kept.")
+@click.option("--no-sample", is_flag=True, help="Do not record the example inputs and outputs in the package.")
+@console.common_options
+def command(
+    target: str, output: Path, device: str, profile: str, cpu_isa: str, venv: Path | None, verify: bool, no_sample: bool
+) -> None:
+    """Compile a PyTorch model ahead of time into a .pt2 package."""
+    from aotpack import export
+    from aotpack.torch_env import find_torch
+
+    file, function = export.parse_target(target)
+    export.check_output(output)
+    backend, torch_device = export.parse_device(device)
+    torch = find_torch(backend, venv=venv)
+    console.detail(f"torch {torch.label} in {torch.root}, from {torch.source}")
+    request = export.ExportRequest(
+        file=file,
+        function=function,
+        output=output,
+        device=torch_device,
+        profile=profile,
+        cpu_isa=cpu_isa,
+        verify=verify,
+        sample=not no_sample,
+    )
+    log = sys.stderr.buffer if console.verbosity > 0 else None
+    report = export.export(request, export.interpreter(torch), console, log=log)
+    for line in report.lines():
+        console.say(line)

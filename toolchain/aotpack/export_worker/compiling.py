@@ -1,0 +1,281 @@
+"""torch.export and AOTInductor: graph, options, instruction set."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import subprocess
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch._inductor
+from torch._inductor import config, cpp_builder, cpu_vec_isa
+
+from .failure import WorkerError
+from .source import Subject
+
+#: Options of every package.
+COMMON: dict[str, Any] = {
+    "aot_inductor.package": True,
+    # Weights lie in one blob beside the code: they can be mapped and shared.
+    "aot_inductor.package_constants_in_so": False,
+    "aot_inductor.package_constants_on_disk_format": "binary_blob",
+    # The number of threads is the target's business, not the build machine's.
+    "cpp.dynamic_threads": True,
+    # Measured: making the two precompiled headers takes 12 s, using them saves nothing on a wrapper of 6 s.
+    "aot_inductor.precompile_headers": False,
+    # No line tables: 1.1 MB less in each model, and no names of the build machine's folders.
+    "aot_inductor.enable_line_tables": False,
+    "aot_inductor.enable_frame_pointer": False,
+    # The compilers that this torch accepts know AVX-512; probing each instruction set takes 8 s.
+    "cpp.vec_isa_ok": True,
+}
+
+#: Options added by `--profile`.
+PROFILES: dict[str, dict[str, Any]] = {
+    "default": {},
+    # For the slim runtime: small matrix products become generated code, large ones stay with the library, as measured
+    # on this machine; batch norm is folded and convolutions are prepacked; libtorch is not asked for by name.
+    "slim": {
+        "freezing": True,
+        "max_autotune": True,
+        "max_autotune_gemm": True,
+        "max_autotune_gemm_backends": "CPP,ATEN",
+        "aot_inductor.link_libtorch": False,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Isa:
+    """A pinned x86 instruction set."""
+
+    #: For the compiler: the oldest processor that has it, a name that also compilers before gcc 11 know.
+    march: str
+    #: What Inductor may vectorise for, best first.
+    vectors: tuple[str, ...]
+
+
+#: `--cpu-isa`, apart from `native`.
+ISAS: dict[str, Isa] = {
+    "avx2": Isa("haswell", ("VecAVX2",)),
+    "avx512": Isa("skylake-avx512", ("VecAVX512", "VecAVX2")),
+}
+
+#: Compiler macro -> CPU feature as the bridge names it: those that compilers and vector headers use by themselves.
+FEATURE_MACROS: dict[str, str] = {
+    "__SSE3__": "sse3",
+    "__SSSE3__": "ssse3",
+    "__SSE4_1__": "sse4_1",
+    "__SSE4_2__": "sse4_2",
+    "__POPCNT__": "popcnt",
+    "__AVX__": "avx",
+    "__F16C__": "f16c",
+    "__FMA__": "fma",
+    "__BMI__": "bmi1",
+    "__BMI2__": "bmi2",
+    "__LZCNT__": "lzcnt",
+    "__MOVBE__": "movbe",
+    "__AVX2__": "avx2",
+    "__AVX512F__": "avx512f",
+    "__AVX512CD__": "avx512cd",
+    "__AVX512BW__": "avx512bw",
+    "__AVX512DQ__": "avx512dq",
+    "__AVX512VL__": "avx512vl",
+    "__AVX512IFMA__": "avx512ifma",
+    "__AVX512VBMI__": "avx512vbmi",
+    "__AVX512VBMI2__": "avx512_vbmi2",
+    "__AVX512VNNI__": "avx512_vnni",
+    "__AVX512BITALG__": "avx512_bitalg",
+    "__AVX512VPOPCNTDQ__": "avx512_vpopcntdq",
+    "__AVX512BF16__": "avx512_bf16",
+    "__AVX512FP16__": "avx512_fp16",
+    "__GFNI__": "gfni",
+    "__AVXVNNI__": "avx_vnni",
+    "__AMX_TILE__": "amx_tile",
+    "__AMX_BF16__": "amx_bf16",
+    "__AMX_INT8__": "amx_int8",
+    "__ARM_FEATURE_SVE": "sve",
+    "__ARM_FEATURE_SVE2": "sve2",
+    "__ARM_FEATURE_BF16_VECTOR_ARITHMETIC": "bf16",
+}
+
+
+@dataclass
+class Compiled:
+    """What AOTInductor made, still unpacked."""
+
+    files: list[str]
+    model_so: str
+    #: `cpu`, `cuda` or `rocm`.
+    backend: str
+    compiler: str
+    cpu_features: list[str]
+    gpu_archs: list[str]
+
+
+def export_program(subject: Subject, note: Callable[[str], None]) -> Any:
+    """The graph. Falls back to fixed sizes when the dynamic ones cannot be had, and says so. Raises WorkerError."""
+    try:
+        return _export(subject, subject.dynamic_shapes)
+    except Exception as error:
+        traceback.print_exc()
+        if subject.dynamic_shapes is None:
+            raise _export_failure(error) from error
+        reason = essence(error)
+    try:
+        program = _export(subject, None)
+    except Exception as error:
+        traceback.print_exc()
+        raise _export_failure(error) from error
+    subject.dynamic_shapes = None
+    note(f"the dynamic shapes asked for cannot be exported: {reason}")
+    note("exported with the example's sizes fixed instead; other sizes will be refused")
+    return program
+
+
+def _export(subject: Subject, dynamic_shapes: Any) -> Any:
+    with torch.no_grad():
+        return torch.export.export(
+            subject.module, subject.args, subject.kwargs, dynamic_shapes=dynamic_shapes, strict=False
+        )
+
+
+def _export_failure(error: Exception) -> WorkerError:
+    return WorkerError(
+        f"torch.export failed: {essence(error)}",
+        meaning="the module does something that torch.export cannot trace, such as branching on a tensor's values",
+        fix="change the module there (https://docs.pytorch.org/docs/stable/export.html); -v shows torch's full message",
+    )
+
+
+def essence(error: BaseException) -> str:
+    """The line of torch's many that says what happened."""
+    for line in str(error).splitlines():
+        text = line.strip().strip("-= ")
+        if text and not text.endswith(":") and not text.startswith(("from user code", "The above exception")):
+            return text if len(text) <= 240 else text[:240] + " ..."
+    return type(error).__name__
+
+
+def compile_program(program: Any, profile: str, cpu_isa: str) -> Compiled:
+    """Compile to a shared library, a weights blob and their metadata. Raises WorkerError."""
+    compiler = _compiler()
+    options = {**COMMON, **PROFILES[profile]}
+    if cpu_isa != "native":
+        options["cpp.march"] = _pin(cpu_isa)
+    options = {key: value for key, value in options.items() if _known(key)}
+    args, kwargs = program.example_inputs
+    try:
+        with torch.no_grad():
+            files = torch._inductor.aot_compile(program.module(), args, kwargs, options=options)
+    except Exception as error:
+        traceback.print_exc()
+        raise _compile_failure(error, compiler) from error
+    paths = [file for file in files if isinstance(file, str)]
+    metadata = next(Path(path) for path in paths if path.endswith(".wrapper_metadata.json"))
+    keys = json.loads(metadata.read_text())
+    backend = keys["AOTI_DEVICE_KEY"]
+    if backend == "cuda" and torch.version.hip:
+        backend = "rocm"
+    capability = keys.get("AOTI_COMPUTE_CAPABILITY", "")
+    archs = [capability if capability.startswith("gfx") else f"sm_{capability}"] if capability else []
+    with config.patch({key: options[key] for key in ("cpp.march", "cpp.vec_isa_ok") if key in options}):
+        features = _cpu_features()
+    return Compiled(
+        files=paths,
+        model_so=next(path for path in paths if path.endswith(".so")),
+        backend=backend,
+        compiler=_version_line(compiler),
+        cpu_features=features,
+        gpu_archs=archs,
+    )
+
+
+def _known(key: str) -> bool:
+    """Whether this torch has the option: a few came after 2.9, and none of those changes what a package is."""
+    holder: Any = config
+    for part in key.split("."):
+        if not hasattr(holder, part):
+            return False
+        holder = getattr(holder, part)
+    return True
+
+
+def _compiler() -> str:
+    name = str(cpp_builder.get_cpp_compiler())
+    found = shutil.which(name)
+    if found is None:
+        raise WorkerError(
+            f"{name}: no C++ compiler on PATH",
+            meaning="AOTInductor generates C++ and compiles it on this machine",
+            fix="apt install g++ (or set CXX to a compiler)",
+            kind="tool",
+        )
+    return found
+
+
+def _version_line(compiler: str) -> str:
+    done = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
+    return (done.stdout.splitlines() or [compiler])[0]
+
+
+def _pin(cpu_isa: str) -> str:
+    """Let Inductor vectorise for one instruction set only; returns the compiler's `-march`. Raises WorkerError."""
+    if platform.machine() != "x86_64":
+        raise WorkerError(
+            f"--cpu-isa {cpu_isa}: this machine is {platform.machine()}",
+            meaning="avx2 and avx512 are instruction sets of x86_64",
+            fix="leave --cpu-isa out",
+            kind="usage",
+        )
+    if not _known("cpp.march"):
+        raise WorkerError(
+            f"--cpu-isa {cpu_isa}: torch {torch.__version__} compiles for this machine's own CPU only",
+            meaning="pinning an instruction set needs the Inductor option cpp.march of a newer torch",
+            fix="aotpack init --torch 2.13.0, or leave --cpu-isa out",
+            kind="torch",
+        )
+    isa = ISAS[cpu_isa]
+    cpu_vec_isa.supported_vec_isa_list[:] = [getattr(cpu_vec_isa, name)() for name in isa.vectors]
+    cpu_vec_isa.valid_vec_isa_list.cache_clear()
+    # Otherwise bfloat16 instructions join where this machine has them.
+    torch.cpu._is_avx512_bf16_supported = lambda: False
+    return isa.march
+
+
+def _cpu_features() -> list[str]:
+    """What the code may use, from the compiler itself under the flags that Inductor gave it."""
+    isa = cpu_vec_isa.pick_vec_isa()
+    compiler = _compiler()
+    flags = [f"-{flag}" for flag in cpp_builder._get_optimization_cflags(compiler)[0] if flag.startswith("march")]
+    done = subprocess.run(
+        [compiler, *flags, *isa.build_arch_flags().split(), "-dM", "-E", "-x", "c++", "/dev/null"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    macros = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("#define ")}
+    return [feature for macro, feature in FEATURE_MACROS.items() if macro in macros]
+
+
+def _compile_failure(error: Exception, compiler: str) -> WorkerError:
+    if "CppCompileError" in type(error).__name__ or "CppCompileError" in str(error):
+        lines = [line for line in str(error).splitlines() if "error" in line.lower()]
+        return WorkerError(
+            f"{Path(compiler).name} failed on the code that AOTInductor generated",
+            meaning=(lines[1] if len(lines) > 1 else essence(error)).strip()[:240],
+            fix="try another compiler (CXX=clang++), or report it to PyTorch with the output of -v",
+            kind="tool",
+            detail="\n".join(lines[:20]),
+        )
+    return WorkerError(
+        f"AOTInductor failed: {essence(error)}",
+        meaning="the graph was exported, but this torch cannot compile it",
+        fix="run again with -v for torch's full message; a newer torch may know how (aotpack init --torch VERSION)",
+    )

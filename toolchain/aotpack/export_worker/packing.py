@@ -1,0 +1,52 @@
+"""The .pt2 archive: torch's own writer, our metadata in AOTInductor's, and a recorded sample."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch._inductor.package import package_aoti
+
+from .signature import Signature
+from .verifying import Run
+
+#: A sample larger than this is not worth carrying.
+SAMPLE_LIMIT = 1_000_000
+#: Not under `extra/`, where torch.export.pt2_archive expects UTF-8 text.
+SAMPLE_ENTRY = "aotpack/sample.npz"
+
+
+def write(output: str, files: list[str], document: str, sample: bytes | None) -> None:
+    """Write the package: `files` of AOTInductor, `document` under the key `aotpack`, and the sample."""
+    for file in files:
+        if file.endswith("_metadata.json"):
+            path = Path(file)
+            path.write_text(json.dumps({**json.loads(path.read_text()), "aotpack": document}))
+    package_aoti(output, files)
+    if sample is not None:
+        with zipfile.ZipFile(output, "a") as archive:
+            archive.writestr(f"{Path(output).stem}/{SAMPLE_ENTRY}", sample)
+
+
+def sample(described: Signature, run: Run) -> bytes | None:
+    """Inputs (`in.NAME`) and eager outputs (`out.NAME`) as .npz; None when they are too large.
+
+    NumPy has no bfloat16: such a tensor is stored as the uint16 of its bits, and the signature says what it is.
+    """
+    arrays = {f"in.{spec['name']}": value for spec, value in zip(described.inputs, run.inputs, strict=True)}
+    arrays.update({f"out.{spec['name']}": value for spec, value in zip(described.outputs, run.outputs, strict=True)})
+    if sum(value.numel() * value.element_size() for value in arrays.values()) > SAMPLE_LIMIT:
+        return None
+    buffer = io.BytesIO()
+    np.savez(buffer, **{name: _to_numpy(value) for name, value in arrays.items()})
+    return buffer.getvalue()
+
+
+def _to_numpy(value: Any) -> Any:
+    value = value.resolve_conj().resolve_neg().cpu().contiguous()
+    return value.view(torch.uint16).numpy() if value.dtype == torch.bfloat16 else value.numpy()

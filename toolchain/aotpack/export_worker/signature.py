@@ -1,0 +1,195 @@
+"""The signature of an exported program: names, dtypes, dims with their ranges."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+import sympy
+import torch
+from torch.utils import _pytree as pytree
+from torch.utils._sympy.value_ranges import bound_sympy
+
+from . import naming
+from .failure import WorkerError
+from .source import Subject
+
+#: The dtypes that the bridge can carry (aotpack.metadata.DTYPES), without the `torch.` prefix.
+DTYPES = (
+    *("bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64"),
+    *("float16", "bfloat16", "float32", "float64", "complex64", "complex128"),
+)
+
+
+@dataclass
+class Signature:
+    """Inputs and outputs in call order, as `aotpack.metadata.TensorSpec` documents."""
+
+    inputs: list[dict[str, Any]]
+    outputs: list[dict[str, Any]]
+    #: Expressions of each input's sizes over the program's symbols, parallel to `inputs`.
+    input_sizes: list[list[Any]]
+    #: Symbol -> its value range in torch's terms; see `bounds`.
+    ranges: dict[Any, Any]
+    notes: list[str] = field(default_factory=list)
+
+
+def describe(program: Any, subject: Subject) -> Signature:
+    """The signature of `program`, exported from `subject`. Raises WorkerError for what a bundle cannot carry."""
+    flat = pytree.tree_flatten_with_path((subject.args, subject.kwargs))[0]
+    paths = [_keys(path) for path, _leaf in flat]
+    names = naming.input_names(subject.module.forward, paths)
+    placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    user_inputs = [spec.arg for spec in program.graph_signature.input_specs if spec.kind.name == "USER_INPUT"]
+    ranges = dict(program.range_constraints)
+
+    notes: list[str] = []
+    tensors: list[tuple[str, Any, Any]] = []
+    for name, path, (_, leaf), argument in zip(names, paths, flat, user_inputs, strict=True):
+        if isinstance(leaf, torch.Tensor):
+            spec = _shape_spec(subject.dynamic_shapes, subject, path)
+            tensors.append((name, placeholders[argument.name].meta["val"], spec))
+        elif leaf is None or isinstance(leaf, (bool, int, float, str)):
+            if leaf is not None:
+                notes.append(f"input {name} is not a tensor: its value {leaf!r} is fixed in the package")
+        else:
+            raise WorkerError(
+                f"input {name} is a {type(leaf).__name__}",
+                meaning="inputs are tensors, in tuples, lists, dicts or types registered with torch.utils._pytree",
+                fix=f"make it a tensor in the example inputs: torch.as_tensor({name})",
+                kind="usage",
+            )
+    symbols = _symbol_names(tensors)
+    inputs = [_spec(name, value, symbols, ranges, output=False) for name, value, _ in tensors]
+
+    outputs = []
+    for name, value in _outputs(program):
+        if isinstance(value, torch.Tensor):
+            outputs.append(_spec(name, value, symbols, ranges, output=True))
+        elif value is not None:
+            raise WorkerError(
+                f"output {name} is not a tensor: {value}",
+                meaning="a package returns tensors only",
+                fix=f"return torch.tensor({name}) or leave it out",
+                kind="usage",
+            )
+    return Signature(inputs, outputs, [_sizes(value) for _, value, _ in tensors], ranges, notes)
+
+
+def _keys(path: Any) -> list[str | int]:
+    keys: list[str | int] = []
+    for entry in path:
+        if isinstance(entry, pytree.SequenceKey):
+            keys.append(entry.idx)
+        elif isinstance(entry, pytree.GetAttrKey):
+            keys.append(entry.name)
+        else:
+            keys.append(str(entry.key))
+    return keys
+
+
+def _outputs(program: Any) -> list[tuple[str, Any]]:
+    """Name and fake value of each output of the user's module, None for one that is None."""
+    returned = next(node for node in program.graph.nodes if node.op == "output").args[0]
+    kinds = [spec.kind.name for spec in program.graph_signature.output_specs]
+    values = [
+        node.meta["val"] if isinstance(node, torch.fx.Node) else node
+        for node, kind in zip(returned, kinds, strict=True)
+        if kind == "USER_OUTPUT"
+    ]
+    tree = pytree.tree_unflatten(list(range(len(values))), program.call_spec.out_spec)
+    paths = [_keys(path) for path, _ in pytree.tree_flatten_with_path(tree)[0]]
+    return list(zip(naming.output_names(paths), values, strict=True))
+
+
+def _sizes(value: Any) -> list[Any]:
+    """Sizes of a fake tensor: ints, and sympy expressions where they are dynamic."""
+    return [int(size) if isinstance(size, int) else size.node.expr for size in value.shape]
+
+
+def _symbol_names(tensors: list[tuple[str, Any, Any]]) -> dict[Any, str]:
+    """Names of the symbols among the inputs: the user's (`Dim("batch")`) or else torch's (`s77`)."""
+    names: dict[Any, str] = {}
+    unnamed: set[Any] = set()
+    for _, value, spec in tensors:
+        for index, size in enumerate(_sizes(value)):
+            if isinstance(size, int) or not size.is_Symbol:
+                continue
+            asked = _dim_of(spec, index)
+            name = asked if isinstance(asked, str) else getattr(asked, "__name__", None)
+            if name is None:
+                unnamed.add(size)
+            else:
+                names.setdefault(size, name)
+    return {symbol: str(symbol) for symbol in unnamed} | names
+
+
+def _dim_of(spec: Any, index: int) -> Any:
+    if isinstance(spec, dict):
+        return spec.get(index)
+    if isinstance(spec, (tuple, list)) and index < len(spec):
+        return spec[index]
+    return None
+
+
+def _shape_spec(dynamic_shapes: Any, subject: Subject, path: list[str | int]) -> Any:
+    """What `dynamic_shapes` says about the input at `path`: follow the same keys through it, as torch.export does."""
+    position: list[str | int] = list(path[1:])
+    if isinstance(dynamic_shapes, dict) and path[0] == 0:
+        position[0] = list(inspect.signature(subject.module.forward).parameters)[int(path[1])]
+    spec = dynamic_shapes
+    for key in position:
+        if isinstance(spec, dict):
+            spec = spec.get(key)
+        elif isinstance(spec, (tuple, list)) and isinstance(key, int) and key < len(spec):
+            spec = spec[key]
+        else:
+            return None
+    return spec
+
+
+def _spec(name: str, value: Any, symbols: dict[Any, str], ranges: dict[Any, Any], *, output: bool) -> dict[str, Any]:
+    dtype = str(value.dtype).removeprefix("torch.")
+    if dtype not in DTYPES or value.layout != torch.strided:
+        layout = "" if value.layout == torch.strided else f"{str(value.layout).removeprefix('torch.')} "
+        raise WorkerError(
+            f"{'output' if output else 'input'} {name} is a {layout}tensor of {dtype}",
+            meaning="a bundle takes and returns dense tensors of " + ", ".join(DTYPES),
+            fix="convert it inside the module, for example with .to(torch.float32) or .to_dense()",
+            kind="usage",
+        )
+    return {
+        "name": name,
+        "dtype": dtype,
+        "dims": [_dim(size, symbols, ranges, output=output) for size in _sizes(value)],
+    }
+
+
+def _dim(size: Any, symbols: dict[Any, str], ranges: dict[Any, Any], *, output: bool) -> Any:
+    if isinstance(size, int) or size.is_Integer:
+        return int(size)
+    if output:
+        # Anything else is computed or depends on the data: known after the run.
+        return _dynamic(symbols[size], ranges.get(size)) if size in symbols else None
+    if size in symbols:
+        return _dynamic(symbols[size], ranges.get(size))
+    # A derived dim, such as 2*batch: its text is its symbol.
+    text = str(size.subs({symbol: sympy.Symbol(name) for symbol, name in symbols.items()}))
+    return _dynamic(text, bound_sympy(size, ranges))
+
+
+def _dynamic(symbol: str, bound: Any) -> dict[str, Any]:
+    low, high = bounds(bound)
+    return {"symbol": symbol, "min": low, "max": high}
+
+
+def bounds(bound: Any) -> tuple[int, int | None]:
+    """Smallest and largest size of a value range; None when unbounded."""
+    if bound is None:
+        return 0, None
+    # torch's infinities are sympy objects of its own; what is no machine integer counts as unbounded.
+    lower = int(bound.lower) if bound.lower.is_Integer else 0
+    upper = int(bound.upper) if bound.upper.is_Integer and bound.upper < sys.maxsize - 1 else None
+    return max(lower, 0), upper
