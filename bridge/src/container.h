@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// A loaded model.so: AOTInductor's model container, with the function types of torch's own header.
+#pragma once
+
+#include <torch/csrc/inductor/aoti_runtime/interface.h>
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "device.h"
+#include "library.h"
+#include "package.h"
+
+namespace aot {
+
+class Container {
+ public:
+  /// Loads the library, gives it its weights and folds its constants. The runtime must be loaded.
+  /// Throws AOT_MODEL_MISMATCH, AOT_MACHINE_MISMATCH, AOT_DAMAGED, AOT_FAILED.
+  Container(Package package, const Device& device, size_t num_runners);
+  Container(const Container&) = delete;
+  Container& operator=(const Container&) = delete;
+  ~Container();
+
+  const Package& package() const { return package_; }
+  const std::vector<std::string>& input_names() const { return input_names_; }
+  const std::vector<std::string>& output_names() const { return output_names_; }
+
+  /// Runs on one of the runners; callers must not be more than there are. The handles of `inputs` are consumed when the call succeeds;
+  /// on failure those that were are null. Throws AOT_FAILED with the model's message.
+  void run(std::vector<AtenTensorHandle>& inputs, std::vector<AtenTensorHandle>& outputs) const;
+
+ private:
+  void check(AOTIRuntimeError code, const char* doing) const;
+  void load_constants();
+  std::vector<std::string> names(decltype(&AOTInductorModelContainerGetNumInputs) count,
+                                 decltype(&AOTInductorModelContainerGetInputName) name) const;
+
+  Package package_;
+  Library library_;
+  AOTInductorModelContainerHandle handle_ = nullptr;
+  AOTIProxyExecutorHandle proxy_executor_ = nullptr;
+  decltype(&AOTInductorModelContainerDelete) delete_ = nullptr;
+  decltype(&AOTInductorModelContainerRun) run_ = nullptr;
+  // Present since torch 2.13; declared here so that older headers serve too.
+  AOTIRuntimeError (*get_last_error_)(const char**) = nullptr;
+  std::vector<std::string> input_names_;
+  std::vector<std::string> output_names_;
+};
+
+}  // namespace aot

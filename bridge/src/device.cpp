@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "device.h"
+
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <vector>
+
+#include "cpu_features.h"
+#include "device_gpu.h"
+#include "error.h"
+
+namespace aot {
+namespace {
+
+class CpuDevice final : public Device {
+ public:
+  aot_device id() const override { return {AOT_DEVICE_CPU, 0}; }
+  std::string torch_name() const override { return "cpu"; }
+  bool can_borrow(aot_device other) const override { return other.type == AOT_DEVICE_CPU; }
+  void activate() const override {}
+  void synchronize() const override {}
+  void copy_from_host(void* device, const void* host, size_t bytes) const override { std::memcpy(device, host, bytes); }
+  void copy_to_host(void* host, const void* device, size_t bytes) const override { std::memcpy(host, device, bytes); }
+  DeviceMemory memory() const override { return {}; }
+
+  void self_test(aot_device_report* report) const override {
+    const auto start = std::chrono::steady_clock::now();
+    std::vector<unsigned char> pattern(1 << 20);
+    for (size_t i = 0; i < pattern.size(); ++i) pattern[i] = static_cast<unsigned char>(i * 131U);
+    std::vector<unsigned char> copy(pattern.size());
+    copy_from_host(copy.data(), pattern.data(), pattern.size());
+    if (copy != pattern) {
+      throw Error(AOT_MACHINE_MISMATCH, "the CPU's memory did not keep what was written to it",
+                  "This machine cannot be trusted with any computation.", "Test its memory.");
+    }
+    report->num_devices = 1;
+    std::snprintf(report->name, sizeof report->name, "%s", cpu_brand().c_str());
+    // Whole names only: a feature cut in half would read as another one.
+    std::string features;
+    for (const std::string& feature : cpu_features()) {
+      if (features.size() + feature.size() + 2 > sizeof report->architecture) break;
+      features += (features.empty() ? "" : " ") + feature;
+    }
+    std::snprintf(report->architecture, sizeof report->architecture, "%s", features.c_str());
+    report->self_test_ms =
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  }
+};
+
+struct Kind {
+  std::string_view name;
+  int32_t type;
+};
+constexpr Kind kKinds[] = {{"cpu", AOT_DEVICE_CPU}, {"cuda", AOT_DEVICE_CUDA}, {"rocm", AOT_DEVICE_ROCM}};
+
+}  // namespace
+
+DeviceName parse_device(std::string_view text) {
+  const size_t colon = text.find(':');
+  const std::string_view kind_name = text.substr(0, colon);
+  for (const Kind& kind : kKinds) {
+    if (kind.name != kind_name) continue;
+    if (colon == std::string_view::npos) return {kind.type, -1};
+    const std::string_view digits = text.substr(colon + 1);
+    const bool is_number =
+        !digits.empty() && digits.size() <= 4 && digits.find_first_not_of("0123456789") == std::string_view::npos;
+    if (!is_number) break;
+    return {kind.type, static_cast<int32_t>(std::stoi(std::string(digits)))};
+  }
+  throw usage_error("\"" + std::string(text) + "\" is not a device",
+                    "A device is cpu, cuda or rocm, for a GPU with an index if there are several.",
+                    "Use cpu, cuda, cuda:1, rocm or rocm:1.");
+}
+
+std::string to_string(aot_device device) {
+  for (const Kind& kind : kKinds) {
+    if (kind.type != device.type) continue;
+    if (device.type == AOT_DEVICE_CPU) return "cpu";
+    return std::string(kind.name) + ':' + std::to_string(device.index);
+  }
+  return "DLPack device " + std::to_string(device.type) + ':' + std::to_string(device.index);
+}
+
+const Device& find_device(DeviceName name) {
+  if (name.type != AOT_DEVICE_CPU) return find_gpu(name);
+  if (name.index > 0) {
+    throw usage_error("there is no device cpu:" + std::to_string(name.index), "A machine has one CPU device.",
+                      "Use cpu.");
+  }
+  static const CpuDevice cpu;
+  return cpu;
+}
+
+}  // namespace aot

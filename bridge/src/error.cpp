@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "error.h"
+
+#include <new>
+
+namespace aot {
+namespace {
+
+/// Replaces line breaks, so that a message stays three lines whatever a model or a file name contains.
+std::string one_line(const std::string& text) {
+  std::string line;
+  line.reserve(text.size());
+  for (char c : text) {
+    if (c == '\n' || c == '\r') {
+      if (!line.empty() && line.back() != ' ') line += ' ';
+    } else {
+      line += c;
+    }
+  }
+  while (!line.empty() && line.back() == ' ') line.pop_back();
+  return line;
+}
+
+constexpr const char* kOutOfMemory =
+    "out of memory\n"
+    "The process could not get the memory it asked for.\n"
+    "Free memory, or use a smaller model or batch.";
+
+// A message that could not be stored for lack of memory is replaced by the literal above.
+thread_local std::string message;
+thread_local const char* literal = nullptr;
+
+}  // namespace
+
+Error::Error(aot_status status, const std::string& what, const std::string& meaning, const std::string& fix)
+    : std::runtime_error(one_line(what) + '\n' + one_line(meaning) + '\n' + one_line(fix)), status_(status) {}
+
+Error usage_error(const std::string& what, const std::string& meaning, const std::string& fix) {
+  return {AOT_USAGE, what, meaning, fix};
+}
+
+Error damaged_error(const std::string& what, const std::string& meaning) {
+  return {AOT_DAMAGED, what, meaning, "Copy the bundle or the package again, or build it anew."};
+}
+
+aot_status store_current_exception() noexcept {
+  try {
+    literal = nullptr;
+    try {
+      throw;
+    } catch (const Error& error) {
+      message = error.what();
+      return error.status();
+    } catch (const std::bad_alloc&) {
+      literal = kOutOfMemory;
+    } catch (const std::exception& error) {
+      message = one_line(error.what()) +
+                "\nThe library met a situation it does not handle.\nPlease report this together with the model.";
+    } catch (...) {
+      message =
+          "an exception of unknown type\nThe library met a situation it does not handle.\n"
+          "Please report this together with the model.";
+    }
+  } catch (...) {
+    literal = kOutOfMemory;
+  }
+  return AOT_FAILED;
+}
+
+const char* last_error() noexcept { return literal != nullptr ? literal : message.c_str(); }
+
+}  // namespace aot

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "library.h"
+
+#include <dlfcn.h>
+
+#include <cfenv>
+#include <utility>
+
+#include "error.h"
+
+namespace aot {
+namespace {
+
+/// The word after `marker`, without trailing punctuation; empty when there is no marker.
+std::string word_after(const std::string& text, const std::string& marker) {
+  const size_t found = text.find(marker);
+  if (found == std::string::npos) return {};
+  const size_t start = found + marker.size();
+  const size_t end = text.find_first_of(" '`\"():,", start);
+  return text.substr(start, end == std::string::npos ? end : end - start);
+}
+
+bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+// The messages are glibc's (elf/dl-*.c); they are not translated, since the library never sets a locale for them.
+Error translate_dlerror(const std::string& path, const std::string& message) {
+  const std::string symbol = word_after(message, "undefined symbol: ");
+  if (!symbol.empty()) {
+    return {AOT_MODEL_MISMATCH, path + " needs the function " + symbol + ", which this runtime does not have",
+            "The model was exported by another version of torch, or uses an op that the bundle's runtime leaves out.",
+            "Build the bundle with the torch that exported the model, or with --runtime full."};
+  }
+  const std::string version = word_after(message, "version `");
+  if (!version.empty() && contains(message, "not found")) {
+    return {AOT_MACHINE_MISMATCH, path + " needs " + version + ", which this system's libraries do not have",
+            "The system is older than the one that the model or the runtime was built on.",
+            "Use a newer system, or build the bundle with --libc bundled."};
+  }
+  if (contains(message, "cannot open shared object file")) {
+    const std::string missing = message.substr(0, message.find(':'));
+    return {AOT_DAMAGED, missing + " cannot be opened (needed by " + path + ")",
+            "A library of the bundle is missing, or the bridge was moved away from its bundle.",
+            "Copy the bundle again as a whole, or build it anew."};
+  }
+  if (contains(message, "wrong ELF class") || contains(message, "invalid ELF header") ||
+      contains(message, "file too short") || contains(message, "ELF file")) {
+    return {AOT_DAMAGED, message, "The file is truncated or is not a library for this kind of machine.",
+            "Copy the bundle or the package again, or build it anew."};
+  }
+  return {AOT_FAILED, message, "The dynamic loader refused " + path + ".", "Run: aotpack doctor"};
+}
+
+Library::Library(const std::string& path, int flags) : path_(path) {
+  // A library linked with -ffast-math switches denormals off for the whole thread when it is loaded. Keep the caller's state.
+  std::fenv_t floating_point_state;
+  std::fegetenv(&floating_point_state);
+  handle_ = dlopen(path.c_str(), flags);
+  std::fesetenv(&floating_point_state);
+  if (handle_ == nullptr) {
+    const char* message = dlerror();
+    throw translate_dlerror(path, message != nullptr ? message : "the loader gave no reason");
+  }
+}
+
+Library::Library(Library&& other) noexcept
+    : handle_(std::exchange(other.handle_, nullptr)), path_(std::move(other.path_)) {}
+
+Library& Library::operator=(Library&& other) noexcept {
+  std::swap(handle_, other.handle_);
+  std::swap(path_, other.path_);
+  return *this;
+}
+
+Library::~Library() {
+  if (handle_ != nullptr) dlclose(handle_);
+}
+
+void* Library::find(const char* name) const { return dlsym(handle_, name); }
+
+void* Library::require(const char* name) const {
+  void* symbol = find(name);
+  if (symbol == nullptr) {
+    throw Error(AOT_MODEL_MISMATCH, path_ + " has no function " + name,
+                "It was made by another version of torch than this bridge was compiled for.",
+                "Build the bundle with the torch that exported the model.");
+  }
+  return symbol;
+}
+
+}  // namespace aot

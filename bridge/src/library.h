@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Shared libraries: loading, symbols, and the loader's messages in plain words.
+#pragma once
+
+#include <string>
+
+namespace aot {
+
+/// A loaded library; unloaded with the object unless kept.
+class Library {
+ public:
+  Library() = default;
+
+  /// `flags` as for dlopen. Throws AOT_MODEL_MISMATCH, AOT_MACHINE_MISMATCH or AOT_DAMAGED, as the loader's complaint suggests.
+  Library(const std::string& path, int flags);
+  Library(Library&& other) noexcept;
+  Library& operator=(Library&& other) noexcept;
+  ~Library();
+
+  /// Null when the library, and those it depends on, have no such symbol.
+  void* find(const char* name) const;
+
+  /// Throws AOT_MODEL_MISMATCH when there is no such symbol.
+  void* require(const char* name) const;
+
+ private:
+  void* handle_ = nullptr;
+  std::string path_;
+};
+
+/// Fills a function pointer of whatever type from the library.
+template <class Function>
+void bind(const Library& library, const char* name, Function*& function) {
+  function = reinterpret_cast<Function*>(library.require(name));
+}
+
+template <class Function>
+void bind_if_present(const Library& library, const char* name, Function*& function) {
+  function = reinterpret_cast<Function*>(library.find(name));
+}
+
+/// The error that a dlopen message stands for. Apart from the loading for tests' sake.
+class Error translate_dlerror(const std::string& path, const std::string& message);
+
+}  // namespace aot

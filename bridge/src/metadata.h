@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// model.json, read and checked. The writing side is toolchain/aotpack/metadata.py.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "aot_bridge.h"
+#include "dtype.h"
+
+namespace aot {
+
+/// One dim of a tensor. `min == max` when fixed; both -1 when known only after the run.
+struct Dim {
+  int64_t min = 0;
+  int64_t max = 0;
+  std::string symbol;  // empty unless dynamic
+};
+
+struct TensorSpec {
+  std::string name;
+  Dtype dtype = Dtype::Float32;
+  std::vector<Dim> dims;
+};
+
+struct Metadata {
+  bool has_signature = false;
+  std::vector<TensorSpec> inputs;
+  std::vector<TensorSpec> outputs;
+  std::string device = "cpu";
+  std::string machine;
+  std::string torch_version;
+  std::vector<std::string> cpu_features;
+  std::vector<std::string> gpu_archs;
+  std::string text;  // the document itself
+};
+
+/// Reads a model.json document; `where` names it in errors. Throws AOT_DAMAGED, or AOT_MODEL_MISMATCH for a newer schema.
+Metadata parse_metadata(std::string_view text, const std::string& where);
+
+/// Reads the metadata that AOTInductor puts into a .pt2: the document under the key "aotpack" when aotpack made the package, else
+/// a document of the little that PyTorch records, without a signature.
+Metadata parse_aoti_metadata(std::string_view text, const std::string& where);
+
+}  // namespace aot

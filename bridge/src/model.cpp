@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "cpu_features.h"
+#include "error.h"
+#include "input.h"
+#include "runtime.h"
+#include "signature.h"
+#include "tensor.h"
+#include "threads.h"
+
+namespace {
+
+using aot::Error;
+
+/// What can be told before any of the model's code is loaded.
+void check_machine(const aot::Package& package) {
+  const std::vector<std::string> missing = aot::missing_cpu_features(package.metadata.cpu_features);
+  if (missing.empty()) return;
+  std::string names;
+  for (const std::string& name : missing) names += (names.empty() ? "" : ", ") + name;
+  throw Error(AOT_MACHINE_MISMATCH, package.path + " needs CPU features that this machine lacks: " + names,
+              "The model was exported for a newer CPU (this one is: " + aot::cpu_brand() + ").",
+              "Run it on a newer CPU, or export it again with --cpu-isa avx2.");
+}
+
+const aot::Device& choose_device(const aot::Package& package, const char* wanted) {
+  const aot::DeviceName own = aot::parse_device(package.metadata.device);
+  if (wanted == nullptr) return aot::find_device(own);
+  const aot::DeviceName asked = aot::parse_device(wanted);
+  if ((asked.type == AOT_DEVICE_CPU) != (own.type == AOT_DEVICE_CPU)) {
+    throw Error(AOT_MODEL_MISMATCH,
+                package.path + " was exported for " + package.metadata.device + "; the device asked for is " + wanted,
+                "A compiled model runs on the kind of device it was exported for.",
+                std::string("Leave the device out, or export the model with --device ") + wanted + ".");
+  }
+  return aot::find_device(asked);
+}
+
+std::vector<aot::TensorInfo> describe(const std::vector<aot::TensorSpec>& specs) {
+  std::vector<aot::TensorInfo> infos(specs.size());
+  for (size_t i = 0; i < specs.size(); ++i) {
+    aot::TensorInfo& info = infos[i];
+    info.name = specs[i].name;
+    info.dtype = aot::dlpack_of(specs[i].dtype);
+    info.ndim = static_cast<int32_t>(specs[i].dims.size());
+    info.dims = specs[i].dims;
+    for (const aot::Dim& dim : info.dims) {
+      info.raw.push_back({dim.min, dim.max, dim.symbol.empty() ? nullptr : dim.symbol.c_str()});
+    }
+  }
+  return infos;
+}
+
+/// For a package without a signature: the names that the container has.
+std::vector<aot::TensorInfo> describe(const std::vector<std::string>& names) {
+  std::vector<aot::TensorInfo> infos(names.size());
+  for (size_t i = 0; i < names.size(); ++i) infos[i].name = names[i];
+  return infos;
+}
+
+void check_count(size_t described, size_t actual, const char* what, const std::string& path) {
+  if (described == actual) return;
+  throw aot::damaged_error(path + " describes " + std::to_string(described) + " " + what + " and its code has " +
+                               std::to_string(actual),
+                           "The description belongs to another model.");
+}
+
+}  // namespace
+
+aot_model::aot_model(const std::string& path, const aot_load_options& options)
+    : num_threads_(static_cast<int>(options.num_threads)), slots_(std::max<uint32_t>(options.num_runners, 1)) {
+  aot::Package package = aot::open_package(path);
+  check_machine(package);
+  device_ = &choose_device(package, options.device);
+  aot::Runtime::load(*device_);
+  aot::use_threads(num_threads_);
+  device_->activate();
+  container_ = std::make_shared<const aot::Container>(std::move(package), *device_,
+                                                      std::max<uint32_t>(options.num_runners, 1));
+  const aot::Metadata& known = metadata();
+  if (known.has_signature) {
+    check_count(known.inputs.size(), container_->input_names().size(), "inputs", path);
+    check_count(known.outputs.size(), container_->output_names().size(), "outputs", path);
+    inputs_ = describe(known.inputs);
+    outputs_ = describe(known.outputs);
+  } else {
+    inputs_ = describe(container_->input_names());
+    outputs_ = describe(container_->output_names());
+  }
+}
+
+aot_model::~aot_model() { slots_.wait_until_idle(); }
+
+std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, size_t num_inputs, double* latency_ms) {
+  if (num_inputs != inputs_.size()) {
+    throw aot::usage_error(std::to_string(num_inputs) + " inputs were given; the model takes " +
+                               std::to_string(inputs_.size()),
+                           "Every input of the model needs a value.", "Pass one array for each; see: aotrun info");
+  }
+  for (size_t i = 0; i < num_inputs; ++i) aot::check_view(inputs[i], inputs_[i].name);
+  const bool has_signature = metadata().has_signature;
+  if (has_signature) aot::check_signature(metadata().inputs, inputs, num_inputs);
+
+  const aot::RunnerSlots::Hold slot(slots_);
+  device_->activate();
+  aot::use_threads(num_threads_);
+
+  std::vector<aot::Input> prepared;
+  prepared.reserve(num_inputs);
+  for (size_t i = 0; i < num_inputs; ++i) {
+    prepared.emplace_back(inputs[i], inputs_[i].name, *device_, /*c_order=*/has_signature);
+  }
+  std::vector<AtenTensorHandle> input_handles(num_inputs);
+  for (size_t i = 0; i < num_inputs; ++i) input_handles[i] = prepared[i].take_handle();
+  std::vector<AtenTensorHandle> output_handles(outputs_.size(), nullptr);
+
+  device_->synchronize();
+  const auto start = std::chrono::steady_clock::now();
+  try {
+    container_->run(input_handles, output_handles);
+    device_->synchronize();
+  } catch (...) {
+    // The model takes what it has been given only after its own checks.
+    for (AtenTensorHandle handle : input_handles) aot::TensorHandle{handle};
+    for (AtenTensorHandle handle : output_handles) aot::TensorHandle{handle};
+    throw;
+  }
+  *latency_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+
+  std::vector<aot::TensorHandle> results;
+  results.reserve(output_handles.size());
+  for (AtenTensorHandle handle : output_handles) results.emplace_back(handle);
+  for (aot::Input& input : prepared) input.write_back();
+
+  std::vector<std::unique_ptr<aot_tensor>> outputs;
+  outputs.reserve(results.size());
+  for (aot::TensorHandle& result : results) {
+    auto output = std::make_unique<aot_tensor>(std::move(result), device_->id(), container_);
+    const bool is_lent = std::any_of(prepared.begin(), prepared.end(),
+                                     [&](const aot::Input& input) { return input.lends(output->view.data); });
+    // The caller may free an input as soon as the call returns, so an output that is a view of one becomes a copy.
+    if (is_lent) output = std::make_unique<aot_tensor>(aot::clone(output->handle), device_->id(), container_);
+    outputs.push_back(std::move(output));
+  }
+  return outputs;
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model as the C API shows it: a container, its signature, its device, and the calls that run it.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "aot_bridge.h"
+#include "container.h"
+#include "device.h"
+#include "runner_slots.h"
+
+namespace aot {
+
+/// What aot_tensor_info tells of one input or output.
+struct TensorInfo {
+  std::string name;
+  aot_dtype dtype{};         // bits == 0 when unknown
+  int32_t ndim = -1;         // -1 when unknown
+  std::vector<Dim> dims;     // owns the symbols
+  std::vector<aot_dim> raw;  // points into `dims`
+};
+
+}  // namespace aot
+
+struct aot_model {
+  aot_model(const std::string& path, const aot_load_options& options);
+  aot_model(const aot_model&) = delete;
+  aot_model& operator=(const aot_model&) = delete;
+  ~aot_model();
+
+  const std::vector<aot::TensorInfo>& inputs() const { return inputs_; }
+  const std::vector<aot::TensorInfo>& outputs() const { return outputs_; }
+  const aot::Device& device() const { return *device_; }
+  const aot::Metadata& metadata() const { return container_->package().metadata; }
+
+  /// Runs the model. `latency_ms` is the wall time of the model itself.
+  std::vector<std::unique_ptr<aot_tensor>> run(const aot_view* inputs, size_t num_inputs, double* latency_ms);
+
+ private:
+  const aot::Device* device_ = nullptr;
+  int num_threads_;
+  std::shared_ptr<const aot::Container> container_;
+  aot::RunnerSlots slots_;
+  std::vector<aot::TensorInfo> inputs_;
+  std::vector<aot::TensorInfo> outputs_;
+};
