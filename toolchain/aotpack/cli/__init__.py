@@ -5,6 +5,7 @@ A command's module is imported when it runs, so `aotpack --help` stays fast.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -33,9 +34,11 @@ class LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         if cmd_name not in COMMANDS:
-            return None
+            close = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
+            hint = f", did you mean {close[0]!r}?" if close else ""
+            raise click.UsageError(f"there is no command {cmd_name!r}{hint}", ctx)
         command = importlib.import_module(f"aotpack.cli.{cmd_name}").command
         assert isinstance(command, click.Command)  # noqa: S101
         return command
@@ -69,12 +72,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         group.main(args=None if argv is None else list(argv), prog_name="aotpack", standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
-    except click.UsageError as error:
-        error.show()
-        sys.exit(2)
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        console.show_error(console.explain_usage(error))
+        sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         print("aotpack: interrupted; what was there before is unchanged", file=sys.stderr)
         sys.exit(130)

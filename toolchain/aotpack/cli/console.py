@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from aotpack.errors import AotpackError
+from aotpack.errors import AotpackError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -185,6 +185,17 @@ def show_error(error: AotpackError) -> None:
         import traceback
 
         traceback.print_exception(error)
+
+
+def explain_usage(error: click.ClickException) -> AotpackError:
+    """A command line that click refuses, in three lines."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    program = context.command_path if context else "aotpack"
+    return UsageError(
+        error.format_message().rstrip("."),
+        meaning="the command line cannot be understood as it is, so nothing was done",
+        fix=f"{program} --help shows the options and examples",
+    )
 
 
 def explain_os_error(error: OSError) -> AotpackError:
