@@ -86,3 +86,21 @@ def cached_export(venv: Path, source: Path, **options: str | bool) -> Path:
             os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(CACHE / "inductor"))
             export.export(request, export.interpreter(torch), Silent())
     return package
+
+
+@pytest.fixture(scope="session")
+def portable(backend_venv: Path, exported: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A portable bundle of the MLP with the full runtime. Tests must not change it."""
+    from aotpack.build import BuildRequest, Reporter, build
+
+    output = tmp_path_factory.mktemp("portable") / "mlp bundle"  # a space, because users have them
+    request = BuildRequest(
+        backend=Backend.CPU,
+        output=output,
+        models=(("mlp", exported("mlp")),),
+        portable=True,
+        runtime="full",
+        venv=backend_venv,
+    )
+    build(request, Reporter())
+    return output

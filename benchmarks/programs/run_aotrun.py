@@ -1,0 +1,19 @@
+"""The same through a bundle's runner and interpreter: `run_aotrun.py BUNDLE/runner MODEL ROWS COLUMNS CALLS`."""
+
+import sys
+import time
+from array import array
+
+sys.path.insert(0, sys.argv[1])
+import aotrun  # noqa: E402  (the bundle's, which is on the path only now)
+
+path, rows, columns, calls = sys.argv[2], *map(int, sys.argv[3:])
+model = aotrun.load(path, threads=1)
+x = memoryview(array("f", [1.0]) * (rows * columns)).cast("B").cast("f", (rows, columns))
+print(memoryview(model(x)).tolist()[0][0], flush=True)
+times = []
+for _ in range(calls):
+    start = time.perf_counter_ns()
+    model(x)
+    times.append((time.perf_counter_ns() - start) / 1e3)
+print(sorted(times)[len(times) // 2] if times else 0.0)

@@ -1,0 +1,283 @@
+"""`aotpack build`: gather facts, plan, stage, seal. The one place that knows all the steps.
+
+gather reads this machine and compiles what is ours; `plan_bundle` decides; `stage` writes; the manifest seals.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from aotpack import manifest, resources, stage, uptodate
+from aotpack.backend import Backend
+from aotpack.bridge import build_bridge
+from aotpack.closure import Closure, DiskFinder, Root, walk
+from aotpack.compilers import find_compiler
+from aotpack.errors import ModelMismatchError, TorchMismatchError, UsageError
+from aotpack.interpreter import plan_interpreter
+from aotpack.launcher import build_launcher
+from aotpack.manifest import Bundle
+from aotpack.model import ModelInfo, read_model
+from aotpack.plan import BuildInputs, BundlePlan, Copy, Entry, Link, Part, PlannedModel, plan_bundle
+from aotpack.recipe import Recipe, load_recipe
+from aotpack.seal import BuildFacts, describe
+from aotpack.torch_env import TorchInfo, find_torch
+
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRequest:
+    """What the user asked for."""
+
+    backend: Backend
+    output: Path
+    #: (name or None for the file's own, path) in the order given.
+    models: tuple[tuple[str | None, Path], ...] = ()
+    portable: bool = False
+    runtime: Literal["auto", "full", "slim"] = "auto"
+    python: Literal["bundled", "host"] = "bundled"
+    libc: Literal["bundled", "host"] = "bundled"
+    archs: tuple[str, ...] = ()
+    debug: bool = False
+    force: bool = False
+    venv: Path | None = None
+
+
+@dataclass(frozen=True)
+class Reporter:
+    """How progress reaches a person; the command line passes the console's."""
+
+    step: Callable[[str], AbstractContextManager[None]] = field(default=lambda _text: nullcontext())
+    bytes: Callable[[str, int], AbstractContextManager[Callable[[int], None]]] = field(
+        default=lambda _text, _total: nullcontext(lambda _done: None)
+    )
+    say: Callable[[str], None] = field(default=lambda _text: None)
+    warn: Callable[[str], None] = field(default=lambda _text: None)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """All facts that a plan and a description follow from."""
+
+    inputs: BuildInputs
+    facts: BuildFacts
+    #: Why this runtime, in a phrase.
+    runtime_reason: str
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """A finished build."""
+
+    bundle: Bundle
+    #: Why this runtime, in a phrase.
+    runtime_reason: str
+    #: False when everything was up to date.
+    changed: bool
+
+
+def request_key(request: BuildRequest, torch: TorchInfo) -> str:
+    """What a build depends on besides files: the options, the torch taken, the compiler chosen by environment."""
+    options = replace(request, force=False)
+    chosen = {name: os.environ.get(name, "") for name in ("CC", "CXX", "CUDA_HOME", "CUDA_PATH", "ROCM_PATH")}
+    text = repr((options, torch.root, torch.version, sorted(chosen.items())))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def build(request: BuildRequest, reporter: Reporter) -> BuildResult:
+    """Build a bundle, or find that it is up to date.
+
+    Raises:
+        AotpackError: as the exit codes say; the output folder is then as it was.
+    """
+    _check_request(request)
+    stage.check_output(request.output, force=request.force)
+    torch = find_torch(request.backend, venv=request.venv)
+    key = request_key(request, torch)
+    with stage.exclusive(
+        request.output, waiting=lambda: reporter.say(f"waiting for another build of {request.output}")
+    ):
+        if uptodate.is_current(request.output, key):
+            content = (request.output / manifest.NAME).read_bytes()
+            return BuildResult(manifest.decode(content, manifest.NAME), "as before", changed=False)
+        stage.check_output(request.output, force=request.force)  # again, now that nobody else writes there
+        gathered = gather(request, torch, reporter)
+        plan = plan_bundle(gathered.inputs)
+        for warning in plan.warnings:
+            reporter.warn(warning)
+        bundle = _write(request, gathered, plan, reporter)
+        uptodate.remember(request.output, key, _sources(request, torch, plan))
+    return BuildResult(bundle, gathered.runtime_reason, changed=True)
+
+
+def _check_request(request: BuildRequest) -> None:
+    if request.portable:
+        return
+    if request.libc == "host" or request.python == "host":
+        raise UsageError(
+            "--libc host and --python host need --portable",
+            meaning="a development bundle uses this machine's own libc and the venv's Python anyway",
+            fix="add --portable, or drop the option",
+        )
+
+
+def dry_run(request: BuildRequest, reporter: Reporter) -> BundlePlan:
+    """What a build would do. Compiles what is ours into the cache, and writes no bundle."""
+    _check_request(request)
+    return plan_bundle(gather(request, find_torch(request.backend, venv=request.venv), reporter).inputs)
+
+
+def gather(request: BuildRequest, torch: TorchInfo, reporter: Reporter) -> Gathered:
+    """Read this machine, compile what is ours, and follow what it all needs."""
+    recipe = load_recipe(request.backend)
+    models = _read_models(request)
+    finder = DiskFinder(folders=torch.lib_dirs, machine=platform.machine())
+    with reporter.step("compiling the bridge"):
+        bridge = build_bridge(torch, request.backend, debug=request.debug, proxy=any(m.needs_proxy for _, m in models))
+        launcher = build_launcher()
+    roots = [Root(path.name, path, "the C API") for path in bridge]
+    roots += [Root(name, _torch_library(name, torch), f"recipes/{recipe.backend}.toml") for name in recipe.roots]
+    closure = walk(roots, finder, recipe)
+    with reporter.step("choosing the interpreter's files"):
+        interpreter, python_closure, python_version = _interpreter(request, torch, finder)
+    inputs = BuildInputs(
+        recipe=recipe,
+        portable=request.portable,
+        libc=request.libc,
+        runtime=closure,
+        own_libraries=frozenset(path.name for path in bridge),
+        launcher=launcher,
+        models=tuple(_planned(name, model) for name, model in models),
+        runtime_sonames=recipe.roots,
+        interpreter=interpreter,
+        interpreter_closure=python_closure,
+        files=tuple(_own_files(torch, recipe)),
+    )
+    facts = BuildFacts(
+        torch=torch, runtime="full", compiler=find_compiler("c++").identity, python_version=python_version
+    )
+    return Gathered(inputs, facts, "libtorch travels along")
+
+
+def _read_models(request: BuildRequest) -> list[tuple[str, ModelInfo]]:
+    """The packages by name. Refuses names that are no folder names, names twice, and models for another backend."""
+    models: dict[str, ModelInfo] = {}
+    for given, path in request.models:
+        name = given or path.stem
+        if not _MODEL_NAME.fullmatch(name):
+            raise UsageError(
+                f"--model {name}={path}: {name!r} cannot be a model's name",
+                meaning="the name becomes a folder: letters, digits, '.', '_' and '-', not starting with a dot",
+                fix=f"--model NAME={path}",
+            )
+        if name in models:
+            raise UsageError(
+                f"--model {path}: the name {name} is taken by another --model",
+                meaning="each model of a bundle has its own name",
+                fix=f"--model OTHER={path}",
+            )
+        model = read_model(path, name)
+        _check_model(path, model, request.backend)
+        models[name] = model
+    return list(models.items())
+
+
+def _check_model(path: Path, model: ModelInfo, backend: Backend) -> None:
+    metadata = model.metadata
+    if metadata.device not in ("cpu", backend.value):
+        raise ModelMismatchError(
+            f"{path}: compiled for {metadata.device}, the bundle is for {backend}",
+            meaning=f"a {backend} bundle has no runtime for this model's code",
+            fix=f"aotpack build --backend {metadata.device} ..., or export the model again with --device cpu",
+        )
+    if metadata.machine != platform.machine():
+        raise ModelMismatchError(
+            f"{path}: compiled for {metadata.machine}, this machine is {platform.machine()}",
+            meaning="a bundle is built on the architecture that it runs on",
+            fix=f"export the model again here, or build on a {metadata.machine} machine",
+        )
+
+
+def _torch_library(name: str, torch: TorchInfo) -> Path:
+    for folder in torch.lib_dirs:
+        if (folder / name).is_file():
+            return folder / name
+    raise TorchMismatchError(
+        f"{name}: not in {torch.lib_dirs[0]}",
+        meaning=f"the torch {torch.version} found through {torch.source} is incomplete",
+        fix="reinstall it: pip install --force-reinstall torch, or make a new venv with aotpack init",
+    )
+
+
+def _interpreter(
+    request: BuildRequest, torch: TorchInfo, finder: DiskFinder
+) -> tuple[tuple[Entry, ...], Closure, str | None]:
+    """The interpreter's files, what its extension modules need, and its version."""
+    if request.python == "host":
+        return (), Closure(()), None
+    python = torch.python or Path(sys.executable)
+    if not request.portable:
+        link = Entry("python/bin/python3", Part.PYTHON, "starts the runner", Link(str(python)))
+        return (link,), Closure(()), torch.python_version
+    plan = plan_interpreter(python)
+    return plan.entries, walk(plan.roots, finder), plan.version
+
+
+def _planned(name: str, model: ModelInfo) -> PlannedModel:
+    return PlannedModel(name, model.metadata, model.archive, model.members, model.needed)
+
+
+def _own_files(torch: TorchInfo, recipe: Recipe) -> Iterator[Entry]:
+    """The runner, what embedding programs use, and the licence texts."""
+    for source, folder, part, reason in (
+        (resources.TEMPLATES / "runner", "runner", Part.RUNNER, "the Python runner"),
+        (resources.BRIDGE / "include", "include", Part.HEADERS, "for programs that embed the bundle"),
+        (resources.TEMPLATES / "share", "share", Part.HEADERS, "for programs that embed the bundle"),
+    ):
+        for path in sorted(source.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                yield Entry(f"{folder}/{path.relative_to(source).as_posix()}", part, reason, Copy(path))
+    if torch.site_packages is None:
+        return
+    for line in recipe.licenses:
+        for path in sorted(torch.site_packages.glob(line.glob)):
+            if path.is_file():
+                yield Entry(
+                    f"licenses/{line.component}/{path.name}", Part.LICENSES, f"licence of {line.component}", Copy(path)
+                )
+
+
+def _write(request: BuildRequest, gathered: Gathered, plan: BundlePlan, reporter: Reporter) -> Bundle:
+    """Stage, seal and put in place."""
+    total = sum(_size(entry) for entry in plan.entries)
+    with stage.staging(request.output) as folder:
+        with reporter.bytes(f"writing {len(plan.entries)} files", total) as done:
+            records = stage.write_entries(folder, plan.entries, done)
+        bundle = describe(folder, records, gathered.inputs, plan, gathered.facts)
+        (folder / manifest.NAME).write_bytes(manifest.encode(bundle))
+    return manifest.decode((request.output / manifest.NAME).read_bytes(), manifest.NAME)
+
+
+def _size(entry: Entry) -> int:
+    return entry.content.source.stat().st_size if isinstance(entry.content, Copy) else 0
+
+
+def _sources(request: BuildRequest, torch: TorchInfo, plan: BundlePlan) -> Iterator[Path]:
+    """The files of this machine that the bundle came of."""
+    yield torch.root / "version.py"
+    for _, path in request.models:
+        yield path.absolute()
+    for entry in plan.entries:
+        if isinstance(entry.content, Copy):
+            yield entry.content.source
+        elif isinstance(entry.content, Link) and entry.content.target.startswith("/"):
+            yield Path(entry.content.target)
