@@ -101,8 +101,12 @@ def read_model(path: Path, name: str | None = None) -> ModelInfo:
         with archive.open_seekable(files[library]) as stream:
             elf, imports = _read_library(stream, f"{path}: {library}")
         metadata = _metadata(archive, files, elf)
-        extern_ops = _extern_ops(archive, files)
-        members = tuple(_members(archive, files, library, extern_ops=bool(extern_ops)))
+        # torch's loader, too, looks for the ops beside the library, under its name.
+        nodes = files.get(f"{library.removesuffix('.so')}.json")
+        extern_ops = () if nodes is None else _extern_ops(archive, nodes)
+        members = tuple(_members(archive, files, library))
+        if nodes is not None and extern_ops:
+            members = (*members, (nodes, EXTERN_KERNELS))
     return ModelInfo(
         archive=path,
         name=chosen,
@@ -271,17 +275,15 @@ def cpu_features(isa: str) -> tuple[str, ...]:
     return _ISA_FEATURES.get(isa.upper(), ())
 
 
-def _extern_ops(archive: Archive, files: Mapping[str, str]) -> tuple[str, ...]:
-    if EXTERN_KERNELS not in files:
-        return ()
-    document = _json_object(archive, files[EXTERN_KERNELS])
+def _extern_ops(archive: Archive, entry: str) -> tuple[str, ...]:
+    document = _json_object(archive, entry)
     try:
         return tuple(dict.fromkeys(str(node["node"]["target"]) for node in document["nodes"]))
     except (KeyError, TypeError) as error:
-        raise _malformed(archive.path, files[EXTERN_KERNELS], f"no list of ops ({error})") from error
+        raise _malformed(archive.path, entry, f"no list of ops ({error})") from error
 
 
-def _members(archive: Archive, files: Mapping[str, str], library: str, *, extern_ops: bool) -> list[tuple[str, str]]:
+def _members(archive: Archive, files: Mapping[str, str], library: str) -> list[tuple[str, str]]:
     members = [(files[library], LIBRARY)]
     for file, entry in files.items():
         base = PurePosixPath(file).name
@@ -289,7 +291,5 @@ def _members(archive: Archive, files: Mapping[str, str], library: str, *, extern
             members.append((entry, WEIGHTS))
         elif file.endswith(_KERNEL_SUFFIXES) or (file.endswith(".so") and file != library):
             members.append((entry, f"{KERNELS}/{base}"))
-        elif file == EXTERN_KERNELS and extern_ops:
-            members.append((entry, EXTERN_KERNELS))
     members += [(entry, SAMPLE) for entry in archive.names if _SAMPLE_ENTRY.fullmatch(entry)]
     return members

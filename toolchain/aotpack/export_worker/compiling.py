@@ -16,7 +16,9 @@ import torch
 import torch._inductor
 from torch._inductor import config, cpp_builder, cpu_vec_isa
 
+from . import naming
 from .failure import WorkerError
+from .running import Run, TensorsOnly
 from .source import Subject
 
 #: Options of every package.
@@ -119,17 +121,27 @@ class Compiled:
     gpu_archs: list[str]
 
 
-def export_program(subject: Subject, note: Callable[[str], None]) -> Any:
-    """The graph. Falls back to fixed sizes when the dynamic ones cannot be had, and says so. Raises WorkerError."""
+def export_program(subject: Subject, run: Run, note: Callable[[str], None]) -> Any:
+    """The graph of what `run` ran.
+
+    Falls back to fixed sizes when the dynamic ones cannot be had, and says so. Raises WorkerError.
+    """
+    module = subject.module
+    if run.others:
+        # AOTInductor returns null handles for these.
+        module = TensorsOnly(module)
+        for path, value in run.others:
+            if value is not None:
+                note(f"output {naming.output_names([path])[0]} = {value!r} is not a tensor: it is left out")
     try:
-        return _export(subject, subject.dynamic_shapes)
+        return _export(module, subject, subject.dynamic_shapes)
     except Exception as error:
         traceback.print_exc()
         if subject.dynamic_shapes is None:
             raise _export_failure(error) from error
         reason = essence(error)
     try:
-        program = _export(subject, None)
+        program = _export(module, subject, None)
     except Exception as error:
         traceback.print_exc()
         raise _export_failure(error) from error
@@ -139,11 +151,9 @@ def export_program(subject: Subject, note: Callable[[str], None]) -> Any:
     return program
 
 
-def _export(subject: Subject, dynamic_shapes: Any) -> Any:
+def _export(module: Any, subject: Subject, dynamic_shapes: Any) -> Any:
     with torch.no_grad():
-        return torch.export.export(
-            subject.module, subject.args, subject.kwargs, dynamic_shapes=dynamic_shapes, strict=False
-        )
+        return torch.export.export(module, subject.args, subject.kwargs, dynamic_shapes=dynamic_shapes, strict=False)
 
 
 def _export_failure(error: Exception) -> WorkerError:
@@ -177,7 +187,8 @@ def compile_program(program: Any, profile: str, cpu_isa: str) -> Compiled:
     except Exception as error:
         traceback.print_exc()
         raise _compile_failure(error, compiler) from error
-    paths = [file for file in files if isinstance(file, str)]
+    # A model without weights has an empty blob, which torch's own loader fails to map.
+    paths = [file for file in files if not file.endswith(".blob") or Path(file).stat().st_size]
     metadata = next(Path(path) for path in paths if path.endswith(".wrapper_metadata.json"))
     keys = json.loads(metadata.read_text())
     backend = keys["AOTI_DEVICE_KEY"]

@@ -57,21 +57,21 @@ def main() -> None:
 
 def _export(request: dict[str, Any], read: Any, send: Any) -> None:
     send("phase", text=f"importing torch and {Path(request['file']).name}")
-    from . import compiling, source
+    from . import source
 
     torch_version = source.import_torch()
+    from . import compiling, packing, running, signature, verifying
+
     subject = source.load(Path(request["file"]), request["function"], request["device"])
     for note in subject.notes:
         send("note", text=note)
 
-    from . import packing, signature, verifying
-
     send("phase", text="exporting the graph")
-    program = compiling.export_program(subject, lambda text: send("note", text=text))
-    described = signature.describe(program, subject)
+    expected = running.run_eager(subject, subject.args, subject.kwargs)
+    program = compiling.export_program(subject, expected, lambda text: send("note", text=text))
+    described = signature.describe(program, subject, expected)
     for note in described.notes:
         send("note", text=note)
-    expected = verifying.run_eager(subject.module, subject.args, subject.kwargs)
 
     send("phase", text="compiling with AOTInductor")
     compiled = compiling.compile_program(program, request["profile"], request["cpu_isa"])

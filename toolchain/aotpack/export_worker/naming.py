@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 #: Keys from the root to a leaf: names of dict entries and attributes, indices of sequences.
 Path = Sequence["str | int"]
+
+
+def keys(path: Iterable[Any]) -> Path:
+    """A path of torch.utils._pytree (SequenceKey, GetAttrKey, MappingKey) as plain keys."""
+    result: list[str | int] = []
+    for entry in path:
+        if hasattr(entry, "idx"):
+            result.append(int(entry.idx))
+        else:
+            result.append(str(entry.name if hasattr(entry, "name") else entry.key))
+    return result
 
 
 def input_names(forward: Callable[..., object], paths: Iterable[Path]) -> list[str]:
@@ -51,3 +63,8 @@ def distinct(names: Iterable[str]) -> list[str]:
         taken.add(candidate)
         result.append(candidate)
     return result
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says, without the rest of a long message."""
+    return (str(error).strip() or "no message").splitlines()[0]

@@ -14,6 +14,7 @@ from torch.utils._sympy.value_ranges import bound_sympy
 
 from . import naming
 from .failure import WorkerError
+from .running import Run
 from .source import Subject
 
 #: The dtypes that the bridge can carry (aotpack.metadata.DTYPES), without the `torch.` prefix.
@@ -36,10 +37,13 @@ class Signature:
     notes: list[str] = field(default_factory=list)
 
 
-def describe(program: Any, subject: Subject) -> Signature:
-    """The signature of `program`, exported from `subject`. Raises WorkerError for what a bundle cannot carry."""
+def describe(program: Any, subject: Subject, run: Run) -> Signature:
+    """The signature of `program`, exported from `subject`; `run` is an eager call, which tells the outputs' names.
+
+    Raises WorkerError for what a bundle cannot carry.
+    """
     flat = pytree.tree_flatten_with_path((subject.args, subject.kwargs))[0]
-    paths = [_keys(path) for path, _leaf in flat]
+    paths = [naming.keys(path) for path, _leaf in flat]
     names = naming.input_names(subject.module.forward, paths)
     placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
     user_inputs = [spec.arg for spec in program.graph_signature.input_specs if spec.kind.name == "USER_INPUT"]
@@ -64,44 +68,14 @@ def describe(program: Any, subject: Subject) -> Signature:
     symbols = _symbol_names(tensors)
     inputs = [_spec(name, value, symbols, ranges, output=False) for name, value, _ in tensors]
 
-    outputs = []
-    for name, value in _outputs(program):
-        if isinstance(value, torch.Tensor):
-            outputs.append(_spec(name, value, symbols, ranges, output=True))
-        elif value is not None:
-            raise WorkerError(
-                f"output {name} is not a tensor: {value}",
-                meaning="a package returns tensors only",
-                fix=f"return torch.tensor({name}) or leave it out",
-                kind="usage",
-            )
-    return Signature(inputs, outputs, [_sizes(value) for _, value, _ in tensors], ranges, notes)
-
-
-def _keys(path: Any) -> list[str | int]:
-    keys: list[str | int] = []
-    for entry in path:
-        if isinstance(entry, pytree.SequenceKey):
-            keys.append(entry.idx)
-        elif isinstance(entry, pytree.GetAttrKey):
-            keys.append(entry.name)
-        else:
-            keys.append(str(entry.key))
-    return keys
-
-
-def _outputs(program: Any) -> list[tuple[str, Any]]:
-    """Name and fake value of each output of the user's module, None for one that is None."""
     returned = next(node for node in program.graph.nodes if node.op == "output").args[0]
     kinds = [spec.kind.name for spec in program.graph_signature.output_specs]
-    values = [
-        node.meta["val"] if isinstance(node, torch.fx.Node) else node
-        for node, kind in zip(returned, kinds, strict=True)
-        if kind == "USER_OUTPUT"
+    values = [node.meta["val"] for node, kind in zip(returned, kinds, strict=True) if kind == "USER_OUTPUT"]
+    output_names = naming.output_names(run.output_paths)
+    outputs = [
+        _spec(name, value, symbols, ranges, output=True) for name, value in zip(output_names, values, strict=True)
     ]
-    tree = pytree.tree_unflatten(list(range(len(values))), program.call_spec.out_spec)
-    paths = [_keys(path) for path, _ in pytree.tree_flatten_with_path(tree)[0]]
-    return list(zip(naming.output_names(paths), values, strict=True))
+    return Signature(inputs, outputs, [_sizes(value) for _, value, _ in tensors], ranges, notes)
 
 
 def _sizes(value: Any) -> list[Any]:
@@ -134,7 +108,7 @@ def _dim_of(spec: Any, index: int) -> Any:
     return None
 
 
-def _shape_spec(dynamic_shapes: Any, subject: Subject, path: list[str | int]) -> Any:
+def _shape_spec(dynamic_shapes: Any, subject: Subject, path: naming.Path) -> Any:
     """What `dynamic_shapes` says about the input at `path`: follow the same keys through it, as torch.export does."""
     position: list[str | int] = list(path[1:])
     if isinstance(dynamic_shapes, dict) and path[0] == 0:

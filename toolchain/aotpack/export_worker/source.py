@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from . import naming
 from .failure import WorkerError
 
 RETURNS = (
@@ -23,6 +24,8 @@ RETURNS = (
 class Subject:
     """A module with example inputs, on the device it is exported for, in inference mode."""
 
+    #: The user's file.
+    path: Path
     module: Any
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -69,7 +72,7 @@ def load(path: Path, function: str, device: str) -> Subject:
 
     moved = torch.utils._pytree.tree_map(move, inputs)
     args, kwargs = ((), _in_signature_order(module, moved)) if isinstance(moved, dict) else (tuple(moved), {})
-    return Subject(module, args, kwargs, dynamic_shapes, target, notes)
+    return Subject(path, module, args, kwargs, dynamic_shapes, target, notes)
 
 
 def _run(path: Path) -> ModuleType:
@@ -114,21 +117,25 @@ def _call(function: Any, path: Path, name: str) -> Any:
         raise _raised(error, path, f"{path.name}:{name}()") from error
 
 
+def own_line(error: BaseException, path: Path) -> str:
+    """The user's own innermost line: `at model.py line 12: x = y + z`."""
+    if isinstance(error, SyntaxError):
+        line, text = error.lineno, (error.text or "").strip()
+    else:
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+        if not frames:
+            return f"it was raised outside of {path.name}"
+        line, text = frames[-1].lineno, frames[-1].line or ""
+    return f"at {path.name} line {line}: {text}".rstrip(": ")
+
+
 def _raised(error: Exception, path: Path, where: str) -> WorkerError:
     """The user's own innermost line says where; the whole traceback goes to stderr, which `-v` shows."""
     traceback.print_exc()
-    if isinstance(error, SyntaxError):
-        place, text = f"{Path(error.filename or path).name} line {error.lineno}", (error.text or "").strip()
-    else:
-        frames = traceback.extract_tb(error.__traceback__)
-        own = [frame for frame in frames if Path(frame.filename) == path]
-        place = f"{path.name} line {own[-1].lineno}" if own else path.name
-        text = (own[-1].line or "") if own else ""
-    first_line = (str(error).strip() or "no message").splitlines()[0]
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     return WorkerError(
-        f"{where} raised {type(error).__name__}: {first_line}",
-        meaning=f"at {place}: {text}" if text else f"at {place}",
+        f"{where} raised {type(error).__name__}: {naming.first_line(error)}",
+        meaning=own_line(error, path),
         fix=f"{sys.executable} -m pip install {missing}, if that is the name of its package"
         if missing
         else "correct it there, or run again with -v for the traceback",

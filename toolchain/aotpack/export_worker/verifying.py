@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import ctypes
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch._inductor
 from torch.utils import _pytree as pytree
 
 from .failure import WorkerError
+from .running import Run, run_eager, tensors
 from .signature import Signature, bounds
 from .source import Subject
 
@@ -26,32 +26,6 @@ TOLERANCES: dict[torch.dtype, float] = {
     torch.float16: 5e-3,
     torch.bfloat16: 4e-2,
 }
-
-
-@dataclass
-class Run:
-    """Tensors of one call, flattened in the order of the signature."""
-
-    #: As they were before the call.
-    inputs: list[torch.Tensor]
-    #: As the call left them: a module may write into its inputs.
-    inputs_after: list[torch.Tensor]
-    outputs: list[torch.Tensor]
-
-
-def run_eager(module: Any, args: Any, kwargs: Any) -> Run:
-    """Call the module as Python would, on copies of its inputs."""
-    before = copy.deepcopy((args, kwargs))
-    # Copied together, so that inputs which share memory still do.
-    args, kwargs = copy.deepcopy((args, kwargs))
-    torch.manual_seed(0)
-    with torch.no_grad():
-        outputs = module(*args, **kwargs)
-    return Run(_tensors(before), _tensors((args, kwargs)), copy.deepcopy(_tensors(outputs)))
-
-
-def _tensors(tree: Any) -> list[torch.Tensor]:
-    return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
 
 
 def verify(package: str, subject: Subject, described: Signature, expected: Run) -> list[dict[str, Any]]:
@@ -67,10 +41,7 @@ def verify(package: str, subject: Subject, described: Signature, expected: Run) 
     other = _other_sizes(subject, described)
     if other is not None:
         args, kwargs = other
-        try:
-            expected = run_eager(subject.module, args, kwargs)
-        except Exception:  # noqa: BLE001  (the module itself cannot take these sizes: nothing to compare)
-            return entries
+        expected = run_eager(subject, args, kwargs)
         entries += _compare(model, args, kwargs, described, expected)
     return entries
 
@@ -79,7 +50,7 @@ def _compare(model: Any, args: Any, kwargs: Any, described: Signature, expected:
     args, kwargs = copy.deepcopy((args, kwargs))
     torch.manual_seed(0)
     with torch.no_grad():
-        outputs = _tensors(model(*args, **kwargs))
+        outputs = tensors(model(*args, **kwargs))
     sizes = ", ".join(
         f"{spec['name']} {list(value.shape)}" for spec, value in zip(described.inputs, expected.inputs, strict=True)
     )
@@ -89,7 +60,7 @@ def _compare(model: Any, args: Any, kwargs: Any, described: Signature, expected:
         (spec["name"], got, want) for spec, got, want in zip(described.outputs, outputs, expected.outputs, strict=True)
     ]
     for spec, before, got, want in zip(
-        described.inputs, expected.inputs, _tensors((args, kwargs)), expected.inputs_after, strict=True
+        described.inputs, expected.inputs, tensors((args, kwargs)), expected.inputs_after, strict=True
     ):
         if not torch.equal(before, want) and not bool(before.isnan().any()):
             pairs.append((f"{spec['name']} (written in place)", got, want))
@@ -139,9 +110,9 @@ def _differs(what: str, sizes: str) -> WorkerError:
 
 def _other_sizes(subject: Subject, described: Signature) -> tuple[Any, Any] | None:
     """The example inputs at other sizes of their dynamic dims; None when no dim is dynamic."""
-    tensors = _tensors((subject.args, subject.kwargs))
+    examples = tensors((subject.args, subject.kwargs))
     now: dict[Any, int] = {}
-    for tensor, sizes in zip(tensors, described.input_sizes, strict=True):
+    for tensor, sizes in zip(examples, described.input_sizes, strict=True):
         for have, size in zip(tensor.shape, sizes, strict=True):
             if getattr(size, "is_Symbol", False):
                 now[size] = have
@@ -151,7 +122,7 @@ def _other_sizes(subject: Subject, described: Signature) -> tuple[Any, Any] | No
     resized = iter(
         [
             _resize(tensor, [int(size if isinstance(size, int) else size.subs(other)) for size in sizes])
-            for tensor, sizes in zip(tensors, described.input_sizes, strict=True)
+            for tensor, sizes in zip(examples, described.input_sizes, strict=True)
         ]
     )
     args, kwargs = pytree.tree_map(
