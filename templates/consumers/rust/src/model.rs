@@ -1,0 +1,152 @@
+//! A loaded model, and the trait that stands for one.
+
+use crate::{ffi, DType, Device, Error, Tensor};
+use std::path::Path;
+
+/// Something that runs: a model, or what a test puts in its place.
+pub trait ModelRunner {
+    /// The inputs in call order.
+    fn inputs(&self) -> &[TensorInfo];
+
+    /// The outputs in the order of [`InferenceResult::outputs`].
+    fn outputs(&self) -> &[TensorInfo];
+
+    /// Runs on inputs in the order of [`ModelRunner::inputs`].
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when the inputs do not fit the signature, [`Error::Failed`] when the model raises an error.
+    fn infer(&self, inputs: &[Tensor<'_>]) -> Result<InferenceResult, Error>;
+}
+
+/// What a run gave and what it took.
+#[derive(Debug)]
+pub struct InferenceResult {
+    /// In the order of [`ModelRunner::outputs`], in host memory.
+    pub outputs: Vec<Tensor<'static>>,
+    /// Wall time of the model's run, device synchronised before and after.
+    pub latency_ms: f64,
+    /// GPU: device memory in use after the run. CPU: peak resident memory of this process so far.
+    pub memory_bytes: u64,
+}
+
+/// The range of one size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dim {
+    /// The least size, or `None` when it is known only after the run.
+    pub min: Option<i64>,
+    /// The greatest size, or `None` when there is no bound. Equal to `min` when the size is fixed.
+    pub max: Option<i64>,
+    /// The name of a dynamic size; dims of one name agree among all inputs of a call.
+    pub symbol: Option<String>,
+}
+
+/// What the model says about one input or output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// The name in the exported function; `output0`, ... where it has none.
+    pub name: String,
+    /// `None` when unknown.
+    pub dtype: Option<DType>,
+    /// `None` when the package says nothing about it: it was made by plain `PyTorch`.
+    pub dims: Option<Vec<Dim>>,
+}
+
+impl TensorInfo {
+    /// Zeros that fit: of the smallest size, but of 2 where there is a choice.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when the package does not say what the tensor is.
+    pub fn zeros(&self) -> Result<Tensor<'static>, Error> {
+        let (Some(dtype), Some(dims)) = (self.dtype, self.dims.as_ref()) else {
+            return Err(Error::usage(
+                &format!("the package does not say what the tensor {} is", self.name),
+                "zeros of the right size cannot be made",
+                "give the inputs yourself",
+            ));
+        };
+        let size = |dim: &Dim| 2.max(dim.min.unwrap_or(0)).min(dim.max.unwrap_or(i64::MAX));
+        Tensor::zeros(dtype, &dims.iter().map(size).collect::<Vec<_>>())
+    }
+}
+
+/// How a model is loaded.
+#[derive(Debug, Clone, Default)]
+pub struct LoadOptions {
+    /// `None` for the model's own.
+    pub device: Option<Device>,
+    /// Callers that run at the same time; others wait. 0 means 1.
+    pub num_runners: u32,
+    /// Size of the CPU thread pool, process-wide. 0 leaves the runtime's choice.
+    pub num_threads: u32,
+}
+
+/// A model of a bundle. It may be shared: callers beyond `num_runners` wait for their turn.
+#[derive(Debug)]
+pub struct AotModel {
+    handle: ffi::Model,
+    inputs: Vec<TensorInfo>,
+    outputs: Vec<TensorInfo>,
+}
+
+impl AotModel {
+    /// Loads a bundle's model folder (see [`crate::find_model`]) or a `.pt2` archive. Weights are mapped, not read.
+    ///
+    /// # Errors
+    /// Every class but [`Error::Failed`] has its reasons to refuse a model; see there.
+    pub fn load(path: impl AsRef<Path>, device: Device) -> Result<Self, Error> {
+        Self::load_with(path, &LoadOptions { device: Some(device), ..LoadOptions::default() })
+    }
+
+    /// [`AotModel::load`] with all options.
+    ///
+    /// # Errors
+    /// As for [`AotModel::load`].
+    pub fn load_with(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Self, Error> {
+        let device = options.device.map(|device| device.to_string());
+        let handle = ffi::Model::load(path.as_ref(), device.as_deref(), options.num_runners, options.num_threads)?;
+        let inputs = (0..handle.num_inputs()).map(|index| handle.input_info(index)).collect::<Result<_, _>>()?;
+        let outputs = (0..handle.num_outputs()).map(|index| handle.output_info(index)).collect::<Result<_, _>>()?;
+        Ok(Self { handle, inputs, outputs })
+    }
+
+    /// The model's metadata (`model.json` of the bundle) as JSON text.
+    #[must_use]
+    pub fn metadata(&self) -> &str {
+        self.handle.metadata()
+    }
+}
+
+impl ModelRunner for AotModel {
+    fn inputs(&self) -> &[TensorInfo] {
+        &self.inputs
+    }
+
+    fn outputs(&self) -> &[TensorInfo] {
+        &self.outputs
+    }
+
+    fn infer(&self, inputs: &[Tensor<'_>]) -> Result<InferenceResult, Error> {
+        self.handle.run(inputs, self.outputs.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AotModel, Dim, TensorInfo};
+    use crate::DType;
+
+    #[test]
+    fn a_model_is_shared_among_threads() {
+        fn shared<T: Send + Sync>() {}
+        shared::<AotModel>();
+    }
+
+    #[test]
+    fn zeros_are_of_a_size_the_model_takes() {
+        let fixed = Dim { min: Some(64), max: Some(64), symbol: None };
+        let batch = Dim { min: Some(0), max: None, symbol: Some(String::from("batch")) };
+        let info = TensorInfo { name: String::from("x"), dtype: Some(DType::Float32), dims: Some(vec![batch, fixed]) };
+        assert_eq!(info.zeros().unwrap().shape(), [2, 64]);
+        assert!(TensorInfo { dims: None, ..info }.zeros().is_err());
+    }
+}
