@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "build_info.h"
 
-#include <torch/csrc/inductor/aoti_torch/c/shim.h>
 #include <torch/version.h>
 
-#include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "aot_bridge.h"
 #include "cpu_features.h"
 #include "device_gpu.h"
+#include "json.h"
 #include "runtime.h"
 
 namespace aot {
@@ -17,19 +17,13 @@ namespace aot {
 const char* build_info() noexcept {
   try {
     static const std::string text = [] {
-      nlohmann::json backends = {"cpu"};
-      if (*gpu_backend() != '\0') backends.push_back(gpu_backend());
-      return nlohmann::json{
-          {"schema", 1},
-          {"api_version", AOT_API_VERSION},
-          {"compiler", AOT_COMPILER},
-          {"torch_version", TORCH_VERSION},
-          {"backends", std::move(backends)},
-          {"runtime", Runtime::library_name()},
-          {"machine", machine()},
-          {"cpu", cpu_brand()},
-          {"cpu_features", cpu_features()},
-      }.dump();
+      std::vector<std::string> backends = {"cpu"};
+      if (*gpu_backend() != '\0') backends.emplace_back(gpu_backend());
+      return "{\"schema\": 1, \"api_version\": " + std::to_string(AOT_API_VERSION) +
+             ", \"compiler\": " + json_quote(AOT_COMPILER) + ", \"torch_version\": " + json_quote(TORCH_VERSION) +
+             ", \"backends\": " + json_quote(backends) + ", \"runtime\": " + json_quote(Runtime::library_name()) +
+             ", \"machine\": " + json_quote(machine()) + ", \"cpu\": " + json_quote(cpu_brand()) +
+             ", \"cpu_features\": " + json_quote(cpu_features()) + "}";
     }();
     return text.c_str();
   } catch (...) {

@@ -2,71 +2,67 @@
 #include "metadata.h"
 
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "error.h"
+#include "json.h"
 
 namespace aot {
 namespace {
 
-using Json = nlohmann::json;
-
-constexpr int kSchema = 1;
+constexpr int64_t kSchema = 1;
 
 Error malformed(const std::string& where, const std::string& reason) {
   return damaged_error(where + " is malformed: " + reason, "The description of the model cannot be read.");
 }
 
-Json parse_object(std::string_view text, const std::string& where) {
-  Json document = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!document.is_object()) throw malformed(where, "it is not a JSON object");
-  return document;
+/// A member that may be absent or null.
+const Json* given(const Json& object, const char* key) {
+  const Json* value = object.find(key);
+  return value == nullptr || value->is_null() ? nullptr : value;
 }
 
-int64_t size_at(const Json& object, const char* key, int64_t otherwise) {
-  const auto found = object.find(key);
-  if (found == object.end() || found->is_null()) return otherwise;
-  return found->get<int64_t>();
+int64_t integer_at(const Json& object, const char* key, int64_t otherwise) {
+  const Json* value = given(object, key);
+  return value == nullptr ? otherwise : value->integer();
+}
+
+std::string text_at(const Json& object, const char* key, const char* otherwise) {
+  const Json* value = given(object, key);
+  return value == nullptr ? otherwise : value->text();
+}
+
+std::vector<std::string> texts_at(const Json& object, const char* key) {
+  const Json* value = given(object, key);
+  return value == nullptr ? std::vector<std::string>{} : value->texts();
 }
 
 Dim parse_dim(const Json& value) {
   if (value.is_null()) return {-1, -1, ""};
-  if (value.is_object()) {
-    return {size_at(value, "min", 0), size_at(value, "max", std::numeric_limits<int64_t>::max()),
-            value.at("symbol").get<std::string>()};
+  if (value.kind() == Json::Kind::Object) {
+    return {integer_at(value, "min", 0), integer_at(value, "max", std::numeric_limits<int64_t>::max()),
+            value.at("symbol").text()};
   }
-  const auto size = value.get<int64_t>();
-  return {size, size, ""};
+  return {value.integer(), value.integer(), ""};
 }
 
-std::vector<TensorSpec> parse_specs(const Json& document, const char* key, bool is_input, const std::string& where) {
+std::vector<TensorSpec> parse_specs(const Json& values, bool is_input) {
   std::vector<TensorSpec> specs;
-  for (const Json& value : document.at(key)) {
+  for (const Json& value : values.items()) {
     TensorSpec spec;
-    spec.name = value.at("name").get<std::string>();
-    spec.dtype = dtype_from_name(value.at("dtype").get<std::string>());
-    for (const Json& dim_value : value.at("dims")) {
+    spec.name = value.at("name").text();
+    spec.dtype = dtype_from_name(value.at("dtype").text());
+    for (const Json& dim_value : value.at("dims").items()) {
       Dim dim = parse_dim(dim_value);
-      const bool unknown = dim.min < 0;
-      if ((unknown && is_input) || (!unknown && dim.max < dim.min)) {
-        throw malformed(where, '"' + spec.name + "\" has a dim that no size can satisfy");
+      const bool is_unknown = dim_value.is_null();
+      if (is_unknown ? is_input : dim.min < 0 || dim.max < dim.min) {
+        throw JsonError('"' + spec.name + "\" has a dim that no size can satisfy");
       }
       spec.dims.push_back(std::move(dim));
     }
     specs.push_back(std::move(spec));
   }
   return specs;
-}
-
-std::string text_at(const Json& object, const char* key, const char* otherwise) {
-  const auto found = object.find(key);
-  return found == object.end() || found->is_null() ? otherwise : found->get<std::string>();
-}
-
-std::vector<std::string> texts_at(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found == object.end() ? std::vector<std::string>{} : found->get<std::vector<std::string>>();
 }
 
 /// AOTI_CPU_ISA is a list of Inductor's instruction sets, such as "AVX512 AVX512_VNNI AMX_TILE"; each stands for these features.
@@ -90,9 +86,9 @@ std::vector<std::string> features_of_isa(const std::string& isa_list) {
 }  // namespace
 
 Metadata parse_metadata(std::string_view text, const std::string& where) {
-  const Json document = parse_object(text, where);
   try {
-    const auto schema = document.at("schema").get<int64_t>();
+    const Json document = Json::parse(text);
+    const int64_t schema = document.at("schema").integer();
     if (schema != kSchema) {
       throw Error(AOT_MODEL_MISMATCH,
                   where + " has schema " + std::to_string(schema) + "; this bridge reads schema " +
@@ -101,10 +97,11 @@ Metadata parse_metadata(std::string_view text, const std::string& where) {
                   "Build the bundle again with the aotpack that exported the model.");
     }
     Metadata metadata;
-    metadata.has_signature = document.value("has_signature", true);
+    const Json* has_signature = given(document, "has_signature");
+    metadata.has_signature = has_signature == nullptr || has_signature->boolean();
     if (metadata.has_signature) {
-      metadata.inputs = parse_specs(document, "inputs", /*is_input=*/true, where);
-      metadata.outputs = parse_specs(document, "outputs", /*is_input=*/false, where);
+      metadata.inputs = parse_specs(document.at("inputs"), /*is_input=*/true);
+      metadata.outputs = parse_specs(document.at("outputs"), /*is_input=*/false);
     }
     metadata.device = text_at(document, "device", "cpu");
     metadata.machine = text_at(document, "machine", "");
@@ -113,27 +110,23 @@ Metadata parse_metadata(std::string_view text, const std::string& where) {
     metadata.gpu_archs = texts_at(document, "gpu_archs");
     metadata.text = std::string(text);
     return metadata;
-  } catch (const Json::exception& error) {
+  } catch (const JsonError& error) {
     throw malformed(where, error.what());
   }
 }
 
 Metadata parse_aoti_metadata(std::string_view text, const std::string& where) {
-  const Json document = parse_object(text, where);
   try {
-    const auto own = document.find("aotpack");
-    if (own != document.end()) return parse_metadata(own->get<std::string>(), where + ", key \"aotpack\"");
-    Json plain = {
-        {"schema", kSchema},
-        {"has_signature", false},
-        {"inputs", Json::array()},
-        {"outputs", Json::array()},
-        {"device", text_at(document, "AOTI_DEVICE_KEY", "cpu")},
-        {"machine", text_at(document, "AOTI_MACHINE", "")},
-        {"cpu_features", features_of_isa(text_at(document, "AOTI_CPU_ISA", ""))},
-    };
-    return parse_metadata(plain.dump(), where);
-  } catch (const Json::exception& error) {
+    const Json document = Json::parse(text);
+    const Json* own = document.find("aotpack");
+    if (own != nullptr) return parse_metadata(own->text(), where + ", key \"aotpack\"");
+    const std::string plain =
+        "{\"schema\": " + std::to_string(kSchema) + ", \"has_signature\": false, \"inputs\": [], \"outputs\": []" +
+        ", \"device\": " + json_quote(text_at(document, "AOTI_DEVICE_KEY", "cpu")) +
+        ", \"machine\": " + json_quote(text_at(document, "AOTI_MACHINE", "")) +
+        ", \"cpu_features\": " + json_quote(features_of_isa(text_at(document, "AOTI_CPU_ISA", ""))) + "}";
+    return parse_metadata(plain, where);
+  } catch (const JsonError& error) {
     throw malformed(where, error.what());
   }
 }

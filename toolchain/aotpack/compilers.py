@@ -1,0 +1,97 @@
+"""Finding compilers and running build tools, with errors that show what was run and what it said."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from aotpack.errors import BuildToolError
+
+Language = Literal["c", "c++"]
+
+#: The variable that users set, the names to look for otherwise, and what to install when there is none.
+_CHOICES: Mapping[Language, tuple[str, tuple[str, ...], str]] = {
+    "c": ("CC", ("cc", "gcc", "clang"), "gcc"),
+    "c++": ("CXX", ("c++", "g++", "clang++"), "g++"),
+}
+_DETAIL_LINES = 60
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A compiler that answers.
+
+    Attributes:
+        command: the program's path, after a launcher such as ccache if the user's variable names one.
+        identity: first line of `--version`, such as `g++ (Debian 12.2.0-14) 12.2.0`.
+    """
+
+    command: tuple[str, ...]
+    identity: str
+
+
+def find_compiler(language: Language) -> Compiler:
+    """The compiler for C or C++: the user's `CC` or `CXX`, else the first of the usual names on PATH.
+
+    Raises:
+        BuildToolError: there is none, or it does not answer.
+    """
+    variable, names, package = _CHOICES[language]
+    wanted = shlex.split(os.environ.get(variable, ""))
+    candidates = [wanted] if wanted else [[name] for name in names]
+    for candidate in candidates:
+        program = shutil.which(candidate[0])
+        if program is not None:
+            command = (program, *candidate[1:])
+            return Compiler(command, run_tool([*command, "--version"]).splitlines()[0])
+    raise BuildToolError(
+        f"{variable}={' '.join(wanted)}: not found"
+        if wanted
+        else f"no {language.upper()} compiler on PATH ({', '.join(names)})",
+        meaning="aotpack compiles a small part of every bundle on this machine",
+        fix=f"apt install {package} (or set {variable} to a compiler)",
+    )
+
+
+def run_tool(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
+    """Run a build tool to its end; returns what it printed.
+
+    Raises:
+        BuildToolError: it cannot be started or fails; `detail` holds the command and the end of its output.
+    """
+    try:
+        # In English, whatever the user's language: the output may end up in a bug report.
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env={**(os.environ if env is None else env), "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+    except OSError as error:
+        raise BuildToolError(
+            f"{command[0]} cannot be started: {error.strerror}",
+            meaning="a build tool is broken or for another machine",
+            fix=f"install {Path(command[0]).name} again",
+        ) from None
+    if done.returncode != 0:
+        end = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
+        lines = done.stdout.splitlines()
+        omitted = [f"... {len(lines) - _DETAIL_LINES} lines before"] if len(lines) > _DETAIL_LINES else []
+        raise BuildToolError(
+            f"{Path(command[0]).name} failed with {end}",
+            meaning="its output below says why",
+            fix="correct that and run again, or run aotpack doctor",
+            detail="\n".join([shlex.join(command), *("    " + line for line in [*omitted, *lines[-_DETAIL_LINES:]])]),
+        )
+    return done.stdout
