@@ -1,0 +1,87 @@
+"""Where things are in a bundle, and which model is meant."""
+
+from __future__ import annotations
+
+import os
+
+from aotrun._ffi import LIBRARY
+from aotrun.errors import DamagedError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, Optional, Tuple
+
+#: The bundle that this package lies in: BUNDLE/runner/aotrun.
+HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def lib_folder(root: str) -> str:
+    """The folder of the bridge library."""
+    return os.path.join(root, "lib")
+
+
+def model_names(root: str) -> Tuple[str, ...]:
+    """The models of a bundle, sorted."""
+    try:
+        return tuple(sorted(entry.name for entry in os.scandir(os.path.join(root, "models")) if entry.is_dir()))
+    except FileNotFoundError:
+        return ()
+
+
+def model_folder(root: str, name: Optional[str]) -> str:
+    """The folder of a model; without a name, of the only one. Raises UsageError."""
+    names = model_names(root)
+    if name is None and len(names) == 1:
+        name = names[0]
+    if name in names:
+        return os.path.join(root, "models", str(name))
+    have = ", ".join(names) or "none"
+    if name is None:
+        what = f"which model? {root} has {have}"
+        fix = f"Name one: --model {names[0]}." if names else "Name a package: --model FILE.pt2."
+        raise UsageError(what, "A model may go unnamed only when it is the only one of its bundle.", fix)
+    raise UsageError(
+        f"no model {name!r} in {root}", f"Its models: {have}.", "Name one of them, or the path of a .pt2 package."
+    )
+
+
+def locate(path: str, model: Optional[str] = None) -> Tuple[str, str]:
+    """The bundle and the model path (a folder or a .pt2) for what a user names: a bundle, a model folder, a .pt2.
+
+    A model outside of any bundle runs with the libraries of the bundle that this package lies in.
+    Raises UsageError, DamagedError.
+    """
+    path = os.path.abspath(path)
+    if not os.path.exists(path):
+        raise UsageError(f"{path}: no such file or folder", "There is nothing to load.", "Check the path.")
+    if os.path.isdir(path) and not os.path.exists(os.path.join(path, "model.json")):
+        if not os.path.exists(os.path.join(path, "lib", LIBRARY)):
+            raise UsageError(
+                f"{path}: no bundle and no model folder",
+                f"A bundle has lib/{LIBRARY}, a model folder has model.json.",
+                "Name a folder made by `aotpack build`, one of its models, or a .pt2.",
+            )
+        return path, model_folder(path, model)
+    if model is not None:
+        raise UsageError(f"{path} is a model, and model={model!r} names another", "One is enough.", "Leave one out.")
+    root = os.path.dirname(os.path.dirname(path))
+    inside = os.path.isdir(path) and os.path.exists(os.path.join(root, "lib", LIBRARY))
+    return (root if inside else HERE), path
+
+
+def manifest(root: str) -> Dict[str, Any]:
+    """The document of `bundle.json`. Raises DamagedError."""
+    import json
+
+    path = os.path.join(root, "bundle.json")
+    try:
+        with open(path, "rb") as stream:
+            document = json.load(stream)
+        if not isinstance(document, dict) or document.get("schema") != 1:
+            raise ValueError("its schema is not 1")
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DamagedError(
+            f"{path}: {reason}", "The bundle's own description cannot be read.", "Copy the whole bundle again."
+        ) from None
+    return document

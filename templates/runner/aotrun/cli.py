@@ -1,0 +1,177 @@
+"""The command line `aotrun`: pick the command, run it, turn errors into three lines and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from aotrun.errors import AotError, UsageError
+from aotrun.options import Command, Option, table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Sequence
+
+_MODEL = Option("--model", metavar="NAME|M.pt2", help="which model; not needed when the bundle has one")
+_DEVICE = Option("--device", metavar="cpu|cuda[:N]|rocm[:N]", help="where to run; the model's own device by default")
+_INPUT = Option(
+    "-i",
+    "--input",
+    metavar="[NAME=]FILE",
+    many=True,
+    help=".npy, .npz or JSON; - is standard input; a lone input needs no name",
+)
+_THREADS = Option("--threads", metavar="N", number=1, help="size of the CPU thread pool")
+_JSON = Option("--json", help="one JSON document on standard output, all else on standard error")
+_COMMON = (
+    Option("-v", "--verbose", help="say more; tracebacks"),
+    Option("-q", "--quiet", help="errors only"),
+    Option("-h", "--help", help="this text"),
+)
+
+COMMANDS = (
+    Command(
+        "infer",
+        "infer",
+        "Run a model on inputs.",
+        (
+            _MODEL,
+            _DEVICE,
+            _INPUT,
+            Option("-o", "--output", metavar="FILE", help="where outputs go: .npz, .npy or .json; else standard output"),
+            Option("--format", choices=("json", "pretty"), default="json", help="of standard output"),
+            _THREADS,
+            *_COMMON,
+        ),
+        (
+            "aotrun infer --input x.npy",
+            "aotrun infer --input ids=ids.npy --input mask=mask.npy --output y.npz",
+            "aotrun infer --model classifier --input batch.npz --format pretty",
+            """echo '{"data": [1, 2], "shape": [1, 2], "dtype": "float32"}' | aotrun infer --input -""",
+        ),
+    ),
+    Command(
+        "check",
+        "check",
+        "Check the bundle's files, this machine and, with --model, a run on the recorded sample.",
+        (_MODEL, _DEVICE, _THREADS, _JSON, *_COMMON),
+        ("aotrun check", "aotrun check --model mlp", "aotrun check --device cuda:1 --json"),
+    ),
+    Command(
+        "info",
+        "info",
+        "Tell what the bundle is: backend, runtime, models and their signatures.",
+        (_MODEL, _JSON, *_COMMON),
+        ("aotrun info", "aotrun info --model mlp.pt2", "aotrun info --json"),
+    ),
+    Command(
+        "bench",
+        "bench",
+        "Time a model on inputs, or on its recorded sample.",
+        (
+            _MODEL,
+            _DEVICE,
+            _INPUT,
+            Option("--warmup", metavar="N", number=0, default=20, help="runs before the clock starts"),
+            Option("--iterations", metavar="N", number=1, default=200, help="runs that are timed"),
+            _THREADS,
+            _JSON,
+            *_COMMON,
+        ),
+        ("aotrun bench", "aotrun bench --input x.npy --threads 1 --iterations 1000 --json"),
+    ),
+    Command(
+        "doctor",
+        "doctor",
+        "Diagnose this machine and this bundle: findings with stable codes, and what to do about each.",
+        _COMMON,
+        ("aotrun doctor", "aotrun doctor --json"),
+    ),
+)
+_BY_NAME = {command.name: command for command in COMMANDS}
+
+
+def _help() -> str:
+    rows = [(command.name, command.summary) for command in COMMANDS]
+    options = [("-h, --help", "this text; after a command, its options"), ("--version", "the version")]
+    examples = "  aotrun infer --input x.npy\n  aotrun check\n  aotrun infer --help"
+    return (
+        "Usage: aotrun COMMAND [options]\n\nRuns the models of the bundle that it lies in.\n\n"
+        f"Commands:\n{table(rows)}\n\nOptions:\n{table(options)}\n\nExamples:\n{examples}\n\n"
+        "Exit codes: 0 done, 1 failed, 2 usage, 5 the model does not fit, 6 the bundle is damaged,\n"
+        "            7 this machine cannot run it\n"
+    )
+
+
+def main(words: Sequence[str]) -> int:
+    """Run a command line; returns the exit code."""
+    verbose = "-v" in words or "--verbose" in words
+    try:
+        code = _dispatch(list(words))
+        sys.stdout.flush()
+    except AotError as error:
+        code = error.exit_code
+        report(error)
+    except BrokenPipeError:
+        # Whoever read standard output has left. Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except KeyboardInterrupt:
+        code = 130
+    except Exception as error:  # noqa: BLE001  whatever it is, a user sees three lines
+        code = 1
+        if not verbose:
+            report(
+                AotError(
+                    f"{type(error).__name__}: {error}".replace("\n", " "),
+                    "This is a defect of aotrun or of the machine.",
+                    "Run again with -v for the traceback, and report it.",
+                )
+            )
+    else:
+        return code
+    if verbose:
+        import traceback
+
+        traceback.print_exc()
+    return code
+
+
+def report(error: AotError) -> None:
+    """Print an error's three lines on standard error."""
+    print(f"error: {error}", file=sys.stderr)
+
+
+def _dispatch(words: Sequence[str]) -> int:
+    if not words or words[0] in ("-h", "--help"):
+        print(_help(), end="", file=sys.stdout if words else sys.stderr)
+        return 0 if words else 2
+    if words[0] in ("--version", "-V"):
+        from aotrun import __version__
+
+        print(f"aotrun {__version__}")
+        return 0
+    command = _BY_NAME.get(words[0])
+    if command is None:
+        known = ", ".join(_BY_NAME)
+        raise UsageError(f"unknown command {words[0]}", f"Known: {known}.", "See: aotrun --help")
+    if command.name == "doctor":
+        return _doctor(words[1:])
+    if "-h" in words or "--help" in words:
+        print(command.help(), end="")
+        return 0
+    values = command.parse(words[1:])
+    module = __import__(f"aotrun.{command.module}", fromlist=["main"])
+    code: int = module.main(values)
+    return code
+
+
+def _doctor(words: Sequence[str]) -> int:
+    try:
+        import aotpack_doctor
+    except ImportError:
+        raise UsageError(
+            "this bundle has no doctor", "It was built without aotpack_doctor.", "Run: aotpack doctor --bundle BUNDLE"
+        ) from None
+    code: int = aotpack_doctor.main(words)
+    return code

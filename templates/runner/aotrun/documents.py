@@ -1,0 +1,154 @@
+"""JSON in and out: arrays as `{"data": [...], "shape": [...], "dtype": "float32"}`, and documents for scripts.
+
+`data` is flat in C order; nested lists are read as well, and then `shape` may be left out. A complex number is `[re, im]`.
+NaN and the infinities are the strings "NaN", "Infinity" and "-Infinity": JSON has no numbers for them.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from aotrun.arrays import Array, count, dtype_named, pack
+from aotrun.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Sequence, Tuple, Union
+
+    from aotrun.dtypes import DType
+
+#: Grows when a field of a document on stdout changes meaning; new fields may appear without it.
+SCHEMA = 1
+
+_NON_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+#: Digits that bring back the same number.
+_DIGITS = {"float16": 5, "bfloat16": 4, "float32": 9, "complex64": 9}
+_FORM = '{"data": [1, 2], "shape": [2], "dtype": "float32"}'
+_CONTROL = {code: f"\\u{code:04x}" for code in range(32)}
+_ESCAPES = str.maketrans({**_CONTROL, ord('"'): '\\"', ord("\\"): "\\\\", ord("\n"): "\\n", ord("\t"): "\\t"})
+
+
+class Raw(str):
+    """Text that is JSON already."""
+
+
+def dumps(value: Any) -> str:
+    """A document as one line of JSON. The json module would cost a third of the time of a whole run to import."""
+    if isinstance(value, Raw):
+        return value
+    if isinstance(value, str):
+        # Unpaired surrogates stand for bytes of file names that are no UTF-8.
+        return '"' + value.translate(_ESCAPES).encode("utf-8", "replace").decode("utf-8") + '"'
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{dumps(key)}: {dumps(item)}" for key, item in value.items()) + "}"
+    return "[" + ", ".join(map(dumps, value)) + "]"
+
+
+def numbers(dtype: DType, values: Sequence[Any]) -> Raw:
+    """Elements as a flat JSON list."""
+    if not values:
+        return Raw("[]")
+    if dtype.name == "bool":
+        return Raw("[" + ", ".join("true" if value else "false" for value in values) + "]")
+    if not dtype.is_float:
+        return Raw("[" + ", ".join(map(str, values)) + "]")
+    if dtype.is_complex:
+        parts = [part for value in values for part in (value.real, value.imag)]
+        pieces = _float_texts(dtype.name, parts)
+        return Raw("[" + ", ".join(f"[{re}, {im}]" for re, im in zip(pieces[0::2], pieces[1::2])) + "]")
+    return Raw("[" + ", ".join(_float_texts(dtype.name, values)) + "]")
+
+
+def _float_texts(name: str, values: Sequence[float]) -> List[str]:
+    digits = _DIGITS.get(name)
+    texts = list(map(f"%.{digits}g".__mod__, values)) if digits else list(map(repr, values))
+    return [_finite(text) if "n" in text else text for text in texts]
+
+
+def _finite(text: str) -> str:
+    return {"nan": '"NaN"', "-nan": '"NaN"', "inf": '"Infinity"', "-inf": '"-Infinity"'}[text]
+
+
+def form(dtype: DType, shape: Sequence[int], values: Sequence[Any]) -> Dict[str, Any]:
+    """The JSON form of an array."""
+    return {"data": numbers(dtype, values), "shape": list(shape), "dtype": dtype.name}
+
+
+def read_arrays(text: Union[bytes, str], origin: str) -> Union[Array, Dict[str, Array]]:
+    """The array of a JSON form, or the arrays of an object of names and forms. Raises UsageError."""
+    import json
+
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{origin}: {error or type(error).__name__}",
+            "It is none of .npy, .npz and JSON.",
+            f"Write it with numpy.save(file, array), or as {_FORM}.",
+        ) from None
+    if isinstance(document, dict) and "data" in document:
+        return _array(document, origin)
+    if isinstance(document, dict) and document and all(isinstance(item, dict) for item in document.values()):
+        return {name: _array(item, f"{origin}[{name}]") for name, item in document.items()}
+    raise UsageError(
+        f"{origin}: JSON, but no array",
+        "An array has data, shape and dtype; several are an object of names and arrays.",
+        f"Write it as {_FORM}.",
+    )
+
+
+def _array(document: Dict[str, Any], origin: str) -> Array:
+    extra = sorted(set(document) - {"data", "shape", "dtype"})
+    if extra or "data" not in document or "dtype" not in document:
+        keys = ", ".join(document) or "none"
+        raise UsageError(f"{origin}: keys {keys}", "An array has data, dtype and shape.", f"Write it as {_FORM}.")
+    dtype = dtype_named(document["dtype"], origin)
+    values, nested = _flatten(document["data"], dtype, origin)
+    shape = document.get("shape", list(nested))
+    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
+        raise UsageError(f"{origin}: shape {shape!r}", "A shape is a list of sizes.", f"Write it as {_FORM}.")
+    if count(shape) != len(values) or (len(nested) > 1 and nested != tuple(shape)):
+        raise UsageError(
+            f"{origin}: shape {shape} takes {count(shape)} elements, data has {list(nested)}",
+            "Data and shape disagree.",
+            "Give data flat in C order, or nested as shape says.",
+        )
+    try:
+        data = pack(dtype, values)
+    except (struct.error, OverflowError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{origin}: data does not fit {dtype.name}: {error}",
+            "Every element must be a number that the type can hold.",
+            "Change the data or the dtype.",
+        ) from None
+    return Array(dtype, tuple(shape), data)
+
+
+def _flatten(data: Any, dtype: DType, origin: str) -> Tuple[List[Any], Tuple[int, ...]]:
+    """Flat values and the sizes of the nesting. A complex number is a pair and not a level of nesting."""
+    shape: List[int] = []
+    level = [data]
+    while level and isinstance(level[0], list):
+        sizes = {len(item) if isinstance(item, list) else -1 for item in level}
+        if len(sizes) > 1:
+            raise UsageError(
+                f"{origin}: lists of different lengths at depth {len(shape) + 1}",
+                "An array is rectangular.",
+                "Give data flat in C order, with its shape.",
+            )
+        shape.append(sizes.pop())
+        level = [value for item in level for value in item]
+    if dtype.is_complex and shape and shape[-1] == 2:
+        shape.pop()
+        level = [complex(_number(re), _number(im)) for re, im in zip(level[0::2], level[1::2])]
+    elif dtype.is_float:
+        level = [_number(value) for value in level]
+    return level, tuple(shape)
+
+
+def _number(value: Any) -> Any:
+    return _NON_FINITE.get(value, value) if isinstance(value, str) else value

@@ -1,0 +1,252 @@
+"""Loading and running models."""
+
+from __future__ import annotations
+
+import os
+from ctypes import byref, c_void_p
+
+from aotrun import _ffi, bundle
+from aotrun.dtypes import BY_CODE
+from aotrun.errors import UsageError
+from aotrun.foreign import Borrowed
+from aotrun.tensor import Tensor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from os import PathLike
+    from types import TracebackType
+    from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
+
+    from aotrun.dtypes import DType
+
+_UNBOUNDED = (1 << 63) - 1
+
+
+class Dim:
+    """One size of an input or output.
+
+    Attributes:
+        min, max: bounds, equal when fixed; max is None when unbounded; both None when known only after a run.
+        symbol: name of a dynamic size; dims of one symbol agree among all inputs of a call.
+    """
+
+    __slots__ = ("max", "min", "symbol")
+
+    def __init__(self, low: int, high: int, symbol: Optional[bytes]) -> None:
+        self.min = None if low < 0 else low
+        self.max = None if high < 0 or high == _UNBOUNDED else high
+        self.symbol = symbol.decode("utf-8") if symbol else None
+
+    def __str__(self) -> str:
+        if self.min is not None and self.min == self.max:
+            return str(self.min)
+        if self.min is None:
+            return self.symbol or "?"
+        return f"{self.symbol or '?'}:{self.min}..{'' if self.max is None else self.max}"
+
+
+class Spec:
+    """What a model says about one input or output.
+
+    Attributes:
+        name: unique among inputs or outputs.
+        dtype: None when the package does not say.
+        dims: None when the package does not say.
+    """
+
+    __slots__ = ("dims", "dtype", "name")
+
+    def __init__(self, name: str, dtype: Optional[DType], dims: Optional[Tuple[Dim, ...]]) -> None:
+        self.name = name
+        self.dtype = dtype
+        self.dims = dims
+
+    def __str__(self) -> str:
+        if self.dtype is None or self.dims is None:
+            return f"{self.name}: unknown"
+        return f"{self.name}: {self.dtype.name}[{', '.join(map(str, self.dims))}]"
+
+    __repr__ = __str__
+
+
+class Result:
+    """A run with its measurements.
+
+    Attributes:
+        outputs: by name, in the model's order.
+        latency_ms: wall time of the model's run, device synchronised before and after.
+        device_used_bytes, device_total_bytes: GPU memory; 0 on the CPU.
+        peak_rss_bytes: of this process so far.
+    """
+
+    __slots__ = ("device_total_bytes", "device_used_bytes", "latency_ms", "outputs", "peak_rss_bytes")
+
+    def __init__(self, outputs: Dict[str, Tensor], stats: _ffi.RunStats) -> None:
+        self.outputs = outputs
+        self.latency_ms: float = stats.latency_ms
+        self.device_used_bytes: int = stats.device_used_bytes
+        self.device_total_bytes: int = stats.device_total_bytes
+        self.peak_rss_bytes: int = stats.peak_rss_bytes
+
+
+def load(
+    path: Union[str, PathLike[str]],
+    *,
+    model: Optional[str] = None,
+    device: Optional[str] = None,
+    runners: int = 1,
+    threads: int = 0,
+) -> Model:
+    """Load a model.
+
+    Args:
+        path: a bundle, a model folder within one, or a .pt2 package.
+        model: which model of a bundle; not needed when it has one.
+        device: `cpu`, `cuda`, `cuda:1`, `rocm`, ...; the model's own by default.
+        runners: how many threads can run it at the same time; others wait.
+        threads: size of the CPU thread pool, process-wide; 0 leaves the runtime's choice.
+
+    Raises:
+        AotError: one of its subclasses, with what to do about it.
+    """
+    root, model_path = bundle.locate(os.fspath(path), model)
+    return Model(root, model_path, device=device, runners=runners, threads=threads)
+
+
+class Model:
+    """A loaded model. May be called from many threads at once; calls let go of the interpreter lock.
+
+    Attributes:
+        path: what it was loaded from.
+        inputs, outputs: the signature, in call order.
+    """
+
+    def __init__(self, root: str, path: str, *, device: Optional[str], runners: int, threads: int) -> None:
+        self._handle = c_void_p()
+        self._library = library = _ffi.bridge(bundle.lib_folder(root))
+        self.path = path
+        options = _ffi.LoadOptions(
+            num_runners=runners, device=device.encode() if device else None, num_threads=threads
+        )
+        _ffi.check(library, library.aot_model_load(os.fsencode(path), byref(options), byref(self._handle)))
+        handle = self._handle
+        self.inputs = self._specs(library.aot_model_num_inputs(handle), library.aot_model_input_info)
+        self.outputs = self._specs(library.aot_model_num_outputs(handle), library.aot_model_output_info)
+        self._index = {spec.name: index for index, spec in enumerate(self.inputs)}
+        self._names = [spec.name for spec in self.inputs]
+        self._num_inputs = len(self.inputs)
+        self._num_outputs = len(self.outputs)
+        self._run_function = library.aot_model_run
+        #: Input and output slots for as many callers as there have been at once.
+        self._frames: List[Tuple[Borrowed, Any]] = []
+
+    def _specs(self, count: int, describe: Any) -> Tuple[Spec, ...]:
+        specs = []
+        for index in range(count):
+            info = _ffi.TensorInfo()
+            _ffi.check(self._library, describe(self._handle, index, byref(info)))
+            dtype = BY_CODE.get((info.dtype.code, info.dtype.bits)) if info.dtype.bits else None
+            dims = None if info.ndim < 0 else tuple(Dim(d.min, d.max, d.symbol) for d in info.dims[: info.ndim])
+            specs.append(Spec(info.name.decode("utf-8"), dtype, dims))
+        return tuple(specs)
+
+    @property
+    def metadata(self) -> Dict[str, Any]:
+        """The model's metadata (docs/bundle-format.md, "model.json")."""
+        import json
+
+        document: Dict[str, Any] = json.loads(self._library.aot_model_metadata(self._open()))
+        return document
+
+    def __repr__(self) -> str:
+        name = os.path.basename(self.path)
+        return f"<aotrun.Model {name}: ({', '.join(map(str, self.inputs))}) -> ({', '.join(map(str, self.outputs))})>"
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """Run on positional or named inputs; returns the output, or a tuple when there are several.
+
+        Inputs are borrowed for the call, without a copy on the CPU: NumPy arrays, torch tensors, anything with
+        `__dlpack__` or the buffer protocol. Raises UsageError when they do not fit the signature.
+        """
+        outputs = self._run(self._in_order(args, named) if named else args, None)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def run(self, *args: Any, **named: Any) -> Result:
+        """Run as a call does; returns outputs by name, with measurements."""
+        stats = _ffi.RunStats()
+        outputs = self._run(self._in_order(args, named) if named else args, stats)
+        return Result({spec.name: tensor for spec, tensor in zip(self.outputs, outputs)}, stats)
+
+    def _run(self, inputs: Sequence[Any], stats: Optional[_ffi.RunStats]) -> Tuple[Tensor, ...]:
+        if len(inputs) != self._num_inputs:
+            raise self._misfit(f"{len(inputs)} inputs")
+        try:
+            frame = self._frames.pop()
+        except IndexError:
+            frame = Borrowed(self._num_inputs), (c_void_p * self._num_outputs)()
+        borrowed, pointers = frame
+        try:
+            for index, value in enumerate(inputs):
+                borrowed.set(index, value, self._names[index])
+            status = self._run_function(
+                self._open(),
+                borrowed.views,
+                self._num_inputs,
+                pointers,
+                self._num_outputs,
+                None if stats is None else byref(stats),
+            )
+            if status:
+                _ffi.check(self._library, status)
+            library = self._library
+            return tuple([Tensor(library, pointer) for pointer in pointers])
+        finally:
+            borrowed.release()
+            self._frames.append(frame)
+
+    def _in_order(self, args: Sequence[Any], named: Mapping[str, Any]) -> List[Any]:
+        """Inputs by position, then by name, in the model's order."""
+        if len(args) > self._num_inputs:
+            raise self._misfit(f"{len(args)} positional inputs")
+        values: Dict[str, Any] = dict(zip(self._names, args))
+        twice = sorted(set(values) & set(named))
+        if twice:
+            raise self._misfit(f"{', '.join(twice)} given twice, by position and by name")
+        values.update(named)
+        unknown = sorted(set(named) - set(self._index))
+        missing = [name for name in self._names if name not in values]
+        if unknown or missing:
+            problems = [f"no input {', '.join(unknown)}"] if unknown else []
+            problems += [f"missing {', '.join(missing)}"] if missing else []
+            raise self._misfit("; ".join(problems))
+        return [values[name] for name in self._names]
+
+    def _misfit(self, what: str) -> UsageError:
+        expected = ", ".join(map(str, self.inputs)) or "none"
+        return UsageError(what, f"The model takes {self._num_inputs}: {expected}.", "Give exactly these.")
+
+    def _open(self) -> c_void_p:
+        if not self._handle:
+            raise UsageError(f"{self.path} is closed", "A closed model cannot run.", "Load it again: aotrun.load(path).")
+        return self._handle
+
+    def close(self) -> None:
+        """Free the model after running calls have ended; outputs stay valid."""
+        handle, self._handle = self._handle, c_void_p()
+        if handle:
+            self._library.aot_model_free(handle)
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if self.__dict__.get("_handle"):
+            self.close()

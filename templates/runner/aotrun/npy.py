@@ -1,0 +1,202 @@
+"""NumPy's .npy and .npz files, read and written without NumPy.
+
+A file comes from anybody: nothing is executed, nothing is unpickled, and no memory is taken before the size that a
+header claims has been compared with the size that is there.
+"""
+
+from __future__ import annotations
+
+import io
+
+from aotrun.arrays import Array, count, fortran_strides, swap_bytes
+from aotrun.dtypes import BY_TYPESTR, DType
+from aotrun.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO, Dict, Tuple
+
+MAGIC = b"\x93NUMPY"
+ZIP_MAGIC = b"PK"
+#: NumPy itself refuses longer ones; ours have three keys.
+_LONGEST_HEADER = 10_000
+_ONLY_AST = 0x400  # ast.PyCF_ONLY_AST; importing ast takes a third of the time of a whole run
+_MOST_DIMS = 64
+
+
+def _refuse(origin: str, what: str) -> UsageError:
+    return UsageError(
+        f"{origin}: {what}",
+        "It is not a usable .npy array.",
+        "Write it with numpy.save(file, array, allow_pickle=False).",
+    )
+
+
+def read_npy(stream: BinaryIO, size: int, origin: str) -> Array:
+    """Read one array from a stream that holds `size` bytes. Raises UsageError with `origin` in it."""
+    prefix = stream.read(8)
+    if len(prefix) < 8 or not prefix.startswith(MAGIC):
+        raise _refuse(origin, "no .npy file" if prefix else "empty file")
+    if prefix[6] not in (1, 2, 3):
+        raise _refuse(origin, f".npy version {prefix[6]}.{prefix[7]}; known are 1, 2 and 3")
+    width = 2 if prefix[6] == 1 else 4
+    length = int.from_bytes(stream.read(width), "little")
+    if length > _LONGEST_HEADER:
+        raise _refuse(origin, f"a header of {length} bytes")
+    header = stream.read(length)
+    if len(header) < length:
+        raise _refuse(origin, "truncated in its header")
+    descr, fortran, shape = _parse_header(header.decode("utf-8" if prefix[6] == 3 else "latin-1", "replace"), origin)
+    dtype, swapped = _dtype(descr, origin)
+
+    claimed = count(shape) * dtype.itemsize
+    there = size - 8 - width - length
+    if claimed != there:
+        sizes = "x".join(map(str, shape)) or "1"
+        problem = "truncated" if claimed > there else "trailing bytes"
+        raise _refuse(origin, f"{problem}: {sizes} of {dtype.name} take {claimed} bytes, {there} are there")
+    data = bytearray(claimed)
+    if _read_into(stream, data) != claimed:
+        raise _refuse(origin, "truncated")
+    if swapped:
+        data = swap_bytes(data, dtype.itemsize // 2 if dtype.is_complex else dtype.itemsize)
+    strides = fortran_strides(shape) if fortran and len(shape) > 1 else None
+    return Array(dtype, shape, data, strides)
+
+
+def _read_into(stream: BinaryIO, data: bytearray) -> int:
+    """Fill `data` as far as the stream goes; returns the bytes read."""
+    done = 0
+    view = memoryview(data)
+    while done < len(data):
+        piece = stream.read(min(len(data) - done, 1 << 24))
+        if not piece:
+            break
+        view[done : done + len(piece)] = piece
+        done += len(piece)
+    return done
+
+
+def _parse_header(text: str, origin: str) -> Tuple[Any, bool, Tuple[int, ...]]:
+    """The three values of a header, which is a Python dict literal."""
+    try:
+        tree = compile(text.strip(), "header", "eval", _ONLY_AST, dont_inherit=True)
+        fields = _literal(tree.body)  # type: ignore[attr-defined]
+        descr, fortran, shape = fields["descr"], fields["fortran_order"], fields["shape"]
+    except (SyntaxError, ValueError, KeyError, TypeError, RecursionError, MemoryError):
+        raise _refuse(origin, "a header that does not parse") from None
+    sizes_fit = isinstance(shape, tuple) and len(shape) <= _MOST_DIMS and all(type(size) is int for size in shape)
+    if len(fields) != 3 or not isinstance(fortran, bool) or not sizes_fit or any(size < 0 for size in shape):
+        raise _refuse(origin, "a header with wrong values")
+    return descr, fortran, shape
+
+
+def _literal(node: Any) -> Any:
+    """The value of a literal expression: dicts, tuples, lists, constants."""
+    kind = type(node).__name__
+    if kind == "Constant":
+        return node.value
+    if kind == "Tuple":
+        return tuple(map(_literal, node.elts))
+    if kind == "List":
+        return list(map(_literal, node.elts))
+    if kind == "Dict":
+        return {_literal(key): _literal(value) for key, value in zip(node.keys, node.values)}
+    raise ValueError(kind)
+
+
+def _dtype(descr: Any, origin: str) -> Tuple[DType, bool]:
+    """The element type of a header's `descr`, and whether its bytes are in big-endian order."""
+    if isinstance(descr, str):
+        swapped = descr.startswith(">")
+        dtype = BY_TYPESTR.get("<" + descr[1:] if swapped else descr)
+        if dtype is not None:
+            return dtype, swapped
+        if descr.endswith("O"):
+            raise UsageError(
+                f"{origin}: an array of pickled Python objects",
+                "Unpickling runs whatever code the file names, and a model takes numbers only.",
+                "Save an array of numbers: numpy.save(file, array.astype('float32')).",
+            )
+    raise _refuse(origin, f"elements of type {descr!r}, which no model takes")
+
+
+def npy_header(dtype: DType, shape: Tuple[int, ...]) -> bytes:
+    """What precedes the elements of a C-ordered array, padded so that they are aligned to 64 bytes."""
+    sizes = "".join(f"{size}, " for size in shape)
+    text = f"{{'descr': '{dtype.typestr}', 'fortran_order': False, 'shape': ({sizes.rstrip()}), }}"
+    if len(shape) != 1:
+        text = text.replace(",), }", "), }")
+    padding = -(len(MAGIC) + 4 + len(text) + 1) % 64
+    length = len(text) + padding + 1
+    return MAGIC + b"\x01\x00" + length.to_bytes(2, "little") + text.encode("ascii") + b" " * padding + b"\n"
+
+
+def read_npz(stream: BinaryIO, origin: str) -> Dict[str, Array]:
+    """Read all arrays of an archive, in its order. Raises UsageError."""
+    import zipfile
+    import zlib
+
+    arrays: Dict[str, Array] = {}
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            for info in archive.infolist():
+                name = info.filename[:-4] if info.filename.endswith(".npy") else info.filename
+                entry = f"{origin}[{name}]"
+                if name in arrays:
+                    raise _refuse(entry, "twice in the archive")
+                if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
+                    raise _refuse(entry, "neither stored nor deflated")
+                with archive.open(info) as member:
+                    arrays[name] = read_npy(member, info.file_size, entry)  # type: ignore[arg-type]
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(
+            f"{origin}: {error}", "It is not a whole .npz archive.", "Write it with numpy.savez(file, name=array)."
+        ) from error
+    if not arrays:
+        raise UsageError(f"{origin}: no arrays in it", "A model needs its inputs.", "numpy.savez(file, name=array)")
+    return arrays
+
+
+class NpzWriter:
+    """Writes a stored .npz. By hand, because importing zipfile doubles the time from start to first output."""
+
+    _STAMP = b"\x00\x00\x21\x00"  # 1980-01-01, so that the same arrays make the same file
+
+    def __init__(self, stream: io.BufferedIOBase) -> None:
+        self._stream = stream
+        self._offset = 0
+        self._directory = bytearray()
+        self._entries = 0
+
+    def add(self, name: str, dtype: DType, shape: Tuple[int, ...], data: Any) -> None:
+        """Append one C-ordered array."""
+        from binascii import crc32
+
+        header = npy_header(dtype, shape)
+        size = len(header) + len(data)
+        # Sizes and offset as 64-bit extra fields always, as NumPy does: no limit to think of.
+        crc = crc32(data, crc32(header)).to_bytes(4, "little")
+        file_name = f"{name}.npy".encode()
+        common = b"\x00\x08\x00\x00" + self._STAMP + crc + b"\xff" * 8 + len(file_name).to_bytes(2, "little")
+        sizes = size.to_bytes(8, "little") * 2
+        local = b"PK\x03\x04\x2d\x00" + common + b"\x14\x00" + file_name + b"\x01\x00\x10\x00" + sizes
+        self._directory += b"PK\x01\x02\x2d\x03\x2d\x00" + common + b"\x1c\x00" + bytes(6) + b"\x00\x00\xa4\x81"
+        self._directory += b"\xff" * 4 + file_name + b"\x01\x00\x18\x00" + sizes + self._offset.to_bytes(8, "little")
+        for piece in (local, header, data):
+            self._stream.write(piece)
+        self._offset += len(local) + size
+        self._entries += 1
+
+    def close(self) -> None:
+        """Write the directory; the stream stays open."""
+        size = len(self._directory).to_bytes(8, "little")
+        entries = self._entries.to_bytes(8, "little")
+        end = b"PK\x06\x06" + (44).to_bytes(8, "little") + b"\x2d\x03\x2d\x00" + bytes(8) + entries * 2 + size
+        end += self._offset.to_bytes(8, "little")
+        end += b"PK\x06\x07" + bytes(4) + (self._offset + len(self._directory)).to_bytes(8, "little") + b"\x01\x00\x00\x00"
+        end += b"PK\x05\x06" + bytes(4) + b"\xff" * 12 + bytes(2)
+        self._stream.write(self._directory)
+        self._stream.write(end)

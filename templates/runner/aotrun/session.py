@@ -1,0 +1,141 @@
+"""What the commands share: the model that a command line means, its inputs from files, its recorded sample."""
+
+from __future__ import annotations
+
+import os
+
+from aotrun import bundle
+from aotrun.errors import UsageError
+from aotrun.files import read
+from aotrun.model import Model
+from aotrun.npy import read_npz
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+    from aotrun.arrays import Array
+
+#: Inside a model folder, or below `aotpack/` in a .pt2.
+SAMPLE = "sample.npz"
+
+
+def model_path(name: Optional[str]) -> str:
+    """The model of `--model NAME|M.pt2` within this bundle. Raises UsageError."""
+    if name is not None and (name.endswith(".pt2") or os.sep in name):
+        if not os.path.exists(name):
+            raise UsageError(f"--model {name}: no such file", "There is nothing to load.", "Check the path.")
+        return os.path.abspath(name)
+    return bundle.model_folder(bundle.HERE, name)
+
+
+def open_model(values: Mapping[str, Any]) -> Model:
+    """Load the model that a command line means."""
+    # A pool that spins while it waits takes the time of whoever else computes: a call of 23 us took 11 ms on a machine
+    # with two busy cores. OpenMP reads this when it is loaded, so it comes first; the user's own word stands.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    path = model_path(values["model"])
+    return Model(bundle.HERE, path, device=values.get("device"), runners=1, threads=values.get("threads") or 0)
+
+
+def read_inputs(words: Sequence[str], names: Sequence[str]) -> List[Array]:
+    """Arrays of `[NAME=]FILE` words in the order of `names`. Raises UsageError."""
+    named: Dict[str, Array] = {}
+    unnamed: List[Array] = []
+    for word in words:
+        name, path = _split(word)
+        content = read(path)
+        if isinstance(content, dict) and name is None:
+            _merge(named, _matched(content, names, path))
+        elif isinstance(content, dict):
+            if len(content) != 1:
+                raise UsageError(
+                    f"--input {word}: {len(content)} arrays for one input",
+                    f"The file holds {', '.join(content)}.",
+                    f"Give the file without a name: --input {path}.",
+                )
+            _merge(named, {str(name): next(iter(content.values()))})
+        elif name is None:
+            unnamed.append(content)
+        else:
+            _merge(named, {name: content})
+    if unnamed and named:
+        raise UsageError(
+            f"{len(unnamed)} inputs without a name beside {', '.join(named)}",
+            f"The model takes {', '.join(names)}.",
+            "Name all of them: --input NAME=FILE, or none.",
+        )
+    if unnamed:
+        if len(unnamed) != len(names):
+            raise _misfit(f"{len(unnamed)} inputs", names)
+        return unnamed
+    if set(named) != set(names):
+        unknown = [name for name in named if name not in names]
+        missing = [name for name in names if name not in named]
+        problems = [f"no input {', '.join(unknown)}"] if unknown else []
+        problems += [f"missing {', '.join(missing)}"] if missing else []
+        raise _misfit("; ".join(problems), names)
+    return [named[name] for name in names]
+
+
+def _split(word: str) -> Tuple[Optional[str], str]:
+    """Name and path; a path with `=` in it needs no name when it is there."""
+    name, equals, path = word.partition("=")
+    if not equals or os.path.exists(word):
+        return None, word
+    return name, path
+
+
+def _matched(content: Dict[str, Array], names: Sequence[str], origin: str) -> Dict[str, Array]:
+    """Arrays of one file by input name: by their keys, or by order when no key is an input's name."""
+    known = [key for key in content if key in names]
+    unknown = [key for key in content if key not in names]
+    if known and unknown:
+        raise UsageError(
+            f"{origin}: {', '.join(known)} are inputs, {', '.join(unknown)} are not",
+            f"The model takes {', '.join(names)}. Arrays are matched by name, or by order when no name matches.",
+            "Name all arrays as the model does, or none.",
+        )
+    if known:
+        return content
+    if len(content) != len(names):
+        raise _misfit(f"{origin}: {len(content)} arrays ({', '.join(content)})", names)
+    return dict(zip(names, content.values()))
+
+
+def _merge(named: Dict[str, Array], more: Mapping[str, Array]) -> None:
+    twice = [name for name in more if name in named]
+    if twice:
+        raise UsageError(f"input {twice[0]} given twice", "Each input has one value.", "Leave one --input out.")
+    named.update(more)
+
+
+def _misfit(what: str, names: Sequence[str]) -> UsageError:
+    words = " ".join(f"--input {name}=FILE" for name in names)
+    return UsageError(what, f"The model takes {', '.join(names) or 'no inputs'}.", f"Give: {words or 'no --input'}")
+
+
+def read_sample(path: str) -> Optional[Dict[str, Array]]:
+    """The recorded inputs (`in.NAME`) and eager outputs (`out.NAME`) of a model; None when it has none."""
+    if os.path.isdir(path):
+        sample = os.path.join(path, SAMPLE)
+        if not os.path.exists(sample):
+            return None
+        with open(sample, "rb") as stream:
+            return read_npz(stream, sample)
+    import io
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as package:
+            entry = next((name for name in package.namelist() if name.endswith(f"/aotpack/{SAMPLE}")), None)
+            return None if entry is None else read_npz(io.BytesIO(package.read(entry)), f"{path}[{entry}]")
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        raise UsageError(f"{path}: {error}", "It is not a whole .pt2 package.", "Export the model again.") from None
+
+
+def sample_inputs(sample: Mapping[str, Array], names: Sequence[str]) -> Optional[List[Array]]:
+    """The recorded inputs in the model's order; None when they are not all there."""
+    if any(f"in.{name}" not in sample for name in names):
+        return None
+    return [sample[f"in.{name}"] for name in names]

@@ -1,0 +1,207 @@
+"""Outputs of a model: memory that belongs to the caller, shared with other libraries without a copy."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import c_char_p, c_int, c_void_p, py_object
+
+from aotrun import _ffi
+from aotrun.arrays import c_strides, count, unpack
+from aotrun.dtypes import by_code
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional, Tuple
+
+    from aotrun.dtypes import DType
+
+
+class Tensor:
+    """One output.
+
+    `numpy.asarray(t)`, `torch.from_dlpack(t)` and (Python 3.12+) `memoryview(t)` share its memory and keep it alive.
+    Memory is freed when the last of them goes. On a GPU, DLPack is the way to share; `tolist` and `numpy` copy.
+    """
+
+    __slots__ = ("__weakref__", "_dtype", "_library", "_pointer", "_shape", "_view")
+
+    def __init__(self, library: Any, pointer: int) -> None:
+        self._library = library
+        self._pointer = pointer
+        self._view: Optional[_ffi.View] = None
+        self._dtype: Optional[DType] = None
+        self._shape: Optional[Tuple[int, ...]] = None
+
+    def __del__(self) -> None:
+        self._library.aot_tensor_free(self._pointer)
+
+    def __repr__(self) -> str:
+        device = "" if self.device == "cpu" else f", device={self.device}"
+        return f"Tensor(shape={self.shape}, dtype={self.dtype.name}{device})"
+
+    @property
+    def _described(self) -> _ffi.View:
+        # Read when first asked for: most callers hand a tensor on without looking.
+        if self._view is None:
+            self._view = _ffi.View.from_address(self._library.aot_tensor_view(self._pointer))
+        return self._view
+
+    @property
+    def shape(self) -> Tuple[int, ...]:
+        """Sizes."""
+        if self._shape is None:
+            view = self._described
+            self._shape = tuple(view.shape[: view.ndim])
+        return self._shape
+
+    @property
+    def dtype(self) -> DType:
+        """Element type; its `name` is torch's."""
+        if self._dtype is None:
+            view = self._described
+            self._dtype = by_code(view.dtype.code, view.dtype.bits)
+        return self._dtype
+
+    @property
+    def strides(self) -> Tuple[int, ...]:
+        """In elements."""
+        view = self._described
+        return tuple(view.strides[: view.ndim]) if view.strides else c_strides(self.shape)
+
+    @property
+    def device(self) -> str:
+        """`cpu`, `cuda:0`, `rocm:1`, ..."""
+        device = self._described.device
+        name = _ffi.DEVICE_NAMES.get(device.type, f"device{device.type}")
+        return name if device.type == _ffi.CPU else f"{name}:{device.index}"
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the elements."""
+        return count(self.shape) * self.dtype.itemsize
+
+    @property
+    def _address(self) -> int:
+        view = self._described
+        return (view.data or 0) + view.byte_offset
+
+    @property
+    def _on_host_in_order(self) -> bool:
+        shape = self.shape
+        wanted = c_strides(shape)
+        in_order = 0 in shape or all(
+            size == 1 or step == want for size, step, want in zip(shape, self.strides, wanted)
+        )
+        return in_order and self._described.device.type == _ffi.CPU
+
+    def contiguous(self) -> memoryview:
+        """The elements' bytes in C order in host memory: shared when they lie so, copied otherwise."""
+        size = self.nbytes
+        if self._on_host_in_order:
+            buffer = (ctypes.c_char * size).from_address(self._address)
+            buffer.owner = self  # type: ignore[attr-defined]
+        else:
+            buffer = (ctypes.c_char * size)()
+            _ffi.check(self._library, self._library.aot_tensor_copy(self._pointer, buffer, size))
+        return memoryview(buffer).cast("B") if size else memoryview(b"")
+
+    def flat(self) -> List[Any]:
+        """All elements in C order as Python numbers, a flat list."""
+        return unpack(self.dtype, self.contiguous())
+
+    def tolist(self) -> Any:
+        """Elements as nested lists, or one number for a tensor without dims."""
+        values: List[Any] = self.flat()
+        for size in reversed(self.shape[1:]):
+            rows = len(values) // size if size else count(self.shape[:-1])
+            values = [values[row * size : (row + 1) * size] for row in range(rows)]
+        return values if self.shape else values[0]
+
+    def numpy(self) -> Any:
+        """A NumPy array: of the same memory on the CPU, a copy from a GPU. bfloat16 arrives as `V2` (see DType)."""
+        import numpy as np  # only for those who have it
+
+        if self._described.device.type == _ffi.CPU:
+            return np.asarray(_Interface(self))
+        return np.frombuffer(self.contiguous(), self.dtype.typestr).reshape(self.shape)
+
+    @property
+    def __array_interface__(self) -> Dict[str, Any]:
+        if self._described.device.type != _ffi.CPU:
+            raise AttributeError("__array_interface__: the tensor is not in host memory; use DLPack or numpy()")
+        itemsize = self.dtype.itemsize
+        return {
+            "version": 3,
+            "typestr": self.dtype.typestr,
+            "shape": self.shape,
+            "strides": None if self._on_host_in_order else tuple(step * itemsize for step in self.strides),
+            "data": (self._address, False),
+        }
+
+    def __buffer__(self, flags: int) -> memoryview:
+        if not self._on_host_in_order or not self.dtype.format:
+            raise BufferError(f"{self!r} is no plain C-ordered host memory; use numpy() or DLPack")
+        view = self.contiguous()
+        return view.cast(self.dtype.format, self.shape) if view.nbytes else view
+
+    def __dlpack_device__(self) -> Tuple[int, int]:
+        device = self._described.device
+        return device.type, device.index
+
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,  # noqa: ARG002  a run has ended on the device before its outputs are here
+        max_version: Optional[Tuple[int, int]] = None,  # noqa: ARG002  an unversioned capsule serves all
+        dl_device: Optional[Tuple[int, int]] = None,
+        copy: Optional[bool] = None,
+    ) -> Any:
+        if copy or (dl_device is not None and tuple(dl_device) != self.__dlpack_device__()):
+            raise BufferError("outputs are shared as they are: no copy and no other device")
+        return _export(self)
+
+
+class _Interface:
+    """Nothing but `__array_interface__`, for NumPy to ask before the buffer protocol."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+        self.__array_interface__ = tensor.__array_interface__
+
+
+# ---- DLPack export -----------------------------------------------------------------------------------------------
+
+#: Exported tensors that a consumer still holds, by the address of their DLManagedTensor.
+_exported: Dict[int, Tuple[Tensor, _ffi.Managed, Any]] = {}
+
+# Prototypes of our own: the functions of ctypes.pythonapi are shared with every other package of the process.
+# A capsule that is being destroyed is passed as an address, which takes no new reference to it.
+_new_capsule = ctypes.PYFUNCTYPE(py_object, c_void_p, c_char_p, c_void_p)(("PyCapsule_New", ctypes.pythonapi))
+_is_valid = ctypes.PYFUNCTYPE(c_int, c_void_p, c_char_p)(("PyCapsule_IsValid", ctypes.pythonapi))
+_get_pointer = ctypes.PYFUNCTYPE(c_void_p, c_void_p, c_char_p)(("PyCapsule_GetPointer", ctypes.pythonapi))
+_NAME = b"dltensor"
+
+
+@ctypes.CFUNCTYPE(None, c_void_p)
+def _delete(managed: int) -> None:
+    _exported.pop(managed, None)
+
+
+@ctypes.PYFUNCTYPE(None, c_void_p)
+def _drop_unused(capsule: int) -> None:
+    # A consumer renames the capsule that it takes; one that still has its name was never used.
+    if _is_valid(capsule, _NAME):
+        _exported.pop(_get_pointer(capsule, _NAME), None)
+
+
+def _export(tensor: Tensor) -> Any:
+    """A DLPack capsule that shares the tensor's memory; the tensor lives until its consumer is done."""
+    view = tensor._described
+    steps = (ctypes.c_int64 * len(tensor.shape))(*tensor.strides)  # consumers differ on NULL strides
+    managed = _ffi.Managed()
+    managed.tensor = view
+    managed.tensor.strides = ctypes.cast(steps, ctypes.POINTER(ctypes.c_int64))
+    managed.deleter = ctypes.cast(_delete, c_void_p)
+    address = ctypes.addressof(managed)
+    _exported[address] = (tensor, managed, steps)
+    return _new_capsule(address, _NAME, ctypes.cast(_drop_unused, c_void_p))
