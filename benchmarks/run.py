@@ -172,8 +172,8 @@ def report(
     yield "# Benchmarks"
     yield ""
     yield "Written by `make bench`. Times are medians of rounds in which all ways run in turn, at 1 thread; what is"
-    yield "claimed are the ratios within this one run. Model: `examples/mlp.py` (64-256-10), batch 8, the same `.pt2` for"
-    yield "all but ONNX Runtime."
+    yield "claimed are the ratios within this one run. Model: `examples/mlp.py` (64-256-10), batch 8, the same `.pt2`"
+    yield "for all but ONNX Runtime."
     yield ""
     system = platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
     yield f"Machine: {_cpu()}, {os.cpu_count()} cores, {system}."

@@ -5,7 +5,7 @@ import time
 from array import array
 
 sys.path.insert(0, sys.argv[1])
-import aotrun  # noqa: E402  (the bundle's, which is on the path only now)
+import aotrun
 
 path, rows, columns, calls = sys.argv[2], *map(int, sys.argv[3:])
 model = aotrun.load(path, threads=1)

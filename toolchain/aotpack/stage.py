@@ -15,10 +15,11 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from aotpack.archive import open_member
-from aotpack.elf import apply_edit
+from aotpack.elf import apply_edit, strip_copy
 from aotpack.errors import UsageError
 from aotpack.manifest import NAME, FileRecord
 from aotpack.plan import Copy, Entry, Link, Member, Text
@@ -121,16 +122,23 @@ def _write(folder: Path, entry: Entry, progress: Progress) -> FileRecord:
         path.write_bytes(content.data)
         executable = False
     elif isinstance(content, Copy):
-        with content.source.open("rb") as source:
-            executable = bool(os.fstat(source.fileno()).st_mode & stat.S_IXUSR)
-            _pour(source.read, path, progress)
+        status = content.source.stat()
+        executable = bool(status.st_mode & stat.S_IXUSR)
+        if content.edit.strip:  # straight to its place: of hundreds of megabytes, a plain copy first is felt
+            strip_copy(content.source, path)
+            progress(status.st_size)
+        else:
+            with content.source.open("rb") as source:
+                _pour(source.read, path, progress)
     else:
         with open_member(content.archive, content.name) as source:
             executable = content.executable
             _pour(source.read, path, progress)
-    if isinstance(content, Copy | Member) and content.edit:
-        path.chmod(0o755)
-        apply_edit(path, content.edit)
+    if isinstance(content, Copy | Member):
+        left = replace(content.edit, strip=content.edit.strip and isinstance(content, Member))
+        if left:
+            path.chmod(0o755)
+            apply_edit(path, left)
     path.chmod(0o755 if executable else 0o644)
     return FileRecord(
         path=entry.destination,
