@@ -229,7 +229,10 @@ def _interpreter(
         link = Entry("python/bin/python3", Part.PYTHON, "starts the runner", Link(str(python)))
         return (link,), Closure(()), torch.python_version
     plan = plan_interpreter(python)
-    return plan.entries, walk(plan.roots, finder), plan.version
+    closure = walk(plan.roots, finder)
+    own = {root.name for root in plan.roots}  # they are entries of the plan already
+    needs = replace(closure, libraries=tuple(library for library in closure.libraries if library.name not in own))
+    return plan.entries, needs, plan.version
 
 
 def _planned(name: str, model: ModelInfo) -> PlannedModel:
