@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -82,8 +81,6 @@ def cached_export(venv: Path, source: Path, **options: str | bool) -> Path:
             request = export.ExportRequest(
                 **{"file": source, "function": "model", "output": package, "verify": True, **options}  # type: ignore[arg-type]
             )
-            # Inductor's own cache is kept beside ours, so that a test never depends on what else this user compiled.
-            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(CACHE / "inductor"))
             export.export(request, export.interpreter(torch), Silent())
     return package
 

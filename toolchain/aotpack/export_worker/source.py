@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import inspect
 import sys
@@ -38,7 +39,10 @@ def import_torch() -> str:
     """torch's full version. Raises WorkerError when it cannot be imported here."""
     try:
         import torch
-    except ImportError as error:
+
+        # Code of the slim profile does not name libtorch: without this, neither autotuning nor --verify could load it.
+        ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"), mode=ctypes.RTLD_GLOBAL)
+    except (ImportError, OSError) as error:
         raise WorkerError(
             f"{sys.executable}: cannot import torch ({error})",
             meaning="a model is exported by the torch of the backend's virtual environment",

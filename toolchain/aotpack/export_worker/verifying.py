@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import ctypes
 import math
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,8 +32,6 @@ def verify(package: str, subject: Subject, described: Signature, expected: Run) 
     Returns one entry per output and run: sizes, name, largest absolute and relative error. Raises WorkerError on the
     first output that differs by more than its dtype allows.
     """
-    # Packages of the slim profile do not name libtorch; make its symbols visible to them.
-    ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"), mode=ctypes.RTLD_GLOBAL)
     model = torch._inductor.aoti_load_package(package)
     entries = _compare(model, subject.args, subject.kwargs, described, expected)
     other = _other_sizes(subject, described)
