@@ -38,7 +38,13 @@ Container::Container(Package package, const Device& device, size_t num_runners)
   }
 }
 
-Container::~Container() { delete_(handle_); }
+Container::~Container() {
+  delete_(handle_);
+  library_ = Library();
+  // The loader knows libraries by their path. When it keeps this one (templates with static data make it do so), the path, a number in
+  // /proc, must not come to name another file.
+  if (package_.library_file.is_open() && is_loaded(package_.library_path)) package_.library_file.release();
+}
 
 void Container::load_constants() {
   decltype(&AOTInductorModelContainerGetNumConstants) num_constants = nullptr;

@@ -24,7 +24,7 @@ bool contains(const std::string& text, const char* part) { return text.find(part
 
 }  // namespace
 
-// The messages are glibc's (elf/dl-*.c); they are not translated, since the library never sets a locale for them.
+// The messages are glibc's (elf/dl-*.c); they are not translated.
 Error translate_dlerror(const std::string& path, const std::string& message) {
   const std::string symbol = word_after(message, "undefined symbol: ");
   if (!symbol.empty()) {
@@ -75,6 +75,12 @@ Library& Library::operator=(Library&& other) noexcept {
 
 Library::~Library() {
   if (handle_ != nullptr) dlclose(handle_);
+}
+
+bool is_loaded(const std::string& path) {
+  void* handle = dlopen(path.c_str(), RTLD_LAZY | RTLD_NOLOAD);
+  if (handle != nullptr) dlclose(handle);
+  return handle != nullptr;
 }
 
 void* Library::find(const char* name) const { return dlsym(handle_, name); }

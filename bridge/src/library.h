@@ -28,6 +28,9 @@ class Library {
   std::string path_;
 };
 
+/// Whether the loader has a library by this path, whoever loaded it.
+bool is_loaded(const std::string& path);
+
 /// Fills a function pointer of whatever type from the library.
 template <class Function>
 void bind(const Library& library, const char* name, Function*& function) {

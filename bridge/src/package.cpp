@@ -5,8 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <string_view>
 
+#include "archive.h"
 #include "cpu_features.h"
 #include "error.h"
 
@@ -25,30 +28,36 @@ std::string machine_name(uint16_t machine) {
   }
 }
 
-}  // namespace
-
 void check_library_header(const uint8_t* header, size_t size, const std::string& where) {
-  const auto* elf = reinterpret_cast<const Elf64_Ehdr*>(header);
-  if (size < sizeof(Elf64_Ehdr) || std::string_view(reinterpret_cast<const char*>(header), SELFMAG) != ELFMAG) {
+  if (size < sizeof(Elf64_Ehdr) || std::memcmp(header, ELFMAG, SELFMAG) != 0) {
     throw damaged_error(where + " is not an ELF library", "The compiled model is truncated or is something else.");
   }
-  const std::string name = elf->e_ident[EI_CLASS] == ELFCLASS64 ? machine_name(elf->e_machine) : "a 32-bit machine";
+  Elf64_Ehdr elf;
+  std::memcpy(&elf, header, sizeof elf);
+  const std::string name = elf.e_ident[EI_CLASS] == ELFCLASS64 ? machine_name(elf.e_machine) : "a 32-bit machine";
   if (name != machine()) {
     throw Error(AOT_MODEL_MISMATCH, where + " is code for " + name + "; this machine is " + machine(),
-                "A compiled model runs on the machine type it was exported on.", "Export the model on this machine type.");
+                "A compiled model runs on the machine type it was exported on.",
+                "Export the model on this machine type.");
   }
+}
+
+std::string_view text_of(const uint8_t* data, size_t size) { return {reinterpret_cast<const char*>(data), size}; }
+
+bool ends_with(std::string_view text, std::string_view end) {
+  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
 }
 
 Package open_folder(const std::string& path) {
   Package package;
   package.path = path;
   const MappedFile document(path + "/model.json");
-  package.metadata = parse_metadata({reinterpret_cast<const char*>(document.data()), document.size()}, path + "/model.json");
+  package.metadata = parse_metadata(text_of(document.data(), document.size()), path + "/model.json");
 
   package.library_path = path + "/model.so";
-  package.library_file = open_file(package.library_path);
+  const File library = open_file(package.library_path);
   uint8_t header[sizeof(Elf64_Ehdr)];
-  const ssize_t size = pread(package.library_file.descriptor(), header, sizeof header, 0);
+  const ssize_t size = pread(library.descriptor(), header, sizeof header, 0);
   check_library_header(header, size > 0 ? static_cast<size_t>(size) : 0, package.library_path);
 
   if (exists(path + "/weights.blob")) {
@@ -57,16 +66,89 @@ Package open_folder(const std::string& path) {
     package.weights_size = package.storage.size();
   }
   if (exists(path + "/kernels")) package.kernels_folder = path + "/kernels";
-  if (exists(path + "/extern_kernel_nodes.json")) package.extern_nodes_path = path + "/extern_kernel_nodes.json";
+  if (exists(path + "/extern_kernel_nodes.json")) {
+    const MappedFile nodes(path + "/extern_kernel_nodes.json");
+    package.extern_nodes = text_of(nodes.data(), nodes.size());
+  }
   return package;
 }
+
+/// The model's library: the only one, or that of the model named "model" as torch's own loader has it.
+const Entry& find_library(const Archive& archive, const std::string& path) {
+  const Entry* only = nullptr;
+  size_t count = 0;
+  for (const Entry& entry : archive.entries()) {
+    if (entry.name.find("data/aotinductor/") == std::string::npos || !ends_with(entry.name, ".so")) continue;
+    ++count;
+    if (only == nullptr || entry.name.find("data/aotinductor/model/") != std::string::npos) only = &entry;
+  }
+  if (only == nullptr) {
+    throw damaged_error(path + " has no compiled library",
+                        "It is not a package of AOTInductor, or one of C++ sources only.");
+  }
+  if (count > 1 && only->name.find("data/aotinductor/model/") == std::string::npos) {
+    throw Error(AOT_MODEL_MISMATCH, path + " holds " + std::to_string(count) + " models and none is named \"model\"",
+                "The bridge opens packages of one model.", "Package each model by itself.");
+  }
+  return *only;
+}
+
+Package open_archive(const std::string& path) {
+  Package package;
+  package.path = path;
+  package.storage = MappedFile(path);
+  const Archive archive(package.storage.data(), package.storage.size(), path);
+  const Entry& library = find_library(archive, path);
+  const std::string folder = library.name.substr(0, library.name.rfind('/') + 1);
+  const std::string stem = library.name.substr(0, library.name.size() - std::strlen(".so"));
+
+  if (const Entry* document = archive.find(stem + "_metadata.json")) {
+    check_integrity(*document, path);
+    package.metadata = parse_aoti_metadata(text_of(document->data, document->size), path + ':' + document->name);
+  } else {
+    package.metadata = parse_aoti_metadata("{}", path);
+  }
+
+  check_library_header(library.data, library.size, path + ':' + library.name);
+  check_integrity(library, path);
+  package.library_file = file_in_memory("model.so", library.data, library.size);
+  package.library_path = package.library_file.is_open()
+                             ? path_of(package.library_file)
+                             : package.scratch.write("model.so", library.data, library.size);
+
+  if (const Entry* weights = archive.find(stem + "_weights.blob")) {
+    package.weights = weights->data;
+    package.weights_size = weights->size;
+  }
+  for (const Entry& entry : archive.entries()) {
+    if (entry.name.compare(0, folder.size(), folder) != 0) continue;
+    const std::string name = entry.name.substr(folder.size());
+    if (ends_with(name, "weights_config.json")) {
+      throw Error(AOT_MODEL_MISMATCH, path + " has its weights as pickled tensors", "Only Python's torch can read those.",
+                  "Export it again without package_constants_on_disk_format, or with aotpack export.");
+    }
+    if (ends_with(name, "extern_kernel_nodes.json")) {
+      check_integrity(entry, path);
+      package.extern_nodes = text_of(entry.data, entry.size);
+    }
+    const bool is_kernel = ends_with(name, ".cubin") || ends_with(name, ".hsaco") || ends_with(name, ".fatbin");
+    if (is_kernel && name.find('/') == std::string::npos) {
+      const std::string written = package.scratch.write(name, entry.data, entry.size);
+      package.kernels_folder = written.substr(0, written.rfind('/'));
+    }
+  }
+  return package;
+}
+
+}  // namespace
 
 Package open_package(const std::string& path) {
   struct stat status {};
   if (stat(path.c_str(), &status) != 0) {
-    throw damaged_error("there is no model at " + path, "A model folder of a bundle or a .pt2 file was expected.");
+    throw damaged_error("there is no model at " + path + ": " + std::strerror(errno),
+                        "A model folder of a bundle or a .pt2 file was expected.");
   }
-  return open_folder(path);
+  return S_ISDIR(status.st_mode) ? open_folder(path) : open_archive(path);
 }
 
 }  // namespace aot

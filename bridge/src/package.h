@@ -6,6 +6,7 @@
 
 #include "mapped_file.h"
 #include "metadata.h"
+#include "scratch.h"
 
 namespace aot {
 
@@ -14,14 +15,15 @@ struct Package {
   Metadata metadata;
 
   std::string library_path;  // what dlopen gets
-  File library_file;         // keeps `library_path` alive when it names an unlinked file
+  File library_file;         // keeps `library_path` alive when it names a file in memory
+  ScratchFolder scratch;     // of an archive: what must be on disk
 
   MappedFile storage;          // the weights' file, or the whole archive
   uint8_t* weights = nullptr;  // null when the weights are inside the library
   size_t weights_size = 0;
 
-  std::string kernels_folder;     // GPU code; empty when there is none
-  std::string extern_nodes_path;  // ops without a C shim; empty when there are none
+  std::string kernels_folder;  // GPU code; empty when there is none
+  std::string extern_nodes;    // JSON of the ops without a C shim; empty when there are none
 };
 
 /// Opens a model folder of a bundle or a .pt2 archive. Throws AOT_DAMAGED, or AOT_MODEL_MISMATCH for code of another machine type.
