@@ -32,6 +32,7 @@ class Dlopen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Libraries that `loader` opens at run time; ELF headers do not name them."""
 
     loader: str
+    #: fnmatch patterns of sonames; one that matches nothing is absent from this release.
     loads: tuple[str, ...]
     #: Followed only when this feature group is on; None means always.
     group: str | None = None
@@ -44,8 +45,8 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     libraries: tuple[str, ...]
     #: fnmatch patterns of imported symbols or ops that turn the group on.
     symbols: tuple[str, ...] = ()
-    #: On without being asked for.
-    default: bool = False
+    #: Groups that come on with it.
+    needs: tuple[str, ...] = ()
     #: When off: a stub in the library's place, so that what NEEDs it still loads.
     stub: bool = False
 
@@ -55,7 +56,7 @@ class DataTree(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     #: fnmatch pattern of the library's file name.
     library: str
-    #: Folder or file, relative to the root of the kept tree; a glob.
+    #: File or folder, relative to the library's own folder; a glob.
     path: str
     #: How the library finds it, for people.
     lookup: str
@@ -65,6 +66,8 @@ class Edits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which libraries may be stripped or patched. A library that matches `never` is copied bit for bit."""
 
     strip: tuple[str, ...] = ()
+    #: Device code for other GPUs than those of `--arch` goes.
+    trim: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
 
 
@@ -107,6 +110,10 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def may_strip(self, name: str) -> bool:
         """Whether the library of this file name loses its static symbols in a portable bundle."""
         return matches(name, self.edits.strip) and not matches(name, self.edits.never)
+
+    def may_trim(self, name: str) -> bool:
+        """Whether the library of this file name loses device code that no GPU of `--arch` can use."""
+        return matches(name, self.edits.trim) and not matches(name, self.edits.never)
 
     def may_edit(self, name: str) -> bool:
         """Whether the licence and the loader rules allow to change this file at all."""
