@@ -60,7 +60,14 @@ impl Value {
         }
     }
 
-    fn write(&self, out: &mut String, indent: usize) {
+    /// Members of objects go on lines of their own, indented; `None` for one line.
+    fn write(&self, out: &mut String, indent: Option<usize>) {
+        let start_line = |out: &mut String, extra: usize| {
+            if let Some(level) = indent {
+                out.push('\n');
+                out.push_str(&"  ".repeat(level + extra));
+            }
+        };
         match self {
             Self::Null => out.push_str("null"),
             Self::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
@@ -70,22 +77,25 @@ impl Value {
                 out.push('[');
                 for (index, item) in items.iter().enumerate() {
                     out.push_str(if index == 0 { "" } else { ", " });
-                    item.write(out, indent);
+                    item.write(out, None);
                 }
                 out.push(']');
             }
             Self::Object(pairs) => {
                 out.push('{');
                 for (index, (key, value)) in pairs.iter().enumerate() {
-                    out.push_str(if index == 0 { "\n" } else { ",\n" });
-                    out.push_str(&"  ".repeat(indent + 1));
+                    out.push_str(match (index, indent) {
+                        (0, _) => "",
+                        (_, Some(_)) => ",",
+                        (_, None) => ", ",
+                    });
+                    start_line(out, 1);
                     write_string(out, key);
                     out.push_str(": ");
-                    value.write(out, indent + 1);
+                    value.write(out, indent.map(|level| level + 1));
                 }
                 if !pairs.is_empty() {
-                    out.push('\n');
-                    out.push_str(&"  ".repeat(indent));
+                    start_line(out, 0);
                 }
                 out.push('}');
             }
@@ -97,7 +107,7 @@ impl Value {
 impl fmt::Display for Value {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = String::new();
-        self.write(&mut text, 0);
+        self.write(&mut text, Some(0));
         formatter.write_str(&text)
     }
 }
@@ -401,6 +411,13 @@ mod tests {
         let value = Value::parse(text).unwrap();
         assert_eq!(Value::parse(&value.to_string()).unwrap(), value);
         assert_eq!(value.get("b").unwrap().get("c"), Some(&Value::number(f32::NAN)));
+    }
+
+    #[test]
+    fn objects_are_indented_and_arrays_are_not() {
+        let value = Value::parse(r#"{"a":{"b":[{"c":1,"d":2}]},"e":{}}"#).unwrap();
+        let expected = "{\n  \"a\": {\n    \"b\": [{\"c\": 1, \"d\": 2}]\n  },\n  \"e\": {}\n}";
+        assert_eq!(value.to_string(), expected);
     }
 
     #[test]

@@ -1,0 +1,54 @@
+"""`python -m aot_app INPUT.npy...`: run the bundle's model on files and print what comes out."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from aot_app.bundle import bundle_path, use_runner
+from aot_app.predictor import Predictor
+
+_USAGE = "usage: python -m aot_app INPUT.npy...    one file per input, in the model's order"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit code: 0 done, else that of the error's class."""
+    paths = sys.argv[1:] if arguments is None else arguments
+    if not paths or paths[0] in ("-h", "--help"):
+        print(_USAGE, file=sys.stderr)
+        return 0 if paths else 2
+    try:
+        use_runner(bundle_path())
+    except FileNotFoundError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+    from aotrun import AotError, Tensor, UsageError
+    from aotrun.npy import read_npy
+
+    try:
+        arrays = []
+        for path in paths:
+            try:
+                with open(path, "rb") as stream:
+                    arrays.append(read_npy(stream, os.fstat(stream.fileno()).st_size, path))
+            except OSError as error:
+                raise UsageError(f"{path}: {error.strerror}", "An input cannot be read.", "Check the path.") from None
+        predictor = Predictor()
+        result = predictor.model.run(*arrays)
+    except AotError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+    name: str
+    tensor: Tensor
+    for name, tensor in result.outputs.items():
+        values = tensor.flat()
+        more = ", ..." if len(values) > 8 else ""
+        print(f"{name}: {tensor.dtype.name}{list(tensor.shape)} = {', '.join(map(str, values[:8]))}{more}")
+    print(f"{result.latency_ms:.3f} ms", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

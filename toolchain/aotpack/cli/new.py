@@ -1,0 +1,47 @@
+"""`aotpack new`: write a project that embeds a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from aotpack import new
+from aotpack.cli import console
+
+#: What to type first in a new project.
+_FIRST_STEPS = {
+    "c": ("make && make test",),
+    "cpp": ("cmake -S . -B build && cmake --build build", "ctest --test-dir build"),
+    "rust": ("cargo test", "cargo run -- --check --zeros"),
+    "python": ("python3 -m unittest discover tests",),
+}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  aotpack new --lang rust my-app --bundle dist/mlp
+  aotpack new --lang c    my-app
+"""
+)
+@click.option("--lang", type=click.Choice(new.LANGUAGES), required=True, help="The project's language.")
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    metavar="DIST",
+    help="Link the project to this bundle.",
+)
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@console.common_options
+def command(lang: str, bundle: Path | None, folder: Path) -> None:
+    """Write a small C, C++, Rust or Python project into DIR that runs a bundle's model.
+
+    The project is named after DIR. It needs no network and no package of a registry.
+    """
+    files = new.create(lang, folder, bundle)
+    console.say(f"{folder}: {len(files)} files")
+    if bundle is None:
+        console.say(f"link it to a bundle: ln -s /path/to/the/bundle {folder}/bundle")
+    for step in (f"cd {folder}", *_FIRST_STEPS[lang]):
+        console.say(f"  {step}")
