@@ -42,6 +42,7 @@ MODEL = PlannedModel(
     Path("mlp.pt2"),
     (("mlp/data/x.wrapper.so", "model.so"), ("mlp/data/x_weights.blob", "weights.blob")),
     needed=("libtorch_cuda.so", "libgomp.so.1"),
+    runtime=("libtorch_cpu.so",),
 )
 
 
@@ -54,7 +55,6 @@ def plan(**changes: object) -> BundlePlan:
         "own_libraries": frozenset({"libaot_bridge.so"}),
         "launcher": Path("/cache/aotrun"),
         "models": (MODEL,),
-        "runtime_sonames": ("libtorch_cpu.so",),
     }
     return plan_bundle(BuildInputs(**{**base, **changes}))  # type: ignore[arg-type]
 

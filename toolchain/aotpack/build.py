@@ -10,7 +10,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +29,8 @@ from aotpack.model import ModelInfo, read_model
 from aotpack.plan import BuildInputs, BundlePlan, Copy, Entry, Link, Part, PlannedModel, plan_bundle
 from aotpack.recipe import Recipe, load_recipe
 from aotpack.seal import BuildFacts, describe
+from aotpack.slim import MACHINES, Verdict, build_slim, judge
+from aotpack.slim import Part as SlimPart
 from aotpack.torch_env import TorchInfo, find_torch
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -144,9 +146,18 @@ def gather(request: BuildRequest, torch: TorchInfo, reporter: Reporter) -> Gathe
     with reporter.step("compiling the bridge"):
         bridge = build_bridge(torch, request.backend, debug=request.debug, proxy=any(m.needs_proxy for _, m in models))
         launcher = build_launcher()
-    roots = [Root(path.name, path, "the C API") for path in bridge]
-    roots += [Root(name, _torch_library(name, torch), f"recipes/{recipe.backend}.toml") for name in recipe.roots]
-    closure = walk(roots, finder, recipe)
+    choice = choose_runtime(request, recipe, models)
+    own = list(bridge)
+    if choice.runtime == "slim":
+        with reporter.step("compiling the slim runtime"):
+            slim = build_slim(torch, choice.parts)
+        own += slim.libraries
+        finder = replace(finder, folders=(*finder.folders, *slim.folders))
+        roots = []
+    else:
+        roots = [Root(name, _torch_library(name, torch), f"recipes/{recipe.backend}.toml") for name in recipe.roots]
+    roots = [Root(path.name, path, "the C API") for path in own] + roots
+    closure = walk([*roots, *_model_roots(models, finder)], finder, recipe)
     with reporter.step("choosing the interpreter's files"):
         interpreter, python_closure, python_version = _interpreter(request, torch, finder)
     inputs = BuildInputs(
@@ -154,18 +165,20 @@ def gather(request: BuildRequest, torch: TorchInfo, reporter: Reporter) -> Gathe
         portable=request.portable,
         libc=request.libc,
         runtime=closure,
-        own_libraries=frozenset(path.name for path in bridge),
+        own_libraries=frozenset(path.name for path in own),
         launcher=launcher,
-        models=tuple(_planned(name, model) for name, model in models),
-        runtime_sonames=recipe.roots,
+        models=tuple(
+            PlannedModel(name, model.metadata, model.archive, model.members, model.needed, choice.sonames[name])
+            for name, model in models
+        ),
         interpreter=interpreter,
         interpreter_closure=python_closure,
         files=tuple(_own_files(torch, recipe)),
     )
     facts = BuildFacts(
-        torch=torch, runtime="full", compiler=find_compiler("c++").identity, python_version=python_version
+        torch=torch, runtime=choice.runtime, compiler=find_compiler("c++").identity, python_version=python_version
     )
-    return Gathered(inputs, facts, "libtorch travels along")
+    return Gathered(inputs, facts, choice.reason)
 
 
 def _read_models(request: BuildRequest) -> list[tuple[str, ModelInfo]]:
@@ -207,6 +220,76 @@ def _check_model(path: Path, model: ModelInfo, backend: Backend) -> None:
         )
 
 
+@dataclass(frozen=True)
+class RuntimeChoice:
+    """Which runtime a bundle gets."""
+
+    runtime: Literal["full", "slim"]
+    #: In a phrase, for people.
+    reason: str
+    #: Model name -> sonames that its model.so must name.
+    sonames: Mapping[str, tuple[str, ...]]
+    #: Libraries of the slim runtime.
+    parts: frozenset[SlimPart] = frozenset()
+
+
+def choose_runtime(request: BuildRequest, recipe: Recipe, models: Sequence[tuple[str, ModelInfo]]) -> RuntimeChoice:
+    """Slim when it serves every import of every model, full otherwise. Pure.
+
+    Raises:
+        ModelMismatchError: `--runtime slim` was asked for and does not serve a model.
+    """
+    full = RuntimeChoice("full", "as asked", {name: recipe.roots for name, _ in models})
+    if request.runtime == "full":
+        return full
+    verdicts = {name: judge(model.imports) for name, model in models}
+    obstacle = _obstacle_to_slim(request, models, verdicts)
+    if obstacle is None:
+        parts = frozenset(part for verdict in verdicts.values() for part in verdict.parts)
+        sonames = {name: verdict.sonames for name, verdict in verdicts.items()}
+        return RuntimeChoice("slim", "it serves every function that the models import", sonames, parts)
+    if request.runtime == "auto":
+        return replace(full, reason=obstacle)
+    raise ModelMismatchError(
+        f"--runtime slim: {obstacle}",
+        meaning="the slim runtime does not have all that these models call",
+        fix="build with --runtime full, or see docs/slim.md on how an op is added",
+        detail="\n".join(
+            f"{name}: {function.name} ({function.note})"
+            for name, verdict in verdicts.items()
+            for function in verdict.unserved
+        ),
+    )
+
+
+def _obstacle_to_slim(
+    request: BuildRequest, models: Sequence[tuple[str, ModelInfo]], verdicts: Mapping[str, Verdict]
+) -> str | None:
+    if request.backend is not Backend.CPU:
+        return f"the slim runtime is for the CPU, not for {request.backend}"
+    if platform.machine() not in MACHINES:
+        return f"the slim runtime is not for {platform.machine()}"
+    if not models:
+        return "without a model, what is needed is not known"
+    for name, model in models:
+        if model.needs_proxy:
+            return f"model {name} calls {model.extern_ops[0]} through libtorch's proxy executor"
+        if verdicts[name].unserved:
+            first = verdicts[name].unserved[0]
+            more = len(verdicts[name].unserved) - 1
+            return f"model {name} imports {first.name}{f' and {more} more' if more else ''}"
+    return None
+
+
+def _model_roots(models: Sequence[tuple[str, ModelInfo]], finder: DiskFinder) -> Iterator[Root]:
+    """What model.so needs beside its runtime, such as libgomp."""
+    for name, model in models:
+        for soname in model.needed:
+            found = None if soname.startswith(("libtorch", "libc10")) else finder.find(soname, None)
+            if found:
+                yield Root(soname, found, f"needed by model {name}")
+
+
 def _torch_library(name: str, torch: TorchInfo) -> Path:
     for folder in torch.lib_dirs:
         if (folder / name).is_file():
@@ -233,10 +316,6 @@ def _interpreter(
     own = {root.name for root in plan.roots}  # they are entries of the plan already
     needs = replace(closure, libraries=tuple(library for library in closure.libraries if library.name not in own))
     return plan.entries, needs, plan.version
-
-
-def _planned(name: str, model: ModelInfo) -> PlannedModel:
-    return PlannedModel(name, model.metadata, model.archive, model.members, model.needed)
 
 
 def _own_files(torch: TorchInfo, recipe: Recipe) -> Iterator[Entry]:

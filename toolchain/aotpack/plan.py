@@ -94,6 +94,8 @@ class PlannedModel:
     members: tuple[tuple[str, str], ...]
     #: What model.so needs by name.
     needed: tuple[str, ...] = ()
+    #: Sonames that model.so must name to find its runtime.
+    runtime: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,6 @@ class BuildInputs:
     own_libraries: frozenset[str]
     launcher: Path
     models: tuple[PlannedModel, ...] = ()
-    #: Sonames that model.so must name to find its runtime.
-    runtime_sonames: tuple[str, ...] = ()
     #: The interpreter's files and what its extension modules need, or a link to the venv's in a development bundle.
     interpreter: tuple[Entry, ...] = ()
     interpreter_closure: Closure = field(default_factory=lambda: Closure(()))
@@ -134,7 +134,7 @@ def plan_bundle(inputs: BuildInputs) -> BundlePlan:
     entries = [Entry("bin/aotrun", Part.LAUNCHER, "starts the runner", Copy(inputs.launcher))]
     entries += _libraries(inputs)
     for model in inputs.models:
-        entries += _model(model, inputs)
+        entries += _model(model)
     entries += inputs.interpreter
     entries += inputs.files
     host = {need.soname for need in (*inputs.runtime.host, *inputs.interpreter_closure.host)}
@@ -208,7 +208,7 @@ def _leaves(text: str) -> bool:
     return not text.startswith(("$ORIGIN", "${ORIGIN}")) or ".." in Path(text).parts
 
 
-def _model(model: PlannedModel, inputs: BuildInputs) -> Iterator[Entry]:
+def _model(model: PlannedModel) -> Iterator[Entry]:
     import msgspec
 
     folder = f"models/{model.name}"
@@ -223,8 +223,8 @@ def _model(model: PlannedModel, inputs: BuildInputs) -> Iterator[Entry]:
             )
             edit = ElfEdit(
                 search_path=f"$ORIGIN/../../{LIB}:$ORIGIN/../../{GCC}",
-                remove_needed=tuple(name for name in torch_libraries if name not in inputs.runtime_sonames),
-                add_needed=tuple(name for name in inputs.runtime_sonames if name not in model.needed),
+                remove_needed=tuple(name for name in torch_libraries if name not in model.runtime),
+                add_needed=tuple(name for name in model.runtime if name not in model.needed),
                 clear_executable_stack=True,
             )
         yield Entry(f"{folder}/{name}", Part.MODEL, f"model {model.name}", Member(model.archive, member, edit))

@@ -121,6 +121,7 @@ def _model(path: Path) -> Shown:
     import msgspec
 
     from aotpack.model import read_model
+    from aotpack.slim import judge
 
     model = read_model(path)
     known = model.metadata
@@ -135,8 +136,23 @@ def _model(path: Path) -> Shown:
     ]
     if known.gpu_archs:
         lines.append(f"  GPU code        {_words(known.gpu_archs)}")
-    lines += [f"  imports         {symbol}" for symbol in model.shim_symbols]
-    document = {"kind": "model", "model": msgspec.to_builtins(known), "imports": list(model.shim_symbols)}
+    lines += [f"  op without shim {op}" for op in model.extern_ops]
+    verdict = judge(model.imports)
+    unserved = {function.name: function.note for function in verdict.unserved}
+    lines.append(
+        f"  slim runtime    {'serves it' if verdict.served and not model.needs_proxy else 'does not serve it'}"
+    )
+    lines += [
+        f"    {symbol}{f': not served, {unserved[symbol]}' if symbol in unserved else ''}"
+        for symbol in model.shim_symbols
+    ]
+    document = {
+        "kind": "model",
+        "model": msgspec.to_builtins(known),
+        "imports": list(model.shim_symbols),
+        "extern_ops": list(model.extern_ops),
+        "slim": {"served": verdict.served and not model.needs_proxy, "unserved": unserved},
+    }
     return document, lines
 
 
