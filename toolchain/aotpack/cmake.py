@@ -1,0 +1,52 @@
+"""Driving CMake and Ninja, from the PyPI packages that aotpack depends on or from the system."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from aotpack.compilers import Compiler, run_tool
+from aotpack.errors import BuildToolError
+
+#: Flags of the user's shell are part of no cache key, so they must not reach the compiler.
+_SHELL_FLAGS = frozenset({"CXXFLAGS", "CPPFLAGS", "LDFLAGS"})
+
+
+def build_targets(
+    source: Path, build: Path, compiler: Compiler, definitions: Mapping[str, str], targets: Iterable[str]
+) -> None:
+    """Configure the CMake project at `source` in the folder `build`, and build `targets`.
+
+    Raises:
+        BuildToolError: CMake or Ninja is missing, or the build fails.
+    """
+    ninja = _program("ninja")
+    launcher, program = compiler.command[:-1], compiler.command[-1]
+    command = [_program("cmake"), "-S", str(source), "-B", str(build), "-G", "Ninja"]
+    command += [f"-DCMAKE_MAKE_PROGRAM={ninja}", f"-DCMAKE_CXX_COMPILER={program}"]
+    if launcher:
+        command.append(f"-DCMAKE_CXX_COMPILER_LAUNCHER={';'.join(launcher)}")
+    command += [f"-D{name}={value}" for name, value in definitions.items()]
+    env = {name: value for name, value in os.environ.items() if name not in _SHELL_FLAGS}
+    run_tool(command, env=env)
+    run_tool([ninja, "-C", str(build), *targets], env=env)
+
+
+def _program(name: str) -> str:
+    found = importlib.util.find_spec(name)
+    if found is not None and found.submodule_search_locations:
+        for below in (f"data/bin/{name}", f"bin/{name}"):
+            path = Path(found.submodule_search_locations[0]) / below
+            if path.is_file():
+                return str(path)
+    on_path = shutil.which(name)
+    if on_path is None:
+        raise BuildToolError(
+            f"{name} is missing",
+            meaning="aotpack compiles its C++ parts with CMake and Ninja",
+            fix=f"pip install {name}",
+        )
+    return on_path
