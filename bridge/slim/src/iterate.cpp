@@ -76,6 +76,43 @@ LoopDims plan_loop(const Tensor* const* operands, size_t count, const Dims& shap
   return loop;
 }
 
+void walk(const LoopDims& dims, char* const* bases, size_t operands, int64_t total, int64_t grain, Row row,
+          const void* inner) {
+  const size_t rank = dims.sizes.size();
+  parallel_for(0, total, grain, [&](int64_t begin, int64_t end) {
+    Dims index(rank);
+    std::array<char*, 4> at{};
+    std::array<int64_t, 4> stride{};
+    int64_t rest = begin;
+    for (size_t i = 0; i < operands; ++i) {
+      at[i] = bases[i];
+      stride[i] = dims.strides[i][0];
+    }
+    for (size_t d = 0; d < rank; ++d) {
+      index[d] = rest % dims.sizes[d];
+      rest /= dims.sizes[d];
+      for (size_t i = 0; i < operands; ++i) at[i] += index[d] * dims.strides[i][d];
+    }
+    while (true) {
+      const int64_t n = std::min(dims.sizes[0] - index[0], end - begin);
+      row(inner, at.data(), stride.data(), n);
+      begin += n;
+      if (begin == end) return;
+      // The innermost dim is done: back to its start, and one step in the next that has room.
+      for (size_t i = 0; i < operands; ++i) at[i] -= index[0] * stride[i];
+      index[0] = 0;
+      for (size_t d = 1; d < rank; ++d) {
+        if (++index[d] < dims.sizes[d]) {
+          for (size_t i = 0; i < operands; ++i) at[i] += dims.strides[i][d];
+          break;
+        }
+        for (size_t i = 0; i < operands; ++i) at[i] -= (dims.sizes[d] - 1) * dims.strides[i][d];
+        index[d] = 0;
+      }
+    }
+  });
+}
+
 }  // namespace detail
 
 Dims elementwise_strides(std::initializer_list<const Tensor*> operands, const Dims& shape) {

@@ -25,6 +25,11 @@ struct LoopDims {
 
 LoopDims plan_loop(const Tensor* const* operands, size_t count, const Dims& shape);
 
+// One call an innermost row. Through a pointer, so that the walk exists once and not once for each operation and dtype.
+using Row = void (*)(const void* inner, char* const* at, const int64_t* stride, int64_t n);
+void walk(const LoopDims& dims, char* const* bases, size_t operands, int64_t total, int64_t grain, Row row,
+          const void* inner);
+
 }  // namespace detail
 
 // Walks N tensors that broadcast to the shape of the first. The innermost dim is left to the caller.
@@ -42,43 +47,17 @@ class Loop {
   // Calls inner(pointers, byte strides, n): n elements along the innermost dim. `grain`: elements a thread must at least get.
   template <class F>
   void run(const F& inner, int64_t grain = kGrain) const {
-    if (total_ == 0) return;
-    parallel_for(0, total_, grain, [&](int64_t begin, int64_t end) { walk(begin, end, inner); });
+    auto row = [](const void* f, char* const* at, const int64_t* stride, int64_t n) {
+      std::array<char*, N> pointers;
+      std::array<int64_t, N> strides;
+      std::copy_n(at, N, pointers.begin());
+      std::copy_n(stride, N, strides.begin());
+      (*static_cast<const F*>(f))(pointers, strides, n);
+    };
+    detail::walk(dims_, bases_.data(), N, total_, grain, row, &inner);
   }
 
  private:
-  template <class F>
-  void walk(int64_t begin, int64_t end, const F& inner) const {
-    const size_t rank = dims_.sizes.size();
-    Dims index(rank);
-    std::array<char*, N> at = bases_;
-    int64_t rest = begin;
-    for (size_t d = 0; d < rank; ++d) {
-      index[d] = rest % dims_.sizes[d];
-      rest /= dims_.sizes[d];
-      for (size_t i = 0; i < N; ++i) at[i] += index[d] * dims_.strides[i][d];
-    }
-    std::array<int64_t, N> stride;
-    for (size_t i = 0; i < N; ++i) stride[i] = dims_.strides[i][0];
-    while (begin < end) {
-      const int64_t n = std::min(dims_.sizes[0] - index[0], end - begin);
-      inner(at, stride, n);
-      begin += n;
-      if (begin == end) return;
-      // The innermost dim is done: back to its start, and one step in the next that has room.
-      for (size_t i = 0; i < N; ++i) at[i] -= index[0] * stride[i];
-      index[0] = 0;
-      for (size_t d = 1; d < rank; ++d) {
-        if (++index[d] < dims_.sizes[d]) {
-          for (size_t i = 0; i < N; ++i) at[i] += dims_.strides[i][d];
-          break;
-        }
-        for (size_t i = 0; i < N; ++i) at[i] -= (dims_.sizes[d] - 1) * dims_.strides[i][d];
-        index[d] = 0;
-      }
-    }
-  }
-
   detail::LoopDims dims_;
   std::array<char*, N> bases_;
   int64_t total_;

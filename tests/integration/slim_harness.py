@@ -1,0 +1,477 @@
+"""Calls the same function of torch's C shim in libaot_slim.so and in libtorch_cpu.so and compares what they do.
+
+Runs in the backend's environment, as it needs torch: `python slim_harness.py --library libaot_slim.so cumulative sort`.
+Each module of slim_cases/ registers generators of arguments; the oracle is torch's own implementation of the very same
+function, so a case says nothing about results. Compared are the status, each output's dtype, sizes, strides, values and
+whether it shares memory with an argument, and what became of the arguments themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import dataclasses
+import importlib
+import json
+import os
+import random
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+INCLUDE = Path(torch.__file__).parent / "include" / "torch" / "csrc" / "inductor" / "aoti_torch"
+HEADERS = ("c/shim.h", "c/shim_cpu.h", "generated/c_shim_cpu.h", "generated/c_shim_aten.h")
+
+DTYPES = {
+    name: getattr(torch, name)
+    for name in (
+        "bool uint8 int8 int16 int32 int64 uint16 uint32 uint64 float16 bfloat16 float32 float64 complex64 complex128"
+    ).split()
+}
+HALVES = (torch.float16, torch.bfloat16)
+FLOATS = (torch.float32, torch.float64, *HALVES)
+COMPLEX = (torch.complex64, torch.complex128)
+INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+REAL = (*FLOATS, *INTEGERS)
+NUMBERS = (*REAL, *COMPLEX)
+ALL = (*NUMBERS, torch.bool)
+
+# Relative and absolute, as a multiple of the dtype's epsilon.
+TOLERANCE = {torch.float32: 64, torch.float64: 64, torch.complex64: 64, torch.complex128: 64}
+
+
+class ShimError(Exception):
+    """A shim function returned a failure."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """One parameter of a shim function."""
+
+    kind: str  # the C type without `const` and blanks
+    name: str
+
+
+def prototypes() -> dict[str, list[Parameter]]:
+    """Every function of the shim's headers, by name."""
+    found: dict[str, list[Parameter]] = {}
+    for header in HEADERS:
+        text = (INCLUDE / header).read_text()
+        for name, parameters in re.findall(r"AOTI_TORCH_EXPORT\s+AOTITorchError\s+(\w+)\(([^)]*)\)", text):
+            split = [p.rsplit(maxsplit=1) for p in re.sub(r"//[^\n]*", "", parameters).split(",") if p.strip()]
+            found[name] = [
+                Parameter(kind.replace("const", "").replace(" ", "") + "*" * part.count("*"), part.strip("*"))
+                for kind, part in split
+            ]
+    return found
+
+
+class Result:
+    """An output or an argument after the call: a copy, and whether its memory is an argument's."""
+
+    def __init__(self, tensor: torch.Tensor | None, shares: int | None) -> None:
+        self.tensor = tensor
+        self.shares = shares
+
+
+class Shim:
+    """A library that exports torch's C shim."""
+
+    PROTOTYPES = prototypes()
+
+    def __init__(self, path: str) -> None:
+        self.library = ctypes.CDLL(path, mode=os.RTLD_LOCAL | getattr(os, "RTLD_DEEPBIND", 0))
+        self.numbers = {dtype: int(self.function(f"aoti_torch_dtype_{name}")()) for name, dtype in DTYPES.items()}
+        self.dtypes = {number: dtype for dtype, number in self.numbers.items()}
+
+    def function(self, name: str) -> Any:
+        """The C function, or an AttributeError when the library does not have it."""
+        return getattr(self.library, name)
+
+    def check(self, status: int) -> None:
+        """Turn a failure into an exception with its text, where the library gives one."""
+        if status != 0:
+            what = getattr(self.library, "torch_exception_get_what", None)
+            if what is None:
+                raise ShimError("failed")
+            what.restype = ctypes.c_char_p
+            raise ShimError(what().decode())
+
+    def handle(self, tensor: torch.Tensor) -> ctypes.c_void_p:
+        """A handle that borrows the tensor's memory."""
+        made = ctypes.c_void_p()
+        sizes = (ctypes.c_int64 * max(tensor.dim(), 1))(*tensor.shape)
+        strides = (ctypes.c_int64 * max(tensor.dim(), 1))(*tensor.stride())
+        self.check(
+            self.function("aoti_torch_create_tensor_from_blob")(
+                ctypes.c_void_p(tensor.untyped_storage().data_ptr()),
+                ctypes.c_int64(tensor.dim()),
+                sizes,
+                strides,
+                ctypes.c_int64(tensor.storage_offset()),
+                ctypes.c_int32(self.numbers[tensor.dtype]),
+                ctypes.c_int32(0),
+                ctypes.c_int32(0),
+                ctypes.byref(made),
+            )
+        )
+        return made
+
+    def read(self, handle: ctypes.c_void_p) -> tuple[torch.Tensor | None, int]:
+        """A copy of a handle's tensor, strides kept, and where its memory lies."""
+        defined = ctypes.c_bool()
+        self.check(self.function("aoti_torch_is_defined")(handle, ctypes.byref(defined)))
+        if not defined.value:
+            return None, 0
+        dim = ctypes.c_int64()
+        self.check(self.function("aoti_torch_get_dim")(handle, ctypes.byref(dim)))
+        lists = []
+        for what in ("sizes", "strides"):
+            pointer = ctypes.POINTER(ctypes.c_int64)()
+            self.check(self.function(f"aoti_torch_get_{what}")(handle, ctypes.byref(pointer)))
+            lists.append([pointer[i] for i in range(dim.value)])
+        sizes, strides = lists
+        number = ctypes.c_int32()
+        self.check(self.function("aoti_torch_get_dtype")(handle, ctypes.byref(number)))
+        dtype = self.dtypes[number.value]
+        data = ctypes.c_void_p()
+        self.check(self.function("aoti_torch_get_data_ptr")(handle, ctypes.byref(data)))
+        if 0 in sizes:
+            return torch.empty_strided(sizes, strides, dtype=dtype), 0
+        extent = 1 + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
+        assert data.value is not None
+        raw = bytearray(ctypes.string_at(data.value, extent * dtype.itemsize))
+        return torch.frombuffer(raw, dtype=dtype).as_strided(sizes, strides), data.value
+
+    def call(self, name: str, arguments: dict[str, Any]) -> tuple[list[Result], list[Result]]:
+        """Call `name` with copies of the tensors; returns its outputs and the tensors after the call.
+
+        An optional argument that is absent is passed as NULL. Raises ShimError.
+        """
+        copies: dict[int, torch.Tensor] = {}
+        tensors: list[torch.Tensor] = []
+        handles: list[ctypes.c_void_p] = []
+        keep: list[Any] = []
+
+        def borrow(tensor: torch.Tensor) -> ctypes.c_void_p:
+            storage = tensor.untyped_storage()
+            if storage._cdata not in copies:
+                # Exactly as large as needed, so that a sanitizer sees the first byte read beyond it.
+                copies[storage._cdata] = torch.tensor([], dtype=tensor.dtype).set_(storage.clone())
+            copied = copies[storage._cdata].as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+            tensors.append(copied)
+            handles.append(self.handle(copied))
+            return handles[-1]
+
+        def pointer(value: Any) -> Any:
+            keep.append(value)
+            return ctypes.pointer(value)
+
+        def marshal(parameter: Parameter, given: dict[str, Any]) -> Any:
+            kind, name = parameter.kind, parameter.name
+            value = given.pop(name, None)
+            if kind == "AtenTensorHandle":
+                return borrow(value)
+            if name.endswith("_len_") or kind == "uint32_t":
+                return ctypes.c_int64(length[0])
+            if isinstance(value, Sequence) and not isinstance(value, str):
+                length[0] = len(value)
+                if kind == "AtenTensorHandle*":
+                    array = (ctypes.c_void_p * max(len(value), 1))(*(borrow(v).value for v in value))
+                elif kind == "AtenTensorHandle**":
+                    slots = [pointer(borrow(v)) if v is not None else None for v in value]
+                    array = (ctypes.POINTER(ctypes.c_void_p) * max(len(value), 1))()
+                    for i, slot in enumerate(slots):
+                        if slot is not None:
+                            array[i] = slot
+                else:
+                    element = {"i": ctypes.c_int64, "d": ctypes.c_double}[kind[0]]
+                    if kind == "int32_t*":
+                        element = ctypes.c_int32
+                    array = (element * max(len(value), 1))(*value)
+                keep.append(array)
+                return pointer(ctypes.cast(array, ctypes.c_void_p)) if kind in ("int64_t**", "double**") else array
+            if kind.endswith("*") and value is None:
+                length[0] = 0
+                return None
+            if kind == "AtenTensorHandle*":
+                return pointer(borrow(value))
+            if kind == "char*":
+                return ctypes.c_char_p(value.encode())
+            if kind == "char**":
+                return pointer(ctypes.c_char_p(value.encode()))
+            if isinstance(value, torch.dtype):
+                value = self.numbers[value]
+            plain = {
+                "double": ctypes.c_double,
+                "int64_t": ctypes.c_int64,
+                "int32_t": ctypes.c_int32,
+                "bool": ctypes.c_bool,
+            }[kind.rstrip("*")]
+            return pointer(plain(value)) if kind.endswith("*") else plain(value or 0)
+
+        length = [0]
+        given = dict(arguments)
+        outputs: list[ctypes.c_void_p] = []
+        values = []
+        for parameter in self.PROTOTYPES[name]:
+            if re.fullmatch(r"ret\d+", parameter.name):
+                outputs.append(ctypes.c_void_p())
+                values.append(ctypes.byref(outputs[-1]))
+            else:
+                values.append(marshal(parameter, given))
+        assert not given, f"{name} has no parameters {sorted(given)}"
+        try:
+            self.check(self.function(name)(*values))
+            handles += [output for output in outputs if output.value is not None]
+            spans = [(t.untyped_storage().data_ptr(), t.untyped_storage().nbytes()) for t in tensors]
+            results = []
+            for output in outputs:
+                tensor, address = self.read(output)
+                shares = [i for i, (start, size) in enumerate(spans) if start <= address < start + size]
+                results.append(Result(tensor, shares[0] if shares else None))
+            return results, [Result(t, None) for t in tensors]
+        finally:
+            for handle in handles:
+                self.function("aoti_torch_delete_tensor_object")(handle)
+
+
+class Generator:
+    """Random arguments, the same for the same seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)  # noqa: S311: not for secrets
+        self.torch = torch.Generator().manual_seed(seed)
+
+    def choice(self, values: Sequence[Any]) -> Any:
+        """One of the values."""
+        return self.random.choice(values)
+
+    def chance(self, probability: float) -> bool:
+        """True that often."""
+        return self.random.random() < probability
+
+    def integer(self, low: int, high: int) -> int:
+        """From low to high, both possible."""
+        return self.random.randint(low, high)
+
+    def shape(
+        self, ranks: Sequence[int] = (0, 1, 1, 2, 2, 3, 4), *, empty: bool = True, large: bool = True
+    ) -> list[int]:
+        """Sizes of a few hundred elements; now and then none at all, or enough for several threads."""
+        rank = self.choice(ranks)
+        if large and rank in (1, 2) and self.chance(0.06):
+            return [70001] if rank == 1 else self.choice([[300, 251], [2, 40000], [40000, 2]])
+        return [self.choice((1, 2, 3, 4, 5, 8, 17) if not (empty and self.chance(0.05)) else (0,)) for _ in range(rank)]
+
+    def values(self, shape: Sequence[int], dtype: torch.dtype, *, special: bool | None = None) -> torch.Tensor:
+        """Contiguous values: few different ones at times, so that ties happen; NaN, infinities and -0.0 at times."""
+        if dtype == torch.bool:
+            return torch.randint(0, 2, shape, generator=self.torch).bool()
+        if not (dtype.is_floating_point or dtype.is_complex):
+            few = self.chance(0.5)
+            info = torch.iinfo(dtype)
+            low, high = (max(info.min, -5), 6) if few else (max(info.min, -(2**31)), min(info.max, 2**31))
+            return torch.randint(low, high, shape, generator=self.torch).to(dtype)
+        if dtype.is_complex:
+            part = torch.float32 if dtype == torch.complex64 else torch.float64
+            return torch.complex(*(self.values(shape, part, special=special) for _ in range(2)))
+        few = self.chance(0.3)
+        x = torch.randn(shape, generator=self.torch, dtype=torch.float64)
+        x = (x.round() if few else x).to(dtype)
+        if special is None:
+            special = self.chance(0.3)
+        if special and x.numel() > 0:
+            for value in (float("nan"), float("inf"), float("-inf"), -0.0, 0.0):
+                if self.chance(0.5):
+                    where = torch.randint(0, x.numel(), (1 + x.numel() // 10,), generator=self.torch)
+                    x.view(-1)[where] = value
+        return x
+
+    def arranged(self, x: torch.Tensor) -> torch.Tensor:
+        """The same values in memory of another order: transposed, with gaps, at an offset, channels last."""
+        layout = self.choice(["contiguous", "contiguous", "permuted", "gaps", "offset", "channels_last"])
+        if x.dim() == 0:
+            return x
+        if layout == "permuted":
+            order = self.random.sample(range(x.dim()), x.dim())
+            back = [order.index(d) for d in range(x.dim())]
+            return x.permute(order).contiguous().permute(back)
+        if layout == "gaps":
+            room = torch.zeros([size * 2 + 1 for size in x.shape], dtype=x.dtype)
+            view = room[tuple(slice(1, None, 2) for _ in x.shape)]
+            view.copy_(x)
+            return view
+        if layout == "offset":
+            room = torch.zeros(x.numel() + 3, dtype=x.dtype)
+            room[3:] = x.reshape(-1)
+            return room[3:].view(x.shape)
+        if layout == "channels_last" and x.dim() in (4, 5):
+            return x.contiguous(memory_format=torch.channels_last if x.dim() == 4 else torch.channels_last_3d)
+        return x.contiguous()
+
+    def tensor(
+        self,
+        dtypes: Sequence[torch.dtype] | torch.dtype,
+        shape: Sequence[int] | None = None,
+        *,
+        special: bool | None = None,
+        expanded: bool = True,
+    ) -> torch.Tensor:
+        """A tensor of one of the dtypes, of any memory layout; `expanded` allows strides of 0."""
+        dtype = dtypes if isinstance(dtypes, torch.dtype) else self.choice(dtypes)
+        shape = self.shape() if shape is None else list(shape)
+        if expanded and shape and 0 not in shape and self.chance(0.1):
+            d = self.integer(0, len(shape) - 1)
+            return self.values([*shape[:d], 1, *shape[d + 1 :]], dtype, special=special).expand(shape)
+        return self.arranged(self.values(shape, dtype, special=special))
+
+    def indices(self, shape: Sequence[int], size: int, *, negative: bool = False, bad: bool = True) -> torch.Tensor:
+        """int64 indices into a dim of `size`; now and then one that is out of range."""
+        low = -size if negative else 0
+        x = torch.randint(low, max(size, low + 1), list(shape), generator=self.torch)
+        if x.numel() and bad and self.chance(0.1):
+            x.view(-1)[self.integer(0, x.numel() - 1)] = self.choice([size, -size - 1, 2**40, -(2**40)])
+        return self.arranged(x)
+
+    def dim(self, x: torch.Tensor) -> int:
+        """A dim of x, from the front or from the back."""
+        rank = max(x.dim(), 1)
+        return self.integer(-rank, rank - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """How to draw the arguments of one shim function and what to compare."""
+
+    function: str
+    arguments: Callable[[Generator], dict[str, Any]]
+    draws: int
+    tolerance: float  # multiplies the default tolerance
+    check: Callable[[dict[str, Any], list[torch.Tensor], list[torch.Tensor]], str | None] | None  # instead of equality
+    serves_more: bool  # slim may succeed where torch raises
+
+
+CASES: list[Case] = []
+
+
+def case(
+    function: str,
+    *,
+    draws: int = 60,
+    tolerance: float = 1,
+    check: Callable[[dict[str, Any], list[torch.Tensor], list[torch.Tensor]], str | None] | None = None,
+    serves_more: bool = False,
+) -> Callable[[Callable[[Generator], dict[str, Any]]], Callable[[Generator], dict[str, Any]]]:
+    """Register a generator of arguments for `aoti_torch_<function>`."""
+
+    def register(arguments: Callable[[Generator], dict[str, Any]]) -> Callable[[Generator], dict[str, Any]]:
+        CASES.append(Case(f"aoti_torch_{function}", arguments, draws, tolerance, check, serves_more))
+        return arguments
+
+    return register
+
+
+def differs(got: torch.Tensor, expected: torch.Tensor, tolerance: float, strides: bool = True) -> str | None:
+    """What sets two tensors apart, or None."""
+    if got.dtype != expected.dtype:
+        return f"dtype {got.dtype}, torch {expected.dtype}"
+    if got.shape != expected.shape:
+        return f"shape {list(got.shape)}, torch {list(expected.shape)}"
+    if strides and got.numel() > 0:
+        pairs = [(a, b) for a, b, size in zip(got.stride(), expected.stride(), got.shape, strict=True) if size > 1]
+        if any(a != b for a, b in pairs):
+            return f"strides {got.stride()}, torch {expected.stride()} of shape {list(got.shape)}"
+    if not (got.dtype.is_floating_point or got.dtype.is_complex):
+        wrong = got != expected
+    else:
+        epsilon = torch.finfo(got.dtype).eps
+        multiple = TOLERANCE.get(got.dtype, 2) * tolerance * epsilon
+        wrong = ~torch.isclose(got, expected, rtol=multiple, atol=multiple, equal_nan=True)
+    if bool(wrong.any()):
+        where = wrong.nonzero()[0].tolist() if wrong.dim() else []
+        at = tuple(where)
+        return f"{int(wrong.sum())} of {wrong.numel()} values differ: at {where} {got[at]}, torch {expected[at]}"
+    return None
+
+
+def describe(value: Any) -> str:
+    """An argument in a line."""
+    if isinstance(value, torch.Tensor):
+        shown = f" {value.tolist()}" if value.numel() <= 12 else ""
+        return f"{value.dtype}{list(value.shape)}{list(value.stride())}{shown}".replace("torch.", "")
+    if isinstance(value, list):
+        return "[" + ", ".join(describe(v) for v in value) + "]"
+    return repr(value)
+
+
+def run(case: Case, slim: Shim, reference: Shim, seed: int) -> str | None:
+    """One draw of a case: what went wrong, or None."""
+    arguments = case.arguments(Generator(seed))
+
+    def call(shim: Shim) -> tuple[list[Result], list[Result]] | ShimError:
+        try:
+            return shim.call(case.function, arguments)
+        except ShimError as error:
+            return error
+
+    got, expected = call(slim), call(reference)
+    problem: str | None = None
+    if isinstance(got, ShimError) or isinstance(expected, ShimError):
+        if isinstance(got, ShimError) and not isinstance(expected, ShimError):
+            problem = f"fails where torch does not: {got}"
+        elif not isinstance(got, ShimError) and not case.serves_more:
+            problem = "succeeds where torch raises"
+    elif case.check is not None:
+        outputs = [[r.tensor for r in side[0] + side[1] if r.tensor is not None] for side in (got, expected)]
+        problem = case.check(arguments, outputs[0], outputs[1])
+    else:
+        for kind, ours, theirs in (("output", got[0], expected[0]), ("argument", got[1], expected[1])):
+            for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+                if (a.tensor is None) != (b.tensor is None) or a.shares != b.shares:
+                    found = f"shares memory with argument {a.shares}, torch {b.shares}"
+                elif a.tensor is None or b.tensor is None:
+                    continue
+                else:
+                    found = differs(a.tensor, b.tensor, case.tolerance) or ""
+                if found and problem is None:
+                    problem = f"{kind} {i}: {found}"
+    if problem is None:
+        return None
+    drawn = ", ".join(f"{name}={describe(value)}" for name, value in arguments.items())
+    return f"seed {seed}: {problem}\n    {drawn}"
+
+
+def main() -> int:
+    """Print `{function: [failures]}` as JSON; exit status 1 when there are any."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("modules", nargs="+")
+    parser.add_argument("--library", required=True)
+    parser.add_argument("--only", help="a substring of the functions' names")
+    parser.add_argument("--draws", type=float, default=1, help="multiplies the number of draws")
+    parser.add_argument("--seed", type=int, help="one draw alone")
+    options = parser.parse_args()
+    torch.set_num_threads(2)
+    slim = Shim(options.library)
+    reference = Shim(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
+    for module in options.modules:
+        importlib.import_module(f"slim_cases.{module}")
+    failures: dict[str, list[str]] = {}
+    for each in CASES:
+        if options.only and options.only not in each.function:
+            continue
+        seeds = [options.seed] if options.seed is not None else range(max(1, round(each.draws * options.draws)))
+        print(f"{each.function}", file=sys.stderr, flush=True)
+        found = [problem for seed in seeds if (problem := run(each, slim, reference, seed)) is not None]
+        failures.setdefault(each.function, []).extend(found)
+    json.dump(failures, sys.stdout, indent=1)
+    return 1 if any(failures.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.modules["slim_harness"] = sys.modules["__main__"]  # the cases register with this very module
+    sys.exit(main())
