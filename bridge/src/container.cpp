@@ -11,7 +11,7 @@
 namespace aot {
 
 Container::Container(Package package, const Device& device, size_t num_runners)
-    : package_(std::move(package)), library_(package_.library_path, RTLD_NOW | RTLD_LOCAL) {
+    : package_(std::move(package)), library_(package_.library_path, RTLD_NOW | RTLD_LOCAL), proxy_(package_, device) {
   decltype(&AOTInductorModelContainerCreateWithDevice) create = nullptr;
   decltype(&AOTInductorModelContainerGetNumInputs) num_inputs = nullptr;
   decltype(&AOTInductorModelContainerGetInputName) input_name = nullptr;
@@ -83,7 +83,7 @@ void Container::load_constants() {
     // wait for it forever.
     decltype(&AOTInductorModelContainerRunConstantFolding) fold = nullptr;
     bind(library_, "AOTInductorModelContainerRunConstantFolding", fold);
-    check(fold(handle_, /*use_inactive=*/false, /*stream=*/nullptr, proxy_executor_), "folding the model's constants");
+    check(fold(handle_, /*use_inactive=*/false, /*stream=*/nullptr, proxy_handle()), "folding the model's constants");
   }
 }
 
@@ -102,7 +102,7 @@ std::vector<std::string> Container::names(decltype(&AOTInductorModelContainerGet
 
 void Container::run(std::vector<AtenTensorHandle>& inputs, std::vector<AtenTensorHandle>& outputs) const {
   check(run_(handle_, inputs.data(), inputs.size(), outputs.data(), outputs.size(), /*stream=*/nullptr,
-             proxy_executor_),
+             proxy_handle()),
         "running");
 }
 

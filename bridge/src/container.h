@@ -11,6 +11,7 @@
 #include "device.h"
 #include "library.h"
 #include "package.h"
+#include "proxy_executor.h"
 
 namespace aot {
 
@@ -32,6 +33,7 @@ class Container {
   void run(std::vector<AtenTensorHandle>& inputs, std::vector<AtenTensorHandle>& outputs) const;
 
  private:
+  AOTIProxyExecutorHandle proxy_handle() const { return reinterpret_cast<AOTIProxyExecutorHandle>(proxy_.handle()); }
   void check(AOTIRuntimeError code, const char* doing) const;
   void load_constants();
   std::vector<std::string> names(decltype(&AOTInductorModelContainerGetNumInputs) count,
@@ -40,7 +42,7 @@ class Container {
   Package package_;
   Library library_;
   AOTInductorModelContainerHandle handle_ = nullptr;
-  AOTIProxyExecutorHandle proxy_executor_ = nullptr;
+  ProxyExecutor proxy_;
   decltype(&AOTInductorModelContainerDelete) delete_ = nullptr;
   decltype(&AOTInductorModelContainerRun) run_ = nullptr;
   // Present since torch 2.13; declared here so that older headers serve too.

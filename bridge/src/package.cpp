@@ -120,16 +120,16 @@ Package open_archive(const std::string& path) {
     package.weights = weights->data;
     package.weights_size = weights->size;
   }
+  if (const Entry* nodes = archive.find(stem + ".json")) {
+    check_integrity(*nodes, path);
+    package.extern_nodes = text_of(nodes->data, nodes->size);
+  }
   for (const Entry& entry : archive.entries()) {
     if (entry.name.compare(0, folder.size(), folder) != 0) continue;
     const std::string name = entry.name.substr(folder.size());
     if (ends_with(name, "weights_config.json")) {
       throw Error(AOT_MODEL_MISMATCH, path + " has its weights as pickled tensors", "Only Python's torch can read those.",
                   "Export it again without package_constants_on_disk_format, or with aotpack export.");
-    }
-    if (ends_with(name, "extern_kernel_nodes.json")) {
-      check_integrity(entry, path);
-      package.extern_nodes = text_of(entry.data, entry.size);
     }
     const bool is_kernel = ends_with(name, ".cubin") || ends_with(name, ".hsaco") || ends_with(name, ".fatbin");
     if (is_kernel && name.find('/') == std::string::npos) {

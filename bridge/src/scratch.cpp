@@ -43,14 +43,24 @@ ScratchFolder& ScratchFolder::operator=(ScratchFolder&& other) noexcept {
   return *this;
 }
 
-std::string ScratchFolder::write(const std::string& name, const uint8_t* data, size_t size) {
+std::string ScratchFolder::path_of_new(const std::string& name) {
   if (path_.empty()) {
     const char* parent = std::getenv("TMPDIR");  // NOLINT(concurrency-mt-unsafe)
     std::string pattern = std::string(parent != nullptr && *parent == '/' ? parent : "/tmp") + "/aotpack-XXXXXX";
     if (mkdtemp(pattern.data()) == nullptr) throw unwritable(pattern);
     path_ = pattern;
   }
-  const std::string path = path_ + '/' + name;
+  return path_ + '/' + name;
+}
+
+std::string ScratchFolder::link(const std::string& name, const std::string& target) {
+  const std::string path = path_of_new(name);
+  if (symlink(target.c_str(), path.c_str()) != 0) throw unwritable(path);
+  return path;
+}
+
+std::string ScratchFolder::write(const std::string& name, const uint8_t* data, size_t size) {
+  const std::string path = path_of_new(name);
   constexpr mode_t kOwnerOnly = 0600;
   const File file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kOwnerOnly));
   if (!file.is_open() || !write_all(file, data, size)) throw unwritable(path);

@@ -21,9 +21,14 @@ class ScratchFolder {
   /// Writes a file, whose name must be a plain one; returns its path. Throws AOT_FAILED when there is no space or no permission.
   std::string write(const std::string& name, const uint8_t* data, size_t size);
 
+  /// Makes a symbolic link; returns its path.
+  std::string link(const std::string& name, const std::string& target);
+
   void remove() noexcept;
 
  private:
+  std::string path_of_new(const std::string& name);
+
   std::string path_;
 };
 

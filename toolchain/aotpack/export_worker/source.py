@@ -72,7 +72,8 @@ def load(path: Path, function: str, device: str) -> Subject:
     module = module.eval().to(target)
 
     def move(leaf: Any) -> Any:
-        return leaf.detach().to(target) if isinstance(leaf, torch.Tensor) else leaf
+        # Compiled code relies on the strides of its examples, and the bridge hands every input over in C order.
+        return leaf.detach().to(target).contiguous() if isinstance(leaf, torch.Tensor) else leaf
 
     moved = torch.utils._pytree.tree_map(move, inputs)
     args, kwargs = ((), _in_signature_order(module, moved)) if isinstance(moved, dict) else (tuple(moved), {})
