@@ -16,6 +16,7 @@ from aotpack.closure import Closure, Library, Missing, Origin
 from aotpack.elf import ElfEdit
 from aotpack.errors import BuildToolError
 from aotpack.metadata import ModelMetadata
+from aotpack.model import EXTERN_KERNELS
 from aotpack.recipe import Recipe, matches
 
 #: Folders of a bundle.
@@ -228,6 +229,11 @@ def _model(model: PlannedModel) -> Iterator[Entry]:
                 clear_executable_stack=True,
             )
         yield Entry(f"{folder}/{name}", Part.MODEL, f"model {model.name}", Member(model.archive, member, edit))
+        if name == EXTERN_KERNELS:
+            # libtorch's proxy executor wants a library beside the description of the ops; without the link, the bridge
+            # would have to make one in a temporary folder.
+            link = Link(f"../../{LIB}/libaot_proxy.so")
+            yield Entry(f"{folder}/{Path(name).stem}.so", Part.MODEL, f"runs the ops of {name}", link)
 
 
 def _unique(entries: Iterable[Entry]) -> Iterator[Entry]:
