@@ -1,7 +1,7 @@
 """The interpreter that travels in a bundle: a base Python of any build, with the modules that the runner uses.
 
-A worker runs inside that Python (`stdlib_worker.py`), follows imports and compiles bytecode into a cache folder laid out
-like a bundle. From there on an interpreter is files to copy and libraries to look up.
+A worker runs inside that Python (`stdlib_worker.py`), follows imports and compiles bytecode into a cache folder that is
+laid out like a bundle. From there on an interpreter is files to copy and libraries to look up.
 
 How it finds itself on the target: started as ROOT/python/bin/python3, every CPython from 3.8 on looks for
 `lib/python3.X/os.pyc` and `lib/python3.X/lib-dynload` above its executable, so it needs no setting and works from any
@@ -61,8 +61,8 @@ class InterpreterPlan:
 
 
 def runner_packages() -> tuple[Path, ...]:
-    """The packages that travel in `runner/`."""
-    return tuple(sorted(path.parent for path in (resources.TEMPLATES / "runner").glob("*/__init__.py")))
+    """The packages that travel in `runner/`: the runner, and the doctor that its `doctor` command calls."""
+    return (resources.TEMPLATES / "runner" / "aotrun", resources.DOCTOR)
 
 
 def plan_interpreter(python: Path, packages: Sequence[Path] | None = None) -> InterpreterPlan:

@@ -7,12 +7,19 @@ files to copy. Bytecode is written to the output folder in a bundle's layout.
 What it writes depends on the sources alone: no time stamps, no path of this machine.
 """
 
+from __future__ import annotations
+
 import importlib.machinery
 import importlib.util
 import json
 import modulefinder
 import os
+import py_compile
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, List, Optional
 
 # Reached through imports that the runner never takes: development tools, network protocols, databases, other platforms.
 # `_hashlib` and `_ssl` would bring OpenSSL: hashlib has its own SHA-256. What is left out here must be optional for
@@ -25,17 +32,17 @@ EXCLUDED = (
     "pty pyclbr pydoc pydoc_data pyexpat readline rlcompleter runpy sched secrets setuptools site smtplib sqlite3 ssl "
     "statistics tarfile telnetlib test tkinter tty turtle unicodedata unittest urllib.error urllib.request "
     "urllib.response uuid venv webbrowser winreg wsgiref xml xmlrpc zipapp"
-).split()
+)
 
 # Never imported by name: codecs are looked up when first used, here for standard streams, paths, JSON and zip entries.
 ALWAYS = (
     "encodings.ascii encodings.cp437 encodings.latin_1 encodings.utf_8 encodings.utf_8_sig encodings.utf_16 "
     "encodings.utf_16_be encodings.utf_16_le encodings.utf_32 encodings.utf_32_be encodings.utf_32_le "
     "io os traceback"
-).split()
+)
 
 
-def modules_of(packages):
+def modules_of(packages: List[str]) -> Iterator[str]:
     """Names of all modules in package folders."""
     for package in packages:
         for folder, folders, files in os.walk(package):
@@ -46,29 +53,26 @@ def modules_of(packages):
                     yield inside if name == "__init__.py" else inside + "." + name[:-3]
 
 
-def closure(packages):
+def closure(packages: List[str]) -> Dict[str, str]:
     """Name -> file of every module that the packages can reach, the packages' own included."""
     path = [os.path.dirname(package) for package in packages]
     path += [folder for folder in sys.path if os.path.isdir(folder)]
-    finder = modulefinder.ModuleFinder(path=path, excludes=EXCLUDED)
-    for name in [*ALWAYS, *modules_of(packages)]:
+    finder = modulefinder.ModuleFinder(path=path, excludes=EXCLUDED.split())
+    for name in [*ALWAYS.split(), *modules_of(packages)]:
         # A package that is imported for its submodules; import_hook follows the dots.
         finder.import_hook(name)
-    return {name: module.__file__ for name, module in sorted(finder.modules.items()) if module.__file__}
+    files = {name: getattr(module, "__file__", None) for name, module in sorted(finder.modules.items())}
+    return {name: file for name, file in files.items() if file}
 
 
-def write_bytecode(source, shown, target, optimize):
+def write_bytecode(source: str, shown: str, target: str, optimize: int) -> None:
     """Compile one file; the result is valid whatever the source's time stamp."""
-    with open(source, "rb") as stream:
-        content = stream.read()
-    code = compile(content, shown, "exec", dont_inherit=True, optimize=optimize)
-    data = importlib._bootstrap_external._code_to_hash_pyc(code, importlib.util.source_hash(content), False)
     os.makedirs(os.path.dirname(target), exist_ok=True)
-    with open(target, "wb") as stream:
-        stream.write(data)
+    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    py_compile.compile(source, target, shown, doraise=True, optimize=optimize, invalidation_mode=unchecked)
 
 
-def libpython():
+def libpython() -> Optional[str]:
     """The shared library that this process runs from, or None when it is all in the executable."""
     with open("/proc/self/maps") as stream:
         for line in stream:
@@ -78,7 +82,8 @@ def libpython():
     return None
 
 
-def main():
+def main() -> None:
+    """Answer the request on the command line."""
     request = json.loads(sys.argv[1])
     version = "%d.%d" % sys.version_info[:2]
     stdlib = os.path.dirname(os.path.realpath(os.__file__))

@@ -15,6 +15,6 @@ if sys.version_info < (3, 8):
 # Started as a script in isolated mode, where nobody has put the package's own folder on the path.
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from aotrun.cli import main  # noqa: E402
+from aotrun.cli import main
 
 sys.exit(main(sys.argv[1:]))

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import ctypes
 import os
-from ctypes import POINTER, Structure, c_char, c_char_p, c_double, c_int32, c_int64, c_size_t
-from ctypes import c_uint8, c_uint16, c_uint32, c_uint64, c_void_p
+from ctypes import (
+    POINTER,
+    Structure,
+    c_char,
+    c_char_p,
+    c_double,
+    c_int32,
+    c_int64,
+    c_size_t,
+    c_uint8,
+    c_uint16,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+)
 
 from aotrun.errors import DamagedError, MachineMismatchError, from_status
 
@@ -159,5 +172,3 @@ def check(library: Any, status: int) -> None:
     """Raise the error of a failed call; must run on the thread that made it."""
     if status:
         raise from_status(status, library.aot_last_error().decode("utf-8", "replace"))
-
-

@@ -108,5 +108,7 @@ def dtype_named(name: object, origin: str) -> DType:
     """The type of a name from outside. Raises UsageError."""
     dtype = BY_NAME.get(name) if isinstance(name, str) else None
     if dtype is None:
-        raise UsageError(f"{origin}: dtype {name!r}", "There is no such element type.", f"Use one of: {', '.join(BY_NAME)}.")
+        raise UsageError(
+            f"{origin}: dtype {name!r}", "There is no such element type.", f"Use one of: {', '.join(BY_NAME)}."
+        )
     return dtype

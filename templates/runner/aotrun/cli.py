@@ -38,7 +38,9 @@ COMMANDS = (
             _MODEL,
             _DEVICE,
             _INPUT,
-            Option("-o", "--output", metavar="FILE", help="where outputs go: .npz, .npy or .json; else standard output"),
+            Option(
+                "-o", "--output", metavar="FILE", help="where outputs go: .npz, .npy or .json; else standard output"
+            ),
             Option("--format", choices=("json", "pretty"), default="json", help="of standard output"),
             _THREADS,
             *_COMMON,

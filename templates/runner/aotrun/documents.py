@@ -1,6 +1,7 @@
 """JSON in and out: arrays as `{"data": [...], "shape": [...], "dtype": "float32"}`, and documents for scripts.
 
-`data` is flat in C order; nested lists are read as well, and then `shape` may be left out. A complex number is `[re, im]`.
+`data` is flat in C order; nested lists are read as well, and then `shape` may be left out. A complex number is
+`[re, im]`.
 NaN and the infinities are the strings "NaN", "Infinity" and "-Infinity": JSON has no numbers for them.
 """
 

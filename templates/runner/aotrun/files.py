@@ -56,7 +56,9 @@ def _read(stream: BinaryIO, origin: str) -> Union[Array, Dict[str, Array]]:
 def check_output(path: str, outputs: int) -> None:
     """Refuse an output file that could not be written, before the model runs. Raises UsageError."""
     if not path.endswith(SUFFIXES):
-        raise UsageError(f"--output {path}", "Its ending names no format.", f"End it with one of {', '.join(SUFFIXES)}.")
+        raise UsageError(
+            f"--output {path}", "Its ending names no format.", f"End it with one of {', '.join(SUFFIXES)}."
+        )
     if path.endswith(".npy") and outputs != 1:
         raise UsageError(
             f"--output {path}: the model has {outputs} outputs",

@@ -1,7 +1,7 @@
 """Other libraries' arrays as borrowed views: no copy, whatever holds the memory.
 
-Tried in this order: `__array_interface__` (NumPy), `__dlpack__` (torch, JAX, CuPy, ...), the buffer protocol
-(array.array, memoryview, bytes).
+Tried in this order: `__dlpack__` (torch, NumPy, JAX, CuPy, ...), `__array_interface__` (NumPy arrays that are read-only
+or of a type that DLPack lacks), the buffer protocol (array.array, memoryview, bytes).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from aotrun.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List, Optional, Tuple
+    from typing import Any, List, Optional, Sequence, Tuple
 
 _INT64_POINTER = POINTER(c_int64)
 
@@ -43,88 +43,86 @@ class _PyBuffer(ctypes.Structure):
 _get_buffer = ctypes.PYFUNCTYPE(c_int, py_object, c_void_p, c_int)(("PyObject_GetBuffer", ctypes.pythonapi))
 _release_buffer = ctypes.PYFUNCTYPE(None, c_void_p)(("PyBuffer_Release", ctypes.pythonapi))
 _capsule_pointer = ctypes.PYFUNCTYPE(c_void_p, py_object, c_char_p)(("PyCapsule_GetPointer", ctypes.pythonapi))
+_copy = ctypes.memmove
+_VIEW_SIZE = ctypes.sizeof(View)
 _PYBUF_RECORDS_RO = 0x18 | 0x4  # strides and format, read-only will do
 
 
-class Borrowed:
-    """The views of one call's inputs. Kept between calls: the same shapes again cost an address each."""
+class Views:
+    """Room for the views of one call's inputs, kept between calls."""
 
-    __slots__ = ("_keep", "_keys", "_slots", "views")
+    __slots__ = ("_addresses", "_slots", "array")
 
     def __init__(self, count: int) -> None:
-        self.views = (View * count)()
-        self._slots = [self.views[index] for index in range(count)]
-        #: What a slot describes: (typestr, shape, strides) of the last array that came through `__array_interface__`.
-        self._keys: List[Optional[Tuple[Any, ...]]] = [None] * count
-        #: What owns the memory that a slot points to, until the next call or `release`.
-        self._keep: List[Any] = [None] * count
+        self.array = (View * count)()
+        self._slots = [self.array[index] for index in range(count)]
+        self._addresses = [ctypes.addressof(slot) for slot in self._slots]
 
-    def set(self, index: int, value: Any, name: str) -> None:
-        """Make slot `index` a view of `value`. Raises UsageError when it is no array."""
-        try:
-            interface = value.__array_interface__
-        except AttributeError:
-            self._keys[index] = None
-            self._set_other(index, value, name)
-            return
-        pointer = interface["data"]
-        key = (interface["typestr"], interface["shape"], interface.get("strides"))
-        if pointer is None:
-            self._keys[index] = None
-            self._set_buffer(index, value, name)
-            return
-        slot = self._slots[index]
-        if key != self._keys[index]:
-            self._keys[index] = None
-            typestr, shape, strides = key
-            dtype = BY_TYPESTR.get(typestr)
-            if dtype is None:
-                raise _no_dtype(name, typestr)
-            self._describe(slot, index, dtype, shape, _in_elements(strides, dtype.itemsize, name))
-            self._keys[index] = key
-        slot.data = pointer[0]
+    def borrow(self, values: Sequence[Any], names: Sequence[str]) -> List[Any]:
+        """Make the views those of `values`. Raises UsageError for what is no array.
 
-    def release(self) -> None:
-        """Let go of what was borrowed through DLPack or the buffer protocol."""
-        for index, key in enumerate(self._keys):
-            if key is None:
-                self._keep[index] = None
-
-    def _describe(
-        self, slot: View, index: int, dtype: DType, shape: Tuple[int, ...], strides: Optional[Tuple[int, ...]]
-    ) -> None:
-        sizes = (c_int64 * len(shape))(*shape)
-        steps = None if strides is None else (c_int64 * len(shape))(*strides)
-        slot.device.type = CPU
-        slot.device.index = 0
-        slot.ndim = len(shape)
-        slot.dtype.code = dtype.code
-        slot.dtype.bits = dtype.bits
-        slot.dtype.lanes = 1
-        slot.shape = ctypes.cast(sizes, _INT64_POINTER)
-        slot.strides = None if steps is None else ctypes.cast(steps, _INT64_POINTER)
-        slot.byte_offset = 0
-        self._keep[index] = (sizes, steps)
-
-    def _set_other(self, index: int, value: Any, name: str) -> None:
-        if isinstance(value, Array):
-            buffer = (ctypes.c_char * len(value.data)).from_buffer(value.data)
-            self._describe(self._slots[index], index, value.dtype, value.shape, value.strides)
-            self._slots[index].data = ctypes.addressof(buffer)
-            self._keep[index] = (self._keep[index], buffer)
-        elif hasattr(value, "__dlpack__"):
-            capsule = _export(value, name)
+        Returns what must stay alive while the views are in use.
+        """
+        keep: List[Any] = []
+        for index, value in enumerate(values):
+            try:
+                capsule = value.__dlpack__() if value.__dlpack_device__()[0] == CPU else _from_device(value)
+            except (AttributeError, BufferError, RuntimeError, TypeError) as error:
+                keep.append(_describe(self._slots[index], value, names[index], error))
+                continue
             # The capsule stays ours: never renamed, it frees its tensor itself when it goes.
-            ctypes.memmove(ctypes.byref(self._slots[index]), _capsule_pointer(capsule, b"dltensor"), ctypes.sizeof(View))
-            self._keep[index] = capsule
-        else:
-            self._set_buffer(index, value, name)
+            _copy(self._addresses[index], _capsule_pointer(capsule, b"dltensor"), _VIEW_SIZE)
+            keep.append(capsule)
+        return keep
 
-    def _set_buffer(self, index: int, value: Any, name: str) -> None:
-        buffer = _Buffer(value, name)
-        self._describe(self._slots[index], index, buffer.dtype, buffer.shape, buffer.strides)
-        self._slots[index].data = buffer.address
-        self._keep[index] = (self._keep[index], buffer)
+
+def _from_device(value: Any) -> Any:
+    """A DLPack capsule of GPU memory, its pending work ordered before the default stream."""
+    device = value.__dlpack_device__()[0]
+    if device == CUDA:
+        return value.__dlpack__(stream=1)
+    return value.__dlpack__(stream=0) if device == ROCM else value.__dlpack__()
+
+
+def _describe(slot: View, value: Any, name: str, why_not_dlpack: Exception) -> Any:
+    """Fill a view of something that DLPack does not give; returns what keeps its memory alive."""
+    if isinstance(value, Array):
+        data = (ctypes.c_char * len(value.data)).from_buffer(value.data)
+        return data, _fill(slot, ctypes.addressof(data), value.dtype, value.shape, value.strides)
+    # NumPy refuses DLPack for what is read-only; its own protocol tells all the same.
+    interface = getattr(value, "__array_interface__", None)
+    if interface is not None and interface.get("data") is not None:
+        dtype = BY_TYPESTR.get(interface["typestr"])
+        if dtype is None:
+            raise _no_dtype(name, interface["typestr"])
+        strides = _in_elements(interface.get("strides"), dtype.itemsize, name)
+        return value, _fill(slot, interface["data"][0], dtype, interface["shape"], strides)
+    if hasattr(value, "__dlpack__"):
+        raise UsageError(
+            f"input {name}: {why_not_dlpack}",
+            f"This {type(value).__name__} does not hand out its memory.",
+            "Pass x.detach(), or a copy.",
+        )
+    buffer = _Buffer(value, name)
+    return buffer, _fill(slot, buffer.address, buffer.dtype, buffer.shape, buffer.strides)
+
+
+def _fill(slot: View, address: int, dtype: DType, shape: Sequence[int], strides: Optional[Sequence[int]]) -> Any:
+    """Fill a view of host memory; returns the sizes it points to."""
+    rank = len(shape)
+    sizes = (c_int64 * rank)(*shape)
+    steps = None if strides is None else (c_int64 * rank)(*strides)
+    slot.data = address
+    slot.device.type = CPU
+    slot.device.index = 0
+    slot.ndim = rank
+    slot.dtype.code = dtype.code
+    slot.dtype.bits = dtype.bits
+    slot.dtype.lanes = 1
+    slot.shape = ctypes.cast(sizes, _INT64_POINTER)
+    slot.strides = None if steps is None else ctypes.cast(steps, _INT64_POINTER)
+    slot.byte_offset = 0
+    return sizes, steps
 
 
 class _Buffer:
@@ -155,23 +153,6 @@ class _Buffer:
     def __del__(self) -> None:
         if self._held:
             _release_buffer(ctypes.byref(self._raw))
-
-
-def _export(value: Any, name: str) -> Any:
-    """A DLPack capsule of `value`, its pending device work ordered before the default stream."""
-    device = value.__dlpack_device__()[0]
-    try:
-        if device == CUDA:
-            return value.__dlpack__(stream=1)
-        if device == ROCM:
-            return value.__dlpack__(stream=0)
-        return value.__dlpack__()
-    except (BufferError, RuntimeError, TypeError) as error:
-        raise UsageError(
-            f"input {name}: {error}",
-            f"This {type(value).__name__} does not hand out its memory.",
-            "Pass x.detach(), or a copy.",
-        ) from error
 
 
 def _in_elements(strides: Optional[Tuple[int, ...]], itemsize: int, name: str) -> Optional[Tuple[int, ...]]:

@@ -8,7 +8,7 @@ from ctypes import byref, c_void_p
 from aotrun import _ffi, bundle
 from aotrun.dtypes import BY_CODE
 from aotrun.errors import UsageError
-from aotrun.foreign import Borrowed
+from aotrun.foreign import Views
 from aotrun.tensor import Tensor
 
 TYPE_CHECKING = False
@@ -125,9 +125,7 @@ class Model:
         self._handle = c_void_p()
         self._library = library = _ffi.bridge(bundle.lib_folder(root))
         self.path = path
-        options = _ffi.LoadOptions(
-            num_runners=runners, device=device.encode() if device else None, num_threads=threads
-        )
+        options = _ffi.LoadOptions(num_runners=runners, device=device.encode() if device else None, num_threads=threads)
         _ffi.check(library, library.aot_model_load(os.fsencode(path), byref(options), byref(self._handle)))
         handle = self._handle
         self.inputs = self._specs(library.aot_model_num_inputs(handle), library.aot_model_input_info)
@@ -138,7 +136,7 @@ class Model:
         self._num_outputs = len(self.outputs)
         self._run_function = library.aot_model_run
         #: Input and output slots for as many callers as there have been at once.
-        self._frames: List[Tuple[Borrowed, Any]] = []
+        self._frames: List[Tuple[Views, Any]] = []
 
     def _specs(self, count: int, describe: Any) -> Tuple[Spec, ...]:
         specs = []
@@ -155,7 +153,7 @@ class Model:
         """The model's metadata (docs/bundle-format.md, "model.json")."""
         import json
 
-        document: Dict[str, Any] = json.loads(self._library.aot_model_metadata(self._open()))
+        document: Dict[str, Any] = json.loads(self._library.aot_model_metadata(self._handle or self._closed()))
         return document
 
     def __repr__(self) -> str:
@@ -183,25 +181,19 @@ class Model:
         try:
             frame = self._frames.pop()
         except IndexError:
-            frame = Borrowed(self._num_inputs), (c_void_p * self._num_outputs)()
-        borrowed, pointers = frame
+            frame = Views(self._num_inputs), (c_void_p * self._num_outputs)()
         try:
-            for index, value in enumerate(inputs):
-                borrowed.set(index, value, self._names[index])
-            status = self._run_function(
-                self._open(),
-                borrowed.views,
-                self._num_inputs,
-                pointers,
-                self._num_outputs,
-                None if stats is None else byref(stats),
-            )
+            views, pointers = frame
+            keep = views.borrow(inputs, self._names)
+            handle = self._handle or self._closed()
+            measured = None if stats is None else byref(stats)
+            status = self._run_function(handle, views.array, self._num_inputs, pointers, self._num_outputs, measured)
+            del keep
             if status:
                 _ffi.check(self._library, status)
             library = self._library
             return tuple([Tensor(library, pointer) for pointer in pointers])
         finally:
-            borrowed.release()
             self._frames.append(frame)
 
     def _in_order(self, args: Sequence[Any], named: Mapping[str, Any]) -> List[Any]:
@@ -225,10 +217,8 @@ class Model:
         expected = ", ".join(map(str, self.inputs)) or "none"
         return UsageError(what, f"The model takes {self._num_inputs}: {expected}.", "Give exactly these.")
 
-    def _open(self) -> c_void_p:
-        if not self._handle:
-            raise UsageError(f"{self.path} is closed", "A closed model cannot run.", "Load it again: aotrun.load(path).")
-        return self._handle
+    def _closed(self) -> c_void_p:
+        raise UsageError(f"{self.path} is closed", "A closed model cannot run.", "Load it again: aotrun.load(path).")
 
     def close(self) -> None:
         """Free the model after running calls have ended; outputs stay valid."""

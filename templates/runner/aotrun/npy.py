@@ -81,7 +81,7 @@ def _parse_header(text: str, origin: str) -> Tuple[Any, bool, Tuple[int, ...]]:
     """The three values of a header, which is a Python dict literal."""
     try:
         tree = compile(text.strip(), "header", "eval", _ONLY_AST, dont_inherit=True)
-        fields = _literal(tree.body)  # type: ignore[attr-defined]
+        fields = _literal(tree.body)
         descr, fortran, shape = fields["descr"], fields["fortran_order"], fields["shape"]
     except (SyntaxError, ValueError, KeyError, TypeError, RecursionError, MemoryError):
         raise _refuse(origin, "a header that does not parse") from None
@@ -194,9 +194,10 @@ class NpzWriter:
         """Write the directory; the stream stays open."""
         size = len(self._directory).to_bytes(8, "little")
         entries = self._entries.to_bytes(8, "little")
+        end_offset = (self._offset + len(self._directory)).to_bytes(8, "little")
         end = b"PK\x06\x06" + (44).to_bytes(8, "little") + b"\x2d\x03\x2d\x00" + bytes(8) + entries * 2 + size
         end += self._offset.to_bytes(8, "little")
-        end += b"PK\x06\x07" + bytes(4) + (self._offset + len(self._directory)).to_bytes(8, "little") + b"\x01\x00\x00\x00"
+        end += b"PK\x06\x07" + bytes(4) + end_offset + b"\x01\x00\x00\x00"
         end += b"PK\x05\x06" + bytes(4) + b"\xff" * 12 + bytes(2)
         self._stream.write(self._directory)
         self._stream.write(end)

@@ -86,7 +86,8 @@ class Command:
             option = by_flag.get(flag)
             if option is None:
                 known = ", ".join(option.flags[-1] for option in self.options)
-                raise self._refuse(f"unknown {'option' if word.startswith('-') else 'argument'} {word}", f"Known: {known}.")
+                kind = "option" if word.startswith("-") else "argument"
+                raise self._refuse(f"unknown {kind} {word}", f"Known: {known}.")
             if option.metavar is None:
                 if equals:
                     raise self._refuse(f"{flag} takes no value, got {inline!r}", "It is a switch.")
@@ -119,7 +120,8 @@ class Command:
         """The help text."""
         rows = [(_left(option), _right(option)) for option in self.options]
         examples = "\n".join(f"  {example}" for example in self.examples)
-        return f"Usage: aotrun {self.name} [options]\n\n{self.summary}\n\nOptions:\n{table(rows)}\n\nExamples:\n{examples}\n"
+        parts = (f"Usage: aotrun {self.name} [options]", self.summary, f"Options:\n{table(rows)}")
+        return "\n\n".join((*parts, f"Examples:\n{examples}\n"))
 
 
 def _left(option: Option) -> str:

@@ -23,14 +23,12 @@ class Tensor:
     Memory is freed when the last of them goes. On a GPU, DLPack is the way to share; `tolist` and `numpy` copy.
     """
 
-    __slots__ = ("__weakref__", "_dtype", "_library", "_pointer", "_shape", "_view")
+    __slots__ = ("__weakref__", "_facts", "_library", "_pointer")
 
     def __init__(self, library: Any, pointer: int) -> None:
         self._library = library
         self._pointer = pointer
-        self._view: Optional[_ffi.View] = None
-        self._dtype: Optional[DType] = None
-        self._shape: Optional[Tuple[int, ...]] = None
+        self._facts: Optional[Tuple[_ffi.View, DType, Tuple[int, ...]]] = None
 
     def __del__(self) -> None:
         self._library.aot_tensor_free(self._pointer)
@@ -39,39 +37,37 @@ class Tensor:
         device = "" if self.device == "cpu" else f", device={self.device}"
         return f"Tensor(shape={self.shape}, dtype={self.dtype.name}{device})"
 
-    @property
-    def _described(self) -> _ffi.View:
+    def _described(self) -> Tuple[_ffi.View, DType, Tuple[int, ...]]:
         # Read when first asked for: most callers hand a tensor on without looking.
-        if self._view is None:
-            self._view = _ffi.View.from_address(self._library.aot_tensor_view(self._pointer))
-        return self._view
+        if self._facts is None:
+            view = _ffi.View.from_address(self._library.aot_tensor_view(self._pointer))
+            self._facts = view, by_code(view.dtype.code, view.dtype.bits), tuple(view.shape[: view.ndim])
+        return self._facts
 
     @property
-    def shape(self) -> Tuple[int, ...]:
-        """Sizes."""
-        if self._shape is None:
-            view = self._described
-            self._shape = tuple(view.shape[: view.ndim])
-        return self._shape
+    def _view(self) -> _ffi.View:
+        return self._described()[0]
 
     @property
     def dtype(self) -> DType:
         """Element type; its `name` is torch's."""
-        if self._dtype is None:
-            view = self._described
-            self._dtype = by_code(view.dtype.code, view.dtype.bits)
-        return self._dtype
+        return self._described()[1]
+
+    @property
+    def shape(self) -> Tuple[int, ...]:
+        """Sizes."""
+        return self._described()[2]
 
     @property
     def strides(self) -> Tuple[int, ...]:
         """In elements."""
-        view = self._described
+        view = self._view
         return tuple(view.strides[: view.ndim]) if view.strides else c_strides(self.shape)
 
     @property
     def device(self) -> str:
         """`cpu`, `cuda:0`, `rocm:1`, ..."""
-        device = self._described.device
+        device = self._view.device
         name = _ffi.DEVICE_NAMES.get(device.type, f"device{device.type}")
         return name if device.type == _ffi.CPU else f"{name}:{device.index}"
 
@@ -82,17 +78,16 @@ class Tensor:
 
     @property
     def _address(self) -> int:
-        view = self._described
-        return (view.data or 0) + view.byte_offset
+        view = self._view
+        address: int = (view.data or 0) + view.byte_offset
+        return address
 
     @property
     def _on_host_in_order(self) -> bool:
         shape = self.shape
         wanted = c_strides(shape)
-        in_order = 0 in shape or all(
-            size == 1 or step == want for size, step, want in zip(shape, self.strides, wanted)
-        )
-        return in_order and self._described.device.type == _ffi.CPU
+        in_order = 0 in shape or all(size == 1 or step == want for size, step, want in zip(shape, self.strides, wanted))
+        return in_order and self._view.device.type == _ffi.CPU
 
     def contiguous(self) -> memoryview:
         """The elements' bytes in C order in host memory: shared when they lie so, copied otherwise."""
@@ -121,13 +116,13 @@ class Tensor:
         """A NumPy array: of the same memory on the CPU, a copy from a GPU. bfloat16 arrives as `V2` (see DType)."""
         import numpy as np  # only for those who have it
 
-        if self._described.device.type == _ffi.CPU:
+        if self._view.device.type == _ffi.CPU:
             return np.asarray(_Interface(self))
         return np.frombuffer(self.contiguous(), self.dtype.typestr).reshape(self.shape)
 
     @property
     def __array_interface__(self) -> Dict[str, Any]:
-        if self._described.device.type != _ffi.CPU:
+        if self._view.device.type != _ffi.CPU:
             raise AttributeError("__array_interface__: the tensor is not in host memory; use DLPack or numpy()")
         itemsize = self.dtype.itemsize
         return {
@@ -142,17 +137,18 @@ class Tensor:
         if not self._on_host_in_order or not self.dtype.format:
             raise BufferError(f"{self!r} is no plain C-ordered host memory; use numpy() or DLPack")
         view = self.contiguous()
-        return view.cast(self.dtype.format, self.shape) if view.nbytes else view
+        # memoryview has no shape with a zero in it.
+        return view.cast(self.dtype.format, self.shape) if view.nbytes else view  # type: ignore[call-overload]
 
     def __dlpack_device__(self) -> Tuple[int, int]:
-        device = self._described.device
+        device = self._view.device
         return device.type, device.index
 
     def __dlpack__(
         self,
         *,
-        stream: Any = None,  # noqa: ARG002  a run has ended on the device before its outputs are here
-        max_version: Optional[Tuple[int, int]] = None,  # noqa: ARG002  an unversioned capsule serves all
+        stream: Any = None,  # a run has ended on the device before its outputs are here
+        max_version: Optional[Tuple[int, int]] = None,  # an unversioned capsule serves all
         dl_device: Optional[Tuple[int, int]] = None,
         copy: Optional[bool] = None,
     ) -> Any:
@@ -182,26 +178,29 @@ _get_pointer = ctypes.PYFUNCTYPE(c_void_p, c_void_p, c_char_p)(("PyCapsule_GetPo
 _NAME = b"dltensor"
 
 
-@ctypes.CFUNCTYPE(None, c_void_p)
 def _delete(managed: int) -> None:
     _exported.pop(managed, None)
 
 
-@ctypes.PYFUNCTYPE(None, c_void_p)
 def _drop_unused(capsule: int) -> None:
     # A consumer renames the capsule that it takes; one that still has its name was never used.
     if _is_valid(capsule, _NAME):
         _exported.pop(_get_pointer(capsule, _NAME), None)
 
 
+#: DLPack's deleter may be called on any thread without the interpreter lock; a capsule's destructor holds it.
+_deleter = ctypes.CFUNCTYPE(None, c_void_p)(_delete)
+_destructor = ctypes.PYFUNCTYPE(None, c_void_p)(_drop_unused)
+
+
 def _export(tensor: Tensor) -> Any:
     """A DLPack capsule that shares the tensor's memory; the tensor lives until its consumer is done."""
-    view = tensor._described
+    view = tensor._view
     steps = (ctypes.c_int64 * len(tensor.shape))(*tensor.strides)  # consumers differ on NULL strides
     managed = _ffi.Managed()
     managed.tensor = view
     managed.tensor.strides = ctypes.cast(steps, ctypes.POINTER(ctypes.c_int64))
-    managed.deleter = ctypes.cast(_delete, c_void_p)
+    managed.deleter = ctypes.cast(_deleter, c_void_p)
     address = ctypes.addressof(managed)
     _exported[address] = (tensor, managed, steps)
-    return _new_capsule(address, _NAME, ctypes.cast(_drop_unused, c_void_p))
+    return _new_capsule(address, _NAME, ctypes.cast(_destructor, c_void_p))

@@ -1,0 +1,79 @@
+"""`aotrun bench`: time a model, warm, one caller."""
+
+from __future__ import annotations
+
+import os
+from time import perf_counter_ns
+
+from aotrun.documents import SCHEMA, dumps
+from aotrun.errors import UsageError
+from aotrun.session import model_path, open_model, read_inputs, read_sample, sample_inputs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Sequence
+
+    from aotrun.arrays import Array
+    from aotrun.model import Model
+
+
+def main(values: Dict[str, Any]) -> int:
+    """Run the command; returns the exit code."""
+    start = perf_counter_ns()
+    model = open_model(values)
+    load_ms = (perf_counter_ns() - start) / 1e6
+    inputs = _inputs(model, values)
+    result = model.run(*inputs)
+    for _ in range(values["warmup"]):
+        model(*inputs)
+    times = []
+    for _ in range(values["iterations"]):
+        start = perf_counter_ns()
+        model(*inputs)
+        times.append((perf_counter_ns() - start) / 1e6)
+    document = {
+        "schema": SCHEMA,
+        "model": os.path.basename(model.path),
+        "inputs": [{"dtype": array.dtype.name, "shape": list(array.shape)} for array in inputs],
+        "threads": values["threads"] or int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))),
+        "warmup": values["warmup"],
+        "iterations": values["iterations"],
+        "load_ms": load_ms,
+        "first_run_ms": result.latency_ms,
+        **summary(times),
+        "peak_rss_bytes": result.peak_rss_bytes,
+        "device_used_bytes": result.device_used_bytes,
+    }
+    if values["json"]:
+        print(dumps(document))
+    else:
+        runs = f"{values['iterations']} runs after {values['warmup']}"
+        print(f"{document['model']}: {runs}, {document['threads']} threads")
+        for key in ("load_ms", "first_run_ms", "median_ms", "p90_ms", "min_ms", "mean_ms"):
+            print(f"  {key[:-3].replace('_', ' '):<10} {document[key]:10.4f} ms")
+        print(f"  peak RSS   {result.peak_rss_bytes / 1e6:10.1f} MB")
+    return 0
+
+
+def summary(times: Sequence[float]) -> Dict[str, float]:
+    """Order statistics of times in ms: each is a time that was measured (nearest rank)."""
+    ranked = sorted(times)
+    last = len(ranked) - 1
+    return {
+        "median_ms": ranked[(last + 1) // 2],
+        "p90_ms": ranked[min(last, (9 * len(ranked) + 9) // 10 - 1)],
+        "min_ms": ranked[0],
+        "mean_ms": sum(ranked) / len(ranked),
+    }
+
+
+def _inputs(model: Model, values: Dict[str, Any]) -> List[Array]:
+    names = [spec.name for spec in model.inputs]
+    if values["input"]:
+        return read_inputs(values["input"], names)
+    sample = read_sample(model_path(values["model"]))
+    inputs = sample_inputs(sample, names) if sample else None
+    if inputs is None:
+        words = " ".join(f"--input {name}=FILE" for name in names)
+        raise UsageError("no inputs", "The package has no recorded sample to take them from.", f"Give: {words}")
+    return inputs

@@ -1,0 +1,157 @@
+"""`aotrun check`: is the bundle whole, does this machine serve it, and does a model give what it gave at export."""
+
+from __future__ import annotations
+
+import cmath
+import os
+import sys
+from ctypes import byref
+
+from aotrun import _ffi, bundle
+from aotrun.documents import SCHEMA, dumps
+from aotrun.errors import AotError, DamagedError, MachineMismatchError, RunError
+from aotrun.session import model_path, open_model, read_sample, sample_inputs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, List, Mapping, Tuple
+
+    from aotrun.arrays import Array
+    from aotrun.model import Model
+    from aotrun.tensor import Tensor
+
+#: Relative and absolute tolerance against the outputs recorded at export, possibly on another CPU. Others are exact.
+TOLERANCES = {
+    "float16": (2e-2, 2e-3),
+    "bfloat16": (5e-2, 1e-2),
+    "float32": (1e-3, 1e-4),
+    "float64": (1e-6, 1e-8),
+    "complex64": (1e-3, 1e-4),
+    "complex128": (1e-6, 1e-8),
+}
+
+
+def main(values: Dict[str, Any]) -> int:
+    """Run the command; returns 0, or the exit code of the first check that failed."""
+    checks: List[Tuple[str, Callable[[], str]]] = [
+        ("files", _files),
+        ("cpu", lambda: _cpu(values)),
+        ("device", lambda: _device(values)),
+    ]
+    if values["model"] is not None:
+        checks.append(("model", lambda: _model(values)))
+    code = 0
+    results = []
+    for name, check in checks:
+        try:
+            result: Dict[str, Any] = {"name": name, "ok": True, "detail": check()}
+        except AotError as error:
+            code = code or error.exit_code
+            result = {"name": name, "ok": False, "detail": error.what, "meaning": error.meaning, "fix": error.fix}
+        results.append(result)
+        if not values["json"] and not (values["quiet"] and result["ok"]):
+            _tell(result)
+    if values["json"]:
+        print(dumps({"schema": SCHEMA, "bundle": bundle.HERE, "ok": code == 0, "checks": results}))
+    return code
+
+
+def _tell(result: Mapping[str, Any]) -> None:
+    mark = "ok    " if result["ok"] else "FAILED"
+    print(f"{mark} {result['name']:<7} {result['detail']}", file=sys.stdout if result["ok"] else sys.stderr)
+    for key in ("meaning", "fix"):
+        if result.get(key):
+            print(f"               {result[key]}", file=sys.stderr)
+
+
+def _files() -> str:
+    """Every file of bundle.json is there, with its size."""
+    records = bundle.manifest(bundle.HERE).get("files", [])
+    total = 0
+    for record in records:
+        path = os.path.join(bundle.HERE, record["path"])
+        if "link" in record:
+            found, wanted = os.path.exists(path), True
+        else:
+            size = os.path.getsize(path) if os.path.isfile(path) else None
+            found, wanted = size is not None, size == record.get("size", 0)
+            total += size or 0
+        if not found or not wanted:
+            problem = "is missing" if not found else f"has {size} bytes, not {record.get('size', 0)}"
+            raise DamagedError(
+                f"{record['path']} {problem}",
+                f"{record.get('reason', 'The bundle needs it')}.",
+                "Copy the whole bundle again.",
+            )
+    return f"{len(records)} files, {total / 1e6:.1f} MB"
+
+
+def _cpu(values: Mapping[str, Any]) -> str:
+    """This CPU has what the models' code needs."""
+    import json
+
+    have = set(json.loads(_ffi.bridge(bundle.lib_folder(bundle.HERE)).aot_build_info()).get("cpu_features", []))
+    models = bundle.manifest(bundle.HERE).get("models", {})
+    if values["model"] in models:
+        models = {values["model"]: models[values["model"]]}
+    for name, metadata in models.items():
+        missing = [feature for feature in metadata.get("cpu_features", []) if feature not in have]
+        if missing:
+            raise MachineMismatchError(
+                f"model {name} needs {', '.join(missing)}",
+                "This CPU has not got these instructions; the model would be killed by the first of them.",
+                "Export it with a lower --cpu-isa (avx2), or run it on a newer CPU.",
+            )
+    wanted = sorted({feature for metadata in models.values() for feature in metadata.get("cpu_features", [])})
+    return f"has {' '.join(wanted)}" if wanted else "nothing special asked for"
+
+
+def _device(values: Mapping[str, Any]) -> str:
+    """The device answers and gives back what was put there."""
+    device = values["device"] or bundle.manifest(bundle.HERE).get("backend", "cpu")
+    library = _ffi.bridge(bundle.lib_folder(bundle.HERE))
+    report = _ffi.DeviceReport()
+    _ffi.check(library, library.aot_device_check(device.encode(), byref(report)))
+    name = report.name.decode("utf-8", "replace")
+    memory = f", {report.used_bytes / 1e9:.1f} of {report.total_bytes / 1e9:.1f} GB used" if report.total_bytes else ""
+    return f"{device}: {name}{memory}, self-test {report.self_test_ms:.2f} ms"
+
+
+def _model(values: Mapping[str, Any]) -> str:
+    """The model loads, and gives for the recorded inputs what it gave at export."""
+    sample = read_sample(model_path(values["model"]))
+    model = open_model(values)
+    inputs = sample_inputs(sample, [spec.name for spec in model.inputs]) if sample else None
+    if sample is None or inputs is None:
+        return f"{values['model']}: loads; the package has no recorded sample to run"
+    result = model.run(*inputs)
+    worst = _compare(model, result.outputs, sample)
+    return f"{values['model']}: as recorded at export (largest error {worst:.3g}), {result.latency_ms:.3f} ms"
+
+
+def _compare(model: Model, outputs: Mapping[str, Tensor], sample: Mapping[str, Array]) -> float:
+    """The largest absolute error. Raises RunError when an output differs from the recorded one beyond tolerance."""
+    worst = 0.0
+    for name, tensor in outputs.items():
+        recorded = sample.get(f"out.{name}")
+        if recorded is None:
+            continue
+        if (tensor.dtype.name, tensor.shape) != (recorded.dtype.name, recorded.shape):
+            raise _differs(model, name, f"is {tensor!r}, recorded {recorded.dtype.name}{list(recorded.shape)}")
+        relative, absolute = TOLERANCES.get(tensor.dtype.name, (0.0, 0.0))
+        for got, wanted in zip(tensor.flat(), recorded.tolist()):
+            if got == wanted or (cmath.isnan(got) and cmath.isnan(wanted)):  # the same infinity is equal
+                continue
+            error = abs(got - wanted)
+            if not (cmath.isfinite(error) and error <= absolute + relative * abs(wanted)):
+                raise _differs(model, name, f"has {got}, recorded {wanted}")
+            worst = max(worst, error)
+    return worst
+
+
+def _differs(model: Model, name: str, what: str) -> RunError:
+    return RunError(
+        f"{os.path.basename(model.path)}: output {name} {what}",
+        "The model computes something else here than where it was exported.",
+        "Run: aotpack verify BUNDLE, and report it if the bundle is whole.",
+    )

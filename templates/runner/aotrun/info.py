@@ -1,0 +1,70 @@
+"""`aotrun info`: what this bundle is."""
+
+from __future__ import annotations
+
+import os
+
+from aotrun import _ffi, bundle
+from aotrun.documents import SCHEMA, dumps
+from aotrun.session import model_path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, Iterator, Mapping
+
+
+def main(values: Dict[str, Any]) -> int:
+    """Run the command; returns the exit code."""
+    import json
+
+    # A folder of models without bundle.json, as a build of one's own may be, is told about as far as it goes.
+    described = os.path.exists(os.path.join(bundle.HERE, "bundle.json"))
+    document = bundle.manifest(bundle.HERE) if described else {}
+    models = document.get("models", {})
+    if values["model"] is not None:
+        models = {values["model"]: _metadata(values["model"])}
+    build = json.loads(_ffi.bridge(bundle.lib_folder(bundle.HERE)).aot_build_info())
+    if values["json"]:
+        shown = {key: value for key, value in document.items() if key not in ("schema", "files", "models")}
+        print(dumps({"schema": SCHEMA, "path": bundle.HERE, "bundle": shown, "bridge": build, "models": models}))
+        return 0
+    print(f"bundle    {bundle.HERE}")
+    for line in _about(document, build):
+        print(line)
+    for name, metadata in models.items():
+        print(f"model     {name}")
+        for direction in ("inputs", "outputs"):
+            for spec in metadata.get(direction, []):
+                print(f"  {direction[:-1]:<7} {spec['name']}: {spec['dtype']}[{', '.join(map(_dim, spec['dims']))}]")
+        if not metadata.get("has_signature", True):
+            print("  made by plain PyTorch: the package does not tell its signature")
+    return 0
+
+
+def _metadata(name: str) -> Any:
+    from aotrun.model import Model
+
+    with Model(bundle.HERE, model_path(name), device=None, runners=1, threads=0) as model:
+        return model.metadata
+
+
+def _about(document: Mapping[str, Any], build: Mapping[str, Any]) -> Iterator[str]:
+    if document:
+        torch = document["torch"]
+        yield f"backend   {document['backend']}, runtime {document['runtime']}, torch {torch['version']}"
+        floors = {key: value for key, value in document["floors"].items() if value}
+        for key, value in floors.items():
+            yield f"needs     {key} {' '.join(value) if isinstance(value, list) else value}"
+        sizes: Dict[str, int] = {}
+        for record in document["files"]:
+            sizes[record["part"]] = sizes.get(record["part"], 0) + record.get("size", 0)
+        parts = sorted(sizes.items(), key=lambda item: -item[1])
+        yield "size      " + ", ".join(f"{part} {size / 1e6:.1f} MB" for part, size in parts if size >= 50_000)
+    yield f"bridge    API {build['api_version']}, {build['compiler']}, runtime {build['runtime']}"
+    yield f"machine   {build['machine']}, {build['cpu']}"
+
+
+def _dim(dim: Any) -> str:
+    if isinstance(dim, dict):
+        return f"{dim['symbol']}:{dim.get('min', 0)}..{'' if dim.get('max') is None else dim['max']}"
+    return "?" if dim is None else str(dim)
