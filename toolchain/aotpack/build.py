@@ -325,9 +325,8 @@ def _own_files(torch: TorchInfo, recipe: Recipe) -> Iterator[Entry]:
         (resources.BRIDGE / "include", "include", Part.HEADERS, "for programs that embed the bundle"),
         (resources.TEMPLATES / "share", "share", Part.HEADERS, "for programs that embed the bundle"),
     ):
-        for path in sorted(source.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                yield Entry(f"{folder}/{path.relative_to(source).as_posix()}", part, reason, Copy(path))
+        for path in resources.files_below(source):
+            yield Entry(f"{folder}/{path.relative_to(source).as_posix()}", part, reason, Copy(path))
     if torch.site_packages is None:
         return
     for line in recipe.licenses:

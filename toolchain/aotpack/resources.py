@@ -5,6 +5,8 @@ A wheel carries them in `aotpack/_data`; in a checkout they lie at the top of th
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -15,3 +17,14 @@ BRIDGE: Path = _ROOT / "bridge"
 RECIPES: Path = _ROOT / "recipes"
 TEMPLATES: Path = _ROOT / "templates"
 SCHEMAS: Path = _PACKAGE / "schemas"
+#: The doctor, a package of its own that also travels in bundles.
+DOCTOR: Path = _PACKAGE.parent / "aotpack_doctor"
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """A folder's own files, sorted: no bytecode, and nothing hidden that an editor or a checker left in a checkout."""
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in ("__pycache__", "target") and name[0] != ".")
+        for name in sorted(files):
+            if name[0] != ".":
+                yield Path(parent) / name

@@ -89,8 +89,5 @@ def _below(folder: Path) -> Iterator[tuple[str, Path]]:
 
 def _own_files() -> Iterator[Path]:
     """aotpack's own files that end up in a bundle or decide what does."""
-    for folder in (resources.BRIDGE, resources.RECIPES, resources.TEMPLATES, Path(__file__).parent):
-        for parent, folders, files in os.walk(folder):
-            folders[:] = [name for name in folders if name not in ("__pycache__", "tests", "target", "build")]
-            for name in files:
-                yield Path(parent) / name
+    for folder in (resources.BRIDGE, resources.RECIPES, resources.TEMPLATES, resources.DOCTOR, Path(__file__).parent):
+        yield from resources.files_below(folder)
