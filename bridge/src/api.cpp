@@ -104,21 +104,8 @@ aot_status aot_tensor_copy(const aot_tensor* tensor, void* destination, size_t b
                         "The size is the product of the shape times the size of an element.",
                         "Pass a buffer of exactly that size.");
     }
-    if (bytes == 0) return;
-    require(destination, "destination");
-    if (view.device.type == AOT_DEVICE_CPU) {
-      aot::copy_strided(destination, nullptr, view.data, view.strides, view.shape, view.ndim, element);
-      return;
-    }
-    const aot::Device& device = aot::find_device({view.device.type, view.device.index});
-    device.activate();
-    if (aot::is_contiguous(view)) {
-      device.copy_to_host(destination, view.data, bytes);
-      return;
-    }
-    const aot::TensorHandle packed = aot::contiguous_copy(tensor->handle, view);
-    device.synchronize();
-    device.copy_to_host(destination, aot::data_of(packed), bytes);
+    if (bytes > 0) require(destination, "destination");
+    aot::copy_to_host(view, destination, bytes);
   });
 }
 

@@ -56,7 +56,7 @@ Input::Input(const aot_view& view, const std::string& name, const Device& device
   }
 
   if (!is_host) {
-    copy_ = contiguous_copy(borrow(view_), view_);
+    copy_ = contiguous_copy(view_);
   } else {
     copy_ = allocate(dtype_, view.shape, view.ndim, device.id());
     if (can_borrow) {

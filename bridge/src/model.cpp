@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "cpu_features.h"
+#include "debug.h"
 #include "error.h"
 #include "input.h"
 #include "runtime.h"
@@ -74,6 +75,7 @@ void check_count(size_t described, size_t actual, const char* what, const std::s
 
 aot_model::aot_model(const std::string& path, const aot_load_options& options)
     : num_threads_(static_cast<int>(options.num_threads)), slots_(std::max<uint32_t>(options.num_runners, 1)) {
+  const auto start = std::chrono::steady_clock::now();
   aot::Package package = aot::open_package(path);
   check_machine(package);
   device_ = &choose_device(package, options.device);
@@ -91,6 +93,10 @@ aot_model::aot_model(const std::string& path, const aot_load_options& options)
   } else {
     inputs_ = describe(container_->input_names());
     outputs_ = describe(container_->output_names());
+  }
+  if (aot::is_debugging()) {
+    const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
+    aot::debug_line("load of " + path + ": " + std::to_string(elapsed.count()) + " ms");
   }
 }
 
@@ -119,6 +125,10 @@ std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, 
   for (size_t i = 0; i < num_inputs; ++i) input_handles[i] = prepared[i].take_handle();
   std::vector<AtenTensorHandle> output_handles(outputs_.size(), nullptr);
 
+  if (aot::is_debugging()) {
+    for (size_t i = 0; i < num_inputs; ++i) aot::debug_tensor("input " + inputs_[i].name, inputs[i]);
+  }
+
   device_->synchronize();
   const auto start = std::chrono::steady_clock::now();
   try {
@@ -146,6 +156,10 @@ std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, 
     // The caller may free an input as soon as the call returns, so an output that is a view of one becomes a copy.
     if (is_lent) output = std::make_unique<aot_tensor>(aot::clone(output->handle), device_->id(), container_);
     outputs.push_back(std::move(output));
+  }
+  if (aot::is_debugging()) {
+    for (size_t i = 0; i < outputs.size(); ++i) aot::debug_tensor("output " + outputs_[i].name, outputs[i]->view);
+    aot::debug_line("run of " + container_->package().path + ": " + std::to_string(*latency_ms) + " ms");
   }
   return outputs;
 }

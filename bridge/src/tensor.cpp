@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "container.h"
+#include "device.h"
 #include "error.h"
 #include "runtime.h"
 
@@ -175,13 +176,30 @@ TensorHandle clone(const TensorHandle& tensor) {
   return TensorHandle(copy);
 }
 
-TensorHandle contiguous_copy(const TensorHandle& tensor, const aot_view& view) {
+TensorHandle contiguous_copy(const aot_view& view) {
   const Runtime& runtime = Runtime::get();
   Dtype dtype{};
   dtype_from_dlpack(view.dtype, &dtype);
   TensorHandle copy = allocate(dtype, view.shape, view.ndim, view.device);
-  runtime.check(runtime.aoti_torch_copy_(copy.get(), tensor.get(), /*non_blocking=*/0), "packing a tensor");
+  runtime.check(runtime.aoti_torch_copy_(copy.get(), borrow(view).get(), /*non_blocking=*/0), "packing a tensor");
   return copy;
+}
+
+void copy_to_host(const aot_view& view, void* destination, size_t bytes) {
+  if (bytes == 0) return;
+  if (view.device.type == AOT_DEVICE_CPU) {
+    copy_strided(destination, nullptr, first_byte(view), view.strides, view.shape, view.ndim, view.dtype.bits / 8U);
+    return;
+  }
+  const Device& device = find_device({view.device.type, view.device.index});
+  device.activate();
+  if (is_contiguous(view)) {
+    device.copy_to_host(destination, first_byte(view), bytes);
+    return;
+  }
+  const TensorHandle packed = contiguous_copy(view);
+  device.synchronize();
+  device.copy_to_host(destination, data_of(packed), bytes);
 }
 
 void* data_of(const TensorHandle& tensor) {

@@ -66,8 +66,11 @@ TensorHandle share(const TensorHandle& tensor);
 /// A tensor with memory of its own and the same elements.
 TensorHandle clone(const TensorHandle& tensor);
 
-/// The same elements in C order, on the same device. `view` describes the tensor.
-TensorHandle contiguous_copy(const TensorHandle& tensor, const aot_view& view);
+/// A tensor with the same elements in C order, on the same device.
+TensorHandle contiguous_copy(const aot_view& view);
+
+/// Writes the elements in C order to `bytes` of host memory, from whatever device they are on. `bytes` must be their size.
+void copy_to_host(const aot_view& view, void* destination, size_t bytes);
 
 /// Address of a tensor's first element.
 void* data_of(const TensorHandle& tensor);

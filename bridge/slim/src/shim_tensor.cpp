@@ -36,7 +36,7 @@ Tensor borrow_mkldnn(void* data, Dims sizes, ScalarType dtype, const uint8_t* me
   tensor.sizes = std::move(sizes);
   tensor.dtype = dtype;
   tensor.layout = Layout::kMkldnn;
-  tensor.opaque = std::make_shared<const std::vector<uint8_t>>(metadata, metadata + metadata_size);
+  tensor.opaque = std::make_shared<Opaque>(std::vector<uint8_t>(metadata, metadata + metadata_size));
   return tensor;
 }
 

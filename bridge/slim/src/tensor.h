@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -98,6 +99,15 @@ class Storage {
 enum class Layout : int32_t { kStrided = 0, kMkldnn = 4 };
 enum class MemoryFormat : int32_t { kContiguous = 0, kPreserve = 1, kChannelsLast = 2, kChannelsLast3d = 3 };
 
+// A constant in oneDNN's own layout. Only the oneDNN part looks inside.
+struct Opaque {
+  explicit Opaque(std::vector<uint8_t> serialized) : descriptor(std::move(serialized)) {}
+
+  const std::vector<uint8_t> descriptor;  // oneDNN's memory descriptor, as it serialises it
+  std::mutex mutex;                       // of `prepared`
+  std::shared_ptr<void> prepared;         // the same numbers in the layouts that this machine's kernels want
+};
+
 struct Tensor {
   Storage storage;
   Dims sizes;
@@ -105,8 +115,7 @@ struct Tensor {
   int64_t offset = 0;
   ScalarType dtype = ScalarType::Float;
   Layout layout = Layout::kStrided;
-  // Layout::kMkldnn: oneDNN's serialised memory descriptor of the data.
-  std::shared_ptr<const std::vector<uint8_t>> opaque;
+  std::shared_ptr<Opaque> opaque;  // set exactly when the layout is kMkldnn
 
   bool defined() const noexcept { return static_cast<bool>(storage); }
   int64_t dim() const noexcept { return static_cast<int64_t>(sizes.size()); }
