@@ -322,6 +322,7 @@ def _own_files(torch: TorchInfo, recipe: Recipe) -> Iterator[Entry]:
     """The runner, what embedding programs use, and the licence texts."""
     for source, folder, part, reason in (
         (resources.TEMPLATES / "runner", "runner", Part.RUNNER, "the Python runner"),
+        (resources.DOCTOR, "runner/aotpack_doctor", Part.RUNNER, "aotrun doctor"),
         (resources.BRIDGE / "include", "include", Part.HEADERS, "for programs that embed the bundle"),
         (resources.TEMPLATES / "share", "share", Part.HEADERS, "for programs that embed the bundle"),
     ):

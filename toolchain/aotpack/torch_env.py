@@ -44,6 +44,22 @@ _VENDOR_LIBS = (
 _SHIM_HEADER = "torch/csrc/inductor/aoti_torch/c/shim.h"
 
 
+class NoTorchError(TorchMismatchError):
+    """There is no torch."""
+
+
+class WrongVariantError(TorchMismatchError):
+    """There are torches, but none for the backend."""
+
+
+class BrokenTorchError(TorchMismatchError):
+    """Parts of a torch are missing."""
+
+
+class OldTorchError(TorchMismatchError):
+    """A torch is older than `OLDEST`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
     """A place that was looked at and what was found there."""
@@ -146,7 +162,7 @@ def find_torch(
     torch or one of another variant; a broken or too old torch that would have served is refused, not passed over.
 
     Raises:
-        TorchMismatchError: no torch, a broken one, one older than 2.9, or none of the right variant.
+        TorchMismatchError: its subclasses tell apart no torch, a broken one, an old one, none of the right variant.
     """
     looked_at: list[Candidate] = []
     for place in _places(backend, venv, env, cwd or Path.cwd()):
@@ -171,7 +187,7 @@ def detect(path: Path, *, env: Mapping[str, str] = os.environ) -> TorchInfo:
     place = _Place("given path", path, ordered=True, read=partial(_read_any, path, env))
     info = place.read()
     if info is None:
-        raise TorchMismatchError(
+        raise NoTorchError(
             f"{path}: {place.absent}",
             meaning="aotpack needs an environment that has PyTorch, or an unpacked libtorch",
             fix="aotpack init --backend cpu (or cuda, rocm) makes one",
@@ -247,12 +263,13 @@ def _none_serves(backend: Backend, looked_at: list[Candidate], *, wrong_variant:
         fix = f"aotpack init --backend {backend}"
         if looked_at and looked_at[0].source == "--venv":
             fix += f" --venv DIR, or name an environment that has a {backend} torch with --venv"
-    return TorchMismatchError(what, meaning=meaning, fix=fix)
+    kind = WrongVariantError if wrong_variant else NoTorchError
+    return kind(what, meaning=meaning, fix=fix)
 
 
 def _refuse_old(info: TorchInfo) -> None:
     if Version(Version(info.version).base_version) < OLDEST:
-        raise TorchMismatchError(
+        raise OldTorchError(
             f"torch {info.version} in {info.root} is older than {OLDEST}",
             meaning=f"aotpack needs the AOTInductor interface of torch {OLDEST} or newer",
             fix=f"aotpack init --backend {info.variant}, or pip install --upgrade torch in that environment",
@@ -413,8 +430,8 @@ def _first(pattern: str, text: str) -> str | None:
     return found[1] if found else None
 
 
-def _broken(root: Path, what: str) -> TorchMismatchError:
-    return TorchMismatchError(
+def _broken(root: Path, what: str) -> BrokenTorchError:
+    return BrokenTorchError(
         f"the torch in {root} is broken: {what}",
         meaning="an installation was interrupted or changed by hand; nothing can be built from it",
         fix="pip install --force-reinstall torch in that environment, or remove the environment and run aotpack init",

@@ -1,0 +1,84 @@
+"""`aotpack doctor`: say what is wrong, what it means and what to type."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from aotpack.backend import Backend
+from aotpack.cli import console
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  aotpack doctor                                  this machine, its tools and its torch
+  aotpack doctor --backend cuda --model mlp.pt2   would this model run in a CUDA bundle?
+  aotpack doctor --bundle dist/mlp --report mlp.html
+  aotrun infer --input x.npy 2>&1 | aotpack doctor --explain -
+"""
+)
+@click.option("--backend", type=click.Choice([backend.value for backend in Backend]), help="What is to be built.")
+@click.option(
+    "--model", "models", multiple=True, type=click.Path(path_type=Path), help="A .pt2 to look at; may be repeated."
+)
+@click.option("--bundle", type=click.Path(path_type=Path, exists=True, file_okay=False), help="A bundle to look at.")
+@click.option("--venv", type=click.Path(path_type=Path), help="Where torch is.")
+@click.option("--quick", is_flag=True, help="Do not compare the bundle's files with their hashes.")
+@click.option(
+    "--explain", type=click.File(encoding="utf-8", errors="replace"), help="Explain an error message; - reads it."
+)
+@click.option("--list", "show_list", is_flag=True, help="Show all findings there are.")
+@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write a self-contained HTML page.")
+@click.option("--with-names", is_flag=True, help="Leave home folder, host and user name in the HTML page.")
+@console.json_option
+@console.common_options
+def command(
+    backend: str | None,
+    models: tuple[Path, ...],
+    bundle: Path | None,
+    venv: Path | None,
+    quick: bool,
+    explain: TextIO | None,
+    show_list: bool,
+    report: Path | None,
+    with_names: bool,
+    as_json: bool,
+) -> None:
+    """Say what is wrong, what it means and what to type.
+
+    Looks at this machine, its tools and its torch; with --model and --bundle at those, too. Every finding has a code
+    that never changes, described in docs/doctor.md. Exit code 0 without errors, else that of the worst class.
+    """
+    from aotpack_doctor import finding, on_target
+
+    if show_list:
+        on_target.write_list(as_json)
+        return
+    if explain is not None:
+        sys.exit(on_target.write_explanation(explain.read(), as_json, "aotpack doctor"))
+    from aotpack import diagnosis
+    from aotpack_doctor.runner import examine
+
+    chosen = Backend(backend) if backend else None
+    total = _bytes_of(bundle) if bundle and not quick else 0
+    if bundle and not quick:
+        with console.byte_progress(f"comparing contents of {console.human_size(total)}", total) as done:
+            facts = diagnosis.read_facts(backend=chosen, models=models, bundle=bundle, venv=venv, progress=done)
+    else:
+        facts = diagnosis.read_facts(backend=chosen, models=models, bundle=bundle, venv=venv)
+    findings = examine(facts)
+    on_target.write_findings(facts, findings, as_json)
+    if report:
+        from aotpack import doctor_report
+
+        report.write_text(doctor_report.page(facts, findings, with_names=with_names), encoding="utf-8")
+        print(f"wrote {report}", file=sys.stderr)
+    sys.exit(finding.exit_code(findings))
+
+
+def _bytes_of(bundle: Path) -> int:
+    return sum(path.lstat().st_size for path in bundle.rglob("*") if path.is_file() and not path.is_symlink())

@@ -1,0 +1,137 @@
+"""AP5xx: a bundle against its own description."""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+from aotpack_doctor.facts import Fault, HostFacts
+from aotpack_doctor.finding import Finding, Kind, Severity
+from aotpack_doctor.registry import check
+
+CHANGED = Kind(
+    "AP501",
+    Severity.ERROR,
+    "Files of the bundle are damaged",
+    "Their content is not what was sealed: a broken copy, a full disk, or somebody's edit.",
+    6,
+)
+MISSING = Kind("AP502", Severity.ERROR, "Files of the bundle are missing", "The bundle was not copied whole.", 6)
+FOREIGN = Kind(
+    "AP503",
+    Severity.WARNING,
+    "There are files that do not belong to the bundle",
+    "They are harmless unless a library of the same name is searched for there; aotpack verify refuses them.",
+    6,
+)
+OUTSIDE_PATH = Kind(
+    "AP504",
+    Severity.ERROR,
+    "A library searches outside of the bundle",
+    "On another machine that folder is absent, or worse, holds other versions of the libraries.",
+    6,
+)
+OUTSIDE_LINK = Kind(
+    "AP505",
+    Severity.ERROR,
+    "A link leaves the bundle",
+    "What it points to does not travel with the bundle.",
+    6,
+)
+STACK = Kind(
+    "AP506",
+    Severity.ERROR,
+    "A library asks for an executable stack",
+    "glibc 2.41 and hardened kernels refuse to load it.",
+    6,
+)
+UNRESOLVED = Kind(
+    "AP507",
+    Severity.ERROR,
+    "A library that is needed is not there",
+    "It is neither in the bundle nor among what the target provides; loading fails, or finds some other version.",
+    6,
+)
+UNTRUSTED = Kind(
+    "AP508",
+    Severity.ERROR,
+    "The bundle's description cannot be used",
+    "Without bundle.json nothing in the folder can be checked.",
+    6,
+)
+DEVELOPMENT = Kind(
+    "AP509",
+    Severity.INFO,
+    "A development bundle",
+    "It links to the environment it was built from and runs on this machine only.",
+    6,
+)
+DANGLING = Kind(
+    "AP510",
+    Severity.ERROR,
+    "What the bundle links to is gone",
+    "The environment that this development bundle was built from was moved, changed or removed.",
+    6,
+)
+
+_COPY = "copy the bundle again: rsync -a --checksum SOURCE/ DESTINATION/"
+_BUILD = "aotpack build --portable --force ...   # build it again"
+_SHOWN = 5
+
+
+def _list(faults: tuple[Fault, ...]) -> str:
+    shown = "; ".join(f"{fault.path}: {fault.what}" for fault in faults[:_SHOWN])
+    return shown + (f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else "")
+
+
+@check(UNTRUSTED)
+def description(facts: HostFacts) -> Iterator[Finding]:
+    if facts.bundle and facts.bundle.problem:
+        yield UNTRUSTED.found(facts.bundle.problem, _COPY, _BUILD)
+
+
+@check(CHANGED, MISSING, FOREIGN)
+def files(facts: HostFacts) -> Iterator[Finding]:
+    if facts.bundle is None:
+        return
+    if facts.bundle.changed:
+        yield CHANGED.found(_list(facts.bundle.changed), _COPY, _BUILD)
+    if facts.bundle.missing:
+        yield MISSING.found(_list(facts.bundle.missing), _COPY, _BUILD)
+    if facts.bundle.foreign:
+        names = " ".join(fault.path for fault in facts.bundle.foreign[:_SHOWN])
+        yield FOREIGN.found(_list(facts.bundle.foreign), f"cd {facts.bundle.path} && rm {names}")
+
+
+@check(OUTSIDE_PATH, OUTSIDE_LINK, DANGLING)
+def outside(facts: HostFacts) -> Iterator[Finding]:
+    if facts.bundle is None:
+        return
+    for kind, faults in (
+        (OUTSIDE_PATH, facts.bundle.outside_paths),
+        (OUTSIDE_LINK, facts.bundle.outside_links),
+        (DANGLING, facts.bundle.dangling),
+    ):
+        if faults:
+            yield kind.found(_list(faults), _BUILD)
+
+
+@check(STACK)
+def stacks(facts: HostFacts) -> Iterator[Finding]:
+    if facts.bundle and facts.bundle.stacks:
+        yield STACK.found(
+            _list(facts.bundle.stacks),
+            f"patchelf --clear-execstack {facts.bundle.stacks[0].path}   # before packing it",
+            _BUILD,
+        )
+
+
+@check(UNRESOLVED)
+def unresolved(facts: HostFacts) -> Iterator[Finding]:
+    if facts.bundle and facts.bundle.unresolved:
+        yield UNRESOLVED.found(_list(facts.bundle.unresolved), _BUILD)
+
+
+@check(DEVELOPMENT)
+def development(facts: HostFacts) -> Iterator[Finding]:
+    if facts.bundle and not facts.bundle.portable:
+        yield DEVELOPMENT.found(facts.bundle.path, "aotpack build --portable ...   # for a bundle that travels")

@@ -1,0 +1,127 @@
+"""Facts of one 64-bit little-endian ELF file, with nothing but the standard library: this travels into bundles."""
+
+from __future__ import annotations
+
+import mmap
+import re
+import struct
+from typing import BinaryIO, Iterator, NamedTuple, Union
+
+Buffer = Union[bytes, mmap.mmap]
+
+_MACHINES = {62: "x86_64", 183: "aarch64", 3: "i386", 21: "ppc64le", 243: "riscv64", 40: "arm"}
+_PT_LOAD, _PT_DYNAMIC, _PT_GNU_STACK = 1, 2, 0x6474E551
+_DT_NEEDED, _DT_STRTAB, _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 1, 5, 10, 14, 15, 29
+
+
+class Elf(NamedTuple):
+    """What the loader reads of one file.
+
+    Attributes:
+        machine: uname's name.
+        search_path: RUNPATH, or RPATH when there is none, as written.
+        search_kind: which of them; None without either.
+    """
+
+    machine: str
+    soname: str | None
+    needed: tuple[str, ...]
+    search_path: tuple[str, ...]
+    search_kind: str | None
+    executable_stack: bool
+
+
+def read_elf(path: str) -> Elf | None:
+    """Facts of a file; None when it is not an ELF file. Raises ValueError when it is a damaged one, OSError."""
+    with open(path, "rb") as stream:
+        if stream.read(4) != b"\x7fELF":
+            return None
+        with _mapped(stream) as data:
+            try:
+                return _parse(data)
+            except (struct.error, IndexError, UnicodeDecodeError) as error:
+                raise ValueError(f"not a whole ELF file ({error})") from error
+
+
+def shim_names(path: str) -> frozenset[str]:
+    """Names of AOTInductor's C shim among the dynamic symbols of a file, imported or exported.
+
+    All of them stand in one string table, which is found without reading the (large) symbol table.
+    Raises OSError, ValueError.
+    """
+    with open(path, "rb") as stream, _mapped(stream) as data:
+        try:
+            loads, entries = _segments(data)[:2]
+            tags = dict(entries)
+            start = _file_offset(loads, tags.get(_DT_STRTAB, 0))
+            table = data[start : start + tags.get(_DT_STRSZ, 0)]
+        except (struct.error, IndexError) as error:
+            raise ValueError(f"not a whole ELF file ({error})") from error
+    return frozenset(name.decode() for name in re.findall(rb"(?:^|\0)(aoti_torch_\w+)(?=\0)", table))
+
+
+def _mapped(stream: BinaryIO) -> mmap.mmap:
+    return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _parse(data: Buffer) -> Elf:
+    if data[4] != 2 or data[5] != 1:
+        raise ValueError("not a 64-bit little-endian ELF file")
+    machine: int = struct.unpack_from("<H", data, 18)[0]
+    loads, entries, executable_stack = _segments(data)
+    tags = dict(reversed(entries))
+    strings = _file_offset(loads, tags.get(_DT_STRTAB, 0))
+
+    def text(tag: int) -> str | None:
+        return _text(data, strings + tags[tag]) if tag in tags else None
+
+    runpath, rpath = text(_DT_RUNPATH), text(_DT_RPATH)
+    search = runpath if runpath is not None else rpath
+    return Elf(
+        machine=_MACHINES.get(machine, f"machine {machine}"),
+        soname=text(_DT_SONAME),
+        needed=tuple(_text(data, strings + value) for tag, value in entries if tag == _DT_NEEDED),
+        search_path=tuple(part for part in (search or "").split(":") if part),
+        search_kind="RUNPATH" if runpath is not None else "RPATH" if rpath is not None else None,
+        executable_stack=executable_stack,
+    )
+
+
+def _segments(data: Buffer) -> tuple[list[tuple[int, int, int]], list[tuple[int, int]], bool]:
+    """What is loaded where (address, offset, length), the dynamic section, and whether the stack is executable."""
+    table: int = struct.unpack_from("<Q", data, 32)[0]
+    size, count = struct.unpack_from("<HH", data, 54)
+    loads: list[tuple[int, int, int]] = []
+    entries: list[tuple[int, int]] = []
+    executable_stack = False
+    for index in range(count):
+        kind, flags, offset, address, _physical, length = struct.unpack_from("<IIQQQQ", data, table + index * size)
+        if kind == _PT_LOAD:
+            loads.append((address, offset, length))
+        elif kind == _PT_DYNAMIC:
+            entries = list(_dynamic_entries(data, offset, length))
+        elif kind == _PT_GNU_STACK:
+            executable_stack = bool(flags & 1)
+    return loads, entries, executable_stack
+
+
+def _dynamic_entries(data: Buffer, offset: int, length: int) -> Iterator[tuple[int, int]]:
+    for place in range(offset, offset + length, 16):
+        tag, value = struct.unpack_from("<qQ", data, place)
+        if tag == 0:
+            return
+        yield tag, value
+
+
+def _file_offset(loads: list[tuple[int, int, int]], address: int) -> int:
+    for start, offset, length in loads:
+        if start <= address < start + length:
+            return address - start + offset
+    return address
+
+
+def _text(data: Buffer, offset: int) -> str:
+    end = data.find(b"\0", offset)
+    if end < 0:
+        raise ValueError("a string runs off the end of the file")
+    return data[offset:end].decode()

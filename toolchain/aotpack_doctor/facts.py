@@ -1,0 +1,313 @@
+"""Everything that checks look at, as values: read once, constructible by hand. None: not looked at, or not known."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Program(NamedTuple):
+    """A tool: where it is (None: nowhere) and its version (None: not known)."""
+
+    path: str | None
+    version: str | None = None
+
+
+class Tools(NamedTuple):
+    """What a build uses.
+
+    Attributes:
+        compiler: the C++ compiler that a build would take.
+        compiler_kind: `gcc` or `clang`; None when it is neither.
+        sandbox: what `aotpack verify --run` would use; None when there is nothing.
+    """
+
+    compiler: Program
+    compiler_kind: str | None
+    cmake: Program
+    ninja: Program
+    patchelf: Program
+    strip: Program
+    sandbox: str | None
+
+
+class Disk(NamedTuple):
+    """Room where the bundle is to be written, in bytes; `needed` is an estimate from the torch at hand."""
+
+    path: str
+    free: int
+    needed: int
+
+
+class Node(NamedTuple):
+    """A device node, and whether this user may read and write it."""
+
+    path: str
+    usable: bool
+
+
+class Gpu(NamedTuple):
+    """One GPU: `sm_90` or `gfx90a` (None: not known), memory in bytes."""
+
+    name: str | None
+    arch: str | None
+    memory: int | None = None
+
+
+class Nvidia(NamedTuple):
+    """The NVIDIA side of the machine.
+
+    Attributes:
+        module: version of the loaded kernel module.
+        nodes: `/dev/nvidia*` of GPUs.
+        driver: version that NVML reports.
+        nvml_error: NVML's number and text when it refused; number 0 when the library is not there.
+        libcuda: the `libcuda.so.1` files that the loader would meet, in its order.
+    """
+
+    module: str | None = None
+    nodes: tuple[Node, ...] = ()
+    driver: str | None = None
+    nvml_error: tuple[int, str] | None = None
+    gpus: tuple[Gpu, ...] = ()
+    libcuda: tuple[str, ...] = ()
+
+
+class Amd(NamedTuple):
+    """The AMD side of the machine.
+
+    Attributes:
+        module: whether amdgpu is loaded or built in.
+        kfd: `/dev/kfd`.
+        render: `/dev/dri/renderD*`.
+        gpus: compute nodes that are GPUs, by the kernel's topology.
+    """
+
+    module: bool = False
+    kfd: Node | None = None
+    render: tuple[Node, ...] = ()
+    gpus: tuple[Gpu, ...] = ()
+
+
+class Toolkit(NamedTuple):
+    """An installed CUDA or ROCm toolkit: its folder and version."""
+
+    path: str
+    version: str | None
+
+
+class LibraryFolder(NamedTuple):
+    """A folder of LD_LIBRARY_PATH: the shared libraries in it."""
+
+    path: str
+    libraries: tuple[str, ...]
+
+
+class DriverFloor(NamedTuple):
+    """The oldest NVIDIA driver: with all features (`release`) and at all (`minimum`)."""
+
+    toolkit: str | None
+    release: str | None
+    minimum: str
+
+
+class Host(NamedTuple):
+    """The machine itself.
+
+    Attributes:
+        system: `Debian GNU/Linux 12 (bookworm)`.
+        machine: uname's.
+        kernel: uname's release.
+        cpu_features: as the kernel or the bridge names them.
+        libc: `glibc` or `musl`; None when neither was found.
+        libc_version, libstdcxx: of the machine's own files; `libstdcxx` such as `3.4.30`.
+        container: `docker`, `podman`, ...; None outside of one.
+        environment: the variables that change how libraries load or devices are chosen.
+        library_path: LD_LIBRARY_PATH, folder by folder.
+        preload_missing: files in LD_PRELOAD that do not exist.
+    """
+
+    system: str = "Linux"
+    machine: str = "x86_64"
+    kernel: str = ""
+    cpu_model: str | None = None
+    cpu_features: frozenset[str] | None = None
+    libc: str | None = None
+    libc_version: str | None = None
+    libstdcxx: str | None = None
+    container: str | None = None
+    environment: dict[str, str] = {}  # noqa: RUF012  (never written to)
+    library_path: tuple[LibraryFolder, ...] = ()
+    preload_missing: tuple[str, ...] = ()
+
+
+class RocmTree(NamedTuple):
+    """Libraries that look for data beside themselves.
+
+    Attributes:
+        hip_runtimes: paths of `libamdhip64` that are different files.
+        no_data: (library, data folder) where the data is nowhere.
+        lonely_links: (linked library, data folder) where only the link's target has it.
+        search_kind: `RPATH` or `RUNPATH` of the HIP runtime's user; RPATH is immune to LD_LIBRARY_PATH.
+    """
+
+    hip_runtimes: tuple[str, ...] = ()
+    no_data: tuple[tuple[str, str], ...] = ()
+    lonely_links: tuple[tuple[str, str], ...] = ()
+    search_kind: str | None = None
+
+
+class PackageNeed(NamedTuple):
+    """A package that torch's metadata asks for, and the version that is installed (None: it is not)."""
+
+    name: str
+    wanted: str
+    installed: str | None
+
+
+class OtherTorch(NamedTuple):
+    """An environment that was not taken."""
+
+    source: str
+    path: str
+    label: str
+
+
+class Torch(NamedTuple):
+    """The torch that a build would take, or why there is none.
+
+    Attributes:
+        problem: `none`, `broken`, `old` or `variant`; None when it is fine.
+        explanation: what was seen, when there is a problem.
+        label: `2.13.0+cpu (cpu)`.
+        toolkit: CUDA or HIP version it was built with.
+        archs: GPU code in its libraries: `sm_90`, `compute_90` (PTX), `gfx90a`; None when not looked at.
+        headers: whether the C shim's headers are there.
+        oldest_gcc: the oldest gcc that its headers accept.
+        cxx11_abi: as its own files record it (None: they do not); `declared_abi` as LIBTORCH_CXX11_ABI says.
+        needs: packages its metadata asks for and that are missing or of another version.
+        user_site: whether Python would import it from the user site.
+        others: environments with a torch that were not taken; `active` is the active one's path.
+    """
+
+    problem: str | None
+    explanation: str = ""
+    version: str | None = None
+    variant: str | None = None
+    label: str = ""
+    source: str = ""
+    path: str = ""
+    toolkit: str | None = None
+    archs: tuple[str, ...] | None = None
+    headers: bool = True
+    oldest_gcc: int | None = None
+    cxx11_abi: bool | None = None
+    declared_abi: str | None = None
+    needs: tuple[PackageNeed, ...] = ()
+    user_site: str | None = None
+    others: tuple[OtherTorch, ...] = ()
+    active: str | None = None
+    rocm: RocmTree | None = None
+
+
+class Model(NamedTuple):
+    """One model: a package, or one inside a bundle.
+
+    Attributes:
+        problem: why it cannot be read; everything else is then unknown.
+        device: `cpu`, `cuda` or `rocm`.
+        torch_version: that compiled it.
+        gpu_archs: GPU code inside.
+        missing_symbols: imported symbols that no library of the bundle's runtime exports.
+        needs_proxy: whether it calls ops that have no C shim.
+        custom_ops: such ops that are not torch's own.
+        described: whether it carries aotpack's description.
+    """
+
+    name: str
+    problem: str | None = None
+    device: str = "cpu"
+    machine: str | None = None
+    torch_version: str | None = None
+    cpu_features: tuple[str, ...] = ()
+    gpu_archs: tuple[str, ...] = ()
+    glibc: str | None = None
+    glibcxx: str | None = None
+    missing_symbols: tuple[str, ...] = ()
+    needs_proxy: bool = False
+    custom_ops: tuple[str, ...] = ()
+    described: bool = True
+
+
+class Fault(NamedTuple):
+    """One thing wrong with one file of a bundle."""
+
+    path: str
+    what: str
+
+
+class Bundle(NamedTuple):
+    """A bundle on disk. The tuples hold what is wrong; empty is good.
+
+    Attributes:
+        problem: why its description cannot be used.
+        floors: the least it asks of the machine: glibc, kernel, embedding_glibc, embedding_glibcxx, driver.
+        missing, changed, foreign: files against the description; `changed` has wrong sizes, or wrong hashes once
+            `hashed` is true.
+        outside_paths: search paths that leave the bundle.
+        outside_links: links that leave it; `dangling` ones lead nowhere.
+        stacks: files that ask for an executable stack.
+        unresolved: libraries that nothing provides.
+        unreadable: files that this user may not read, or not execute where it must.
+        noexec: the mount point, when the file system forbids execution.
+        shadowed: libraries of the bundle that a folder of LD_LIBRARY_PATH has as well.
+        edges: (file, file it needs), for the report; sizes: path -> (part, bytes).
+    """
+
+    path: str
+    problem: str | None = None
+    backend: str = "cpu"
+    runtime: str = "full"
+    portable: bool = True
+    libc: str = "bundled"
+    machine: str | None = None
+    torch_version: str | None = None
+    gpu_archs: tuple[str, ...] = ()
+    cpu_features: tuple[str, ...] = ()
+    floors: dict[str, str] = {}  # noqa: RUF012  (never written to)
+    missing: tuple[Fault, ...] = ()
+    changed: tuple[Fault, ...] = ()
+    foreign: tuple[Fault, ...] = ()
+    outside_paths: tuple[Fault, ...] = ()
+    outside_links: tuple[Fault, ...] = ()
+    dangling: tuple[Fault, ...] = ()
+    stacks: tuple[Fault, ...] = ()
+    unresolved: tuple[Fault, ...] = ()
+    unreadable: tuple[Fault, ...] = ()
+    noexec: str | None = None
+    shadowed: tuple[Fault, ...] = ()
+    rocm: RocmTree | None = None
+    edges: tuple[tuple[str, str], ...] = ()
+    sizes: tuple[tuple[str, str, int], ...] = ()
+
+
+class HostFacts(NamedTuple):
+    """All facts of one run of the doctor.
+
+    Attributes:
+        backend: what is to be built or run.
+        runs_here: whether the model is to run on this machine; a build machine may lack a GPU.
+        driver_floor: for the torch or the bundle at hand.
+    """
+
+    backend: str = "cpu"
+    runs_here: bool = False
+    host: Host = Host()
+    tools: Tools | None = None
+    disk: Disk | None = None
+    torch: Torch | None = None
+    toolkit: Toolkit | None = None
+    nvidia: Nvidia | None = None
+    amd: Amd | None = None
+    driver_floor: DriverFloor | None = None
+    models: tuple[Model, ...] = ()
+    bundle: Bundle | None = None

@@ -1,0 +1,168 @@
+"""Reads the machine: /proc, /sys and a few files. Everything below `root`, so that tests can lay out a machine."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Mapping
+
+from aotpack_doctor.facts import Host, LibraryFolder
+
+#: Variables that change which libraries load or which devices are seen.
+VARIABLES = (
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "LIBTORCH",
+    "LIBTORCH_CXX11_ABI",
+    "CUDA_HOME",
+    "CUDA_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "ROCM_PATH",
+    "HIP_VISIBLE_DEVICES",
+    "ROCR_VISIBLE_DEVICES",
+    "HSA_OVERRIDE_GFX_VERSION",
+    "VIRTUAL_ENV",
+    "CONDA_PREFIX",
+)
+
+#: Where distributions keep libc and libstdc++.
+LIBRARY_FOLDERS = (
+    "lib/x86_64-linux-gnu",
+    "lib/aarch64-linux-gnu",
+    "usr/lib/x86_64-linux-gnu",
+    "usr/lib/aarch64-linux-gnu",
+    "lib64",
+    "usr/lib64",
+    "lib",
+    "usr/lib",
+)
+
+#: What the kernel calls by another name than compilers and torch do.
+_KERNEL_NAMES = {"pni": "sse3", "abm": "lzcnt"}
+
+
+def read_host(
+    root: str = "/", environment: Mapping[str, str] = os.environ, cpu_features: frozenset[str] | None = None
+) -> Host:
+    """The machine.
+
+    Args:
+        root: where its file system is.
+        environment: variables.
+        cpu_features: when known better than from /proc/cpuinfo, which an emulator passes through from its host.
+    """
+    uname = os.uname()
+    libc, libc_version = _libc(root)
+    cpuinfo = read_text(os.path.join(root, "proc/cpuinfo"))
+    flags = re.search(r"^flags\s*:\s*(.*)$", cpuinfo, re.MULTILINE)
+    model = re.search(r"^model name\s*:\s*(.*)$", cpuinfo, re.MULTILINE)
+    if cpu_features is None and flags:
+        cpu_features = frozenset(_KERNEL_NAMES.get(flag, flag) for flag in flags[1].split())
+    return Host(
+        system=_system(root),
+        machine=uname.machine,
+        kernel=uname.release,
+        cpu_model=model[1] if model else None,
+        cpu_features=cpu_features,
+        libc=libc,
+        libc_version=libc_version,
+        libstdcxx=_libstdcxx(root),
+        container=_container(root),
+        environment={name: environment[name] for name in VARIABLES if environment.get(name)},
+        library_path=tuple(_library_path(environment.get("LD_LIBRARY_PATH", ""))),
+        preload_missing=tuple(
+            name
+            for name in re.split(r"[ :]+", environment.get("LD_PRELOAD", ""))
+            if "/" in name and not os.path.exists(name)
+        ),
+    )
+
+
+def read_text(path: str) -> str:
+    """A small text file; empty when it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except OSError:
+        return ""
+
+
+def plain_feature(name: str) -> str:
+    """A CPU feature's name, spelt the same for kernel, compilers and torch: `avx512_vnni` -> `avx512vnni`."""
+    return re.sub(r"[_.-]", "", name.lower())
+
+
+def find_library(root: str, name: str) -> str | None:
+    """A library in the distribution's own folders."""
+    for folder in LIBRARY_FOLDERS:
+        path = os.path.join(root, folder, name)
+        if os.path.exists(path):
+            return path
+    return None
+
+
+def listing(path: str) -> list[str]:
+    """Names in a folder, sorted; none when it cannot be read."""
+    try:
+        return sorted(os.listdir(path))
+    except OSError:
+        return []
+
+
+def mount_of(path: str, root: str = "/") -> tuple[str, frozenset[str]]:
+    """The mount point that holds a path, and its options."""
+    real = os.path.realpath(path)
+    best, options = "/", frozenset()  # type: tuple[str, frozenset[str]]
+    for line in read_text(os.path.join(root, "proc/self/mounts")).splitlines():
+        fields = line.split(" ")
+        if len(fields) < 4:
+            continue
+        # Spaces are written as \040.
+        point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[1])
+        inside = real == point or real.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):
+            best, options = point, frozenset(fields[3].split(","))
+    return best, options
+
+
+def _system(root: str) -> str:
+    found = re.search(r'^PRETTY_NAME="?([^"\n]*)', read_text(os.path.join(root, "etc/os-release")), re.MULTILINE)
+    return found[1] if found else "Linux"
+
+
+def _libc(root: str) -> tuple[str | None, str | None]:
+    path = find_library(root, "libc.so.6")
+    if path:
+        found = _search_binary(path, rb"GNU C Library [^\n]*version (\d+\.\d+)")
+        return "glibc", found[-1] if found else None
+    if any(name.startswith("ld-musl-") for name in listing(os.path.join(root, "lib"))):
+        return "musl", None
+    return None, None
+
+
+def _libstdcxx(root: str) -> str | None:
+    path = find_library(root, "libstdc++.so.6")
+    names = _search_binary(path, rb"GLIBCXX_(\d+(?:\.\d+)+)\0") if path else []
+    return max(names, key=lambda name: [int(part) for part in name.split(".")]) if names else None
+
+
+def _search_binary(path: str, pattern: bytes) -> list[str]:
+    try:
+        with open(path, "rb") as stream:
+            return [found.decode() for found in re.findall(pattern, stream.read())]
+    except OSError:
+        return []
+
+
+def _container(root: str) -> str | None:
+    if os.path.exists(os.path.join(root, ".dockerenv")):
+        return "docker"
+    if os.path.exists(os.path.join(root, "run/.containerenv")):
+        return "podman"
+    found = re.search(r"docker|containerd|kubepods|lxc|podman", read_text(os.path.join(root, "proc/1/cgroup")))
+    return found[0] if found else None
+
+
+def _library_path(text: str) -> list[LibraryFolder]:
+    folders = [folder for folder in text.split(":") if folder]
+    return [LibraryFolder(each, tuple(name for name in listing(each) if ".so" in name)) for each in folders]

@@ -1,0 +1,170 @@
+"""`aotrun doctor`: the checks that make sense on a machine that has nothing but the bundle."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import sys
+from typing import Callable, Sequence
+
+from aotpack_doctor import finding, gpu_facts, registry, render
+from aotpack_doctor.bundle_facts import read_bundle
+from aotpack_doctor.explain import explain
+from aotpack_doctor.facts import DriverFloor, HostFacts
+from aotpack_doctor.host_facts import read_host
+from aotpack_doctor.runner import examine
+
+_HELP = """Usage: aotrun doctor [options]
+
+Says whether this machine can run this bundle, and if not, why and what to type.
+
+Options:
+  --quick      do not compare the files' contents with their hashes
+  --json       one JSON document on standard output
+  --explain -  explain an error message given on standard input
+  --list       all findings there are
+  -h, --help   this text
+
+Exit codes: 0 no errors, 6 the bundle is damaged, 5 a model does not fit, 7 this machine cannot run it
+"""
+
+#: Within a bundle.
+BRIDGE = "lib/libaot_bridge.so"
+
+#: Options that other commands share and that change nothing here.
+_QUIET = ("-q", "--quiet")
+_SWITCHES = ("--json", "--quick", "--list", "-h", "--help", "-v", "--verbose", *_QUIET)
+
+NOT_KNOWN = """error: this text holds no message that the doctor knows
+  it looks for error messages of loaders, drivers, torch and libraries
+  fix: paste the whole output, from the first line with "error" on, or run {command} and look at its findings
+"""
+
+
+def main(words: Sequence[str], root: str | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        words: options.
+        root: the bundle; by default the one that this file lies in (ROOT/runner/aotpack_doctor/on_target.py).
+    """
+    rest = list(words)
+    explaining = "--explain" in rest
+    if explaining:
+        place = rest.index("--explain")
+        del rest[place : place + 2]  # the only source there is, "-", is standard input
+    unknown = [word for word in rest if word not in _SWITCHES]
+    if unknown:
+        sys.stderr.write(
+            f"error: unknown option {unknown[0]}\n  known: {', '.join(_SWITCHES)}\n  see: aotrun doctor --help\n"
+        )
+        return 2
+    if "-h" in rest or "--help" in rest:
+        sys.stdout.write(_HELP)
+        return 0
+    as_json = "--json" in rest
+    if "--list" in rest:
+        write_list(as_json)
+        return 0
+    if explaining:
+        return write_explanation(sys.stdin.read(), as_json, "aotrun doctor")
+    bundle = root or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    progress = None if "--quick" in rest else _progress(as_json or any(word in rest for word in _QUIET))
+    facts = read_facts(bundle, progress)
+    findings = examine(facts)
+    write_findings(facts, findings, as_json)
+    return finding.exit_code(findings)
+
+
+def read_facts(bundle: str, progress: Callable[[int], None] | None) -> HostFacts:
+    """Facts of a bundle and of the machine that is to run it."""
+    host = read_host()
+    seen, models = read_bundle(bundle, host, progress=progress)
+    if all(fault.path != BRIDGE for fault in seen.changed):  # a truncated library kills whoever loads it
+        host = host._replace(cpu_features=cpu_features(os.path.join(bundle, BRIDGE)) or host.cpu_features)
+    floor = seen.floors.get("driver")
+    return HostFacts(
+        backend=seen.backend,
+        runs_here=True,
+        host=host,
+        nvidia=gpu_facts.read_nvidia() if seen.backend == "cuda" else None,
+        amd=gpu_facts.read_amd() if seen.backend == "rocm" else None,
+        driver_floor=DriverFloor(None, None, floor) if floor else None,
+        models=models,
+        bundle=seen,
+    )
+
+
+def cpu_features(bridge: str) -> frozenset[str] | None:
+    """What the bridge finds by asking the CPU (an emulator answers as what it emulates); None without a bridge."""
+    try:
+        library = ctypes.CDLL(bridge)
+        library.aot_build_info.restype = ctypes.c_char_p
+        features = json.loads(library.aot_build_info())["cpu_features"]
+    except (OSError, AttributeError, ValueError, KeyError, TypeError):
+        return None
+    return frozenset(features)
+
+
+def write_findings(facts: HostFacts, findings: list[finding.Finding], as_json: bool) -> None:
+    """The answer on standard output."""
+    if as_json:
+        write_json(finding.document(findings))
+    else:
+        sys.stdout.write(render.report(facts, findings, paint()) + "\n")
+
+
+def write_explanation(text: str, as_json: bool, command: str) -> int:
+    """Explain a pasted message; returns the exit code: of the worst finding, or 2 when nothing in it is known."""
+    findings = explain(text)
+    if as_json:
+        write_json(finding.document(findings))
+    elif findings:
+        sys.stdout.write(render.explained(findings, paint()) + "\n")
+    if not findings:
+        sys.stderr.write(NOT_KNOWN.replace("{command}", command))
+        return 2
+    return finding.exit_code(findings)
+
+
+def write_list(as_json: bool) -> None:
+    """All kinds of findings."""
+    kinds = registry.kinds().values()
+    if as_json:
+        rows = [
+            {"code": kind.code, "severity": str(kind.severity), "group": kind.group, "title": kind.title}
+            for kind in kinds
+        ]
+        write_json({"schema": finding.SCHEMA, "checks": rows})
+    else:
+        table = [(kind.code, str(kind.severity), kind.group, kind.title) for kind in kinds]
+        sys.stdout.write(render.listing(table) + "\n")
+
+
+def write_json(document: dict[str, object]) -> None:
+    """One document on standard output."""
+    json.dump(document, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+def paint() -> render.Paint:
+    """Colours where a person watches."""
+    colourful = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
+    return render.ansi if colourful else render.plain
+
+
+def _progress(silent: bool) -> Callable[[int], None]:
+    """A count of bytes on a terminal."""
+    if silent or not sys.stderr.isatty():
+        return lambda _done: None
+    done = [0, 0]
+
+    def advance(count: int) -> None:
+        done[0] += count
+        if done[0] - done[1] >= 64 << 20:
+            done[1] = done[0]
+            sys.stderr.write(f"\rcomparing contents: {done[0] / 1e6:.0f} MB")
+            sys.stderr.flush()
+
+    return advance
