@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import linecache
+import os
 import platform
+import re
 import shutil
 import subprocess
+import tempfile
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,9 +20,10 @@ from typing import Any
 import torch
 import torch._inductor
 from torch._inductor import config, cpp_builder, cpu_vec_isa
+from torch._inductor.exc import InvalidCxxCompiler
 
 from . import naming
-from .failure import WorkerError
+from .failure import WorkerError, no_space
 from .running import Run, TensorsOnly
 from .source import Subject
 
@@ -138,13 +144,13 @@ def export_program(subject: Subject, run: Run, note: Callable[[str], None]) -> A
     except Exception as error:
         traceback.print_exc()
         if subject.dynamic_shapes is None:
-            raise _export_failure(error) from error
+            raise _export_failure(error, subject.path) from error
         reason = essence(error)
     try:
         program = _export(module, subject, None)
     except Exception as error:
         traceback.print_exc()
-        raise _export_failure(error) from error
+        raise _export_failure(error, subject.path) from error
     subject.dynamic_shapes = None
     note(f"the dynamic shapes asked for cannot be exported: {reason}")
     note("exported with the example's sizes fixed instead; other sizes will be refused")
@@ -156,10 +162,13 @@ def _export(module: Any, subject: Subject, dynamic_shapes: Any) -> Any:
         return torch.export.export(module, subject.args, subject.kwargs, dynamic_shapes=dynamic_shapes, strict=False)
 
 
-def _export_failure(error: Exception) -> WorkerError:
+def _export_failure(error: Exception, path: Path) -> WorkerError:
+    # torch's message ends with a stack of its own, in which the user's lines are.
+    lines = re.findall(rf'File "{re.escape(str(path))}", line (\d+)', str(error))
+    where = f" at {path.name} line {lines[-1]}: {linecache.getline(str(path), int(lines[-1])).strip()}" if lines else ""
     return WorkerError(
         f"torch.export failed: {essence(error)}",
-        meaning="the module does something that torch.export cannot trace, such as branching on a tensor's values",
+        meaning=f"torch.export cannot trace the module{where}",
         fix="change the module there (https://docs.pytorch.org/docs/stable/export.html); -v shows torch's full message",
     )
 
@@ -219,13 +228,17 @@ def _known(key: str) -> bool:
 
 
 def _compiler() -> str:
-    name = str(cpp_builder.get_cpp_compiler())
-    found = shutil.which(name)
+    name = os.environ.get("CXX", "g++")
+    try:
+        name = str(cpp_builder.get_cpp_compiler())
+        found = shutil.which(name)
+    except InvalidCxxCompiler:
+        found = None
     if found is None:
         raise WorkerError(
             f"{name}: no C++ compiler on PATH",
             meaning="AOTInductor generates C++ and compiles it on this machine",
-            fix="apt install g++ (or set CXX to a compiler)",
+            fix="apt install g++, or set CXX to a compiler",
             kind="tool",
         )
     return found
@@ -276,6 +289,8 @@ def _cpu_features() -> list[str]:
 
 
 def _compile_failure(error: Exception, compiler: str) -> WorkerError:
+    if os.strerror(errno.ENOSPC) in str(error):
+        return no_space(tempfile.gettempdir())
     if "CppCompileError" in type(error).__name__ or "CppCompileError" in str(error):
         lines = [line for line in str(error).splitlines() if "error" in line.lower()]
         return WorkerError(

@@ -27,3 +27,12 @@ class WorkerError(Exception):
             "fix": self.fix,
             "detail": self.detail,
         }
+
+
+def no_space(place: str) -> WorkerError:
+    """The disk that holds `place` is full."""
+    return WorkerError(
+        f"{place}: no space left on device",
+        meaning="there is no room for the compiler's files; no package has been written",
+        fix="free some space (df -h), or set TMPDIR to a folder on a larger disk",
+    )

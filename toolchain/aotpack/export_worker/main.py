@@ -13,11 +13,12 @@ import errno
 import json
 import os
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 from typing import Any
 
-from .failure import WorkerError
+from .failure import WorkerError, no_space
 
 
 def main() -> None:
@@ -39,11 +40,7 @@ def main() -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        full = WorkerError(
-            f"{error.filename or os.environ.get('TMPDIR', '/tmp')}: {os.strerror(error.errno).lower()}",  # noqa: S108
-            meaning="there is no room for the compiler's files; no package has been written",
-            fix="free some space (df -h), or set TMPDIR to a folder on a larger disk",
-        )
+        full = no_space(error.filename or tempfile.gettempdir())
         print(json.dumps(full.document()), file=events, flush=True)
     except BaseException:  # noqa: BLE001
         # The toolchain shows the end of stderr when this process ends without an answer.

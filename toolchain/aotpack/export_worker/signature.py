@@ -13,15 +13,9 @@ from torch.utils import _pytree as pytree
 from torch.utils._sympy.value_ranges import bound_sympy
 
 from . import naming
-from .failure import WorkerError
+from .carriable import dtype_name
 from .running import Run
 from .source import Subject
-
-#: The dtypes that the bridge can carry (aotpack.metadata.DTYPES), without the `torch.` prefix.
-DTYPES = (
-    *("bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64"),
-    *("float16", "bfloat16", "float32", "float64", "complex64", "complex128"),
-)
 
 
 @dataclass
@@ -55,16 +49,8 @@ def describe(program: Any, subject: Subject, run: Run) -> Signature:
         if isinstance(leaf, torch.Tensor):
             spec = _shape_spec(subject.dynamic_shapes, subject, path)
             tensors.append((name, placeholders[argument.name].meta["val"], spec))
-        elif leaf is None or isinstance(leaf, (bool, int, float, str)):
-            if leaf is not None:
-                notes.append(f"input {name} is not a tensor: its value {leaf!r} is fixed in the package")
-        else:
-            raise WorkerError(
-                f"input {name} is a {type(leaf).__name__}",
-                meaning="inputs are tensors, in tuples, lists, dicts or types registered with torch.utils._pytree",
-                fix=f"make it a tensor in the example inputs: torch.as_tensor({name})",
-                kind="usage",
-            )
+        elif leaf is not None:
+            notes.append(f"input {name} is not a tensor: its value {leaf!r} is fixed in the package")
     symbols = _symbol_names(tensors)
     inputs = [_spec(name, value, symbols, ranges, output=False) for name, value, _ in tensors]
 
@@ -125,20 +111,8 @@ def _shape_spec(dynamic_shapes: Any, subject: Subject, path: naming.Path) -> Any
 
 
 def _spec(name: str, value: Any, symbols: dict[Any, str], ranges: dict[Any, Any], *, output: bool) -> dict[str, Any]:
-    dtype = str(value.dtype).removeprefix("torch.")
-    if dtype not in DTYPES or value.layout != torch.strided:
-        layout = "" if value.layout == torch.strided else f"{str(value.layout).removeprefix('torch.')} "
-        raise WorkerError(
-            f"{'output' if output else 'input'} {name} is a {layout}tensor of {dtype}",
-            meaning="a bundle takes and returns dense tensors of " + ", ".join(DTYPES),
-            fix="convert it inside the module, for example with .to(torch.float32) or .to_dense()",
-            kind="usage",
-        )
-    return {
-        "name": name,
-        "dtype": dtype,
-        "dims": [_dim(size, symbols, ranges, output=output) for size in _sizes(value)],
-    }
+    dims = [_dim(size, symbols, ranges, output=output) for size in _sizes(value)]
+    return {"name": name, "dtype": dtype_name("output" if output else "input", name, value), "dims": dims}
 
 
 def _dim(size: Any, symbols: dict[Any, str], ranges: dict[Any, Any], *, output: bool) -> Any:

@@ -56,6 +56,8 @@ def load(path: Path, function: str, device: str) -> Subject:
     """Call `function` of the file at `path` and move what it returns to `device`. Raises WorkerError."""
     import torch
 
+    from .carriable import check_inputs
+
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise WorkerError(
             f"--device {device}: torch {torch.__version__} sees no GPU",
@@ -68,6 +70,10 @@ def load(path: Path, function: str, device: str) -> Subject:
     notes = []
     if module.training:
         notes.append("the module was in training mode: exported after module.eval()")
+    args, kwargs = ((), _in_signature_order(module, inputs)) if isinstance(inputs, dict) else (tuple(inputs), {})
+    flat = torch.utils._pytree.tree_flatten_with_path((args, kwargs))[0]
+    names = naming.input_names(module.forward, [naming.keys(path) for path, _ in flat])
+    check_inputs(names, [leaf for _, leaf in flat])
     target = torch.device(device)
     module = module.eval().to(target)
 
@@ -75,8 +81,7 @@ def load(path: Path, function: str, device: str) -> Subject:
         # Compiled code relies on the strides of its examples, and the bridge hands every input over in C order.
         return leaf.detach().to(target).contiguous() if isinstance(leaf, torch.Tensor) else leaf
 
-    moved = torch.utils._pytree.tree_map(move, inputs)
-    args, kwargs = ((), _in_signature_order(module, moved)) if isinstance(moved, dict) else (tuple(moved), {})
+    args, kwargs = torch.utils._pytree.tree_map(move, (args, kwargs))
     return Subject(path, module, args, kwargs, dynamic_shapes, target, notes)
 
 
