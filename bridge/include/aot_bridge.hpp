@@ -64,6 +64,20 @@ class Error : public std::runtime_error {
   aot_status status_;
 };
 
+namespace detail {
+
+/// Throws, or prints and aborts where exceptions are off.
+[[noreturn]] inline void raise(const Error& error) {
+#if defined(__cpp_exceptions)
+  throw Error(error);
+#else
+  std::fprintf(stderr, "%s\n", error.what());
+  std::abort();
+#endif
+}
+
+}  // namespace detail
+
 /// A value or the Error that took its place.
 template <class T>
 class [[nodiscard]] Result {
@@ -87,14 +101,7 @@ class [[nodiscard]] Result {
 
  private:
   T* checked() {
-    if (!has_value()) {
-#if defined(__cpp_exceptions)
-      throw Error(error());
-#else
-      std::fprintf(stderr, "%s\n", error().what());
-      std::abort();
-#endif
-    }
+    if (!has_value()) detail::raise(error());
     return std::get_if<0>(&state_);
   }
 
@@ -212,15 +219,18 @@ class View {
   template <class T, class = decltype(dtype_of<std::remove_cv_t<T>>::value)>
   View(T* data, Shape shape) : View(data, dtype_of_v<T>, std::move(shape)) {}
 
-  /// From a vector, array or span. Throws AOT_USAGE when its size is not that of the shape.
-  template <class Container, class T = std::remove_pointer_t<decltype(std::declval<Container&>().data())>>
-  View(Container& data, Shape shape) : View(Span<T>(data).data(), std::move(shape)) {
+  /// From a vector, array or span; a temporary only where it owns nothing. Throws AOT_USAGE when its size is not that
+  /// of the shape.
+  template <class Container, class T = std::remove_pointer_t<decltype(std::declval<Container&>().data())>,
+            class = std::enable_if_t<std::is_lvalue_reference_v<Container> ||
+                                     std::is_trivially_destructible_v<std::remove_reference_t<Container>>>>
+  View(Container&& data, Shape shape) : View(data.data(), std::move(shape)) {
     if (data.size() != num_elements(shape_)) {
-      Result<int>(Error(AOT_USAGE, "a view of " + std::to_string(data.size()) + " elements was given a shape of " +
-                                       std::to_string(num_elements(shape_)) +
-                                       "\nits memory and its shape do not belong together\nmake the product of the "
-                                       "shape the number of elements"))
-          .value();
+      const std::string held = std::to_string(data.size());
+      const std::string asked = std::to_string(num_elements(shape_));
+      detail::raise({AOT_USAGE, "a view of " + held + " elements was given a shape of " + asked +
+                                    "\nits memory and its shape do not belong together\n"
+                                    "make the product of the shape the number of elements"});
     }
   }
 

@@ -26,7 +26,7 @@ class Infer:
         self.predictor = Predictor()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        outputs = self.predictor.predict(np.ascontiguousarray(batch["data"]))
+        outputs = self.predictor.predict(batch["data"])
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         names = [spec.name for spec in self.predictor.model.outputs]
         return {name: np.asarray(tensor) for name, tensor in zip(names, outputs)}
@@ -34,7 +34,8 @@ class Infer:
 
 def infer(rows: np.ndarray[Any, Any], workers: int = 2, batch_size: int = 256) -> ray.data.Dataset:
     """The outputs for `rows` (rows, ...) of a model with one input, in the order of the rows."""
-    dataset = ray.data.from_numpy(rows)
+    ray.data.DataContext.get_current().execution_options.preserve_order = True
+    dataset = ray.data.from_numpy(np.array_split(rows, 4 * workers))  # several pieces a worker, so that all stay busy
     return dataset.map_batches(Infer, fn_constructor_args=(PROJECT,), batch_size=batch_size, concurrency=workers)
 
 

@@ -91,6 +91,9 @@ pub struct AotModel {
 impl AotModel {
     /// Loads a bundle's model folder (see [`crate::find_model`]) or a `.pt2` archive. Weights are mapped, not read.
     ///
+    /// The model is native code and is trusted like a linked library. One whose Python code writes to its arguments in
+    /// place does so here too: give it memory that nothing else reads.
+    ///
     /// # Errors
     /// Every class but [`Error::Failed`] has its reasons to refuse a model; see there.
     pub fn load(path: impl AsRef<Path>, device: Device) -> Result<Self, Error> {

@@ -1,0 +1,151 @@
+// What aot_bridge.hpp promises beyond the template's program. argv[1] is the folder of the MLP, argv[2] that of a model
+// whose output is a transposed view. Exits with the number of promises broken.
+#include <aot_bridge.hpp>
+#include <array>
+#include <cmath>
+#include <iostream>
+#include <thread>
+#include <type_traits>
+#include <vector>
+#if __cplusplus >= 202002L
+#include <span>
+#endif
+
+namespace {
+
+int failures = 0;
+
+void expect(bool holds, const char* what) {
+  if (holds) return;
+  ++failures;
+  std::cerr << "failed: " << what << '\n';
+}
+
+// The parts of std::mdspan that a compiler of 2022 does not have yet, with the same names.
+template <class T, std::size_t Rank>
+struct LeftOutMdspan {
+  using element_type = T;
+  using index_type = std::size_t;
+  using extents_type = std::array<std::size_t, Rank>;
+  struct mapping_type {
+    mapping_type(extents_type sizes, std::array<std::size_t, Rank> steps) : extents(sizes), strides(steps) {}
+    extents_type extents;
+    std::array<std::size_t, Rank> strides;
+  };
+
+  LeftOutMdspan(T* data, mapping_type layout) : handle(data), mapping(layout) {}
+  static constexpr std::size_t rank() { return Rank; }
+  [[nodiscard]] T* data_handle() const { return handle; }
+  [[nodiscard]] std::size_t extent(std::size_t axis) const { return mapping.extents[axis]; }
+  [[nodiscard]] std::size_t stride(std::size_t axis) const { return mapping.strides[axis]; }
+  [[nodiscard]] T& at(std::size_t row, std::size_t column) const {
+    return handle[row * mapping.strides[0] + column * mapping.strides[1]];
+  }
+
+  T* handle;
+  mapping_type mapping;
+};
+
+static_assert(std::is_nothrow_move_constructible_v<aot::Tensor> && !std::is_copy_constructible_v<aot::Tensor>);
+static_assert(std::is_nothrow_move_constructible_v<aot::Model> && !std::is_copy_constructible_v<aot::Model>);
+static_assert(aot::dtype_of_v<const long> == aot::dtype_of_v<long long>);
+static_assert(aot::dtype_of_v<unsigned char> != aot::dtype_of_v<bool>);
+
+void names() {
+  expect(aot::dtype_of_v<float>.name() == "float32", "float is float32");
+  expect(aot::dtype_of_v<bool>.name() == "bool", "bool is bool");
+  expect(aot::dtype_of_v<std::complex<double>>.name() == "complex128", "complex<double> is complex128");
+  expect(aot::DType(aot_dtype{AOT_BFLOAT, 16, 1}).name() == "bfloat16", "bfloat16 has a name");
+  expect(aot::DType(aot_dtype{AOT_FLOAT, 0, 1}).name() == "unknown", "no bits, no name");
+  expect(aot::DType(aot_dtype{77, 8, 1}).name() == "unknown", "a code of a newer library has no name");
+}
+
+void errors_by_choice(const aot::Model& model) {
+  std::vector<float> x(8 * 64);
+  const auto refused = model.try_run({aot::View(x, {64, 8})});
+  expect(!refused && refused.error().status() == AOT_USAGE, "a wrong shape comes back as a value");
+  try {
+    (void)model.run({aot::View(x, {64, 8})});
+    expect(false, "a wrong shape is thrown");
+  } catch (const aot::Error& error) {
+    expect(error.status() == AOT_USAGE, "a wrong shape is thrown with its status");
+    expect(std::string_view(error.what()).find('\n') != std::string_view::npos, "an error has three lines");
+  }
+  try {
+    (void)aot::View(x, {3});
+    expect(false, "a view of another size is thrown");
+  } catch (const aot::Error& error) {
+    expect(error.status() == AOT_USAGE, "a view of another size is a usage error");
+  }
+  expect(!aot::Model::try_load("/nonexistent"), "a missing model comes back as a value");
+  expect(!aot::try_check_device("cuda:99"), "a missing device comes back as a value");
+}
+
+void outputs(const aot::Model& model) {
+  const std::array<float, 64> x{};
+  std::vector<aot::Tensor> outputs = model.run({aot::View(x, {1, 64})});
+  expect(outputs[0].size() == 10 && outputs[0].shape()[1] == 10, "the shape is known");
+  expect(outputs[0].is_contiguous() && outputs[0].stride(0) == 10, "strides are known");
+  expect(!outputs[0].try_data<double>(), "another type is refused");
+  expect(outputs[0].to_vector<float>()[3] == outputs[0].data<float>()[3], "a copy has the same elements");
+  expect(!(outputs[0].try_as<LeftOutMdspan<float, 3>>()), "another rank is refused");
+  const auto matrix = outputs[0].as<LeftOutMdspan<float, 2>>();
+  expect(&matrix.at(0, 9) == &outputs[0].data<float>()[9], "an mdspan shares the memory");
+#if __cplusplus >= 202002L
+  const std::span<float> elements = outputs[0].data<float>();
+  expect(elements.size() == 10, "a Span becomes a std::span");
+  expect(model.run({aot::View(std::span<const float>(x), {1, 64})}).size() == 1, "a std::span becomes a View");
+#endif
+
+  const float first = outputs[0].data<float>()[0];
+  aot_managed* managed = outputs[0].release_dlpack();
+  expect(static_cast<float*>(managed->tensor.data)[0] == first, "DLPack takes the memory over");
+  managed->deleter(managed);
+}
+
+void strides(const aot::Model& transposing) {
+  const std::vector<float> x = {0, 1, 2, 3, 4, 5};
+  const auto outputs = transposing.run({aot::View(x, {2, 3})});
+  const aot::Tensor& output = outputs[0];
+  expect(output.shape()[0] == 3 && output.shape()[1] == 2, "the output is transposed");
+  expect(output.to_vector<float>() == std::vector<float>({1, 4, 2, 5, 3, 6}), "a copy is in C order");
+  const auto matrix = output.as<LeftOutMdspan<float, 2>>();
+  expect(matrix.at(2, 0) == 3 && matrix.at(0, 1) == 4, "a strided mdspan sees the elements");
+  expect(output.is_contiguous() || !output.try_data<float>(), "a strided output is not handed out as a Span");
+
+  std::vector<float> columns = {0, 3, 1, 4, 2, 5};
+  const LeftOutMdspan<float, 2> view(columns.data(), {{2, 3}, {1, 2}});
+  expect(transposing.run({aot::View(view)})[0].to_vector<float>() == output.to_vector<float>(),
+         "a strided mdspan is an input");
+}
+
+void threads(const aot::Model& model) {
+  const std::vector<float> x(8 * 64, 0.5F);
+  const auto expected = model.run({aot::View(x, {8, 64})})[0].to_vector<float>();
+  std::vector<int> wrong(4);
+  std::vector<std::thread> callers;
+  for (int& count : wrong) {
+    callers.emplace_back([&] {
+      for (int call = 0; call < 100; ++call) {
+        count += model.run({aot::View(x, {8, 64})})[0].to_vector<float>() != expected ? 1 : 0;
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  expect(wrong == std::vector<int>(4), "threads get the same numbers");
+}
+
+}  // namespace
+
+int main(int, char** argv) {
+  names();
+  aot::LoadOptions options;
+  options.num_runners = 2;
+  auto loaded = aot::Model::load(argv[1], options);
+  const aot::Model model = std::move(loaded);  // a moved model is a model
+  errors_by_choice(model);
+  outputs(model);
+  strides(aot::Model::load(argv[2]));
+  threads(model);
+  return failures;
+}

@@ -1,0 +1,149 @@
+"""The Rust project of `aotpack new`: formatting, lints, tests, the command line, deployment."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from embedding_projects import (
+    ROOT,
+    SHOWN,
+    assert_three_lines,
+    deploy,
+    in_empty_root,
+    needs,
+    project,
+    run,
+    runpath,
+    sample,
+)
+
+TEMPLATE = ROOT / "templates" / "consumers" / "rust"
+
+
+@pytest.fixture(scope="module")
+def made(portable: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project, tested and built, with `--offline`: it has no dependency to fetch."""
+    needs("cargo")
+    folder = project("rust", tmp_path_factory.mktemp("rust"), portable)
+    run("cargo", "build", "--offline", "--locked", cwd=folder)
+    return folder
+
+
+@pytest.fixture
+def program(made: Path) -> Path:
+    """Its command line."""
+    return made / "target" / "debug" / "my-app"
+
+
+def test_unsafe_code_is_in_one_module() -> None:
+    users = [path.name for path in sorted(TEMPLATE.rglob("*.rs")) if re.search(r"\bunsafe\b[^_]", _code(path))]
+    assert users == ["ffi.rs"]
+
+
+def _code(path: Path) -> str:
+    """The file without its comments."""
+    return re.sub(r"//.*", "", path.read_text(encoding="utf-8"))
+
+
+def test_it_needs_no_crate() -> None:
+    assert "[dependencies]" not in (TEMPLATE / "Cargo.toml").read_text()
+    assert (TEMPLATE / "Cargo.lock").read_text().count("[[package]]") == 1
+
+
+def test_formatting_and_lints(made: Path) -> None:
+    run("cargo", "fmt", "--check", cwd=made)
+    run("cargo", "clippy", "--offline", "--all-targets", "--", "--deny", "warnings", cwd=made)
+
+
+def test_cargo_test_passes(made: Path) -> None:
+    done = run("cargo", "test", "--offline", cwd=made)
+    assert "0 failed" in done.stdout
+
+
+def test_infer_computes_what_eager_computes(program: Path, portable: Path, tmp_path: Path) -> None:
+    path, expected = sample(portable, tmp_path)
+    done = run(program, "infer", "--input", f"x={path}", "--format", "json", "--output", tmp_path / "out")
+    document = json.loads(done.stdout)
+    data = document["outputs"]["output0"]["data"]
+    np.testing.assert_allclose(data[:SHOWN], expected, rtol=1e-4, atol=1e-5)
+    assert document["memory_bytes"] > 0
+    written = np.load(tmp_path / "out" / "output0.npy")
+    assert list(written.shape) == document["outputs"]["output0"]["shape"]
+    np.testing.assert_allclose(written.ravel(), data, rtol=1e-6)
+
+
+def test_json_in_and_pretty_out(program: Path, portable: Path, tmp_path: Path) -> None:
+    path, expected = sample(portable, tmp_path)
+    array = np.load(path)
+    document = {"data": array.tolist(), "shape": list(array.shape), "dtype": "float32"}
+    (tmp_path / "x.json").write_text(json.dumps(document))
+    text = run(program, "infer", "--input", tmp_path / "x.json").stdout
+    numbers = text.split(" = ")[1].split(", ...")[0].split(", ")
+    np.testing.assert_allclose([float(number) for number in numbers], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_check_reports_device_build_model_and_inference(program: Path, portable: Path, tmp_path: Path) -> None:
+    alone = json.loads(run(program, "--check", "--format", "json").stdout)
+    assert alone["ok"] is True
+    assert alone["device"]["device"] == "cpu"
+    assert "api_version" in alone["build"]
+    assert "model" not in alone
+
+    path, expected = sample(portable, tmp_path)
+    done = run(program, "--check", "--model", "mlp", "--input", path, "--format", "json")
+    full = json.loads(done.stdout)
+    assert full["model"]["metadata"]["device"] == "cpu"
+    assert full["model"]["inputs"] == ["x: float32[batch in 1..1024, 64]"]
+    data = full["inference"]["outputs"]["output0"]["data"]
+    np.testing.assert_allclose(data[:SHOWN], expected, rtol=1e-4, atol=1e-5)
+    assert run(program, "--check", "--zeros").stdout.endswith("ok: true\n")
+
+
+def test_a_check_that_fails_says_so_and_exits_with_its_class(program: Path) -> None:
+    done = run(program, "--check", "--device", "cuda", "--format", "json", status=5)  # a CPU bundle
+    assert json.loads(done.stdout)["ok"] is False
+    assert_three_lines(done)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["infer", "--input", "/nonexistent.npy"],
+        ["infer", "--model", "other"],
+        ["infer", "--input", "y={input}"],
+        ["infer", "--input", "{input}", "--input", "{input}"],
+        ["infer", "--device", "gpu"],
+        ["serve"],
+    ],
+)
+def test_errors_are_three_lines_and_an_exit_code(
+    arguments: list[str], program: Path, portable: Path, tmp_path: Path
+) -> None:
+    path, _ = sample(portable, tmp_path)
+    filled = [argument.format(input=path) for argument in arguments]
+    assert_three_lines(run(program, *filled, status=2))
+
+
+def test_the_deployed_folder_moves_and_runs_in_an_empty_root(program: Path, portable: Path, tmp_path: Path) -> None:
+    path, expected = sample(portable, tmp_path)
+    moved = deploy(program, portable, tmp_path / "first").rename(tmp_path / "moved to here")
+    assert all(folder.startswith("$ORIGIN/") for folder in runpath(moved / "my-app"))
+    texts = (
+        run(moved / "my-app", "infer", "--input", path, "--format", "json", cwd=tmp_path).stdout,
+        in_empty_root(moved, "my-app", "infer", "--input", "/x.npy", "--format", "json", extra=[(path, "/x.npy")]),
+    )
+    for text in texts:
+        data = json.loads(text)["outputs"]["output0"]["data"]
+        np.testing.assert_allclose(data[:SHOWN], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_project_without_a_bundle_says_what_to_do(tmp_path: Path, portable: Path) -> None:
+    needs("cargo")
+    folder = project("rust", tmp_path, portable)
+    (folder / "bundle").unlink()
+    done = run("cargo", "build", "--offline", cwd=folder, status=101)
+    assert "ln -s" in done.stderr
