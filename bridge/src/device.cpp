@@ -2,7 +2,6 @@
 #include "device.h"
 
 #include <chrono>
-#include <cstdio>
 #include <cstring>
 #include <vector>
 
@@ -35,14 +34,14 @@ class CpuDevice final : public Device {
                   "This machine cannot be trusted with any computation.", "Test its memory.");
     }
     report->num_devices = 1;
-    std::snprintf(report->name, sizeof report->name, "%s", cpu_brand().c_str());
+    set_text(report->name, cpu_brand());
     // Whole names only: a feature cut in half would read as another one.
     std::string features;
     for (const std::string& feature : cpu_features()) {
       if (features.size() + feature.size() + 2 > sizeof report->architecture) break;
       features += (features.empty() ? "" : " ") + feature;
     }
-    std::snprintf(report->architecture, sizeof report->architecture, "%s", features.c_str());
+    set_text(report->architecture, features);
     report->self_test_ms =
         std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   }

@@ -59,6 +59,12 @@ class Device {
   virtual void self_test(aot_device_report* report) const = 0;
 };
 
+/// Fills a report's text, cut to what fits.
+template <size_t Size>
+void set_text(char (&field)[Size], std::string_view text) {
+  field[text.copy(field, Size - 1)] = '\0';
+}
+
 /// The device that `name` stands for on this machine. Throws AOT_USAGE when the name makes no sense, AOT_MACHINE_MISMATCH when
 /// the machine or this build has no such device. Lives as long as the process.
 const Device& find_device(DeviceName name);

@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import os
 import shutil
+import sysconfig
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -29,8 +30,9 @@ TESTS = "bridge_tests"
 #: Where the libraries look for the runtime, and for libstdc++ in a bundle that brings its own.
 RUNPATH = ("$ORIGIN", "$ORIGIN/gcc")
 
-#: Headers that decide the bridge's code; with torch's version they stand for all of its headers.
-_KEY_HEADERS = ("torch/csrc/inductor/aoti_torch/c/shim.h", "torch/csrc/inductor/aoti_runtime/interface.h")
+#: Headers that stand for the libraries they belong to, beside torch's version: a change in these changes the bridge.
+_TORCH_HEADERS = ("torch/csrc/inductor/aoti_torch/c/shim.h", "torch/csrc/inductor/aoti_runtime/interface.h")
+_JSON_HEADER = "nlohmann/detail/abi_macros.hpp"
 #: The header that a GPU build needs, the variables that name its toolkit, the usual place, and the folders of
 #: site-packages that hold it otherwise.
 _GPU_HEADERS = {
@@ -55,6 +57,7 @@ class _Recipe:
 
     compiler: Compiler
     definitions: tuple[tuple[str, str], ...]
+    headers: tuple[Path, ...]
     targets: tuple[str, ...]
     products: tuple[str, ...]
 
@@ -83,14 +86,10 @@ def build_bridge(
         BuildToolError: compiler, CMake or Ninja is missing or fails.
         TorchMismatchError: torch's headers are not installed.
     """
+    definitions = (("CMAKE_BUILD_TYPE", "Debug" if debug else "Release"), ("AOT_RUNPATH", ";".join(runpath)))
     targets = ("aot_bridge", "aot_proxy") if proxy else ("aot_bridge",)
-    definitions = (
-        *_common_definitions(torch, backend),
-        ("CMAKE_BUILD_TYPE", "Debug" if debug else "Release"),
-        ("AOT_RUNPATH", ";".join(runpath)),
-    )
     products = (BRIDGE, PROXY) if proxy else (BRIDGE,)
-    return _built(torch, _Recipe(find_compiler("c++"), definitions, targets, products))
+    return _built(torch, _recipe(torch, backend, definitions, targets, products))
 
 
 def build_sanitized_tests(torch: TorchInfo) -> Path:
@@ -99,31 +98,39 @@ def build_sanitized_tests(torch: TorchInfo) -> Path:
     Raises:
         BuildToolError: as `build_bridge`.
     """
-    definitions = (
-        *_common_definitions(torch, Backend.CPU),
-        ("CMAKE_BUILD_TYPE", "Debug"),
-        ("AOT_TESTS", "ON"),
-        ("AOT_SANITIZE", "ON"),
-    )
-    return _built(torch, _Recipe(find_compiler("c++"), definitions, (TESTS,), (TESTS,)))[0]
+    definitions = (("CMAKE_BUILD_TYPE", "Debug"), ("AOT_TESTS", "ON"), ("AOT_SANITIZE", "ON"))
+    return _built(torch, _recipe(torch, Backend.CPU, definitions, (TESTS,), (TESTS,)))[0]
 
 
-def _common_definitions(torch: TorchInfo, backend: Backend) -> tuple[tuple[str, str], ...]:
+def _recipe(
+    torch: TorchInfo,
+    backend: Backend,
+    definitions: Iterable[tuple[str, str]],
+    targets: tuple[str, ...],
+    products: tuple[str, ...],
+) -> _Recipe:
     if not torch.include_dirs:
         raise TorchMismatchError(
             f"{torch.root}: torch {torch.version} without its headers (include/ is missing)",
             meaning="the bridge is compiled against torch's C interface",
             fix="install torch again: aotpack init",
         )
-    definitions = [
+    json = _json_include()
+    every = [
+        *definitions,
         ("AOT_TORCH_INCLUDE", ";".join(map(str, torch.include_dirs))),
         ("AOT_TORCH_LIB", str(torch.lib_dirs[0])),
-        ("AOT_JSON_INCLUDE", str(_json_include())),
+        ("AOT_JSON_INCLUDE", str(json)),
         ("AOT_CXX11_ABI", "1" if torch.cxx11_abi else "0"),
     ]
+    headers = [folder / name for folder in torch.include_dirs for name in _TORCH_HEADERS]
+    headers.append(json / _JSON_HEADER)
     if backend is not Backend.CPU:
-        definitions += [("AOT_GPU", str(backend)), ("AOT_GPU_INCLUDE", str(_gpu_include(backend, torch)))]
-    return tuple(definitions)
+        gpu = _gpu_include(backend, torch)
+        every += [("AOT_GPU", str(backend)), ("AOT_GPU_INCLUDE", str(gpu))]
+        headers.append(gpu / _GPU_HEADERS[backend][0])
+    present = tuple(header for header in headers if header.is_file())
+    return _Recipe(find_compiler("c++"), tuple(every), present, targets, products)
 
 
 def _gpu_include(backend: Backend, torch: TorchInfo) -> Path:
@@ -155,12 +162,14 @@ def _json_include() -> Path:
 
 def _tool(name: str) -> str:
     """CMake or Ninja: the PyPI package that aotpack depends on, else the system's."""
+    folders = [Path(sysconfig.get_path("scripts"))]
+    # The cmake on a scripts folder is Python that starts this one.
     found = importlib.util.find_spec(name)
     if found is not None and found.submodule_search_locations:
-        for program in ("data/bin/" + name, "bin/" + name):
-            path = Path(found.submodule_search_locations[0]) / program
-            if path.is_file():
-                return str(path)
+        folders.insert(0, Path(found.submodule_search_locations[0]) / "data" / "bin")
+    for folder in folders:
+        if os.access(folder / name, os.X_OK):
+            return str(folder / name)
     on_path = shutil.which(name)
     if on_path is None:
         raise BuildToolError(
@@ -233,8 +242,6 @@ def _key(torch: TorchInfo, recipe: _Recipe) -> str:
         if relative.parts[0] == "slim" or (relative.parts[0] == "tests" and not with_tests) or not path.is_file():
             continue
         content.update(os.fsencode(relative) + b"\0" + path.read_bytes() + b"\0")
-    for header in _KEY_HEADERS:
-        for folder in torch.include_dirs:
-            if (folder / header).is_file():
-                content.update((folder / header).read_bytes())
+    for header in recipe.headers:
+        content.update(header.read_bytes())
     return content.hexdigest()[:32]

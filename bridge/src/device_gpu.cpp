@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+// CUDA and HIP are one API with two prefixes. Its functions are taken from the very runtime that torch brings along (a second copy of it in one
+// process would not see the first one's memory), with the types of the toolkit's headers.
+#include "device_gpu.h"
+
+#include <dlfcn.h>
+
+#if defined(AOT_GPU_ROCM)
+#if !defined(__HIP_PLATFORM_AMD__)
+#define __HIP_PLATFORM_AMD__ 1
+#endif
+#include <hip/hip_runtime_api.h>
+#define AOT_GPU(name) hip##name
+#else
+#include <cuda_runtime_api.h>
+#define AOT_GPU(name) cuda##name
+#endif
+// Twice, since the headers rename some functions by macros.
+#define AOT_TEXT(name) #name
+#define AOT_EXPANDED_TEXT(name) AOT_TEXT(name)
+
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "error.h"
+#include "library.h"
+
+namespace aot {
+namespace {
+
+#if defined(AOT_GPU_ROCM)
+constexpr const char* kBackend = "rocm";
+constexpr const char* kTorchLibrary = "libc10_hip.so";
+constexpr int32_t kType = AOT_DEVICE_ROCM;
+using Status = hipError_t;
+using Properties = hipDeviceProp_t;
+std::string architecture(const Properties& properties) {
+  const std::string name = properties.gcnArchName;  // such as gfx90a:sramecc+:xnack-
+  return name.substr(0, name.find(':'));
+}
+#else
+constexpr const char* kBackend = "cuda";
+constexpr const char* kTorchLibrary = "libc10_cuda.so";
+constexpr int32_t kType = AOT_DEVICE_CUDA;
+using Status = cudaError_t;
+using Properties = cudaDeviceProp;
+std::string architecture(const Properties& properties) {
+  return "sm_" + std::to_string(properties.major) + std::to_string(properties.minor);
+}
+#endif
+constexpr Status kSuccess = AOT_GPU(Success);
+
+/// Functions of the GPU's runtime library, under the names that CUDA and HIP share.
+struct Api {
+  decltype(&AOT_GPU(GetDeviceCount)) get_device_count = nullptr;
+  decltype(&AOT_GPU(SetDevice)) set_device = nullptr;
+  decltype(&AOT_GPU(DeviceSynchronize)) device_synchronize = nullptr;
+  decltype(&AOT_GPU(MemGetInfo)) mem_get_info = nullptr;
+  decltype(&AOT_GPU(Memcpy)) memcpy = nullptr;
+  decltype(&AOT_GPU(Free)) free = nullptr;
+  decltype(&AOT_GPU(GetErrorString)) get_error_string = nullptr;
+  // Overloaded in the headers for C++.
+  Status (*malloc)(void**, size_t) = nullptr;
+  Status (*get_device_properties)(Properties*, int) = nullptr;
+
+  /// Loads torch's GPU library on the first call. Throws AOT_DAMAGED when the bundle has none.
+  static const Api& get() {
+    static const Api api;
+    return api;
+  }
+
+  void check(Status status, const char* doing) const {
+    if (status == kSuccess) return;
+    throw Error(AOT_FAILED,
+                std::string("the GPU failed while ") + doing + ": " + get_error_string(status) + " (code " +
+                    std::to_string(static_cast<int>(status)) + ")",
+                "The error may come from work that was given to the GPU earlier.",
+                "Run: aotrun doctor --device " + std::string(kBackend));
+  }
+
+ private:
+  Api() {
+    const Library library(kTorchLibrary, RTLD_LAZY | RTLD_GLOBAL | RTLD_NODELETE);
+    bind(library, AOT_EXPANDED_TEXT(AOT_GPU(GetDeviceCount)), get_device_count);
+    bind(library, AOT_EXPANDED_TEXT(AOT_GPU(SetDevice)), set_device);
+    bind(library, AOT_EXPANDED_TEXT(AOT_GPU(DeviceSynchronize)), device_synchronize);
+    bind(library, AOT_EXPANDED_TEXT(AOT_GPU(MemGetInfo)), mem_get_info);
+    bind(library, AOT_EXPANDED_TEXT(AOT_GPU(Memcpy)), memcpy);
+    bind(library, AOT_EXPANDED_TEXT(AOT_GPU(Free)), free);
+    bind(library, AOT_EXPANDED_TEXT(AOT_GPU(GetErrorString)), get_error_string);
+    bind(library, AOT_EXPANDED_TEXT(AOT_GPU(Malloc)), malloc);
+    bind(library, AOT_EXPANDED_TEXT(AOT_GPU(GetDeviceProperties)), get_device_properties);
+  }
+};
+
+class GpuDevice final : public Device {
+ public:
+  explicit GpuDevice(int32_t index) : index_(index) {}
+
+  aot_device id() const override { return {kType, index_}; }
+
+  std::string torch_name() const override { return "cuda:" + std::to_string(index_); }
+
+  bool can_borrow(aot_device other) const override {
+    // torch's own tensors on ROCm call themselves cuda.
+    const bool is_gpu = other.type == kType || (kType == AOT_DEVICE_ROCM && other.type == AOT_DEVICE_CUDA);
+    return is_gpu && other.index == index_;
+  }
+
+  void activate() const override { api_.check(api_.set_device(index_), "choosing the device"); }
+
+  void synchronize() const override { api_.check(api_.device_synchronize(), "working"); }
+
+  void copy_from_host(void* device, const void* host, size_t bytes) const override {
+    api_.check(api_.memcpy(device, host, bytes, AOT_GPU(MemcpyHostToDevice)), "copying from the host");
+  }
+
+  void copy_to_host(void* host, const void* device, size_t bytes) const override {
+    api_.check(api_.memcpy(host, device, bytes, AOT_GPU(MemcpyDeviceToHost)), "copying to the host");
+  }
+
+  DeviceMemory memory() const override {
+    size_t free = 0;
+    size_t total = 0;
+    api_.check(api_.mem_get_info(&free, &total), "telling how much memory is free");
+    return {total - free, total};
+  }
+
+  void self_test(aot_device_report* report) const override {
+    const auto start = std::chrono::steady_clock::now();
+    activate();
+    Properties properties{};
+    int count = 0;
+    api_.check(api_.get_device_count(&count), "counting devices");
+    api_.check(api_.get_device_properties(&properties, index_), "describing itself");
+    round_trip();
+    const DeviceMemory now = memory();
+    report->num_devices = static_cast<uint32_t>(count);
+    report->used_bytes = now.used_bytes;
+    report->total_bytes = now.total_bytes;
+    set_text(report->name, properties.name);
+    set_text(report->architecture, architecture(properties));
+    report->self_test_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  }
+
+ private:
+  void round_trip() const {
+    std::vector<unsigned char> pattern(1 << 20);
+    for (size_t i = 0; i < pattern.size(); ++i) pattern[i] = static_cast<unsigned char>(i * 131U);
+    void* memory = nullptr;
+    api_.check(api_.malloc(&memory, pattern.size()), "allocating memory");
+    const std::unique_ptr<void, decltype(api_.free)> owner(memory, api_.free);
+    copy_from_host(memory, pattern.data(), pattern.size());
+    synchronize();
+    std::vector<unsigned char> returned(pattern.size());
+    copy_to_host(returned.data(), memory, returned.size());
+    if (returned != pattern) {
+      throw Error(AOT_MACHINE_MISMATCH, to_string(id()) + " did not give back what was written to its memory",
+                  "This GPU cannot be trusted with any computation.", "Test it with the vendor's tools.");
+    }
+  }
+
+  const Api& api_ = Api::get();
+  int32_t index_;
+};
+
+}  // namespace
+
+const Device& find_gpu(DeviceName name) {
+  const bool is_ours = name.type == kType || kType == AOT_DEVICE_ROCM;
+  if (!is_ours) {
+    throw Error(AOT_MODEL_MISMATCH, std::string("a ROCm device was asked of a bundle built for ") + kBackend,
+                "A bundle serves one kind of GPU.", std::string("Use the device ") + kBackend + '.');
+  }
+  const Api& api = Api::get();
+  int count = 0;
+  const Status status = api.get_device_count(&count);
+  if (status != kSuccess || count == 0) {
+    throw Error(AOT_MACHINE_MISMATCH,
+                std::string("there is no ") + kBackend + " device here" +
+                    (status == kSuccess ? "" : std::string(": ") + api.get_error_string(status)),
+                "This machine has no such GPU, or its driver is missing or too old.", "Run: aotrun doctor");
+  }
+  const int32_t index = name.index < 0 ? 0 : name.index;
+  if (index >= count) {
+    throw Error(AOT_MACHINE_MISMATCH,
+                std::string("there is no device ") + kBackend + ':' + std::to_string(index) + "; this machine has " +
+                    std::to_string(count),
+                "Devices count from 0, after what CUDA_VISIBLE_DEVICES or HIP_VISIBLE_DEVICES leave.",
+                std::string("Use ") + kBackend + ":0" + (count > 1 ? " to " + std::to_string(count - 1) : "") + '.');
+  }
+  static std::mutex mutex;
+  static std::vector<std::unique_ptr<const GpuDevice>> devices;
+  const std::lock_guard<std::mutex> lock(mutex);
+  while (devices.size() <= static_cast<size_t>(index)) {
+    devices.push_back(std::make_unique<const GpuDevice>(static_cast<int32_t>(devices.size())));
+  }
+  return *devices[static_cast<size_t>(index)];
+}
+
+const char* gpu_backend() { return kBackend; }
+
+}  // namespace aot
