@@ -28,9 +28,7 @@ HEADERS = ("c/shim.h", "c/shim_cpu.h", "generated/c_shim_cpu.h", "generated/c_sh
 
 DTYPES = {
     name: getattr(torch, name)
-    for name in (
-        "bool uint8 int8 int16 int32 int64 uint16 uint32 uint64 float16 bfloat16 float32 float64 complex64 complex128"
-    ).split()
+    for name in ["bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64", "float16", "bfloat16", "float32", "float64", "complex64", "complex128"]
 }
 HALVES = (torch.float16, torch.bfloat16)
 FLOATS = (torch.float32, torch.float64, *HALVES)
@@ -64,7 +62,7 @@ def prototypes() -> dict[str, list[Parameter]]:
         for name, parameters in re.findall(r"AOTI_TORCH_EXPORT\s+AOTITorchError\s+(\w+)\(([^)]*)\)", text):
             split = [p.rsplit(maxsplit=1) for p in re.sub(r"//[^\n]*", "", parameters).split(",") if p.strip()]
             found[name] = [
-                Parameter(kind.replace("const", "").replace(" ", "") + "*" * part.count("*"), part.strip("*"))
+                Parameter(re.sub(r"\bconst\b|\s", "", kind) + "*" * part.count("*"), part.strip("*"))
                 for kind, part in split
             ]
     return found
@@ -181,7 +179,9 @@ class Shim:
             if isinstance(value, Sequence) and not isinstance(value, str):
                 length[0] = len(value)
                 if kind == "AtenTensorHandle*":
-                    array = (ctypes.c_void_p * max(len(value), 1))(*(borrow(v).value for v in value))
+                    array = (ctypes.c_void_p * max(len(value), 1))(
+                        *(None if v is None else borrow(v).value for v in value)
+                    )
                 elif kind == "AtenTensorHandle**":
                     slots = [pointer(borrow(v)) if v is not None else None for v in value]
                     array = (ctypes.POINTER(ctypes.c_void_p) * max(len(value), 1))()
@@ -244,7 +244,7 @@ class Generator:
     """Random arguments, the same for the same seed."""
 
     def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)  # noqa: S311: not for secrets
+        self.random = random.Random(seed)  # noqa: S311 - not for secrets
         self.torch = torch.Generator().manual_seed(seed)
 
     def choice(self, values: Sequence[Any]) -> Any:

@@ -17,12 +17,15 @@ Tensor index_reduce(const Tensor& given_self, int64_t dim, const Tensor& given_i
   require(given_index.dim() <= 1, "an index of ", given_index.dim(), " dims, not 1");
   require(given_source.dtype == given_self.dtype, "source of ", dtype_name(given_source.dtype), " for self of ",
           dtype_name(given_self.dtype));
-  const Tensor out = clone(given_self);
+  const Tensor out = empty(given_self.sizes, given_self.dtype);
+  copy(out, given_self);
   const Tensor slices = number ? unsqueeze(out, 0) : out;
   const Tensor source = given_source.dim() == 0 ? unsqueeze(given_source, 0) : given_source;
   const size_t d = slices.wrap(dim);
   Tensor index = to(given_index, ScalarType::Long);
   if (index.dim() == 0) index = unsqueeze(index, 0);
+  const int64_t limit = slices.sizes[d];
+  check_indices(index, limit);
   Dims expected = slices.sizes;
   expected[d] = index.sizes[0];
   require(source.sizes == expected, "source of shape ", to_string(source.sizes), " where self and index ask for ",
@@ -38,7 +41,6 @@ Tensor index_reduce(const Tensor& given_self, int64_t dim, const Tensor& given_i
     if (i > d) index = unsqueeze(index, -1);
   }
   index = expand(index, expected);
-  const int64_t limit = slices.sizes[d];
   const Tensor into = standing(slices);
   if (!include_self) {
     scatter(into, index, expand(identity(how, out.dtype), expected), slices.strides[d], limit, Reduction::kAssign);

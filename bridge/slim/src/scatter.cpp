@@ -83,15 +83,6 @@ ReduceRow row_of(ScalarType dtype, Reduction reduction) {
   });
 }
 
-void check_indices(const Tensor& index, int64_t limit) {
-  Loop<1>({&index}).run([&](const std::array<char*, 1>& at, const std::array<int64_t, 1>& stride, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) {
-      const int64_t place = *reinterpret_cast<const int64_t*>(at[0] + i * stride[0]);
-      require(place >= 0 && place < limit, "index ", place, " is out of range for size ", limit);
-    }
-  });
-}
-
 // The largest dim along which no two elements can meet: `into` has a stride of its own there.
 std::optional<size_t> dim_to_split(const Tensor& into, const Tensor& index) {
   std::optional<size_t> best;
@@ -132,6 +123,15 @@ Tensor identity(Reduction reduction, ScalarType dtype) {
     }
   });
   return value;
+}
+
+void check_indices(const Tensor& index, int64_t limit) {
+  Loop<1>({&index}).run([&](const std::array<char*, 1>& at, const std::array<int64_t, 1>& stride, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t place = *reinterpret_cast<const int64_t*>(at[0] + i * stride[0]);
+      require(place >= 0 && place < limit, "index ", place, " is out of range for size ", limit);
+    }
+  });
 }
 
 void scatter(const Tensor& into, const Tensor& index, const Tensor& from, int64_t unit, int64_t limit,
