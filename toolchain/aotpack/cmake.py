@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import sysconfig
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -36,12 +37,15 @@ def build_targets(
 
 
 def _program(name: str) -> str:
+    """The PyPI package's program, else the system's."""
+    folders = [Path(sysconfig.get_path("scripts"))]
     found = importlib.util.find_spec(name)
     if found is not None and found.submodule_search_locations:
-        for below in (f"data/bin/{name}", f"bin/{name}"):
-            path = Path(found.submodule_search_locations[0]) / below
-            if path.is_file():
-                return str(path)
+        # The cmake of a scripts folder is Python that starts this one.
+        folders.insert(0, Path(found.submodule_search_locations[0]) / "data" / "bin")
+    for folder in folders:
+        if os.access(folder / name, os.X_OK):
+            return str(folder / name)
     on_path = shutil.which(name)
     if on_path is None:
         raise BuildToolError(

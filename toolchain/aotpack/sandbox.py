@@ -49,16 +49,18 @@ class Sandbox:
             ]
         # The script is fixed text; every name travels as an argument.
         script = (
-            'set -e; top=$1; root=$2; count=$3; shift 3; mount -t tmpfs -o mode=755 tmpfs "$top"; mkdir "$top/bundle"; '
+            "set -e; chroot=$1; top=$2; root=$3; count=$4; shift 4; "
+            'mount -t tmpfs -o mode=755 tmpfs "$top"; mkdir "$top/bundle"; '
             'mount --bind "$root" "$top/bundle"; mount -o remount,bind,ro "$top/bundle"; '
             'while [ "$count" -gt 0 ]; do mkdir -p "$(dirname "$top$2")"; '
             'if [ -d "$1" ]; then mkdir -p "$top$2"; else : > "$top$2"; fi; '
             'mount --bind "$1" "$top$2"; mount -o remount,bind,ro "$top$2"; shift 2; count=$((count - 1)); done; '
-            'mount -o remount,ro "$top"; cd "$top"; exec env -i chroot "$top" "$@"'
+            'mount -o remount,ro "$top"; cd "$top"; exec env -i "$chroot" "$top" "$@"'
         )
         pairs = [text for source, target in extra for text in (str(source), target)]
+        chroot = shutil.which("chroot", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or "chroot"
         top = "/mnt"  # any folder that exists everywhere; the mount is seen by the new namespace alone
-        shell = ["sh", "-c", script, "sh", top, str(root.resolve()), str(len(extra)), *pairs, *arguments]
+        shell = ["sh", "-c", script, "sh", chroot, top, str(root.resolve()), str(len(extra)), *pairs, *arguments]
         return [self.program, *self.namespaces, *shell]
 
 
@@ -68,17 +70,22 @@ _NAMESPACES = ("--mount", "--net", "--pid", "--ipc", "--fork")
 @functools.cache
 def find_sandbox() -> Sandbox | None:
     """The first way that works here; None when this machine allows none."""
-    candidates: list[Sandbox] = []
+    return next(filter(works, candidates()), None)
+
+
+def candidates() -> list[Sandbox]:
+    """The ways whose program is installed, the best first."""
+    ways: list[Sandbox] = []
     if bwrap := shutil.which("bwrap"):
-        candidates.append(Sandbox("bubblewrap", bwrap))
+        ways.append(Sandbox("bubblewrap", bwrap))
     if unshare := shutil.which("unshare"):
         if os.geteuid() == 0:  # also where root sits in a chroot, in which the kernel forbids user namespaces
-            candidates.append(Sandbox("unshare", unshare, _NAMESPACES))
-        candidates.append(Sandbox("unshare", unshare, ("--user", "--map-root-user", *_NAMESPACES)))
-    return next(filter(_works, candidates), None)
+            ways.append(Sandbox("unshare", unshare, _NAMESPACES))
+        ways.append(Sandbox("unshare", unshare, ("--user", "--map-root-user", *_NAMESPACES)))
+    return ways
 
 
-def _works(sandbox: Sandbox) -> bool:
+def works(sandbox: Sandbox) -> bool:
     """Whether the kernel lets us: containers often forbid namespaces, and only trying tells."""
     if sandbox.name == "bubblewrap":
         trial = [sandbox.program, "--unshare-all", "--ro-bind", "/", "/", "true"]

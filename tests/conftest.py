@@ -1,0 +1,22 @@
+"""What all tests share: opt-in tests skip loudly unless their marker is asked for with -m."""
+
+from __future__ import annotations
+
+import pytest
+
+#: Marker -> the make target that runs its tests.
+OPT_IN = {
+    "distros": "test-distros",
+    "cuda_wheel": "test-cuda-wheel",
+    "rocm_real": "test-rocm-real",
+    "gpu": "test-gpu",
+    "zoo": "test-zoo",
+}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    asked = config.getoption("-m")
+    for item in items:
+        for marker, target in OPT_IN.items():
+            if marker not in asked and item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=f"opt-in: make {target}"))
