@@ -107,36 +107,32 @@ def _help() -> str:
 
 def main(words: Sequence[str]) -> int:
     """Run a command line; returns the exit code."""
-    verbose = "-v" in words or "--verbose" in words
     try:
         code = _dispatch(list(words))
         sys.stdout.flush()
-    except AotError as error:
-        code = error.exit_code
-        report(error)
+        return code
     except BrokenPipeError:
         # Whoever read standard output has left. Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
+        return 1
     except KeyboardInterrupt:
-        code = 130
+        return 130
+    except AotError as error:
+        failure = error
     except Exception as error:  # noqa: BLE001  whatever it is, a user sees three lines
-        code = 1
-        if not verbose:
-            report(
-                AotError(
-                    f"{type(error).__name__}: {error}".replace("\n", " "),
-                    "This is a defect of aotrun or of the machine.",
-                    "Run again with -v for the traceback, and report it.",
-                )
-            )
-    else:
-        return code
-    if verbose:
+        failure = AotError(
+            f"{type(error).__name__}: {error}".replace("\n", " "),
+            "This is a defect of aotrun or of the machine.",
+            "Run again with -v for the traceback, and report it.",
+        )
+        failure.__cause__ = error
+    report(failure)
+    if "-v" in words or "--verbose" in words:
         import traceback
 
-        traceback.print_exc()
-    return code
+        cause = failure.__cause__ or failure
+        traceback.print_exception(type(cause), cause, cause.__traceback__)
+    return failure.exit_code
 
 
 def report(error: AotError) -> None:

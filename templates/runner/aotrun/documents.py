@@ -108,7 +108,17 @@ def _array(document: Dict[str, Any], origin: str) -> Array:
         keys = ", ".join(document) or "none"
         raise UsageError(f"{origin}: keys {keys}", "An array has data, dtype and shape.", f"Write it as {_FORM}.")
     dtype = dtype_named(document["dtype"], origin)
-    values, nested = _flatten(document["data"], dtype, origin)
+    try:
+        values, nested = _flatten(document["data"], dtype, origin)
+        data = pack(dtype, values)
+    except UsageError:
+        raise
+    except (struct.error, OverflowError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{origin}: data does not fit {dtype.name}: {error}",
+            "Every element must be a number that the type can hold.",
+            "Change the data or the dtype.",
+        ) from None
     shape = document.get("shape", list(nested))
     if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
         raise UsageError(f"{origin}: shape {shape!r}", "A shape is a list of sizes.", f"Write it as {_FORM}.")
@@ -118,14 +128,6 @@ def _array(document: Dict[str, Any], origin: str) -> Array:
             "Data and shape disagree.",
             "Give data flat in C order, or nested as shape says.",
         )
-    try:
-        data = pack(dtype, values)
-    except (struct.error, OverflowError, TypeError, ValueError) as error:
-        raise UsageError(
-            f"{origin}: data does not fit {dtype.name}: {error}",
-            "Every element must be a number that the type can hold.",
-            "Change the data or the dtype.",
-        ) from None
     return Array(dtype, tuple(shape), data)
 
 

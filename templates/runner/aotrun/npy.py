@@ -86,7 +86,12 @@ def _parse_header(text: str, origin: str) -> Tuple[Any, bool, Tuple[int, ...]]:
     except (SyntaxError, ValueError, KeyError, TypeError, RecursionError, MemoryError):
         raise _refuse(origin, "a header that does not parse") from None
     sizes_fit = isinstance(shape, tuple) and len(shape) <= _MOST_DIMS and all(type(size) is int for size in shape)
-    if len(fields) != 3 or not isinstance(fortran, bool) or not sizes_fit or any(size < 0 for size in shape):
+    if (
+        len(fields) != 3
+        or not isinstance(fortran, bool)
+        or not sizes_fit
+        or any(not 0 <= size < 1 << 63 for size in shape)
+    ):
         raise _refuse(origin, "a header with wrong values")
     return descr, fortran, shape
 

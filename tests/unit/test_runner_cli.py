@@ -1,0 +1,263 @@
+"""The runner's command line as far as it needs no model: options, help, inputs from files, output files, printing."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from aotrun import cli, files
+from aotrun.arrays import Array
+from aotrun.bench import summary
+from aotrun.dtypes import BY_TYPESTR
+from aotrun.errors import AotError, UsageError, from_status
+from aotrun.options import Command, Option
+from aotrun.pretty import show
+from aotrun.session import read_inputs
+from aotrun.tensor import Tensor
+
+COMMAND = Command(
+    "do",
+    "none",
+    "Does.",
+    (
+        Option("-n", "--number", metavar="N", number=1, default=5, help="a number"),
+        Option("--pick", choices=("a", "b"), default="a", help="one of two"),
+        Option("-w", "--word", metavar="W", many=True, help="words"),
+        Option("--flag", help="a switch"),
+    ),
+    ("aotrun do --flag",),
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], {"number": 5, "pick": "a", "word": [], "flag": False}),
+        (["-n", "7", "--flag"], {"number": 7, "pick": "a", "word": [], "flag": True}),
+        (["--number=7", "--pick=b"], {"number": 7, "pick": "b", "word": [], "flag": False}),
+        (
+            ["-w", "x=1", "--word=y=2", "-w", "--flag"],
+            {"number": 5, "pick": "a", "word": ["x=1", "y=2", "--flag"], "flag": False},
+        ),
+    ],
+)
+def test_options(words: list[str], expected: dict[str, Any]) -> None:
+    assert COMMAND.parse(words) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["--nope"], "unknown option --nope"),
+        (["nope"], "unknown argument nope"),
+        (["--number"], "--number needs a value"),
+        (["--number", "0"], "--number 0"),
+        (["--number", "x"], "--number x"),
+        (["--number", "1_0"], "--number 1_0"),
+        (["--number", "9" * 5000], "--number 999"),
+        (["--pick", "c"], "--pick c"),
+        (["--flag=1"], "--flag takes no value"),
+    ],
+)
+def test_wrong_options(words: list[str], what: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        COMMAND.parse(words)
+    assert caught.value.what.startswith(what)
+    assert caught.value.fix == "See: aotrun do --help"
+
+
+def test_help_names_every_option_and_fits_a_terminal() -> None:
+    for command in cli.COMMANDS:
+        text = command.help()
+        assert all(flag in text for option in command.options for flag in option.flags)
+        assert all(len(line) <= 120 for line in text.splitlines())
+        assert command.examples
+
+
+def test_main_prints_three_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["nope"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 3
+    assert cli.main([]) == 2
+    assert "Usage" in capsys.readouterr().err
+    assert cli.main(["--help"]) == 0
+    assert "Usage" in capsys.readouterr().out
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("aotrun ")
+
+
+def test_a_defect_is_three_lines_too(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_words: object) -> int:
+        raise ZeroDivisionError("by\nzero")
+
+    monkeypatch.setattr(cli, "_dispatch", fail)
+    assert cli.main(["infer"]) == 1
+    assert capsys.readouterr().err.splitlines()[0] == "error: ZeroDivisionError: by zero"
+    assert cli.main(["infer", "-v"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("status", "code"), [(1, 1), (2, 2), (5, 5), (6, 6), (7, 7), (99, 1)])
+def test_statuses_become_errors(status: int, code: int) -> None:
+    error = from_status(status, "what\nmeaning\nfix")
+    assert (error.exit_code, error.what, error.meaning, error.fix) == (code, "what", "meaning", "fix")
+    assert str(from_status(status, "only one line")) == "only one line"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with some inputs in it."""
+    monkeypatch.chdir(tmp_path)
+    np.save("a.npy", np.array([1.0], "f4"))
+    np.save("b.npy", np.array([2.0], "f4"))
+    np.save("odd=name.npy", np.array([3.0], "f4"))
+    np.savez("named.npz", b=np.array([2.0], "f4"), a=np.array([1.0], "f4"))
+    np.savez("nameless.npz", np.array([1.0], "f4"), np.array([2.0], "f4"))
+    np.savez("mixed.npz", a=np.array([1.0], "f4"), c=np.array([2.0], "f4"))
+    np.savez("one.npz", z=np.array([1.0], "f4"))
+    Path("both.json").write_text(
+        '{"a": {"data": [1], "dtype": "float32"}, "b": {"data": [2], "shape": [1], "dtype": "float32"}}'
+    )
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["a.npy", "b.npy"],
+        ["a=a.npy", "b=b.npy"],
+        ["b=b.npy", "a=a.npy"],
+        ["named.npz"],
+        ["nameless.npz"],
+        ["both.json"],
+        ["a=one.npz", "b=b.npy"],
+    ],
+)
+def test_inputs_from_files(folder: Path, words: list[str]) -> None:
+    assert [array.tolist() for array in read_inputs(words, ["a", "b"])] == [[1.0], [2.0]]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], ["missing a, b", "--input a=FILE"]),
+        (["a.npy"], ["1 inputs", "a, b"]),
+        (["a=a.npy"], ["missing b"]),
+        (["a=a.npy", "b=b.npy", "c=a.npy"], ["no input c"]),
+        (["a=a.npy", "x=b.npy"], ["no input x", "missing b"]),
+        (["a=a.npy", "b.npy"], ["without a name beside a"]),
+        (["a=a.npy", "a=b.npy"], ["a given twice"]),
+        (["named.npz", "a=a.npy"], ["a given twice"]),
+        (["mixed.npz"], ["a are inputs, c are not"]),
+        (["one.npz"], ["1 arrays (z)"]),
+        (["a=named.npz"], ["2 arrays for one input"]),
+        (["a=missing.npy"], ["missing.npy: No such file"]),
+        (["."], [".: Is a directory"]),
+        (["a=both.json", "b=b.npy"], ["2 arrays for one input"]),
+    ],
+)
+def test_wrong_inputs(folder: Path, words: list[str], expected: list[str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_inputs(words, ["a", "b"])
+    assert len(str(caught.value).splitlines()) == 3
+    for word in expected:
+        assert word in str(caught.value)
+
+
+def test_a_lone_input_needs_no_name(folder: Path) -> None:
+    for word in ("a.npy", "x=a.npy", "one.npz"):
+        assert read_inputs([word], ["x"])[0].tolist() == [1.0]
+    assert read_inputs(["odd=name.npy"], ["x"])[0].tolist() == [3.0]
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.BytesIO()
+    np.save(stream, np.array([1.0], "f4"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stream.getvalue())))
+    assert read_inputs(["-"], ["x"])[0].tolist() == [1.0]
+
+
+class Fake(Tensor):
+    """An output without a library behind it."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+        self._facts = None
+
+    def __del__(self) -> None:
+        pass
+
+    dtype = property(lambda self: BY_TYPESTR[self.array.dtype.str])  # type: ignore[assignment]
+    shape = property(lambda self: self.array.shape)  # type: ignore[assignment]
+
+    def contiguous(self) -> memoryview:
+        return memoryview(self.array.tobytes())
+
+
+def test_outputs_to_files(folder: Path) -> None:
+    y, z = np.arange(6, dtype="f4").reshape(2, 3), np.array(7, "i8")
+    files.write("y.npy", [("y", Fake(y))])
+    files.write("y.npz", [("y", Fake(y)), ("z", Fake(z))])
+    files.write("y.json", [("y", Fake(y))])
+    files.write("yz.json", [("y", Fake(y)), ("z", Fake(z))])
+    assert np.array_equal(np.load("y.npy"), y)
+    assert {name: array.tolist() for name, array in np.load("y.npz").items()} == {"y": y.tolist(), "z": 7}
+    single, several = files.read("y.json"), files.read("yz.json")
+    assert isinstance(single, Array)
+    assert isinstance(several, dict)
+    assert (single.shape, single.tolist()) == ((2, 3), [0, 1, 2, 3, 4, 5])
+    assert (several["z"].shape, several["z"].tolist()) == ((), [7])
+    assert not list(folder.glob("*.part"))
+
+
+def test_output_is_checked_before_the_run(folder: Path) -> None:
+    for path, outputs, word in (
+        ("y.txt", 1, "y.txt"),
+        ("y.npy", 2, "2 outputs"),
+        ("no/y.npz", 1, "no folder no"),
+    ):
+        with pytest.raises(UsageError, match=word):
+            files.check_output(path, outputs)
+
+
+def test_a_full_disk_leaves_the_older_output(folder: Path) -> None:
+    class Full(Fake):
+        def contiguous(self) -> memoryview:
+            raise OSError(28, "No space left on device")
+
+    Path("y.npy").write_text("older")
+    with pytest.raises(AotError, match="No space left"):
+        files.write("y.npy", [("y", Full(np.zeros(1, "f4")))])
+    assert Path("y.npy").read_text() == "older"
+    assert not list(folder.glob("*.part"))
+
+
+def test_output_to_a_pipe(folder: Path) -> None:
+    os.mkfifo("y.npy")
+    reader = os.open("y.npy", os.O_RDONLY | os.O_NONBLOCK)
+    files.write("y.npy", [("y", Fake(np.array([1.0], "f4")))])
+    assert np.load(io.BytesIO(os.read(reader, 4096))).tolist() == [1.0]
+    os.close(reader)
+
+
+def test_pretty() -> None:
+    text = show("y", Fake(np.arange(80, dtype="f4").reshape(8, 10)))
+    lines = text.splitlines()
+    assert lines[0] == "y: float32[8, 10]  min 0  max 79  mean 39.5"
+    assert lines[1] == "[[0, 1, 2, ..., 7, 8, 9],"
+    assert lines[4] == " ...,"
+    assert len(lines) == 8
+    assert show("s", Fake(np.array(2.5, "f8"))) == "s: float64[]  min 2.5  max 2.5  mean 2.5\n2.5"
+    assert show("e", Fake(np.zeros((0, 3), "f4"))) == "e: float32[0, 3]"
+    assert "not finite 2" in show("n", Fake(np.array([np.nan, np.inf, 1], "f4")))
+    assert show("b", Fake(np.array([True]))) == "b: bool[1]\n[True]"
+
+
+def test_order_statistics() -> None:
+    assert summary([3.0]) == {"median_ms": 3.0, "p90_ms": 3.0, "min_ms": 3.0, "mean_ms": 3.0}
+    times = [float(value) for value in range(100, 0, -1)]
+    assert summary(times) == {"median_ms": 51.0, "p90_ms": 90.0, "min_ms": 1.0, "mean_ms": 50.5}
