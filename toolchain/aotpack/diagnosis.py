@@ -49,6 +49,8 @@ def read_facts(
     env: Mapping[str, str] = os.environ,
     cwd: Path | None = None,
     progress: Callable[[int], None] | None = None,
+    root: str = "/",
+    nvml: str = gpu_facts.NVML,
 ) -> f.HostFacts:
     """All facts of one run of the doctor on a build machine.
 
@@ -60,10 +62,12 @@ def read_facts(
         env: environment variables.
         cwd: folder from which `.venv` is searched.
         progress: when given, the bundle's files are compared with their hashes.
+        root: where the machine's own file system is.
+        nvml: NVIDIA's management library, by name or path.
     """
     here = cwd or Path.cwd()
-    host = read_host(environment=env)
-    seen, inside = read_bundle(str(bundle), host, progress=progress) if bundle else (None, ())
+    host = read_host(root, env)
+    seen, inside = read_bundle(str(bundle), host, progress=progress, root=root) if bundle else (None, ())
     if backend is None and seen is not None and seen.machine is not None:
         backend = Backend(seen.backend)
     info, torch = _torch(backend, venv, env, here)
@@ -76,9 +80,9 @@ def read_facts(
         tools=_tools(),
         disk=_disk(info, here) if info else None,
         torch=torch,
-        toolkit=gpu_facts.read_toolkit(str(chosen), environment=env),
-        nvidia=gpu_facts.read_nvidia(environment=env) if chosen is Backend.CUDA else None,
-        amd=gpu_facts.read_amd() if chosen is Backend.ROCM else None,
+        toolkit=gpu_facts.read_toolkit(str(chosen), root, env),
+        nvidia=gpu_facts.read_nvidia(root, env, nvml) if chosen is Backend.CUDA else None,
+        amd=gpu_facts.read_amd(root) if chosen is Backend.ROCM else None,
         driver_floor=_driver_floor(chosen, info, seen),
         models=(*(_model(path, shim) for path in models), *inside),
         bundle=seen,

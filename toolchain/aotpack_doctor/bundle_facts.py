@@ -244,10 +244,10 @@ class _Faults:
         if status.st_size != record.get("size", 0):
             self.changed.append(Fault(name, f"{status.st_size} bytes instead of {record.get('size', 0)}"))
             return
-        if not os.access(path, os.R_OK):
+        if not os.access(path, os.R_OK, effective_ids=True):
             self.unreadable.append(Fault(name, "may not be read"))
             return
-        if record.get("executable") and not os.access(path, os.X_OK):
+        if record.get("executable") and not os.access(path, os.X_OK, effective_ids=True):
             self.unreadable.append(Fault(name, "may not be executed"))
         # Only names that may be ELF files are opened: a bundle has thousands of data files.
         if ".so" in name or record.get("executable"):

@@ -11,8 +11,12 @@ from aotpack_doctor.facts import Amd, Gpu, Node, Nvidia, Toolkit
 from aotpack_doctor.host_facts import LIBRARY_FOLDERS, listing, read_text
 
 
+#: NVIDIA's management library, which comes with the driver.
+NVML = "libnvidia-ml.so.1"
+
+
 def read_nvidia(
-    root: str = "/", environment: Mapping[str, str] = os.environ, nvml: str = "libnvidia-ml.so.1"
+    root: str = "/", environment: Mapping[str, str] = os.environ, nvml: str = NVML
 ) -> Nvidia:
     """The NVIDIA side. NVML, which only asks the kernel module, tells driver and devices.
 
@@ -88,7 +92,7 @@ def read_toolkit(backend: str, root: str = "/", environment: Mapping[str, str] =
 
 
 def _node(path: str) -> Node:
-    return Node(path, os.access(path, os.R_OK | os.W_OK))
+    return Node(path, os.access(path, os.R_OK | os.W_OK, effective_ids=True))
 
 
 def _gfx(version: str) -> str | None:
