@@ -28,7 +28,23 @@ HEADERS = ("c/shim.h", "c/shim_cpu.h", "generated/c_shim_cpu.h", "generated/c_sh
 
 DTYPES = {
     name: getattr(torch, name)
-    for name in ["bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64", "float16", "bfloat16", "float32", "float64", "complex64", "complex128"]
+    for name in [
+        "bool",
+        "uint8",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint16",
+        "uint32",
+        "uint64",
+        "float16",
+        "bfloat16",
+        "float32",
+        "float64",
+        "complex64",
+        "complex128",
+    ]
 }
 HALVES = (torch.float16, torch.bfloat16)
 FLOATS = (torch.float32, torch.float64, *HALVES)
@@ -188,6 +204,13 @@ class Shim:
                     for i, slot in enumerate(slots):
                         if slot is not None:
                             array[i] = slot
+                elif name.endswith("scalars"):  # a list of optional numbers, where other double** are an optional list
+                    array = (ctypes.c_void_p * max(len(value), 1))()
+                    for i, number in enumerate(value):
+                        if number is not None:
+                            array[i] = ctypes.addressof(pointer(ctypes.c_double(number)).contents)
+                    keep.append(array)
+                    return array
                 else:
                     element = {"i": ctypes.c_int64, "d": ctypes.c_double}[kind[0]]
                     if kind == "int32_t*":

@@ -1,0 +1,92 @@
+"""Arguments for convolutions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from slim_harness import Generator, case
+
+from .matrix_products import POINTWISE
+
+
+def convolution(g: Generator, spatial: int, *, transposed: bool, dtype: torch.dtype) -> dict[str, Any]:
+    """Input, weight and bias that fit together, and how to convolve."""
+    groups = g.choice([1, 1, 1, 2, 4])
+    inputs, outputs = groups * g.choice([1, 2, 3, 8]), groups * g.choice([1, 2, 5, 16])
+    kernel = [g.choice([1, 2, 3]) for _ in range(spatial)]
+    dilation = [g.choice([1, 1, 2]) for _ in range(spatial)]
+    size = [g.choice([5, 6, 9, 12]) for _ in range(spatial)]
+    shape = [inputs, outputs // groups] if transposed else [outputs, inputs // groups]
+
+    def tensor(sizes: list[int]) -> torch.Tensor:
+        return g.arranged(torch.randn(sizes, generator=g.torch).to(dtype))
+
+    stride = [g.choice([1, 1, 2, 3]) for _ in range(spatial)]
+    return {
+        "input": tensor([g.choice([1, 2, 3]), inputs, *size]),
+        "weight": tensor([*shape, *kernel]),
+        "bias": g.choice([None, tensor([outputs])]),
+        "stride": stride,
+        "padding": [g.choice([0, 0, 1, 2]) for _ in range(spatial)],
+        "dilation": dilation,
+        "transposed": transposed,
+        "output_padding": [
+            g.integer(0, max(s, d) - 1) if transposed else 0 for s, d in zip(stride, dilation, strict=True)
+        ],
+        "groups": groups,
+    }
+
+
+@case("cpu_convolution", draws=200, tolerance=32)
+def plain(g: Generator) -> dict[str, Any]:
+    """One, two and three dims, transposed or not."""
+    dtype = g.choice([torch.float32, torch.float32, torch.float32, torch.float64, torch.bfloat16])
+    return convolution(g, g.choice([1, 2, 2, 3]), transposed=g.chance(0.3), dtype=dtype)
+
+
+def pointwise(g: Generator, *, transposed: bool = False) -> dict[str, Any]:
+    """The arguments of a fused convolution without what is fused."""
+    how = convolution(g, 2, transposed=transposed, dtype=torch.float32)
+    del how["transposed"]
+    if not transposed:
+        del how["output_padding"]
+    last, bias = torch.channels_last, how.pop("bias")
+    return {
+        "X": how.pop("input").contiguous(memory_format=last),
+        "W": how.pop("weight").contiguous(),
+        "B": None if bias is None else bias.contiguous(),  # torch reads it as if it were
+        **how,
+    }
+
+
+@case("cpu_mkldnn__convolution_pointwise", draws=100, tolerance=64)
+def unary(g: Generator) -> dict[str, Any]:
+    """Each function that Inductor fuses."""
+    attr, scalars, algorithm = g.choice(POINTWISE)
+    return {**pointwise(g), "attr": attr, "scalars": scalars, "algorithm": algorithm}
+
+
+@case("cpu_mkldnn__convolution_pointwise_binary", draws=60, tolerance=64)
+def binary(g: Generator) -> dict[str, Any]:
+    """Added to another tensor, a relu behind it at times."""
+    how = pointwise(g)
+    x, w = how["X"], how["W"]
+    result = torch.nn.functional.conv2d(x, w, None, how["stride"], how["padding"], how["dilation"], how["groups"])
+    other = torch.randn(result.shape, generator=g.torch).contiguous(memory_format=torch.channels_last)
+    relu = g.chance(0.5)
+    return {
+        **how,
+        "other": other,
+        "binary_attr": "add",
+        "alpha": g.choice([None, 1.0]),
+        "unary_attr": "relu" if relu else None,
+        "unary_scalars": [],
+        "unary_algorithm": None,
+    }
+
+
+@case("cpu_mkldnn__convolution_pointwise_binary_", draws=30, tolerance=64)
+def binary_in_place(g: Generator) -> dict[str, Any]:
+    """The same, into the other tensor."""
+    return binary(g)

@@ -1,0 +1,180 @@
+"""Arguments for products of matrices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from slim_harness import COMPLEX, FLOATS, INTEGERS, Generator, case
+
+DTYPES = (*FLOATS, torch.float32, torch.float32, torch.int64, torch.int32, *COMPLEX)
+
+
+def sizes(g: Generator) -> tuple[int, int, int]:
+    """Rows, columns, and what is summed over; now and then none, or enough for several threads."""
+    m, n, k = (g.choice([1, 2, 3, 8, 17, 40]) for _ in range(3))
+    if g.chance(0.1):
+        return g.choice([(0, n, k), (m, 0, k), (m, n, 0), (130, 96, 257)])
+    return m, n, k
+
+
+def matrix(g: Generator, dtype: torch.dtype, shape: list[int]) -> torch.Tensor:
+    """Small numbers, so that integers do not overflow into undefined territory."""
+    x = torch.randn(shape, generator=g.torch, dtype=torch.float64)
+    if dtype in INTEGERS:
+        return g.arranged((x * 3).to(dtype))
+    return g.arranged(x.to(dtype))
+
+
+def factor(g: Generator, dtype: torch.dtype) -> float:
+    """alpha or beta."""
+    return g.choice([0.0, 1.0, 1.0, 2.0] if dtype in INTEGERS else [0.0, 1.0, 1.0, 0.5, -2.0])
+
+
+@case("cpu_mm_out", tolerance=16)
+def mm(g: Generator) -> dict[str, Any]:
+    """Any layout of any of the three."""
+    dtype, (m, n, k) = g.choice(DTYPES), sizes(g)
+    return {
+        "out": g.arranged(matrix(g, dtype, [m, n])),
+        "self": matrix(g, dtype, [m, k]),
+        "mat2": matrix(g, dtype, [k, n]),
+    }
+
+
+@case("cpu_addmm_out", tolerance=16)
+def addmm(g: Generator) -> dict[str, Any]:
+    """The matrix added may be a vector, a scalar or a column."""
+    dtype, (m, n, k) = g.choice(DTYPES), sizes(g)
+    return {
+        "out": matrix(g, dtype, [m, n]),
+        "self": matrix(g, dtype, g.choice([[m, n], [n], [1], [m, 1], []])),
+        "mat1": matrix(g, dtype, [m, k]),
+        "mat2": matrix(g, dtype, [k, n]),
+        "beta": factor(g, dtype),
+        "alpha": factor(g, dtype),
+    }
+
+
+@case("cpu_bmm_out", tolerance=16)
+def bmm(g: Generator) -> dict[str, Any]:
+    """A batch of products."""
+    dtype, (m, n, k), batch = g.choice(DTYPES), sizes(g), g.choice([0, 1, 2, 5])
+    return {
+        "out": matrix(g, dtype, [batch, m, n]),
+        "self": matrix(g, dtype, [batch, m, k]),
+        "mat2": matrix(g, dtype, [batch, k, n]),
+    }
+
+
+@case("cpu_baddbmm_out", tolerance=16)
+def baddbmm(g: Generator) -> dict[str, Any]:
+    """A batch of products, added to something that broadcasts."""
+    dtype, (m, n, k), batch = g.choice(DTYPES), sizes(g), g.choice([0, 1, 2, 5])
+    return {
+        "out": matrix(g, dtype, [batch, m, n]),
+        "self": matrix(g, dtype, g.choice([[batch, m, n], [m, n], [n], []])),
+        "batch1": matrix(g, dtype, [batch, m, k]),
+        "batch2": matrix(g, dtype, [batch, k, n]),
+        "beta": factor(g, dtype),
+        "alpha": factor(g, dtype),
+    }
+
+
+@case("cpu_addbmm", tolerance=32)
+def addbmm(g: Generator) -> dict[str, Any]:
+    """A batch of products, summed."""
+    dtype, (m, n, k), batch = g.choice([torch.float32, torch.float64]), sizes(g), g.choice([0, 1, 2, 5])
+    return {
+        "self": matrix(g, dtype, g.choice([[m, n], [n], []])),
+        "batch1": matrix(g, dtype, [batch, m, k]),
+        "batch2": matrix(g, dtype, [batch, k, n]),
+        "beta": factor(g, dtype),
+        "alpha": factor(g, dtype),
+    }
+
+
+@case("cpu_addmv", tolerance=16)
+def addmv(g: Generator) -> dict[str, Any]:
+    """A matrix and a vector."""
+    dtype, (m, _, k) = g.choice([torch.float32, torch.float64, torch.int64]), sizes(g)
+    return {
+        "self": matrix(g, dtype, g.choice([[m], []])),
+        "mat": matrix(g, dtype, [m, k]),
+        "vec": matrix(g, dtype, [k]),
+        "beta": factor(g, dtype),
+        "alpha": factor(g, dtype),
+    }
+
+
+@case("cpu__addmm_activation", tolerance=16)
+def addmm_activation(g: Generator) -> dict[str, Any]:
+    """relu or gelu behind addmm."""
+    dtype, (m, n, k) = g.choice([torch.float32, torch.float64]), sizes(g)
+    return {
+        "self": matrix(g, dtype, g.choice([[m, n], [n]])),
+        "mat1": matrix(g, dtype, [m, k]),
+        "mat2": matrix(g, dtype, [k, n]),
+        "beta": factor(g, dtype),
+        "alpha": factor(g, dtype),
+        "use_gelu": g.chance(0.5),
+    }
+
+
+@case("cpu__int_mm_out")
+def int_mm(g: Generator) -> dict[str, Any]:
+    """int8 into int32."""
+    m, n, k = sizes(g)
+
+    def bytes_of(shape: list[int]) -> torch.Tensor:
+        return g.arranged(torch.randint(-128, 128, shape, generator=g.torch).to(torch.int8))
+
+    return {
+        "out": torch.zeros([m, n], dtype=torch.int32),
+        "self": bytes_of([m, k]),
+        "mat2": bytes_of([k, n]),
+    }
+
+
+@case("cpu__linear_pointwise", tolerance=16)
+def linear(g: Generator) -> dict[str, Any]:
+    """A linear layer with each of the fused functions."""
+    n, k = g.choice([1, 5, 16, 40]), g.choice([1, 3, 16, 33])
+    attr, scalars, algorithm = g.choice(POINTWISE)
+    return {
+        "X": matrix(g, torch.float32, [*g.choice([[4], [1], [2, 3], [1, 1, 7]]), k]).contiguous(),
+        "W": matrix(g, torch.float32, [n, k]).contiguous(),
+        "B": g.choice([None, matrix(g, torch.float32, [n]).contiguous()]),
+        "attr": attr,
+        "scalars": scalars,
+        "algorithm": algorithm,
+    }
+
+
+@case("cpu__linear_pointwise_binary", tolerance=16)
+def linear_binary(g: Generator) -> dict[str, Any]:
+    """A linear layer whose result is added to another."""
+    n, k, lead = g.choice([1, 5, 16, 40]), g.choice([1, 3, 16, 33]), g.choice([[4], [1], [2, 3]])
+    return {
+        "X": matrix(g, torch.float32, [*lead, k]).contiguous(),
+        "other": matrix(g, torch.float32, [*lead, n]).contiguous(),
+        "W": matrix(g, torch.float32, [n, k]).contiguous(),
+        "B": g.choice([None, matrix(g, torch.float32, [n]).contiguous()]),
+        "attr": g.choice(["add", "sub", "mul"]),
+    }
+
+
+#: What Inductor fuses: name, scalars, algorithm.
+POINTWISE: list[tuple[str, list[float | None], str | None]] = [
+    ("none", [None], None),
+    ("relu", [None], None),
+    ("sigmoid", [None], None),
+    ("tanh", [None], None),
+    ("swish", [None], None),
+    ("hardswish", [None], None),
+    ("hardsigmoid", [None], None),
+    ("leaky_relu", [0.1], None),
+    ("hardtanh", [-0.5, 0.7], None),
+    ("gelu", [None], "none"),
+    ("gelu", [None], "tanh"),
+]
