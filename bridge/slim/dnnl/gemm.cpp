@@ -42,9 +42,9 @@ void sgemm(const Tensor& out, const Tensor& a, const Tensor& b, float beta, floa
   const auto b_layout = blas_layout(b);
   if (!a_layout) return sgemm(out, contiguous(a), b, beta, alpha);
   if (!b_layout) return sgemm(out, a, contiguous(b), beta, alpha);
-  const dnnl_status_t status = dnnl_sgemm(a_layout->transposed, b_layout->transposed, out.sizes[0], out.sizes[1], a.sizes[1],
-                                          alpha, a.data<float>(), a_layout->leading, b.data<float>(), b_layout->leading, beta,
-                                          out.data<float>(), out_layout->leading);
+  const dnnl_status_t status = dnnl_sgemm(a_layout->transposed, b_layout->transposed, out.sizes[0], out.sizes[1],
+                                          a.sizes[1], alpha, a.data<float>(), a_layout->leading, b.data<float>(),
+                                          b_layout->leading, beta, out.data<float>(), out_layout->leading);
   require(status == dnnl_success, "oneDNN's sgemm failed with status ", static_cast<int>(status));
 }
 
@@ -118,11 +118,12 @@ void scale(const Tensor& out, double beta) {
 }  // namespace
 
 void gemm(const Tensor& out, const Tensor& a, const Tensor& b, double beta, double alpha) {
-  require(out.dim() == 2 && a.dim() == 2 && b.dim() == 2, "a matrix product of ", a.dim(), ", ", b.dim(), " and ", out.dim(), " dims");
+  require(out.dim() == 2 && a.dim() == 2 && b.dim() == 2, "a matrix product of ", a.dim(), ", ", b.dim(), " and ",
+          out.dim(), " dims");
   require(a.sizes[1] == b.sizes[0] && out.sizes[0] == a.sizes[0] && out.sizes[1] == b.sizes[1], "matrices of sizes ",
           to_string(a.sizes), " and ", to_string(b.sizes), " do not make one of ", to_string(out.sizes));
-  require(a.dtype == b.dtype && a.dtype == out.dtype, "a matrix product of ", dtype_name(a.dtype), " and ", dtype_name(b.dtype),
-          " into ", dtype_name(out.dtype));
+  require(a.dtype == b.dtype && a.dtype == out.dtype, "a matrix product of ", dtype_name(a.dtype), " and ",
+          dtype_name(b.dtype), " into ", dtype_name(out.dtype));
   if (out.numel() == 0) return;
   if (a.sizes[1] == 0 || alpha == 0) return scale(out, beta);
   if (out.dtype == ScalarType::Float) return sgemm(out, a, b, static_cast<float>(beta), static_cast<float>(alpha));
@@ -137,7 +138,8 @@ void gemm(const Tensor& out, const Tensor& a, const Tensor& b, double beta, doub
 }
 
 void batched_gemm(const Tensor& out, const Tensor& a, const Tensor& b, double beta, double alpha) {
-  require(out.dim() == 3 && a.dim() == 3 && b.dim() == 3, "a batched product of ", a.dim(), ", ", b.dim(), " and ", out.dim(), " dims");
+  require(out.dim() == 3 && a.dim() == 3 && b.dim() == 3, "a batched product of ", a.dim(), ", ", b.dim(), " and ",
+          out.dim(), " dims");
   require(a.sizes[0] == out.sizes[0] && b.sizes[0] == out.sizes[0], "batches of ", a.sizes[0], " and ", b.sizes[0],
           " matrices do not make one of ", out.sizes[0]);
   const int64_t batch = out.sizes[0];
@@ -157,7 +159,8 @@ void int8_gemm(const Tensor& out, const Tensor& a, const Tensor& b) {
           "an int8 product of ", dtype_name(a.dtype), " and ", dtype_name(b.dtype), " into ", dtype_name(out.dtype));
   require(out.dim() == 2 && a.dim() == 2 && b.dim() == 2 && a.sizes[1] == b.sizes[0] && out.sizes[0] == a.sizes[0] &&
               out.sizes[1] == b.sizes[1],
-          "matrices of sizes ", to_string(a.sizes), " and ", to_string(b.sizes), " do not make one of ", to_string(out.sizes));
+          "matrices of sizes ", to_string(a.sizes), " and ", to_string(b.sizes), " do not make one of ",
+          to_string(out.sizes));
   plain_gemm<int8_t, int32_t, int32_t>(out, a, b, 0, 1);
 }
 

@@ -5,8 +5,8 @@
 
 namespace slim::onednn {
 
-// out = beta * out + alpha * a @ b for matrices out [m, n], a [m, k], b [k, n], of one dtype and any strides. With beta 0
-// what `out` holds does not matter. `out` must not overlap the others.
+// out = beta * out + alpha * a @ b for matrices out [m, n], a [m, k], b [k, n], of one dtype and any strides. With beta
+// 0 what `out` holds does not matter. `out` must not overlap the others.
 void gemm(const Tensor& out, const Tensor& a, const Tensor& b, double beta, double alpha);
 
 // The same for batches: out [batch, m, n], a [batch, m, k], b [batch, k, n].

@@ -15,8 +15,8 @@ struct Plan {
   dnnl::inner_product_forward primitive;
 };
 
-// A product whose rows were seen first decides the weights' layout; later ones, of other numbers of rows, take it as it is,
-// so that a packed weight is not kept once for each.
+// A product whose rows were seen first decides the weights' layout; later ones, of other numbers of rows, take it as it
+// is, so that a packed weight is not kept once for each.
 struct First {
   memory::desc weights;
 };
@@ -27,15 +27,17 @@ struct Fused {
   const Tensor* other = nullptr;  // a matrix of the result's sizes, dense
 };
 
-Plan make_plan(const memory::desc& x, const memory::desc& w, const memory::desc& bias, const memory::desc& out, const Fused& fused) {
+Plan make_plan(const memory::desc& x, const memory::desc& w, const memory::desc& bias, const memory::desc& out,
+               const Fused& fused) {
   dnnl::post_ops ops;
   if (fused.binary != nullptr) append_binary(ops, fused.binary, desc_of(*fused.other));
   append(ops, fused.unary);
   dnnl::primitive_attr attributes;
   attributes.set_post_ops(ops);
   const auto kind = dnnl::prop_kind::forward_inference;
-  const auto description = bias ? dnnl::inner_product_forward::primitive_desc(engine(), kind, x, w, bias, out, attributes)
-                                : dnnl::inner_product_forward::primitive_desc(engine(), kind, x, w, out, attributes);
+  const auto description =
+      bias ? dnnl::inner_product_forward::primitive_desc(engine(), kind, x, w, bias, out, attributes)
+           : dnnl::inner_product_forward::primitive_desc(engine(), kind, x, w, out, attributes);
   return {description, dnnl::inner_product_forward(description)};
 }
 
@@ -47,18 +49,23 @@ void inner_product(const Tensor& x, const Tensor& w, const Tensor* bias, const T
   require(x.sizes[1] == sizes[1] && out.sizes[1] == sizes[0], "a linear layer of weights ", to_string(sizes), " on ",
           to_string(x.sizes));
   Key key;
-  key.add(sizes).add(static_cast<int64_t>(x.dtype)).add(static_cast<int64_t>(bias != nullptr)).add(fused.unary);
+  key.add(sizes)
+      .add(w.layout == Layout::kMkldnn ? Dims() : w.strides)
+      .add(static_cast<int64_t>(x.dtype))
+      .add(static_cast<int64_t>(bias != nullptr))
+      .add(fused.unary);
   key.add(static_cast<int64_t>(omp_get_max_threads())).add(std::string(fused.binary ? fused.binary : ""));
   const memory::desc bias_desc = bias ? desc_of(*bias) : memory::desc();
   const auto first = firsts.get(key, [&]() -> First {
-    return {make_plan(desc_of(x), any_desc(sizes, w.dtype), bias_desc, desc_of(out), fused).description.weights_desc()};
+    const memory::desc given = w.layout == Layout::kMkldnn ? any_desc(sizes, w.dtype) : desc_of(w);
+    return {make_plan(desc_of(x), given, bias_desc, desc_of(out), fused).description.weights_desc()};
   });
   key.add(x.sizes).add(x.strides).add(out.strides);
   if (fused.other) key.add(fused.other->strides);
-  const auto plan = plans.get(key, [&] { return make_plan(desc_of(x), first->weights, bias_desc, desc_of(out), fused); });
-  const memory::desc plain = w.layout == Layout::kStrided ? desc_of(w) : memory::desc();
+  const auto plan =
+      plans.get(key, [&] { return make_plan(desc_of(x), first->weights, bias_desc, desc_of(out), fused); });
   std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, wrap(x)},
-                                            {DNNL_ARG_WEIGHTS, weights(w, plain, first->weights)},
+                                            {DNNL_ARG_WEIGHTS, weights(w, first->weights, first->weights)},
                                             {DNNL_ARG_DST, wrap(out)}};
   if (bias) arguments.emplace(DNNL_ARG_BIAS, wrap(*bias));
   if (fused.other) arguments.emplace(DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, wrap(*fused.other));
@@ -79,6 +86,11 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor* bias, Fused fused)
     other_rows = contiguous(reshape(expand(*fused.other, shape), out_rows.sizes));
     fused.other = &other_rows;
   }
+  if (w.layout == Layout::kStrided && !fused.binary && fused.unary.name == "none") {
+    if (bias) copy(out_rows, *bias);
+    gemm(out_rows, reshape(x, {rows, k}), transpose(w, 0, 1), bias ? 1 : 0, 1);
+    return out;
+  }
   const Tensor dense_bias = bias ? contiguous(*bias) : Tensor();
   inner_product(contiguous(reshape(x, {rows, k})), w, bias ? &dense_bias : nullptr, out_rows, fused);
   return out;
@@ -88,9 +100,9 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor* bias, Fused fused)
 
 extern "C" {
 
-AOTITorchError aoti_torch_cpu__linear_pointwise(AtenTensorHandle X, AtenTensorHandle W, AtenTensorHandle* B, const char* attr,
-                                                const double** scalars, int64_t scalars_len_, const char** algorithm,
-                                                AtenTensorHandle* ret0) {
+AOTITorchError aoti_torch_cpu__linear_pointwise(AtenTensorHandle X, AtenTensorHandle W, AtenTensorHandle* B,
+                                                const char* attr, const double** scalars, int64_t scalars_len_,
+                                                const char** algorithm, AtenTensorHandle* ret0) {
   return guard(__func__, [&] {
     *ret0 = give(linear(get(X), get(W), get_optional(B), {unary_of(attr, scalars, scalars_len_, algorithm)}));
   });
@@ -102,8 +114,8 @@ AOTITorchError aoti_torch_cpu__linear_pointwise_binary(AtenTensorHandle X, AtenT
 }
 
 // W is packed as only MKL knows; the weight it was made of comes along.
-AOTITorchError aoti_torch_cpu__mkl_linear(AtenTensorHandle X, AtenTensorHandle, AtenTensorHandle origin_W, AtenTensorHandle* B,
-                                          int64_t, AtenTensorHandle* ret0) {
+AOTITorchError aoti_torch_cpu__mkl_linear(AtenTensorHandle X, AtenTensorHandle, AtenTensorHandle origin_W,
+                                          AtenTensorHandle* B, int64_t, AtenTensorHandle* ret0) {
   return guard(__func__, [&] { *ret0 = give(linear(get(X), get(origin_W), get_optional(B), {})); });
 }
 }

@@ -11,7 +11,8 @@ using namespace slim;
 namespace {
 
 bool same_elements(const Tensor& a, const Tensor& b) {
-  return a.storage == b.storage && a.offset == b.offset && a.sizes == b.sizes && a.strides == b.strides && a.dtype == b.dtype;
+  return a.storage == b.storage && a.offset == b.offset && a.sizes == b.sizes && a.strides == b.strides &&
+         a.dtype == b.dtype;
 }
 
 // Puts what the product is added to into `out`.
@@ -78,8 +79,8 @@ AOTITorchError aoti_torch_cpu__addmm_activation(AtenTensorHandle self, AtenTenso
 }
 
 // beta * self + alpha * (the sum of all products of a batch).
-AOTITorchError aoti_torch_cpu_addbmm(AtenTensorHandle self, AtenTensorHandle batch1, AtenTensorHandle batch2, double beta,
-                                     double alpha, AtenTensorHandle* ret0) {
+AOTITorchError aoti_torch_cpu_addbmm(AtenTensorHandle self, AtenTensorHandle batch1, AtenTensorHandle batch2,
+                                     double beta, double alpha, AtenTensorHandle* ret0) {
   return guard(__func__, [&] {
     const Tensor& a = get(batch1);
     const Tensor& b = get(batch2);
@@ -87,8 +88,10 @@ AOTITorchError aoti_torch_cpu_addbmm(AtenTensorHandle self, AtenTensorHandle bat
             to_string(b.sizes), " do not multiply");
     Tensor out = empty({a.sizes[1], b.sizes[2]}, a.dtype);
     start(out, get(self), beta);
-    if (a.sizes[0] == 0) onednn::gemm(out, narrow(zeros({a.sizes[1], 1}, a.dtype), 1, 0, 0), zeros({0, b.sizes[2]}, b.dtype), beta, alpha);
-    for (int64_t i = 0; i < a.sizes[0]; ++i) onednn::gemm(out, select(a, 0, i), select(b, 0, i), i == 0 ? beta : 1, alpha);
+    if (a.sizes[0] == 0)
+      onednn::gemm(out, narrow(zeros({a.sizes[1], 1}, a.dtype), 1, 0, 0), zeros({0, b.sizes[2]}, b.dtype), beta, alpha);
+    for (int64_t i = 0; i < a.sizes[0]; ++i)
+      onednn::gemm(out, select(a, 0, i), select(b, 0, i), i == 0 ? beta : 1, alpha);
     *ret0 = give(std::move(out));
   });
 }
@@ -110,8 +113,8 @@ AOTITorchError aoti_torch_cpu__int_mm_out(AtenTensorHandle out, AtenTensorHandle
   return guard(__func__, [&] { onednn::int8_gemm(get(out), get(self), get(mat2)); });
 }
 
-AOTITorchError aoti_torch__mm_plus_mm_out(AtenTensorHandle out, AtenTensorHandle a, AtenTensorHandle b, AtenTensorHandle c,
-                                          AtenTensorHandle d) {
+AOTITorchError aoti_torch__mm_plus_mm_out(AtenTensorHandle out, AtenTensorHandle a, AtenTensorHandle b,
+                                          AtenTensorHandle c, AtenTensorHandle d) {
   return guard(__func__, [&] {
     onednn::gemm(get(out), get(a), get(b), 0, 1);
     onednn::gemm(get(out), get(c), get(d), 1, 1);

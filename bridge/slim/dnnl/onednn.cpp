@@ -88,7 +88,8 @@ void append(dnnl::post_ops& ops, const Unary& unary) {
 void append_binary(dnnl::post_ops& ops, const char* name, const memory::desc& other) {
   using dnnl::algorithm;
   const std::string_view kind = name;
-  require(kind == "add" || kind == "sub" || kind == "mul", "the fused operation ", kind, " is not known to this runtime");
+  require(kind == "add" || kind == "sub" || kind == "mul", "the fused operation ", kind,
+          " is not known to this runtime");
   ops.append_binary(kind == "add"   ? algorithm::binary_add
                     : kind == "sub" ? algorithm::binary_sub
                                     : algorithm::binary_mul,
@@ -99,9 +100,9 @@ void append_binary(dnnl::post_ops& ops, const char* name, const memory::desc& ot
 
 namespace {
 
-// A blocked layout as oneDNN 3 serialises it: the bytes of its struct dnnl_memory_desc, which torch writes into a model.
-// oneDNN before 3.4 has no function that reads them, and a model's may come from another version than ours; so they are
-// taken apart here. The struct's beginning is the same in all of 3.x.
+// A blocked layout as oneDNN 3 serialises it: the bytes of its struct dnnl_memory_desc, which torch writes into a
+// model. oneDNN before 3.4 has no function that reads them, and a model's may come from another version than ours; so
+// they are taken apart here. The struct's beginning is the same in all of 3.x.
 struct Blocked {
   Dims dims;
   Dims padded;
@@ -145,7 +146,8 @@ Blocked parse(const std::vector<uint8_t>& bytes) {
   layout.strides = read_dims(dims);
   const int32_t blocks = read32();
   at += 4;
-  require(kind == kBlocked && offset == 0 && offsets == Dims(dims) && blocks >= 0 && blocks <= static_cast<int32_t>(kMaxDims),
+  require(kind == kBlocked && offset == 0 && offsets == Dims(dims) && blocks >= 0 &&
+              blocks <= static_cast<int32_t>(kMaxDims),
           "a constant lies in a layout of oneDNN that cannot be read: kind ", kind, ", offset ", offset);
   layout.inner_blocks = read_dims(static_cast<size_t>(blocks));
   layout.inner_dims = read_dims(static_cast<size_t>(blocks));
@@ -156,10 +158,10 @@ Blocked parse(const std::vector<uint8_t>& bytes) {
 
 bool same(const Blocked& layout, const memory::desc& desc) {
   auto equal = [](const Dims& a, const memory::dims& b) { return a == Dims(b.data(), b.size()); };
-  return desc.get_format_kind() == memory::format_kind::blocked && static_cast<int>(desc.get_data_type()) == layout.type &&
-         equal(layout.dims, desc.get_dims()) && equal(layout.padded, desc.get_padded_dims()) &&
-         equal(layout.strides, desc.get_strides()) && equal(layout.inner_blocks, desc.get_inner_blks()) &&
-         equal(layout.inner_dims, desc.get_inner_idxs());
+  return desc.get_format_kind() == memory::format_kind::blocked &&
+         static_cast<int>(desc.get_data_type()) == layout.type && equal(layout.dims, desc.get_dims()) &&
+         equal(layout.padded, desc.get_padded_dims()) && equal(layout.strides, desc.get_strides()) &&
+         equal(layout.inner_blocks, desc.get_inner_blks()) && equal(layout.inner_dims, desc.get_inner_idxs());
 }
 
 // What each index along a dim adds to an element's place: a blocked layout is a sum over dims.
@@ -244,7 +246,8 @@ memory weights(const Tensor& tensor, const memory::desc& plain, const memory::de
     // The sizes may differ in dims of 1, groups for one; the elements and their order do not.
     const memory::dims sizes = wanted.get_dims();
     const Dims shape(sizes.data(), sizes.size());
-    require(count(shape) == loose.numel(), "a packed weight of sizes ", to_string(loose.sizes), " is used as ", to_string(shape));
+    require(count(shape) == loose.numel(), "a packed weight of sizes ", to_string(loose.sizes), " is used as ",
+            to_string(shape));
     memories.push_back(reordered(wrap(reshape(loose, shape)), wanted));
   }
   return memories.back();

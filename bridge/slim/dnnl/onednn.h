@@ -48,8 +48,8 @@ void append_binary(dnnl::post_ops& ops, const char* name, const memory::desc& ot
 // ---- weights ------------------------------------------------------------------------------------------------
 
 // Weights in the layout `wanted`. `plain` describes them where they are an ordinary tensor; `dims` are the sizes oneDNN
-// knows them by. A constant in oneDNN's layout is converted once and kept; an ordinary tensor may change between calls and
-// is converted in each.
+// knows them by. A constant in oneDNN's layout is converted once and kept; an ordinary tensor may change between calls
+// and is converted in each.
 memory weights(const Tensor& tensor, const memory::desc& plain, const memory::desc& wanted);
 
 // A constant in oneDNN's layout as an ordinary tensor of the sizes in its descriptor.

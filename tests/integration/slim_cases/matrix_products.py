@@ -99,7 +99,7 @@ def addmv(g: Generator) -> dict[str, Any]:
     """A matrix and a vector."""
     dtype, (m, _, k) = g.choice([torch.float32, torch.float64, torch.int64]), sizes(g)
     return {
-        "self": matrix(g, dtype, g.choice([[m], []])),
+        "self": matrix(g, dtype, g.choice([[m], []]) if m and k else [m]),
         "mat": matrix(g, dtype, [m, k]),
         "vec": matrix(g, dtype, [k]),
         "beta": factor(g, dtype),

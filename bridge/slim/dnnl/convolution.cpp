@@ -1,0 +1,390 @@
+#include "convolution.h"
+
+#include <torch/csrc/inductor/aoti_torch/c/shim_cpu.h>
+#include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
+
+#include "iterate.h"
+
+using namespace slim;
+
+namespace slim::onednn {
+namespace {
+
+bool channels_last(MemoryFormat format) {
+  return format == MemoryFormat::kChannelsLast || format == MemoryFormat::kChannelsLast3d;
+}
+
+MemoryFormat channels_last_of(int64_t dims) {
+  return dims == 4 ? MemoryFormat::kChannelsLast : MemoryFormat::kChannelsLast3d;
+}
+
+Tensor in_format(const Tensor& self, MemoryFormat format) {
+  if (self.is_contiguous(format)) return view_as(self, self.sizes, strides_of(self.sizes, format), self.offset);
+  Tensor copied = empty(self.sizes, self.dtype, format);
+  copy(copied, self);
+  return copied;
+}
+
+// One number for all dims stands for each of them.
+Dims per_dim(const Dims& values, size_t dims, const char* what) {
+  if (values.size() == 1) return Dims(dims, values[0]);
+  require(values.size() == dims, what, " ", to_string(values), " for ", dims, " spatial dims");
+  return values;
+}
+
+Dims output_sizes(const Tensor& input, int64_t channels, const Dims& kernel, const Convolution& how) {
+  Dims sizes = input.sizes;
+  sizes[1] = channels;
+  for (size_t d = 0; d < kernel.size(); ++d) {
+    const int64_t reach = how.dilation[d] * (kernel[d] - 1);
+    const int64_t size = input.sizes[d + 2];
+    sizes[d + 2] = how.transposed ? (size - 1) * how.stride[d] - 2 * how.padding[d] + reach + 1 + how.output_padding[d]
+                                  : (size + 2 * how.padding[d] - reach - 1) / how.stride[d] + 1;
+    require(how.transposed ? sizes[d + 2] > 0 : size + 2 * how.padding[d] > reach, "a kernel of ", to_string(kernel),
+            " does not fit an input of ", to_string(input.sizes));
+  }
+  return sizes;
+}
+
+// The weight as oneDNN numbers its dims: [groups,] out, in, kernel.
+Tensor ordered(const Tensor& weight, const Convolution& how) {
+  if (how.groups == 1) return how.transposed ? transpose(weight, 0, 1) : weight;
+  Dims sizes = weight.sizes;
+  Dims strides = weight.strides;
+  sizes[0] /= how.groups;
+  sizes.insert(0, how.groups);
+  strides.insert(0, sizes[1] * weight.strides[0]);
+  const Tensor grouped = view_as(weight, sizes, strides, weight.offset);
+  return how.transposed ? transpose(grouped, 1, 2) : grouped;
+}
+
+struct Plan {
+  memory::desc weights;
+  dnnl::primitive primitive;
+};
+
+memory::dims as_dims(const Dims& values) { return {values.begin(), values.end()}; }
+
+Plan make_plan(const memory::desc& source, const memory::desc& weights, const memory::desc& bias,
+               const memory::desc& result, const Dims& input_sizes, const Dims& result_sizes, const Dims& kernel,
+               const Convolution& how) {
+  dnnl::post_ops ops;
+  if (how.binary != nullptr) append_binary(ops, how.binary, desc_of(*how.other));
+  append(ops, how.unary);
+  dnnl::primitive_attr attributes;
+  attributes.set_post_ops(ops);
+  const auto kind = dnnl::prop_kind::forward_inference;
+  memory::dims stride = as_dims(how.stride);
+  memory::dims before = as_dims(how.padding);
+  memory::dims dilation;  // oneDNN counts the elements left out
+  memory::dims after;     // what makes the sizes come out
+  for (size_t d = 0; d < kernel.size(); ++d) {
+    dilation.push_back(how.dilation[d] - 1);
+    const int64_t reach = how.dilation[d] * (kernel[d] - 1);
+    const int64_t wide = how.transposed ? result_sizes[d + 2] : input_sizes[d + 2];
+    const int64_t narrow = how.transposed ? input_sizes[d + 2] : result_sizes[d + 2];
+    after.push_back((narrow - 1) * how.stride[d] + reach + 1 - wide - how.padding[d]);
+  }
+  if (how.transposed) {
+    const auto algorithm = dnnl::algorithm::deconvolution_direct;
+    const auto description =
+        bias ? dnnl::deconvolution_forward::primitive_desc(engine(), kind, algorithm, source, weights, bias, result,
+                                                           stride, dilation, before, after, attributes)
+             : dnnl::deconvolution_forward::primitive_desc(engine(), kind, algorithm, source, weights, result, stride,
+                                                           dilation, before, after, attributes);
+    return {description.weights_desc(), dnnl::deconvolution_forward(description)};
+  }
+  const auto algorithm = dnnl::algorithm::convolution_direct;
+  const auto description =
+      bias ? dnnl::convolution_forward::primitive_desc(engine(), kind, algorithm, source, weights, bias, result, stride,
+                                                       dilation, before, after, attributes)
+           : dnnl::convolution_forward::primitive_desc(engine(), kind, algorithm, source, weights, result, stride,
+                                                       dilation, before, after, attributes);
+  return {description.weights_desc(), dnnl::convolution_forward(description)};
+}
+
+// All in channels-last order, in which oneDNN has its fastest kernels and needs no copies between layers.
+void convolve_onednn(const Tensor& input, const Tensor& weight, const Tensor* bias, const Tensor& out,
+                     const Dims& kernel, const Convolution& how) {
+  static Plans<Plan>& plans = *new Plans<Plan>;
+  const bool packed = weight.layout == Layout::kMkldnn;
+  const Tensor loose = packed ? Tensor() : ordered(weight, how);
+  const Dims sizes = packed ? packed_sizes(weight) : loose.sizes;
+  Key key;
+  key.add(input.sizes).add(sizes).add(out.sizes).add(how.stride).add(how.padding).add(how.dilation);
+  key.add(how.groups).add(static_cast<int64_t>(how.transposed)).add(static_cast<int64_t>(input.dtype));
+  key.add(static_cast<int64_t>(bias != nullptr)).add(how.unary).add(std::string(how.binary ? how.binary : ""));
+  if (how.other) key.add(how.other->sizes).add(how.other->strides);
+  key.add(static_cast<int64_t>(omp_get_max_threads()));
+  const auto plan = plans.get(key, [&] {
+    return make_plan(desc_of(input), any_desc(sizes, weight.dtype), bias ? desc_of(*bias) : memory::desc(),
+                     desc_of(out), input.sizes, out.sizes, kernel, how);
+  });
+  std::unordered_map<int, memory> arguments{
+      {DNNL_ARG_SRC, wrap(input)},
+      {DNNL_ARG_WEIGHTS, weights(packed ? weight : loose, packed ? memory::desc() : desc_of(loose), plan->weights)},
+      {DNNL_ARG_DST, wrap(out)}};
+  if (bias) arguments.emplace(DNNL_ARG_BIAS, wrap(*bias));
+  if (how.other) arguments.emplace(DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, wrap(*how.other));
+  run(plan->primitive, arguments);
+}
+
+// For what oneDNN does not know: double, and transposed convolutions whose output is padded by more than their input is
+// cropped. Each output element sums over the inputs that reach it.
+template <class T>
+void convolve_plain(const Tensor& input, const Tensor& weight, const Tensor* bias, const Tensor& out,
+                    const Dims& kernel, const Convolution& how) {
+  const size_t spatial = kernel.size();
+  const int64_t in_per_group = input.sizes[1] / how.groups;
+  const int64_t out_per_group = out.sizes[1] / how.groups;
+  const Tensor w = ordered(weight, how);
+  const size_t lead = how.groups == 1 ? 0 : 1;  // the dim of groups
+  const int64_t taps = count(kernel);
+  const auto* x = input.data<T>();
+  const auto* k = w.data<T>();
+  auto* y = out.data<T>();
+  parallel_for(0, out.numel(), 64, [&](int64_t begin, int64_t end) {
+    Dims place(out.sizes.size());
+    for (int64_t i = begin; i < end; ++i) {
+      int64_t rest = i;
+      for (size_t d = place.size(); d-- > 0;) {
+        place[d] = rest % out.sizes[d];
+        rest /= out.sizes[d];
+      }
+      const int64_t group = place[1] / out_per_group;
+      T sum = bias ? bias->data<T>()[place[1] * bias->strides[0]] : 0;
+      for (int64_t tap = 0; tap < taps; ++tap) {
+        int64_t x_at = place[0] * input.strides[0] + group * in_per_group * input.strides[1];
+        int64_t k_at = place[1] % out_per_group * w.strides[lead] + (lead ? group * w.strides[0] : 0);
+        bool inside = true;
+        int64_t left = tap;
+        for (size_t d = spatial; d-- > 0 && inside;) {
+          const int64_t t = left % kernel[d];
+          left /= kernel[d];
+          int64_t at = 0;
+          if (how.transposed) {
+            at = place[d + 2] + how.padding[d] - t * how.dilation[d];
+            inside = at % how.stride[d] == 0;
+            at /= how.stride[d];
+          } else {
+            at = place[d + 2] * how.stride[d] - how.padding[d] + t * how.dilation[d];
+          }
+          inside = inside && at >= 0 && at < input.sizes[d + 2];
+          x_at += at * input.strides[d + 2];
+          k_at += t * w.strides[lead + 2 + d];
+        }
+        for (int64_t c = 0; inside && c < in_per_group; ++c)
+          sum += x[x_at + c * input.strides[1]] * k[k_at + c * w.strides[lead + 1]];
+      }
+      int64_t y_at = 0;
+      for (size_t d = 0; d < place.size(); ++d) y_at += place[d] * out.strides[d];
+      y[y_at] = sum;
+    }
+  });
+}
+
+// Whether the output reaches beyond all that the input adds to.
+bool extends(const Convolution& how) {
+  for (size_t d = 0; d < how.padding.size(); ++d) {
+    if (how.transposed && how.output_padding[d] > how.padding[d]) return true;
+  }
+  return false;
+}
+
+// Output in the format asked for, whatever the kernel works in.
+void convolve_into(const Tensor& out, const Tensor& input, const Tensor& weight, const Tensor* bias, const Dims& kernel,
+                   Convolution how) {
+  if (out.numel() == 0) return;
+  if (input.numel() == 0) {
+    zero(out);
+    return;
+  }
+  if (out.dtype == ScalarType::Double) return convolve_plain<double>(input, weight, bias, out, kernel, how);
+  if (extends(how)) {
+    require(how.unary.name == "none" && weight.layout == Layout::kStrided,
+            "a transposed convolution with output padding ", to_string(how.output_padding), " beyond padding ",
+            to_string(how.padding), " and a fused function");
+    if (out.dtype == ScalarType::Float) return convolve_plain<float>(input, weight, bias, out, kernel, how);
+    const Tensor wide = empty(out.sizes, ScalarType::Float);
+    const Tensor wide_bias = bias ? to(*bias, ScalarType::Float) : Tensor();
+    convolve_plain<float>(to(input, ScalarType::Float), to(weight, ScalarType::Float), bias ? &wide_bias : nullptr,
+                          wide, kernel, how);
+    return copy(out, wide);
+  }
+  const MemoryFormat format = channels_last_of(input.dim());
+  const Tensor source = in_format(input, format);
+  const bool direct = out.is_contiguous(format);
+  const Tensor result =
+      direct ? view_as(out, out.sizes, strides_of(out.sizes, format), out.offset) : empty(out.sizes, out.dtype, format);
+  Tensor other;
+  if (how.other) {
+    other = in_format(expand(*how.other, out.sizes), format);
+    how.other = &other;
+  }
+  const Tensor dense_bias = bias ? contiguous(*bias) : Tensor();
+  convolve_onednn(source, weight, bias ? &dense_bias : nullptr, result, kernel, how);
+  if (!direct) copy(out, result);
+}
+
+// Whether torch would convolve a float32 input with oneDNN rather than with its own loops.
+bool torch_takes_onednn(const Tensor& input, const Tensor& weight, int64_t groups) {
+  const Dims& x = input.sizes;
+  const Dims& w = weight.sizes;
+  return input.dtype != ScalarType::Double &&
+         (input.dtype != ScalarType::Float || groups > 1 || (w.back() > 3 && w[w.size() - 2] > 3) || x[0] > 1 ||
+          x[0] * x[1] * x[2] * x[3] > 20480);
+}
+
+// Torch's rule: channels last where the input or the weight is, and for packed weights. Its own loops over three dims
+// know only contiguous results.
+MemoryFormat output_format(const Tensor& input, const Tensor& weight, int64_t groups) {
+  const bool packed = weight.layout == Layout::kMkldnn;
+  const bool last =
+      packed || channels_last(suggest_memory_format(input)) || channels_last(suggest_memory_format(weight));
+  const bool knows = packed || input.dim() == 4 || torch_takes_onednn(input, weight, groups);
+  return last && knows ? channels_last_of(input.dim()) : MemoryFormat::kContiguous;
+}
+
+}  // namespace
+
+Tensor convolve(const Tensor& input, const Tensor& weight, const Tensor* bias, Convolution how) {
+  require(input.dtype == weight.dtype && (is_floating(input.dtype)), "a convolution of ", dtype_name(input.dtype),
+          " with weights of ", dtype_name(weight.dtype));
+  if (input.dim() == weight.dim() - 1) return squeeze(convolve(unsqueeze(input, 0), weight, bias, std::move(how)), 0);
+  require(input.dim() == weight.dim() && input.dim() >= 3 && input.dim() <= 5, "a convolution of ", input.dim(),
+          " dims with weights of ", weight.dim());
+  const auto spatial = static_cast<size_t>(input.dim() - 2);
+  how.stride = per_dim(how.stride, spatial, "stride");
+  how.padding = per_dim(how.padding, spatial, "padding");
+  how.dilation = per_dim(how.dilation, spatial, "dilation");
+  how.output_padding =
+      how.output_padding.empty() ? Dims(spatial) : per_dim(how.output_padding, spatial, "output padding");
+  for (size_t d = 0; d < spatial; ++d) {
+    require(how.stride[d] > 0 && how.dilation[d] > 0 && how.padding[d] >= 0, "stride ", to_string(how.stride),
+            ", dilation ", to_string(how.dilation), ", padding ", to_string(how.padding));
+  }
+  require(how.groups > 0 && input.sizes[1] % how.groups == 0, input.sizes[1], " channels in ", how.groups, " groups");
+  if (spatial == 1) {  // as a picture of height 1
+    how.stride.insert(0, 1);
+    how.padding.insert(0, 0);
+    how.dilation.insert(0, 1);
+    how.output_padding.insert(0, 0);
+    require(how.other == nullptr && weight.layout == Layout::kStrided,
+            "fused convolutions of one dim are not known here");
+    // Torch does so too, and the result's strides follow from it.
+    return squeeze(convolve(unsqueeze(contiguous(input), 2), unsqueeze(weight, 2), bias, std::move(how)), 2);
+  }
+  // A packed weight of a transposed convolution keeps the sizes out, in; an ordinary one has in, out.
+  const bool swapped = how.transposed && weight.layout == Layout::kStrided;
+  const int64_t in = swapped ? weight.sizes[0] : weight.sizes[1] * how.groups;
+  const int64_t channels = swapped ? weight.sizes[1] * how.groups : weight.sizes[0];
+  require(in == input.sizes[1] && channels % how.groups == 0, "weights of ", to_string(weight.sizes), " in ",
+          how.groups, " groups on an input of ", to_string(input.sizes));
+  require(bias == nullptr || bias->numel() == channels, "a bias of ", bias ? bias->numel() : 0, " for ", channels,
+          " channels");
+  const Dims kernel(weight.sizes.begin() + 2, spatial);
+  Tensor out = empty(output_sizes(input, channels, kernel, how), input.dtype, output_format(input, weight, how.groups));
+  convolve_into(out, input, weight, bias, kernel, std::move(how));
+  return out;
+}
+
+}  // namespace slim::onednn
+
+using namespace slim::onednn;
+
+namespace {
+
+Dims list(const int64_t* values, int64_t count) { return Dims(values, static_cast<size_t>(count)); }
+
+}  // namespace
+
+extern "C" {
+
+AOTITorchError aoti_torch_cpu_convolution(AtenTensorHandle input, AtenTensorHandle weight, AtenTensorHandle* bias,
+                                          const int64_t* stride, int64_t stride_len_, const int64_t* padding,
+                                          int64_t padding_len_, const int64_t* dilation, int64_t dilation_len_,
+                                          int32_t transposed, const int64_t* output_padding,
+                                          int64_t output_padding_len_, int64_t groups, AtenTensorHandle* ret0) {
+  return guard(__func__, [&] {
+    Convolution how;
+    how.stride = list(stride, stride_len_);
+    how.padding = list(padding, padding_len_);
+    how.dilation = list(dilation, dilation_len_);
+    how.output_padding = list(output_padding, output_padding_len_);
+    how.groups = groups;
+    how.transposed = transposed != 0;
+    *ret0 = give(convolve(get(input), get(weight), get_optional(bias), std::move(how)));
+  });
+}
+
+AOTITorchError aoti_torch_cpu_mkldnn__convolution_pointwise(
+    AtenTensorHandle X, AtenTensorHandle W, AtenTensorHandle* B, const int64_t* padding, int64_t padding_len_,
+    const int64_t* stride, int64_t stride_len_, const int64_t* dilation, int64_t dilation_len_, int64_t groups,
+    const char* attr, const double** scalars, int64_t scalars_len_, const char** algorithm, AtenTensorHandle* ret0) {
+  return guard(__func__, [&] {
+    Convolution how;
+    how.stride = list(stride, stride_len_);
+    how.padding = list(padding, padding_len_);
+    how.dilation = list(dilation, dilation_len_);
+    how.groups = groups;
+    how.unary = unary_of(attr, scalars, scalars_len_, algorithm);
+    *ret0 = give(convolve(get(X), get(W), get_optional(B), std::move(how)));
+  });
+}
+
+AOTITorchError aoti_torch_cpu_mkldnn__convolution_transpose_pointwise(
+    AtenTensorHandle X, AtenTensorHandle W, AtenTensorHandle* B, const int64_t* padding, int64_t padding_len_,
+    const int64_t* output_padding, int64_t output_padding_len_, const int64_t* stride, int64_t stride_len_,
+    const int64_t* dilation, int64_t dilation_len_, int64_t groups, const char* attr, const double** scalars,
+    int64_t scalars_len_, const char** algorithm, AtenTensorHandle* ret0) {
+  return guard(__func__, [&] {
+    Convolution how;
+    how.stride = list(stride, stride_len_);
+    how.padding = list(padding, padding_len_);
+    how.dilation = list(dilation, dilation_len_);
+    how.output_padding = list(output_padding, output_padding_len_);
+    how.groups = groups;
+    how.transposed = true;
+    how.unary = unary_of(attr, scalars, scalars_len_, algorithm);
+    *ret0 = give(convolve(get(X), get(W), get_optional(B), std::move(how)));
+  });
+}
+
+AOTITorchError aoti_torch_cpu_mkldnn__convolution_pointwise_binary(
+    AtenTensorHandle X, AtenTensorHandle other, AtenTensorHandle W, AtenTensorHandle* B, const int64_t* padding,
+    int64_t padding_len_, const int64_t* stride, int64_t stride_len_, const int64_t* dilation, int64_t dilation_len_,
+    int64_t groups, const char* binary_attr, double* alpha, const char** unary_attr, const double** unary_scalars,
+    int64_t unary_scalars_len_, const char** unary_algorithm, AtenTensorHandle* ret0) {
+  return guard(__func__, [&] {
+    require(alpha == nullptr || *alpha == 1, "a fused ", binary_attr, " with a factor of ", alpha ? *alpha : 1);
+    Convolution how;
+    how.stride = list(stride, stride_len_);
+    how.padding = list(padding, padding_len_);
+    how.dilation = list(dilation, dilation_len_);
+    how.groups = groups;
+    how.binary = binary_attr;
+    how.other = &get(other);
+    how.unary = unary_of(unary_attr ? *unary_attr : "none", unary_scalars, unary_attr ? unary_scalars_len_ : 0,
+                         unary_algorithm);
+    *ret0 = give(convolve(get(X), get(W), get_optional(B), std::move(how)));
+  });
+}
+
+// The result replaces `other`, which is returned.
+AOTITorchError aoti_torch_cpu_mkldnn__convolution_pointwise_binary_(
+    AtenTensorHandle other, AtenTensorHandle X, AtenTensorHandle W, AtenTensorHandle* B, const int64_t* padding,
+    int64_t padding_len_, const int64_t* stride, int64_t stride_len_, const int64_t* dilation, int64_t dilation_len_,
+    int64_t groups, const char* binary_attr, double* alpha, const char** unary_attr, const double** unary_scalars,
+    int64_t unary_scalars_len_, const char** unary_algorithm, AtenTensorHandle* ret0) {
+  AtenTensorHandle result = nullptr;
+  const AOTITorchError code = aoti_torch_cpu_mkldnn__convolution_pointwise_binary(
+      X, other, W, B, padding, padding_len_, stride, stride_len_, dilation, dilation_len_, groups, binary_attr, alpha,
+      unary_attr, unary_scalars, unary_scalars_len_, unary_algorithm, &result);
+  if (code != AOTI_TORCH_SUCCESS) return code;
+  return guard(__func__, [&] {
+    const std::unique_ptr<AtenTensorOpaque> owner(result);
+    copy(get(other), result->tensor);
+    *ret0 = give(get(other));
+  });
+}
+}
