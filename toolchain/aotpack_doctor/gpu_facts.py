@@ -10,14 +10,11 @@ from typing import Mapping
 from aotpack_doctor.facts import Amd, Gpu, Node, Nvidia, Toolkit
 from aotpack_doctor.host_facts import LIBRARY_FOLDERS, listing, read_text
 
-
 #: NVIDIA's management library, which comes with the driver.
 NVML = "libnvidia-ml.so.1"
 
 
-def read_nvidia(
-    root: str = "/", environment: Mapping[str, str] = os.environ, nvml: str = NVML
-) -> Nvidia:
+def read_nvidia(root: str = "/", environment: Mapping[str, str] = os.environ, nvml: str = NVML) -> Nvidia:
     """The NVIDIA side. NVML, which only asks the kernel module, tells driver and devices.
 
     Args:

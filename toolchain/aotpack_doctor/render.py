@@ -46,7 +46,8 @@ def _groups(facts: HostFacts, findings: list[Finding], paint: Paint) -> Iterator
         state = str(mine[0].severity) if mine else "ok"
         count = f" ({len(mine)})" if len(mine) > 1 else ""
         label = paint(state, (state + count).ljust(_LABEL + 3))
-        yield f"{label} {paint('bold', group.ljust(8))} {summaries.get(group, '')}".rstrip()
+        summary = summaries.get(group, "")
+        yield f"{label} {paint('bold', group)}" + (" " * (9 - len(group)) + summary if summary else "")
 
 
 def _findings(findings: list[Finding], paint: Paint) -> Iterator[str]:

@@ -27,7 +27,7 @@ NO_BUILD_TOOL = Kind(
     "AP103",
     Severity.ERROR,
     "A build tool is missing or too old",
-    "The bridge is built with CMake 3.27 or newer and Ninja 1.10 or newer; both come from PyPI with aotpack.",
+    "The bridge is built with CMake 3.18 or newer and Ninja 1.10 or newer; both come from PyPI with aotpack.",
     4,
 )
 NO_PATCHELF = Kind(
@@ -59,7 +59,7 @@ NO_SANDBOX = Kind(
     4,
 )
 
-_CMAKE, _NINJA = "3.27", "1.10"
+_CMAKE, _NINJA = "3.18", "1.10"
 
 
 @check(NO_COMPILER, OLD_COMPILER)
