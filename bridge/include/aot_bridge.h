@@ -60,7 +60,7 @@ AOT_API uint32_t aot_api_version(void);
 
 /* ---- tensors: the memory layout of DLPack's DLTensor and DLManagedTensor ------------------------------------- */
 
-enum { AOT_DEVICE_CPU = 1, AOT_DEVICE_CUDA = 2, AOT_DEVICE_ROCM = 10 };                       /* DLDeviceType */
+enum { AOT_DEVICE_CPU = 1, AOT_DEVICE_CUDA = 2, AOT_DEVICE_ROCM = 10 };                           /* DLDeviceType */
 enum { AOT_INT = 0, AOT_UINT = 1, AOT_FLOAT = 2, AOT_BFLOAT = 4, AOT_COMPLEX = 5, AOT_BOOL = 6 }; /* DLDataTypeCode */
 
 typedef struct aot_device {
@@ -128,17 +128,17 @@ AOT_API aot_status aot_model_load(const char* path, const aot_load_options* opti
 AOT_API void aot_model_free(aot_model* model);
 
 typedef struct aot_dim {
-  int64_t min; /* >= 0 */
-  int64_t max; /* INT64_MAX when unbounded; equal to min when fixed; both -1 when unknown (outputs only) */
+  int64_t min;        /* >= 0 */
+  int64_t max;        /* INT64_MAX when unbounded; equal to min when fixed; both -1 when unknown (outputs only) */
   const char* symbol; /* NULL unless dynamic; dims of one symbol must agree among all inputs */
 } aot_dim;
 
 typedef struct aot_tensor_info {
   uint32_t struct_size;
-  int32_t ndim;       /* -1 when the package says nothing about it (made by plain PyTorch) */
-  const char* name;   /* never NULL */
-  aot_dtype dtype;    /* bits == 0 when unknown */
-  uint32_t reserved;  /* 0 */
+  int32_t ndim;        /* -1 when the package says nothing about it (made by plain PyTorch) */
+  const char* name;    /* never NULL */
+  aot_dtype dtype;     /* bits == 0 when unknown */
+  uint32_t reserved;   /* 0 */
   const aot_dim* dims; /* ndim entries; valid as long as the model */
 } aot_tensor_info;
 
@@ -183,8 +183,8 @@ typedef struct aot_device_report {
 /* Finds the device, moves memory there and back, and compares. AOT_MACHINE_MISMATCH when it is not usable. */
 AOT_API aot_status aot_device_check(const char* device, aot_device_report* report);
 
-/* One JSON object: bridge version, compiler, backends compiled in, runtime found beside it, this machine's CPU features.
- * Loads nothing. Valid for the life of the process. */
+/* One JSON object: bridge version, compiler, backends compiled in, runtime found beside it, this machine's CPU
+ * features. Loads nothing. Valid for the life of the process. */
 AOT_API const char* aot_build_info(void);
 
 #ifdef __cplusplus

@@ -307,7 +307,7 @@ class Tensor {
   /// The elements where they are. AOT_USAGE when they are not of type T, not in host memory or not contiguous.
   template <class T>
   [[nodiscard]] Result<Span<T>> try_data() const {
-    if (auto wrong = mismatch<T>()) return *std::move(wrong);
+    if (auto wrong = unreadable<T>()) return *std::move(wrong);
     if (!is_contiguous()) {
       return Error(AOT_USAGE,
                    "the output's elements do not lie in C order\nit is a strided view, such as a transposed matrix\n"
@@ -324,7 +324,7 @@ class Tensor {
   template <class T>
   [[nodiscard]] Result<std::vector<T>> try_to_vector() const {
     static_assert(!std::is_same_v<T, bool>, "std::vector<bool> has no elements to copy to; ask for a Span with data()");
-    if (dtype() != dtype_of_v<T>) return *mismatch<T>();
+    if (auto wrong = wrong_type<T>()) return *std::move(wrong);
     std::vector<T> copy(size());
     const aot_status status = aot_tensor_copy(handle_.get(), copy.data(), copy.size() * sizeof(T));
     if (status != AOT_OK) return Error::last(status);
@@ -342,7 +342,7 @@ class Tensor {
     using T = typename Mdspan::element_type;
     using Index = typename Mdspan::index_type;
     constexpr std::size_t rank = Mdspan::rank();
-    if (auto wrong = mismatch<T>()) return *std::move(wrong);
+    if (auto wrong = unreadable<T>()) return *std::move(wrong);
     if (shape().size() != rank) {
       return Error(AOT_USAGE, "the output has rank " + std::to_string(shape().size()) + ", the mdspan " +
                                   std::to_string(rank) +
@@ -386,20 +386,23 @@ class Tensor {
     return reinterpret_cast<T*>(static_cast<char*>(raw().data) + raw().byte_offset);
   }
 
+  /// Why the elements are not to be read as T, if so.
+  template <class T>
+  [[nodiscard]] std::optional<Error> wrong_type() const {
+    if (dtype() == dtype_of_v<T>) return std::nullopt;
+    return Error(AOT_USAGE, "the output's elements are " + dtype().name() + ", asked for as " + dtype_of_v<T>.name() +
+                                "\nthey would be misread\nask for " + dtype().name() +
+                                ", or export a model that casts");
+  }
+
   /// Why host code may not read the elements in place as T, if so.
   template <class T>
-  [[nodiscard]] std::optional<Error> mismatch() const {
-    if (dtype() != dtype_of_v<T>) {
-      return Error(AOT_USAGE, "the output's elements are " + dtype().name() + ", asked for as " + dtype_of_v<T>.name() +
-                                  "\nthey would be misread\nask for " + dtype().name() +
-                                  ", or export a model that casts");
-    }
-    if (device().type != AOT_DEVICE_CPU) {
-      return Error(
-          AOT_USAGE,
-          "the output is in a GPU's memory\nthe host cannot read it in place\ncall to_vector(), which copies it");
-    }
-    return std::nullopt;
+  [[nodiscard]] std::optional<Error> unreadable() const {
+    if (auto wrong = wrong_type<T>()) return wrong;
+    if (device().type == AOT_DEVICE_CPU) return std::nullopt;
+    return Error(
+        AOT_USAGE,
+        "the output is in a GPU's memory\nthe host cannot read it in place\ncall to_vector(), which copies it");
   }
 
   std::unique_ptr<aot_tensor, Free> handle_;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions that libtorch's model runner looks up in a model's library, doing nothing: see proxy.cpp. They take arguments, which the
-// calling convention of the machines we serve lets a callee ignore; their real declarations are in torch's interface.h, which
-// therefore is not included here.
+// The functions that libtorch's model runner looks up in a model's library, doing nothing: see proxy.cpp. They take
+// arguments, which the calling convention of the machines we serve lets a callee ignore; their real declarations are in
+// torch's interface.h, which therefore is not included here.
 #include <cstdint>
 
 extern "C" {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// libtorch keeps the class of its proxy executor to itself, but its model runner makes one from the .json file beside a model's library.
-// So a runner is made whose model is this very library, with the functions of nothing.cpp, and its executor is lent to the real model.
+// libtorch keeps the class of its proxy executor to itself, but its model runner makes one from the .json file beside a
+// model's library. So a runner is made whose model is this very library, with the functions of nothing.cpp, and its
+// executor is lent to the real model.
 #include "proxy.h"
 
 #include <torch/csrc/inductor/aoti_runner/model_container_runner.h>

@@ -20,7 +20,8 @@ using aot::usage_error;
 
 void require(const void* pointer, const char* what) {
   if (pointer == nullptr) {
-    throw usage_error(std::string(what) + " is NULL", "The call cannot do anything without it.", "Pass a valid pointer.");
+    throw usage_error(std::string(what) + " is NULL", "The call cannot do anything without it.",
+                      "Pass a valid pointer.");
   }
 }
 
@@ -29,7 +30,8 @@ template <class Struct>
 void give(const Struct& value, Struct* out) {
   const uint32_t size = out->struct_size;
   if (size < sizeof size) {
-    throw usage_error("struct_size is " + std::to_string(size), "It tells which version of the struct the caller knows.",
+    throw usage_error("struct_size is " + std::to_string(size),
+                      "It tells which version of the struct the caller knows.",
                       "Set it to sizeof the struct before the call.");
   }
   std::memcpy(out, &value, std::min<size_t>(size, sizeof value));
@@ -99,10 +101,9 @@ aot_status aot_tensor_copy(const aot_tensor* tensor, void* destination, size_t b
     const size_t element = view.dtype.bits / 8U;
     const size_t needed = static_cast<size_t>(aot::count_elements(view.shape, view.ndim)) * element;
     if (bytes != needed) {
-      throw usage_error("the destination has " + std::to_string(bytes) + " bytes; the tensor has " +
-                            std::to_string(needed),
-                        "The size is the product of the shape times the size of an element.",
-                        "Pass a buffer of exactly that size.");
+      throw usage_error(
+          "the destination has " + std::to_string(bytes) + " bytes; the tensor has " + std::to_string(needed),
+          "The size is the product of the shape times the size of an element.", "Pass a buffer of exactly that size.");
     }
     if (bytes > 0) require(destination, "destination");
     aot::copy_to_host(view, destination, bytes);

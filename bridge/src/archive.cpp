@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Format: PKWARE's APPNOTE.TXT, sections 4.3.7 (local header), 4.3.12 (directory), 4.3.14 and 4.3.15 (zip64), 4.3.16 (end).
+// Format: PKWARE's APPNOTE.TXT, sections 4.3.7 (local header), 4.3.12 (directory), 4.3.14 and 4.3.15 (zip64), 4.3.16
+// (end).
 #include "archive.h"
 
 #include <algorithm>
@@ -90,7 +91,8 @@ Directory find_directory(const Bytes& file, const std::string& where) {
   return directory;
 }
 
-/// Sizes and offset of an entry that do not fit into 32 bits are in an extra field, in this order, those that do left out.
+/// Sizes and offset of an entry that do not fit into 32 bits are in an extra field, in this order, those that do left
+/// out.
 void read_zip64(const Bytes& extra, uint64_t* size, uint64_t* stored_size, uint64_t* offset) {
   uint64_t position = 0;
   while (extra.size() - position >= 4) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The zip files that torch writes: entries stored as they are, so that they can be mapped. Whatever is in the file, reading stays
-// within it.
+// The zip files that torch writes: entries stored as they are, so that they can be mapped. Whatever is in the file,
+// reading stays within it.
 #pragma once
 
 #include <cstddef>
@@ -21,8 +21,9 @@ struct Entry {
 
 class Archive {
  public:
-  /// Reads the directory of the zip file in memory; `where` names it in errors. Throws AOT_DAMAGED for what is no zip file, is truncated, or
-  /// holds what torch never writes: compressed or encrypted entries, names twice, absolute names, names with "..".
+  /// Reads the directory of the zip file in memory; `where` names it in errors. Throws AOT_DAMAGED for what is no zip
+  /// file, is truncated, or holds what torch never writes: compressed or encrypted entries, names twice, absolute
+  /// names, names with "..".
   Archive(uint8_t* data, size_t size, const std::string& where);
 
   const std::vector<Entry>& entries() const { return entries_; }

@@ -28,8 +28,8 @@ class Container {
   const std::vector<std::string>& input_names() const { return input_names_; }
   const std::vector<std::string>& output_names() const { return output_names_; }
 
-  /// Runs on one of the runners; callers must not be more than there are. The handles of `inputs` are consumed when the call succeeds;
-  /// on failure those that were are null. Throws AOT_FAILED with the model's message.
+  /// Runs on one of the runners; callers must not be more than there are. The handles of `inputs` are consumed when the
+  /// call succeeds; on failure those that were are null. Throws AOT_FAILED with the model's message.
   void run(std::vector<AtenTensorHandle>& inputs, std::vector<AtenTensorHandle>& outputs) const;
 
  private:

@@ -12,7 +12,8 @@
 namespace aot {
 namespace {
 
-/// Spelling differs between the kernel, compilers and torch: avx512_vnni, avx512vnni; sse4.1, sse4_1; amx-tile, amx_tile.
+/// Spelling differs between the kernel, compilers and torch: avx512_vnni, avx512vnni; sse4.1, sse4_1; amx-tile,
+/// amx_tile.
 std::string plain(const std::string& name) {
   std::string result;
   for (char c : name) {

@@ -8,7 +8,8 @@
 
 namespace aot {
 
-/// Lower-case names of the features that the CPU has and the kernel enables, most wanted first. Empty on machines other than x86.
+/// Lower-case names of the features that the CPU has and the kernel enables, most wanted first. Empty on machines other
+/// than x86.
 const std::vector<std::string>& cpu_features();
 
 /// Those of `wanted` that this CPU lacks. "avx512_vnni" and "avx512vnni" are the same name.

@@ -48,21 +48,36 @@ double from_float16(const uint8_t* bytes) {
 
 double number_at(const uint8_t* bytes, Dtype dtype) {
   switch (dtype) {
-    case Dtype::Bool: return *bytes != 0 ? 1 : 0;
-    case Dtype::UInt8: return load<uint8_t>(bytes);
-    case Dtype::Int8: return load<int8_t>(bytes);
-    case Dtype::Int16: return load<int16_t>(bytes);
-    case Dtype::Int32: return load<int32_t>(bytes);
-    case Dtype::Int64: return load<int64_t>(bytes);
-    case Dtype::UInt16: return load<uint16_t>(bytes);
-    case Dtype::UInt32: return load<uint32_t>(bytes);
-    case Dtype::UInt64: return load<uint64_t>(bytes);
-    case Dtype::Float16: return from_float16(bytes);
-    case Dtype::BFloat16: return from_bfloat16(bytes);
-    case Dtype::Float32: return load<float>(bytes);
-    case Dtype::Float64: return load<double>(bytes);
-    case Dtype::Complex64: return std::hypot(load<float>(bytes), load<float>(bytes + sizeof(float)));
-    case Dtype::Complex128: return std::hypot(load<double>(bytes), load<double>(bytes + sizeof(double)));
+    case Dtype::Bool:
+      return *bytes != 0 ? 1 : 0;
+    case Dtype::UInt8:
+      return load<uint8_t>(bytes);
+    case Dtype::Int8:
+      return load<int8_t>(bytes);
+    case Dtype::Int16:
+      return load<int16_t>(bytes);
+    case Dtype::Int32:
+      return load<int32_t>(bytes);
+    case Dtype::Int64:
+      return load<int64_t>(bytes);
+    case Dtype::UInt16:
+      return load<uint16_t>(bytes);
+    case Dtype::UInt32:
+      return load<uint32_t>(bytes);
+    case Dtype::UInt64:
+      return load<uint64_t>(bytes);
+    case Dtype::Float16:
+      return from_float16(bytes);
+    case Dtype::BFloat16:
+      return from_bfloat16(bytes);
+    case Dtype::Float32:
+      return load<float>(bytes);
+    case Dtype::Float64:
+      return load<double>(bytes);
+    case Dtype::Complex64:
+      return std::hypot(load<float>(bytes), load<float>(bytes + sizeof(float)));
+    case Dtype::Complex128:
+      return std::hypot(load<double>(bytes), load<double>(bytes + sizeof(double)));
   }
   return 0;
 }
@@ -118,7 +133,8 @@ std::string describe(const aot_view& view) {
   if (elements == 0) return head(view) + ": empty";
   char numbers[160] = "";
   if (finite > 0) {
-    std::snprintf(numbers, sizeof numbers, " min %.6g max %.6g mean %.6g,", least, most, sum / static_cast<double>(finite));
+    std::snprintf(numbers, sizeof numbers, " min %.6g max %.6g mean %.6g,", least, most,
+                  sum / static_cast<double>(finite));
   }
   return head(view) + ':' + numbers + ' ' + std::to_string(nan) + " NaN, " + std::to_string(elements - finite - nan) +
          " inf";

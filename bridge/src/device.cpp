@@ -42,8 +42,7 @@ class CpuDevice final : public Device {
       features += (features.empty() ? "" : " ") + feature;
     }
     set_text(report->architecture, features);
-    report->self_test_ms =
-        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+    report->self_test_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   }
 };
 

@@ -65,8 +65,8 @@ void set_text(char (&field)[Size], std::string_view text) {
   field[text.copy(field, Size - 1)] = '\0';
 }
 
-/// The device that `name` stands for on this machine. Throws AOT_USAGE when the name makes no sense, AOT_MACHINE_MISMATCH when
-/// the machine or this build has no such device. Lives as long as the process.
+/// The device that `name` stands for on this machine. Throws AOT_USAGE when the name makes no sense,
+/// AOT_MACHINE_MISMATCH when the machine or this build has no such device. Lives as long as the process.
 const Device& find_device(DeviceName name);
 
 }  // namespace aot

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// CUDA and HIP are one API with two prefixes. Its functions are taken from the very runtime that torch brings along (a second copy of it in one
-// process would not see the first one's memory), with the types of the toolkit's headers.
+// CUDA and HIP are one API with two prefixes. Its functions are taken from the very runtime that torch brings along (a
+// second copy of it in one process would not see the first one's memory), with the types of the toolkit's headers.
 #include "device_gpu.h"
 
 #include <dlfcn.h>

@@ -12,11 +12,11 @@ struct Row {
 };
 
 constexpr Row kRows[kDtypeCount] = {
-    {"bool", {AOT_BOOL, 8, 1}},        {"uint8", {AOT_UINT, 8, 1}},         {"int8", {AOT_INT, 8, 1}},
-    {"int16", {AOT_INT, 16, 1}},       {"int32", {AOT_INT, 32, 1}},         {"int64", {AOT_INT, 64, 1}},
-    {"uint16", {AOT_UINT, 16, 1}},     {"uint32", {AOT_UINT, 32, 1}},       {"uint64", {AOT_UINT, 64, 1}},
-    {"float16", {AOT_FLOAT, 16, 1}},   {"bfloat16", {AOT_BFLOAT, 16, 1}},   {"float32", {AOT_FLOAT, 32, 1}},
-    {"float64", {AOT_FLOAT, 64, 1}},   {"complex64", {AOT_COMPLEX, 64, 1}}, {"complex128", {AOT_COMPLEX, 128, 1}},
+    {"bool", {AOT_BOOL, 8, 1}},      {"uint8", {AOT_UINT, 8, 1}},         {"int8", {AOT_INT, 8, 1}},
+    {"int16", {AOT_INT, 16, 1}},     {"int32", {AOT_INT, 32, 1}},         {"int64", {AOT_INT, 64, 1}},
+    {"uint16", {AOT_UINT, 16, 1}},   {"uint32", {AOT_UINT, 32, 1}},       {"uint64", {AOT_UINT, 64, 1}},
+    {"float16", {AOT_FLOAT, 16, 1}}, {"bfloat16", {AOT_BFLOAT, 16, 1}},   {"float32", {AOT_FLOAT, 32, 1}},
+    {"float64", {AOT_FLOAT, 64, 1}}, {"complex64", {AOT_COMPLEX, 64, 1}}, {"complex128", {AOT_COMPLEX, 128, 1}},
 };
 
 const Row& row(Dtype dtype) { return kRows[static_cast<int>(dtype)]; }

@@ -12,8 +12,21 @@ namespace aot {
 
 /// The dtypes that torch and DLPack share, in the order of `kDtypes`.
 enum class Dtype : int {
-  Bool, UInt8, Int8, Int16, Int32, Int64, UInt16, UInt32, UInt64,
-  Float16, BFloat16, Float32, Float64, Complex64, Complex128,
+  Bool,
+  UInt8,
+  Int8,
+  Int16,
+  Int32,
+  Int64,
+  UInt16,
+  UInt32,
+  UInt64,
+  Float16,
+  BFloat16,
+  Float32,
+  Float64,
+  Complex64,
+  Complex128,
 };
 
 constexpr int kDtypeCount = 15;

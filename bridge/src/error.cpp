@@ -6,15 +6,18 @@
 namespace aot {
 namespace {
 
-/// Replaces line breaks, so that a message stays three lines whatever a model or a file name contains.
+/// Makes a message one line of printable text whatever a model or a file name puts into it; names may come from
+/// strangers and end up on a terminal.
 std::string one_line(const std::string& text) {
   std::string line;
   line.reserve(text.size());
   for (char c : text) {
-    if (c == '\n' || c == '\r') {
-      if (!line.empty() && line.back() != ' ') line += ' ';
-    } else {
-      line += c;
+    const bool is_break = c == '\n' || c == '\r' || c == '\t';
+    const bool is_control = static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+    if (!is_break) {
+      line += is_control ? '?' : c;
+    } else if (!line.empty() && line.back() != ' ') {
+      line += ' ';
     }
   }
   while (!line.empty() && line.back() == ' ') line.pop_back();

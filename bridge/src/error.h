@@ -27,7 +27,8 @@ Error usage_error(const std::string& what, const std::string& meaning, const std
 /// A file that is missing, truncated or not what it claims to be.
 Error damaged_error(const std::string& what, const std::string& meaning);
 
-/// Stores the message of the exception being handled for aot_last_error() and returns its status. Call in a catch block.
+/// Stores the message of the exception being handled for aot_last_error() and returns its status. Call in a catch
+/// block.
 aot_status store_current_exception() noexcept;
 
 /// This thread's last message; never null.

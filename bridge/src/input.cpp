@@ -9,7 +9,8 @@
 namespace aot {
 namespace {
 
-/// GPU kernels are compiled for 16-byte alignment; CPU code for that of the element, which compilers rely on when they vectorise.
+/// GPU kernels are compiled for 16-byte alignment; CPU code for that of the element, which compilers rely on when they
+/// vectorise.
 size_t needed_alignment(Dtype dtype, const aot_view& view) {
   if (view.device.type != AOT_DEVICE_CPU) return 16;
   const bool is_complex = dlpack_of(dtype).code == AOT_COMPLEX;
@@ -36,9 +37,9 @@ Input::Input(const aot_view& view, const std::string& name, const Device& device
   const bool is_host = view.device.type == AOT_DEVICE_CPU;
   const bool can_borrow = device.can_borrow(view.device);
   if (!can_borrow && !is_host) {
-    throw usage_error("input \"" + name + "\" is on " + to_string(view.device) + "; the model runs on " +
-                          to_string(device.id()),
-                      "The model can read memory of its own device and of the host.", "Copy the input there first.");
+    throw usage_error(
+        "input \"" + name + "\" is on " + to_string(view.device) + "; the model runs on " + to_string(device.id()),
+        "The model can read memory of its own device and of the host.", "Copy the input there first.");
   }
   const int64_t elements = count_elements(view.shape, view.ndim);
   if (elements == 0) {

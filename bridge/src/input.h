@@ -13,8 +13,8 @@ namespace aot {
 
 class Input {
  public:
-  /// `view` must have passed check_view(). With `c_order` an input in another order is copied; a misaligned one always is, and host
-  /// memory for a GPU. Throws AOT_USAGE for memory on a device that the model cannot read.
+  /// `view` must have passed check_view(). With `c_order` an input in another order is copied; a misaligned one always
+  /// is, and host memory for a GPU. Throws AOT_USAGE for memory on a device that the model cannot read.
   Input(const aot_view& view, const std::string& name, const Device& device, bool c_order);
 
   /// The tensor for the model, which takes it over.
@@ -23,8 +23,8 @@ class Input {
   /// Whether `address` is inside the memory that the caller lent.
   bool lends(const void* address) const;
 
-  /// After the run: if the model changed its copy of the input in place, changes the caller's memory alike. (Not from a GPU back to
-  /// host memory: Python has no such call to behave like.)
+  /// After the run: if the model changed its copy of the input in place, changes the caller's memory alike. (Not from a
+  /// GPU back to host memory: Python has no such call to behave like.)
   void write_back() const;
 
  private:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// JSON values, as much as model descriptions need. Parsing is nlohmann-json's; its own value type would take two thirds of the bridge's
-// compile time, so the events of its parser build this smaller one.
+// JSON values, as much as model descriptions need. Parsing is nlohmann-json's; its own value type would take two thirds
+// of the bridge's compile time, so the events of its parser build this smaller one.
 #pragma once
 
 #include <cstdint>

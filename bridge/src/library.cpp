@@ -53,7 +53,8 @@ Error translate_dlerror(const std::string& path, const std::string& message) {
 }
 
 Library::Library(const std::string& path, int flags) : path_(path) {
-  // A library linked with -ffast-math switches denormals off for the whole thread when it is loaded. Keep the caller's state.
+  // A library linked with -ffast-math switches denormals off for the whole thread when it is loaded. Keep the caller's
+  // state.
   std::fenv_t floating_point_state;
   std::fegetenv(&floating_point_state);
   handle_ = dlopen(path.c_str(), flags);

@@ -11,7 +11,8 @@ class Library {
  public:
   Library() = default;
 
-  /// `flags` as for dlopen. Throws AOT_MODEL_MISMATCH, AOT_MACHINE_MISMATCH or AOT_DAMAGED, as the loader's complaint suggests.
+  /// `flags` as for dlopen. Throws AOT_MODEL_MISMATCH, AOT_MACHINE_MISMATCH or AOT_DAMAGED, as the loader's complaint
+  /// suggests.
   Library(const std::string& path, int flags);
   Library(Library&& other) noexcept;
   Library& operator=(Library&& other) noexcept;

@@ -65,7 +65,8 @@ std::vector<TensorSpec> parse_specs(const Json& values, bool is_input) {
   return specs;
 }
 
-/// AOTI_CPU_ISA is a list of Inductor's instruction sets, such as "AVX512 AVX512_VNNI AMX_TILE"; each stands for these features.
+/// AOTI_CPU_ISA is a list of Inductor's instruction sets, such as "AVX512 AVX512_VNNI AMX_TILE"; each stands for these
+/// features.
 std::vector<std::string> features_of_isa(const std::string& isa_list) {
   std::vector<std::string> features;
   std::istringstream words(isa_list);
@@ -90,11 +91,11 @@ Metadata parse_metadata(std::string_view text, const std::string& where) {
     const Json document = Json::parse(text);
     const int64_t schema = document.at("schema").integer();
     if (schema != kSchema) {
-      throw Error(AOT_MODEL_MISMATCH,
-                  where + " has schema " + std::to_string(schema) + "; this bridge reads schema " +
-                      std::to_string(kSchema),
-                  "The model and the bundle were made by different versions of aotpack.",
-                  "Build the bundle again with the aotpack that exported the model.");
+      throw Error(
+          AOT_MODEL_MISMATCH,
+          where + " has schema " + std::to_string(schema) + "; this bridge reads schema " + std::to_string(kSchema),
+          "The model and the bundle were made by different versions of aotpack.",
+          "Build the bundle again with the aotpack that exported the model.");
     }
     Metadata metadata;
     const Json* has_signature = given(document, "has_signature");

@@ -37,11 +37,12 @@ struct Metadata {
   std::string text;  // the document itself
 };
 
-/// Reads a model.json document; `where` names it in errors. Throws AOT_DAMAGED, or AOT_MODEL_MISMATCH for a newer schema.
+/// Reads a model.json document; `where` names it in errors. Throws AOT_DAMAGED, or AOT_MODEL_MISMATCH for a newer
+/// schema.
 Metadata parse_metadata(std::string_view text, const std::string& where);
 
-/// Reads the metadata that AOTInductor puts into a .pt2: the document under the key "aotpack" when aotpack made the package, else
-/// a document of the little that PyTorch records, without a signature.
+/// Reads the metadata that AOTInductor puts into a .pt2: the document under the key "aotpack" when aotpack made the
+/// package, else a document of the little that PyTorch records, without a signature.
 Metadata parse_aoti_metadata(std::string_view text, const std::string& where);
 
 }  // namespace aot

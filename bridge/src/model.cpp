@@ -66,9 +66,9 @@ std::vector<aot::TensorInfo> describe(const std::vector<std::string>& names) {
 
 void check_count(size_t described, size_t actual, const char* what, const std::string& path) {
   if (described == actual) return;
-  throw aot::damaged_error(path + " describes " + std::to_string(described) + " " + what + " and its code has " +
-                               std::to_string(actual),
-                           "The description belongs to another model.");
+  throw aot::damaged_error(
+      path + " describes " + std::to_string(described) + " " + what + " and its code has " + std::to_string(actual),
+      "The description belongs to another model.");
 }
 
 }  // namespace
@@ -82,8 +82,8 @@ aot_model::aot_model(const std::string& path, const aot_load_options& options)
   aot::Runtime::load(*device_);
   aot::use_threads(num_threads_);
   device_->activate();
-  container_ = std::make_shared<const aot::Container>(std::move(package), *device_,
-                                                      std::max<uint32_t>(options.num_runners, 1));
+  container_ =
+      std::make_shared<const aot::Container>(std::move(package), *device_, std::max<uint32_t>(options.num_runners, 1));
   const aot::Metadata& known = metadata();
   if (known.has_signature) {
     check_count(known.inputs.size(), container_->input_names().size(), "inputs", path);
@@ -104,9 +104,9 @@ aot_model::~aot_model() { slots_.wait_until_idle(); }
 
 std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, size_t num_inputs, double* latency_ms) {
   if (num_inputs != inputs_.size()) {
-    throw aot::usage_error(std::to_string(num_inputs) + " inputs were given; the model takes " +
-                               std::to_string(inputs_.size()),
-                           "Every input of the model needs a value.", "Pass one array for each; see: aotrun info");
+    throw aot::usage_error(
+        std::to_string(num_inputs) + " inputs were given; the model takes " + std::to_string(inputs_.size()),
+        "Every input of the model needs a value.", "Pass one array for each; see: aotrun info");
   }
   for (size_t i = 0; i < num_inputs; ++i) aot::check_view(inputs[i], inputs_[i].name);
   const bool has_signature = metadata().has_signature;

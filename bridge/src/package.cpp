@@ -18,13 +18,20 @@ namespace {
 
 std::string machine_name(uint16_t machine) {
   switch (machine) {
-    case EM_X86_64: return "x86_64";
-    case EM_AARCH64: return "aarch64";
-    case EM_386: return "i386";
-    case EM_PPC64: return "ppc64";
-    case EM_RISCV: return "riscv";
-    case EM_S390: return "s390x";
-    default: return "ELF machine " + std::to_string(machine);
+    case EM_X86_64:
+      return "x86_64";
+    case EM_AARCH64:
+      return "aarch64";
+    case EM_386:
+      return "i386";
+    case EM_PPC64:
+      return "ppc64";
+    case EM_RISCV:
+      return "riscv";
+    case EM_S390:
+      return "s390x";
+    default:
+      return "ELF machine " + std::to_string(machine);
   }
 }
 
@@ -112,9 +119,8 @@ Package open_archive(const std::string& path) {
   check_library_header(library.data, library.size, path + ':' + library.name);
   check_integrity(library, path);
   package.library_file = file_in_memory("model.so", library.data, library.size);
-  package.library_path = package.library_file.is_open()
-                             ? path_of(package.library_file)
-                             : package.scratch.write("model.so", library.data, library.size);
+  package.library_path = package.library_file.is_open() ? path_of(package.library_file)
+                                                        : package.scratch.write("model.so", library.data, library.size);
 
   if (const Entry* weights = archive.find(stem + "_weights.blob")) {
     package.weights = weights->data;
@@ -128,7 +134,8 @@ Package open_archive(const std::string& path) {
     if (entry.name.compare(0, folder.size(), folder) != 0) continue;
     const std::string name = entry.name.substr(folder.size());
     if (ends_with(name, "weights_config.json")) {
-      throw Error(AOT_MODEL_MISMATCH, path + " has its weights as pickled tensors", "Only Python's torch can read those.",
+      throw Error(AOT_MODEL_MISMATCH, path + " has its weights as pickled tensors",
+                  "Only Python's torch can read those.",
                   "Export it again without package_constants_on_disk_format, or with aotpack export.");
     }
     const bool is_kernel = ends_with(name, ".cubin") || ends_with(name, ".hsaco") || ends_with(name, ".fatbin");

@@ -26,7 +26,8 @@ struct Package {
   std::string extern_nodes;    // JSON of the ops without a C shim; empty when there are none
 };
 
-/// Opens a model folder of a bundle or a .pt2 archive. Throws AOT_DAMAGED, or AOT_MODEL_MISMATCH for code of another machine type.
+/// Opens a model folder of a bundle or a .pt2 archive. Throws AOT_DAMAGED, or AOT_MODEL_MISMATCH for code of another
+/// machine type.
 Package open_package(const std::string& path);
 
 }  // namespace aot

@@ -32,10 +32,11 @@ Library load_library(const Package& package, const std::vector<std::string>& ops
     return {kLibrary, RTLD_NOW | RTLD_LOCAL};
   } catch (const Error& error) {
     if (error.status() != AOT_DAMAGED) throw;
-    throw Error(AOT_MODEL_MISMATCH,
-                package.path + " uses " + ops.front() + ", which needs " + kLibrary + ", and that is not in this bundle",
-                "The op has no C shim; only libtorch's proxy executor can run it.",
-                "Build the bundle with this model (aotpack build --runtime full --model ...).");
+    throw Error(
+        AOT_MODEL_MISMATCH,
+        package.path + " uses " + ops.front() + ", which needs " + kLibrary + ", and that is not in this bundle",
+        "The op has no C shim; only libtorch's proxy executor can run it.",
+        "Build the bundle with this model (aotpack build --runtime full --model ...).");
   }
 }
 
@@ -57,7 +58,8 @@ ProxyExecutor::ProxyExecutor(Package& package, const Device& device) {
   bind(library_, "aot_proxy_executor", executor);
   bind(library_, "aot_proxy_delete", delete_);
 
-  // libtorch wants the description and a library side by side. A bundle has them so; otherwise a folder is made for the moment.
+  // libtorch wants the description and a library side by side. A bundle has them so; otherwise a folder is made for the
+  // moment.
   std::string path = package.path + "/extern_kernel_nodes.so";
   ScratchFolder scratch;
   if (!exists(path)) {

@@ -16,8 +16,8 @@ class ProxyExecutor {
   /// An executor that runs nothing.
   ProxyExecutor() = default;
 
-  /// One for the package's ops; runs nothing when it has none. The runtime must be loaded. Throws AOT_MODEL_MISMATCH when the bundle has no
-  /// libaot_proxy.so, AOT_FAILED when libtorch does not know the ops.
+  /// One for the package's ops; runs nothing when it has none. The runtime must be loaded. Throws AOT_MODEL_MISMATCH
+  /// when the bundle has no libaot_proxy.so, AOT_FAILED when libtorch does not know the ops.
   ProxyExecutor(Package& package, const Device& device);
   ProxyExecutor(const ProxyExecutor&) = delete;
   ProxyExecutor& operator=(const ProxyExecutor&) = delete;

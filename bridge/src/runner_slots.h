@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lets as many callers in as there are runners. AOTInductor's container would let the rest wait by itself, but a caller waiting there is
-// never woken when the call it waits for fails.
+// Lets as many callers in as there are runners. AOTInductor's container would let the rest wait by itself, but a caller
+// waiting there is never woken when the call it waits for fails.
 #pragma once
 
 #include <condition_variable>

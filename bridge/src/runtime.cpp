@@ -25,8 +25,8 @@ std::string own_folder() {
   return slash == std::string::npos ? "." : path.substr(0, slash);
 }
 
-/// Loads by bare name, so that the bridge's own RUNPATH says where, and keeps it for good: torch cannot be unloaded. Models find the
-/// runtime's functions in the global scope.
+/// Loads by bare name, so that the bridge's own RUNPATH says where, and keeps it for good: torch cannot be unloaded.
+/// Models find the runtime's functions in the global scope.
 Library load_for_good(const std::string& name) { return {name, RTLD_LAZY | RTLD_GLOBAL | RTLD_NODELETE}; }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The runtime library that models call into, libtorch or libaot_slim: found beside the bridge, loaded once, used through AOTInductor's
-// stable C ABI. Function types come from torch's headers, so a change there is a compile error here.
+// The runtime library that models call into, libtorch or libaot_slim: found beside the bridge, loaded once, used
+// through AOTInductor's stable C ABI. Function types come from torch's headers, so a change there is a compile error
+// here.
 #pragma once
 
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
@@ -33,7 +34,8 @@ namespace aot {
 
 class Runtime {
  public:
-  /// Loads it on the first call. Throws AOT_DAMAGED when it is not there, AOT_MACHINE_MISMATCH when it cannot be loaded here.
+  /// Loads it on the first call. Throws AOT_DAMAGED when it is not there, AOT_MACHINE_MISMATCH when it cannot be loaded
+  /// here.
   static const Runtime& load(const Device& device);
 
   /// The one that was loaded. Call after load() only.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parts of an archive that must have a path: in memory where the system allows it, else in a private folder that goes away.
+// Parts of an archive that must have a path: in memory where the system allows it, else in a private folder that goes
+// away.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +19,8 @@ class ScratchFolder {
   ScratchFolder& operator=(ScratchFolder&& other) noexcept;
   ~ScratchFolder() { remove(); }
 
-  /// Writes a file, whose name must be a plain one; returns its path. Throws AOT_FAILED when there is no space or no permission.
+  /// Writes a file, whose name must be a plain one; returns its path. Throws AOT_FAILED when there is no space or no
+  /// permission.
   std::string write(const std::string& name, const uint8_t* data, size_t size);
 
   /// Makes a symbolic link; returns its path.

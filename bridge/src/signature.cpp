@@ -30,7 +30,8 @@ std::string spec_text(const TensorSpec& spec) {
 }
 
 Error misfit(const TensorSpec& spec, const std::string& what) {
-  return usage_error("input \"" + spec.name + "\" " + what, "The model takes " + spec.name + ": " + spec_text(spec) + ".",
+  return usage_error("input \"" + spec.name + "\" " + what,
+                     "The model takes " + spec.name + ": " + spec_text(spec) + ".",
                      "Pass such an array, or export the model again for other shapes and dtypes.");
 }
 
@@ -62,13 +63,14 @@ void check_view(const aot_view& view, const std::string& name) {
                       "Convert it to a dtype that the model takes.");
   }
   if (view.ndim < 0 || view.ndim > kMaxDims || (view.ndim > 0 && view.shape == nullptr)) {
-    throw usage_error(input + "has " + std::to_string(view.ndim) + " dims" + (view.shape == nullptr ? " and no shape" : ""),
-                      "A tensor has 0 to " + std::to_string(kMaxDims) + " dims and one size for each.",
-                      "Set ndim and shape.");
+    throw usage_error(
+        input + "has " + std::to_string(view.ndim) + " dims" + (view.shape == nullptr ? " and no shape" : ""),
+        "A tensor has 0 to " + std::to_string(kMaxDims) + " dims and one size for each.", "Set ndim and shape.");
   }
   const int64_t elements = count_elements(view.shape, view.ndim);
   if (elements > std::numeric_limits<int64_t>::max() / static_cast<int64_t>(size_of(dtype))) {
-    throw usage_error(input + "has the shape " + shape_text(view), "No memory holds such a tensor.", "Check the shape.");
+    throw usage_error(input + "has the shape " + shape_text(view), "No memory holds such a tensor.",
+                      "Check the shape.");
   }
   if (elements == 0) return;
   if (view.data == nullptr) {

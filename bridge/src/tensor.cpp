@@ -23,8 +23,9 @@ struct TorchDevice {
   int32_t index;
 };
 
-/// Walks two strided tensors of one shape together: calls `visit(left_offset, right_offset, bytes)` for each run of elements that is dense
-/// in both, until it returns false. Offsets are in bytes; null strides mean C order. Returns whether it came to the end.
+/// Walks two strided tensors of one shape together: calls `visit(left_offset, right_offset, bytes)` for each run of
+/// elements that is dense in both, until it returns false. Offsets are in bytes; null strides mean C order. Returns
+/// whether it came to the end.
 template <class Visit>
 bool for_each_run(const int64_t* left_strides, const int64_t* right_strides, const int64_t* shape, int32_t ndim,
                   size_t size, const Visit& visit) {

@@ -21,16 +21,19 @@ constexpr int32_t kMaxDims = 64;
 /// Product of the sizes. Throws AOT_USAGE on overflow or on a negative size.
 int64_t count_elements(const int64_t* shape, int32_t ndim);
 
-/// Strides, in elements, of a C-ordered tensor: what torch gives to a fresh tensor of this shape, sizes of 0 counting as 1.
+/// Strides, in elements, of a C-ordered tensor: what torch gives to a fresh tensor of this shape, sizes of 0 counting
+/// as 1.
 std::vector<int64_t> contiguous_strides(const int64_t* shape, int32_t ndim);
 
-/// Whether elements follow one another in C order. Strides of dims of size 1, and all strides of an empty tensor, do not matter.
+/// Whether elements follow one another in C order. Strides of dims of size 1, and all strides of an empty tensor, do
+/// not matter.
 bool is_contiguous(const aot_view& view);
 
 /// The first element.
 inline uint8_t* first_byte(const aot_view& view) { return static_cast<uint8_t*>(view.data) + view.byte_offset; }
 
-/// Copies between two strided tensors of one shape, `size` bytes an element, all in host memory. Null strides mean C order.
+/// Copies between two strided tensors of one shape, `size` bytes an element, all in host memory. Null strides mean C
+/// order.
 void copy_strided(void* destination, const int64_t* destination_strides, const void* source,
                   const int64_t* source_strides, const int64_t* shape, int32_t ndim, size_t size);
 
@@ -69,7 +72,8 @@ TensorHandle clone(const TensorHandle& tensor);
 /// A tensor with the same elements in C order, on the same device.
 TensorHandle contiguous_copy(const aot_view& view);
 
-/// Writes the elements in C order to `bytes` of host memory, from whatever device they are on. `bytes` must be their size.
+/// Writes the elements in C order to `bytes` of host memory, from whatever device they are on. `bytes` must be their
+/// size.
 void copy_to_host(const aot_view& view, void* destination, size_t bytes);
 
 /// Address of a tensor's first element.

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "signature.h"
+
+#include <limits>
+
+#include "check.h"
+
+namespace {
+
+constexpr int64_t kUnbounded = std::numeric_limits<int64_t>::max();
+float storage[64];
+
+/// An input with shape and strides of its own.
+struct Given {
+  explicit Given(std::vector<int64_t> sizes, aot_dtype dtype = {AOT_FLOAT, 32, 1}) : shape(std::move(sizes)) {
+    view = {storage, {AOT_DEVICE_CPU, 0}, static_cast<int32_t>(shape.size()), dtype, shape.data(), nullptr, 0};
+  }
+  std::vector<int64_t> shape;
+  std::vector<int64_t> strides;
+  aot_view view{};
+};
+
+Given with_strides(std::vector<int64_t> sizes, std::vector<int64_t> strides) {
+  Given given(std::move(sizes));
+  given.strides = std::move(strides);
+  given.view.strides = given.strides.data();
+  return given;
+}
+
+aot::Dim fixed(int64_t size) { return {size, size, ""}; }
+
+const std::vector<aot::TensorSpec> kSpecs = {
+    {"x", aot::Dtype::Float32, {{1, 8, "batch"}, fixed(4)}},
+    {"y", aot::Dtype::Float32, {{1, kUnbounded, "batch"}}},
+};
+
+void check_pair(const Given& x, const Given& y) {
+  const aot_view views[] = {x.view, y.view};
+  aot::check_signature(kSpecs, views, 2);
+}
+
+TEST(views_that_are_sane_pass) {
+  aot::check_view(Given({2, 4}).view, "x");
+  aot::check_view(with_strides({2, 4}, {1, 2}).view, "x");
+  aot::check_view(with_strides({2, 4}, {0, 0}).view, "x");
+  aot::check_view(Given({}).view, "x");
+  Given empty({0, 4});
+  empty.view.data = nullptr;
+  aot::check_view(empty.view, "x");
+  Given scalar({});
+  scalar.view.shape = nullptr;
+  aot::check_view(scalar.view, "x");
+}
+
+TEST(views_that_are_not_sane_are_refused) {
+  const auto refuse = [](const aot_view& view, const char* part) {
+    CHECK_THROWS(AOT_USAGE, part, aot::check_view(view, "x"));
+  };
+  refuse(Given({2}, {AOT_FLOAT, 8, 1}).view, "bits 8");
+  refuse(Given({2}, aot_dtype{AOT_FLOAT, 32, 4}).view, "lanes 4");
+  refuse(with_strides({2, 4}, {-4, 1}).view, "stride -4 at dim 0");
+  refuse(Given({2, -4}).view, "-4 at dim 1");
+  refuse(Given({kUnbounded, 3}).view, "63 bits");
+  refuse(Given({kUnbounded}).view, "No memory holds");
+  refuse(with_strides({2, 2}, {kUnbounded, kUnbounded}).view, "reach further");
+  refuse(with_strides({kUnbounded / 8, 2}, {9, 1}).view, "No memory holds");
+  Given input({2, 4});
+  input.view.data = nullptr;
+  refuse(input.view, "no data");
+  input.view.data = storage;
+  input.view.shape = nullptr;
+  refuse(input.view, "no shape");
+  for (const int32_t ndim : {-1, 65, std::numeric_limits<int32_t>::max(), std::numeric_limits<int32_t>::min()}) {
+    Given odd({2});
+    odd.view.ndim = ndim;
+    refuse(odd.view, "dims");
+  }
+}
+
+TEST(fitting_inputs_pass) {
+  check_pair(Given({1, 4}), Given({1}));
+  check_pair(Given({8, 4}), Given({8}));
+}
+
+TEST(misfits_are_named_with_what_was_expected) {
+  CHECK_THROWS(AOT_USAGE, "1 inputs were given; the model takes 2",
+               aot::check_signature(kSpecs, &static_cast<const aot_view&>(Given({1, 4}).view), 1));
+  CHECK_THROWS(AOT_USAGE, "float32[batch (1 to 8), 4]", check_pair(Given({1, 5}), Given({1})));
+  CHECK_THROWS(AOT_USAGE, "has 5 at dim 1: [1, 5]", check_pair(Given({1, 5}), Given({1})));
+  CHECK_THROWS(AOT_USAGE, "has 9 at dim 0", check_pair(Given({9, 4}), Given({9})));
+  CHECK_THROWS(AOT_USAGE, "has 0 at dim 0", check_pair(Given({0, 4}), Given({0})));
+  CHECK_THROWS(AOT_USAGE, "has 1 dims: [4]", check_pair(Given({4}), Given({1})));
+  CHECK_THROWS(AOT_USAGE, "has the dtype float64", check_pair(Given({1, 4}, {AOT_FLOAT, 64, 1}), Given({1})));
+  CHECK_THROWS(AOT_USAGE, "dim 0 of \"y\" is 3 and dim 0 of \"x\" is 2", check_pair(Given({2, 4}), Given({3})));
+  CHECK_THROWS(AOT_USAGE, "float32[batch (1 or more)]", check_pair(Given({2, 4}), Given({2, 2})));
+}
+
+}  // namespace

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is read from text and what is told in text: JSON, metadata, devices, loader messages, statistics, errors.
+#include <cmath>
+#include <random>
+
+#include "check.h"
+#include "cpu_features.h"
+#include "debug.h"
+#include "device.h"
+#include "json.h"
+#include "library.h"
+#include "metadata.h"
+
+namespace {
+
+using aot::Json;
+
+bool is_json(const std::string& text) {
+  try {
+    Json::parse(text);
+    return true;
+  } catch (const aot::JsonError&) {
+    return false;
+  }
+}
+
+TEST(json_values_keep_their_kinds) {
+  const Json value = Json::parse(R"({"a": [1, -2, "x\u00e9", true, null, 1.5, 18446744073709551615], "b": {}})");
+  const auto& items = value.at("a").items();
+  CHECK_EQUAL(items[1].integer(), -2);
+  CHECK_EQUAL(items[2].text(), "x\xc3\xa9");
+  CHECK(items[3].boolean());
+  CHECK(items[4].is_null());
+  CHECK(items[5].kind() == Json::Kind::Real && items[6].kind() == Json::Kind::Real);
+  CHECK(value.at("b").find("c") == nullptr);
+}
+
+TEST(json_errors_are_thrown_not_guessed) {
+  CHECK(!is_json(""));
+  CHECK(!is_json("{"));
+  CHECK(!is_json("{} x"));
+  CHECK(!is_json("{\"a\": nan}"));
+  CHECK(!is_json("\"\xff\""));
+  CHECK(!is_json(std::string(100000, '[')));
+  CHECK(is_json(std::string(30, '[') + std::string(30, ']')));
+}
+
+TEST(json_quote_is_json) {
+  const std::string text = "a\"b\\c\n\t\x01 \xc3\xa9";
+  CHECK_EQUAL(Json::parse(aot::json_quote(text)).text(), text);
+  CHECK_EQUAL(aot::json_quote(std::vector<std::string>{"a", "b"}), "[\"a\", \"b\"]");
+}
+
+constexpr const char* kDocument = R"({
+  "schema": 1, "device": "cpu", "machine": "x86_64", "cpu_features": ["avx2"], "torch_version": null, "novelty": 1,
+  "inputs": [{"name": "x", "dtype": "bfloat16", "dims": [{"symbol": "s", "min": 2, "max": null}, 3]}],
+  "outputs": [{"name": "y", "dtype": "bool", "dims": [null]}]})";
+
+TEST(metadata_is_read) {
+  const aot::Metadata metadata = aot::parse_metadata(kDocument, "model.json");
+  CHECK(metadata.has_signature);
+  CHECK_EQUAL(metadata.inputs[0].dims[0].min, 2);
+  CHECK_EQUAL(metadata.inputs[0].dims[0].max, INT64_MAX);
+  CHECK_EQUAL(metadata.inputs[0].dims[1].max, 3);
+  CHECK_EQUAL(metadata.outputs[0].dims[0].max, -1);
+  CHECK_EQUAL(metadata.cpu_features[0], "avx2");
+  CHECK_EQUAL(metadata.text, kDocument);
+}
+
+TEST(metadata_of_others_is_refused) {
+  const auto refuse = [](const std::string& text, aot_status status, const char* part) {
+    CHECK_THROWS(status, part, aot::parse_metadata(text, "model.json"));
+  };
+  refuse("{}", AOT_DAMAGED, "no \"schema\"");
+  refuse("[]", AOT_DAMAGED, "an object");
+  refuse(R"({"schema": 2})", AOT_MODEL_MISMATCH, "schema 2");
+  refuse(R"({"schema": 1})", AOT_DAMAGED, "no \"inputs\"");
+  const std::string input = R"({"schema": 1, "outputs": [], "inputs": [{"name": "x", "dtype": )";
+  refuse(input + R"("float8", "dims": []}]})", AOT_DAMAGED, "float8");
+  refuse(input + R"("bool", "dims": [null]}]})", AOT_DAMAGED, "no size can satisfy");
+  refuse(input + R"("bool", "dims": [-1]}]})", AOT_DAMAGED, "no size can satisfy");
+  refuse(input + R"("bool", "dims": [{"symbol": "s", "min": 3, "max": 2}]}]})", AOT_DAMAGED, "no size can satisfy");
+  refuse(input + R"("bool", "dims": ["3"]}]})", AOT_DAMAGED, "whole number");
+}
+
+TEST(metadata_survives_damage) {
+  const std::string whole = kDocument;
+  std::mt19937 random(1);
+  for (int round = 0; round < 5000; ++round) {
+    std::string text = whole;
+    text[random() % text.size()] = static_cast<char>(random());
+    try {
+      aot::parse_metadata(text, "model.json");
+    } catch (const aot::Error&) {
+      continue;
+    }
+  }
+}
+
+TEST(packages_of_plain_pytorch_have_no_signature) {
+  const aot::Metadata metadata = aot::parse_aoti_metadata(
+      R"({"AOTI_DEVICE_KEY": "cpu", "AOTI_MACHINE": "x86_64", "AOTI_CPU_ISA": "AVX512 AVX512_VNNI"})", "metadata");
+  CHECK(!metadata.has_signature);
+  CHECK_EQUAL(metadata.machine, "x86_64");
+  CHECK_EQUAL(metadata.cpu_features.back(), "avx512_vnni");
+  CHECK(is_json(metadata.text));
+  const std::string own = R"({"AOTI_DEVICE_KEY": "cpu", "aotpack": )" + aot::json_quote(kDocument) + "}";
+  CHECK(aot::parse_aoti_metadata(own, "metadata").has_signature);
+}
+
+TEST(devices_are_parsed) {
+  CHECK_EQUAL(aot::parse_device("cpu").type, AOT_DEVICE_CPU);
+  CHECK_EQUAL(aot::parse_device("cuda").index, -1);
+  CHECK_EQUAL(aot::parse_device("cuda:1").index, 1);
+  CHECK_EQUAL(aot::parse_device("rocm:15").type, AOT_DEVICE_ROCM);
+  for (const char* text : {"", "gpu", "CUDA", "cuda:", "cuda:-1", "cuda:1x", "cuda:99999", "cpu 0", ":0"}) {
+    CHECK_THROWS(AOT_USAGE, "is not a device", aot::parse_device(text));
+  }
+  CHECK_EQUAL(aot::to_string(aot_device{AOT_DEVICE_CUDA, 1}), "cuda:1");
+  CHECK_EQUAL(aot::to_string(aot_device{99, 1}), "DLPack device 99:1");
+  CHECK_THROWS(AOT_USAGE, "cpu:1", aot::find_device({AOT_DEVICE_CPU, 1}));
+  CHECK_THROWS(AOT_MODEL_MISMATCH, "CUDA", aot::find_device({AOT_DEVICE_CUDA, 0}));
+}
+
+TEST(the_cpu_tests_itself) {
+  aot_device_report report{};
+  aot::find_device({AOT_DEVICE_CPU, -1}).self_test(&report);
+  CHECK_EQUAL(report.num_devices, 1U);
+  CHECK(report.name[0] != '\0');
+}
+
+TEST(cpu_features_by_any_spelling) {
+  CHECK(aot::missing_cpu_features({"sse2", "SSE2", "sse4_1", "sse4.1"}).empty());
+  CHECK_EQUAL(aot::missing_cpu_features({"sse2", "avx9000"})[0], "avx9000");
+}
+
+TEST(loader_messages_are_translated) {
+  const auto status = [](const char* message) { return aot::translate_dlerror("model.so", message).status(); };
+  const auto text = [](const char* message) { return std::string(aot::translate_dlerror("model.so", message).what()); };
+  const char* symbol = "model.so: undefined symbol: aoti_torch_cpu_frob";
+  CHECK_EQUAL(status(symbol), AOT_MODEL_MISMATCH);
+  CHECK(text(symbol).find("aoti_torch_cpu_frob,") != std::string::npos);
+  const char* version = "/lib/libc.so.6: version `GLIBC_2.99' not found (required by model.so)";
+  CHECK_EQUAL(status(version), AOT_MACHINE_MISMATCH);
+  CHECK(text(version).find("GLIBC_2.99,") != std::string::npos);
+  const char* missing = "libgomp.so.1: cannot open shared object file: No such file or directory";
+  CHECK_EQUAL(status(missing), AOT_DAMAGED);
+  CHECK(text(missing).find("libgomp.so.1 cannot be opened") != std::string::npos);
+  CHECK_EQUAL(status("model.so: file too short"), AOT_DAMAGED);
+  CHECK_EQUAL(status("something new"), AOT_FAILED);
+}
+
+TEST(statistics_leave_out_what_is_not_finite) {
+  float values[6] = {1, 2, NAN, INFINITY, -INFINITY, 6};
+  int64_t shape[2] = {2, 3};
+  int64_t strides[2] = {1, 2};
+  aot_view view{values, {AOT_DEVICE_CPU, 0}, 2, {AOT_FLOAT, 32, 1}, shape, strides, 0};
+  CHECK_EQUAL(aot::describe(view), "float32 [2, 3] strides [1, 2] on cpu: min 1 max 6 mean 3, 1 NaN, 2 inf");
+  shape[1] = 0;
+  CHECK_EQUAL(aot::describe(view), "float32 [2, 0] on cpu: empty");
+}
+
+TEST(statistics_know_small_floats) {
+  uint16_t halves[4] = {0x3c00, 0xc000, 0x0001, 0x7c00};  // 1, -2, 2^-24, infinity
+  int64_t shape[1] = {4};
+  aot_view view{halves, {AOT_DEVICE_CPU, 0}, 1, {AOT_FLOAT, 16, 1}, shape, nullptr, 0};
+  CHECK_EQUAL(aot::describe(view), "float16 [4] on cpu: min -2 max 1 mean -0.333333, 0 NaN, 1 inf");
+  uint16_t brains[2] = {0x3f80, 0x4040};  // 1, 3
+  shape[0] = 2;
+  view.data = brains;
+  view.dtype = {AOT_BFLOAT, 16, 1};
+  CHECK_EQUAL(aot::describe(view), "bfloat16 [2] on cpu: min 1 max 3 mean 2, 0 NaN, 0 inf");
+}
+
+TEST(messages_are_three_lines_always) {
+  CHECK_EQUAL(std::string(aot::usage_error("a\nb\n", "c\r\nd", "e").what()), "a b\nc d\ne");
+  CHECK_EQUAL(aot::guarded([] { throw aot::usage_error("what", "meaning", "fix"); }), AOT_USAGE);
+  CHECK_EQUAL(std::string(aot::last_error()), "what\nmeaning\nfix");
+  CHECK_EQUAL(aot::guarded([] { throw std::bad_alloc(); }), AOT_FAILED);
+  CHECK(std::string(aot::last_error()).find("out of memory") == 0);
+  CHECK_EQUAL(aot::guarded([] { throw 1; }), AOT_FAILED);
+  CHECK(std::string(aot::last_error()).find("unknown type") != std::string::npos);
+  CHECK_EQUAL(aot::guarded([] {}), AOT_OK);
+}
+
+}  // namespace
