@@ -23,7 +23,7 @@ from aotpack.sandbox import INSIDE, Sandbox, candidates, works
 CHECK = ("check", "--model", "mlp", "--json")
 
 
-@pytest.fixture(scope="session", params=["bubblewrap", "unshare"])
+@pytest.fixture(scope="session", params=["bubblewrap", "unshare", "chroot"])
 def sandbox(request: pytest.FixtureRequest) -> Sandbox:
     """Every kind of sandbox that this machine allows."""
     for way in candidates():

@@ -1,6 +1,7 @@
 """A root that holds nothing but a bundle: no network, no environment, nothing of this machine.
 
-Uses bubblewrap when it is there, else util-linux's unshare (as root, or where users may make namespaces).
+Uses bubblewrap when it is there, else util-linux's unshare (as root, or where users may make namespaces), else, as
+root, a plain chroot.
 """
 
 from __future__ import annotations
@@ -47,24 +48,45 @@ class Sandbox:
                 *("--chdir", "/"),
                 *arguments,
             ]
-        # The script is fixed text; every name travels as an argument.
-        script = (
-            "set -e; chroot=$1; top=$2; root=$3; count=$4; shift 4; "
-            'mount -t tmpfs -o mode=755 tmpfs "$top"; mkdir "$top/bundle"; '
-            'mount --bind "$root" "$top/bundle"; mount -o remount,bind,ro "$top/bundle"; '
-            'while [ "$count" -gt 0 ]; do mkdir -p "$(dirname "$top$2")"; '
-            'if [ -d "$1" ]; then mkdir -p "$top$2"; else : > "$top$2"; fi; '
-            'mount --bind "$1" "$top$2"; mount -o remount,bind,ro "$top$2"; shift 2; count=$((count - 1)); done; '
-            'mount -o remount,ro "$top"; cd "$top"; exec env -i "$chroot" "$top" "$@"'
-        )
         pairs = [text for source, target in extra for text in (str(source), target)]
         chroot = shutil.which("chroot", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or "chroot"
-        top = "/mnt"  # any folder that exists everywhere; the mount is seen by the new namespace alone
-        shell = ["sh", "-c", script, "sh", chroot, top, str(root.resolve()), str(len(extra)), *pairs, *arguments]
+        shell = [
+            "sh",
+            "-c",
+            _SCRIPTS[self.name],
+            "sh",
+            chroot,
+            str(root.resolve()),
+            str(len(extra)),
+            *pairs,
+            *arguments,
+        ]
         return [self.program, *self.namespaces, *shell]
 
 
-_NAMESPACES = ("--mount", "--net", "--pid", "--ipc", "--fork")
+# Fixed text; every name travels as an argument: chroot, the bundle, the number of pairs, the pairs, the command.
+_SCRIPTS = {
+    # A mount namespace of its own; /mnt exists everywhere, and the mount on it is seen in there alone.
+    "unshare": """set -e; chroot=$1; root=$2; count=$3; shift 3; top=/mnt
+mount -t tmpfs -o mode=755 tmpfs "$top"; mkdir "$top/bundle"
+mount --bind "$root" "$top/bundle"; mount -o remount,bind,ro "$top/bundle"
+while [ "$count" -gt 0 ]; do
+  mkdir -p "$(dirname "$top$2")"; if [ -d "$1" ]; then mkdir -p "$top$2"; else : > "$top$2"; fi
+  mount --bind "$1" "$top$2"; mount -o remount,bind,ro "$top$2"; shift 2; count=$((count - 1))
+done
+mount -o remount,ro "$top"; cd "$top"; exec env -i "$chroot" "$top" "$@"
+""",
+    # Where even root may not mount, as within a chroot: hard links (or copies) in a folder beside the bundle.
+    "chroot": """set -e; chroot=$1; root=$2; count=$3; shift 3
+top=$(mktemp -d "$(dirname "$root")/.aotpack-root-XXXXXX"); trap 'rm -rf "$top"' EXIT
+cp -al "$root" "$top/bundle" 2>/dev/null || { rm -rf "$top/bundle"; cp -a "$root" "$top/bundle"; }
+while [ "$count" -gt 0 ]; do
+  mkdir -p "$(dirname "$top$2")"; cp -a "$1" "$top$2"; shift 2; count=$((count - 1))
+done
+cd "$top"; env -i "$chroot" "$top" "$@"
+""",
+}
+_NAMESPACES = ("--net", "--pid", "--ipc", "--fork")
 
 
 @functools.cache
@@ -79,9 +101,11 @@ def candidates() -> list[Sandbox]:
     if bwrap := shutil.which("bwrap"):
         ways.append(Sandbox("bubblewrap", bwrap))
     if unshare := shutil.which("unshare"):
-        if os.geteuid() == 0:  # also where root sits in a chroot, in which the kernel forbids user namespaces
-            ways.append(Sandbox("unshare", unshare, _NAMESPACES))
-        ways.append(Sandbox("unshare", unshare, ("--user", "--map-root-user", *_NAMESPACES)))
+        if os.geteuid() == 0:
+            ways.append(Sandbox("unshare", unshare, ("--mount", *_NAMESPACES)))
+        ways.append(Sandbox("unshare", unshare, ("--user", "--map-root-user", "--mount", *_NAMESPACES)))
+        if os.geteuid() == 0:
+            ways.append(Sandbox("chroot", unshare, _NAMESPACES))
     return ways
 
 
@@ -89,6 +113,8 @@ def works(sandbox: Sandbox) -> bool:
     """Whether the kernel lets us: containers often forbid namespaces, and only trying tells."""
     if sandbox.name == "bubblewrap":
         trial = [sandbox.program, "--unshare-all", "--ro-bind", "/", "/", "true"]
-    else:
+    elif sandbox.name == "unshare":
         trial = [sandbox.program, *sandbox.namespaces, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    else:
+        trial = [sandbox.program, *sandbox.namespaces, "true"]
     return subprocess.run(trial, capture_output=True, check=False, timeout=30).returncode == 0
