@@ -45,7 +45,9 @@ def test_it_computes_what_eager_computes(made: Path, portable: Path, tmp_path: P
     assert_prints(run(sys.executable, "-m", "my_app", path, cwd=made, PYTHONPATH="src").stdout, expected)
 
 
-def test_types_hold(made: Path) -> None:
+def test_types_and_style_hold(made: Path) -> None:
+    run(sys.executable, "-m", "ruff", "check", "--no-cache", ".", cwd=made)
+    run(sys.executable, "-m", "ruff", "format", "--no-cache", "--check", ".", cwd=made)
     run(sys.executable, "-m", "mypy", "--cache-dir", made.parent / "mypy", cwd=made)
 
 
