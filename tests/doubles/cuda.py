@@ -133,6 +133,29 @@ def make_cuda(prefix: Path, backend_venv: Path, scratch: Path, layout: Layout) -
     return CudaDouble(prefix, site_packages, layout)
 
 
+#: A CUDA runtime on a machine without a driver: every call says so, as NVIDIA's does.
+_RUNTIME = r"""
+#include <stddef.h>
+int cudaGetDeviceCount(int* count) { if (count) *count = 0; return 35; }
+int cudaSetDevice(int device) { (void)device; return 35; }
+int cudaDeviceSynchronize(void) { return 35; }
+int cudaMemGetInfo(size_t* available, size_t* total) { (void)available; (void)total; return 35; }
+int cudaMalloc(void** pointer, size_t bytes) { (void)pointer; (void)bytes; return 35; }
+int cudaFree(void* pointer) { (void)pointer; return 35; }
+int cudaMemcpy(void* to, const void* from, size_t bytes, int kind) {
+  (void)to; (void)from; (void)bytes; (void)kind;
+  return 35;
+}
+/* Under its older and its newer name, of which headers choose one. */
+int cudaGetDeviceProperties(void* properties, int device) { (void)properties; (void)device; return 35; }
+int cudaGetDeviceProperties_v2(void* properties, int device) { (void)properties; (void)device; return 35; }
+const char* cudaGetErrorString(int code) {
+  (void)code;
+  return "CUDA driver version is insufficient for CUDA runtime version";
+}
+"""
+
+
 def _function(stem: str) -> str:
     return stem.replace("-", "_") + "_number"
 
@@ -141,7 +164,7 @@ def _source(stem: str, opens: tuple[str, ...] = ()) -> str:
     """A library that answers its number, and opens others by bare name when told to."""
     names = "".join(f'"{name}", ' for name in opens)
     return (
-        "#include <dlfcn.h>\n#include <stddef.h>\n"
+        (_RUNTIME if stem == "cudart" else "") + "#include <dlfcn.h>\n#include <stddef.h>\n"
         f"int {_function(stem)}(void) {{ return {NUMBERS[stem]}; }}\n"
         f"static const char* const names[] = {{{names}NULL}};\n"
         f"const char* {stem.replace('-', '_')}_open(void) {{\n"

@@ -169,6 +169,18 @@ __attribute__((constructor)) static void count(void) { ++hip_instances; }
 int hipGetDeviceCount(int* count) { if (count) *count = 0; return 100; }
 int hipSetDevice(int device) { (void)device; return 100; }
 int hipDeviceSynchronize(void) { return 101; }
+int hipMalloc(void** pointer, size_t bytes) { (void)pointer; (void)bytes; return 100; }
+int hipFree(void* pointer) { (void)pointer; return 100; }
+int hipMemcpy(void* to, const void* from, size_t bytes, int kind) {
+  (void)to; (void)from; (void)bytes; (void)kind;
+  return 100;
+}
+/* Under its older and its newer name, of which headers choose one. */
+int hipGetDeviceProperties(void* properties, int device) { (void)properties; (void)device; return 100; }
+int hipGetDevicePropertiesR0600(void* properties, int device) { (void)properties; (void)device; return 100; }
+const char* hipGetErrorString(int code) {
+  return code == 100 ? "no ROCm-capable device is detected" : "invalid device ordinal";
+}
 int hipMemGetInfo(size_t* available, size_t* total) { (void)available; (void)total; return 101; }
 const char* amdhip64_path(void) { return own_name(); }
 """

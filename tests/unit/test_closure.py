@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fnmatch
 from dataclasses import dataclass
 from pathlib import Path
 
 from aotpack.backend import Backend
 from aotpack.closure import Origin, Root, expand_origin, origin_of, walk
 from aotpack.elf import Elf
-from aotpack.recipe import Dlopen, Recipe, TorchSource
+from aotpack.recipe import Dlopen, Group, Recipe, TorchSource
 
 FOLDER = Path("/libs")
 
@@ -21,6 +22,9 @@ class Table:
 
     def find(self, soname: str, requester: Path | None) -> Path | None:
         return FOLDER / soname if soname in self.needs else None
+
+    def match(self, pattern: str, requester: Path | None) -> list[tuple[str, Path]]:
+        return [(name, FOLDER / name) for name in sorted(fnmatch.filter(self.needs, pattern))]
 
     def read(self, path: Path) -> Elf:
         return Elf("x86_64", path.name, self.needs[path.name])
@@ -68,10 +72,40 @@ def test_what_is_opened_at_run_time_is_followed_as_the_recipe_says() -> None:
 def test_a_group_that_is_off_is_not_followed() -> None:
     table = Table({"libroot.so": (), "liblinalg.so": ()})
     lines = (Dlopen("libroot.so", ("liblinalg.so",), group="linalg"),)
-    off = walk([root()], table, recipe(dlopen=lines))
-    on = walk([root()], table, recipe(dlopen=lines), features=frozenset({"linalg"}))
+    groups = {"linalg": Group(("liblinalg.so",))}
+    off = walk([root()], table, recipe(dlopen=lines, groups=groups), features=frozenset())
+    on = walk([root()], table, recipe(dlopen=lines, groups=groups), features=frozenset({"linalg"}))
+    everything = walk([root()], table, recipe(dlopen=lines, groups=groups))
     assert [library.name for library in off.libraries] == ["libroot.so"]
     assert [library.name for library in on.libraries] == ["libroot.so", "liblinalg.so"]
+    assert everything == on
+
+
+def test_a_pattern_stands_for_every_version_there_is() -> None:
+    table = Table({"libnvrtc.so.13": (), "libnvrtc-builtins.so.13.0": (), "libother.so": ()})
+    lines = (Dlopen("libnvrtc.so.*", ("libnvrtc-builtins.so.*",)),)
+    found = walk([root("libnvrtc.so.13")], table, recipe(dlopen=lines))
+    assert [library.name for library in found.libraries] == ["libnvrtc.so.13", "libnvrtc-builtins.so.13.0"]
+
+
+def test_a_library_of_a_group_that_is_off_is_left_out_with_all_that_it_needs() -> None:
+    table = Table(
+        {"libroot.so": ("libfft.so", "libc10.so"), "libfft.so": ("libdeep.so",), "libdeep.so": (), "libc10.so": ()}
+    )
+    groups = {"fft": Group(("libfft.so",), stub=True)}
+    found = walk([root()], table, recipe(groups=groups), features=frozenset())
+    assert [library.name for library in found.libraries] == ["libroot.so", "libc10.so"]
+    assert [(left.name, left.path, left.group, left.reason) for left in found.left_out] == [
+        ("libfft.so", FOLDER / "libfft.so", "fft", "needed by libroot.so")
+    ]
+
+
+def test_a_library_that_a_stub_replaces_is_not_opened_in_its_place() -> None:
+    table = Table({"libroot.so": ("libfft.so",), "libfft.so": (), "libblas.so": ()})
+    groups = {"fft": Group(("libfft.so",), stub=True)}
+    lines = (Dlopen("libroot.so", ("libfft.so", "libblas.so")),)
+    found = walk([root()], table, recipe(groups=groups, dlopen=lines), features=frozenset())
+    assert [library.name for library in found.libraries] == ["libroot.so", "libblas.so"]
 
 
 def test_what_is_only_opened_at_run_time_may_be_absent() -> None:

@@ -15,7 +15,8 @@ ROCM = load_recipe(Backend.ROCM)
 #: File names in torch 2.13.0+cu130 and in the CUDA 12.8 wheels that a bundle may hold.
 CU13 = (
     "libcublas.so.13", "libcublasLt.so.13", "libcudart.so.13", "libcudnn.so.9", "libcudnn_adv.so.9",
-    "libcudnn_cnn.so.9",    "libcudnn_engines_precompiled.so.9", "libcudnn_engines_runtime_compiled.so.9", "libcudnn_graph.so.9",
+    "libcudnn_cnn.so.9", "libcudnn_engines_precompiled.so.9", "libcudnn_engines_runtime_compiled.so.9",
+    "libcudnn_graph.so.9",
     "libcudnn_heuristic.so.9", "libcudnn_ops.so.9", "libcufft.so.12", "libcufile.so.0", "libcupti.so.13",
     "libcurand.so.10", "libcusolver.so.12", "libcusparse.so.12", "libcusparseLt.so.0", "libnccl.so.2",
     "libnvJitLink.so.13", "libnvperf_host.so", "libnvrtc-builtins.so.13.0", "libnvrtc.so.13", "libnvshmem_host.so.3",
@@ -119,8 +120,8 @@ def test_a_matrix_product_leaves_seven_libraries_out() -> None:
     on = choose(CUDA, [["aoti_torch_cuda_mm_out"]]).names
     linked = [
         "libcusparse.so.12", "libcufft.so.12", "libcufile.so.0", "libcusparseLt.so.0", "libnccl.so.2",
-        "libcurand.so.10", "libcudnn.so.9", "libnvshmem_host.so.3", "libcupti.so.13", "libcublas.so.13", "libcublasLt.so.13",
-        "libnvrtc.so.13", "libcudart.so.13",
+        "libcurand.so.10", "libcudnn.so.9", "libnvshmem_host.so.3", "libcupti.so.13", "libcublas.so.13",
+        "libcublasLt.so.13", "libnvrtc.so.13", "libcudart.so.13",
     ]  # fmt: skip
     stubbed = {name for name in linked if group_that_stubs(CUDA, name, on)}
     assert stubbed == set(linked) - {"libcublas.so.13", "libcublasLt.so.13", "libnvrtc.so.13", "libcudart.so.13"}

@@ -22,16 +22,35 @@ from aotpack.bridge import build_bridge
 from aotpack.closure import Closure, DiskFinder, Root, walk
 from aotpack.compilers import find_compiler
 from aotpack.errors import ModelMismatchError, TorchMismatchError, UsageError
+from aotpack.features import choose as choose_features
 from aotpack.interpreter import plan_interpreter
 from aotpack.launcher import build_launcher
+from aotpack.layout_tree import TreeLayout, find_data
 from aotpack.manifest import Bundle
 from aotpack.model import ModelInfo, read_model
-from aotpack.plan import BuildInputs, BundlePlan, Copy, Entry, Link, Part, PlannedModel, plan_bundle
+from aotpack.plan import (
+    GCC,
+    LIB,
+    BuildInputs,
+    BundlePlan,
+    Copy,
+    Entry,
+    FlatLayout,
+    Layout,
+    Link,
+    Part,
+    PlannedModel,
+    Stub,
+    plan_bundle,
+)
 from aotpack.recipe import Recipe, load_recipe
 from aotpack.seal import BuildFacts, describe
 from aotpack.slim import MACHINES, Verdict, build_slim, judge
 from aotpack.slim import Part as SlimPart
+from aotpack.stubs import build_stub, plan_stubs
+from aotpack.targets import check_archs, check_model_archs
 from aotpack.torch_env import TorchInfo, find_torch
+from aotpack.wheel_records import wheel_hashes
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -48,7 +67,10 @@ class BuildRequest:
     runtime: Literal["auto", "full", "slim"] = "auto"
     python: Literal["bundled", "host"] = "bundled"
     libc: Literal["bundled", "host"] = "bundled"
+    #: GPUs that the bundle is to run on; empty for all that torch serves.
     archs: tuple[str, ...] = ()
+    #: Feature groups beyond those that the models need.
+    features: tuple[str, ...] = ()
     debug: bool = False
     force: bool = False
     venv: Path | None = None
@@ -122,6 +144,7 @@ def build(request: BuildRequest, reporter: Reporter) -> BuildResult:
 
 
 def _check_request(request: BuildRequest) -> None:
+    check_archs(request.backend, request.archs)
     if request.portable:
         return
     if request.libc == "host" or request.python == "host":
@@ -142,9 +165,17 @@ def gather(request: BuildRequest, torch: TorchInfo, reporter: Reporter) -> Gathe
     """Read this machine, compile what is ours, and follow what it all needs."""
     recipe = load_recipe(request.backend)
     models = _read_models(request)
+    features = choose_features(recipe, [(*m.imports, *m.extern_ops) for _, m in models], request.features)
+    layout = _layout(request, recipe, torch)
     finder = DiskFinder(folders=torch.lib_dirs, machine=platform.machine())
     with reporter.step("compiling the bridge"):
-        bridge = build_bridge(torch, request.backend, debug=request.debug, proxy=any(m.needs_proxy for _, m in models))
+        bridge = build_bridge(
+            torch,
+            request.backend,
+            debug=request.debug,
+            proxy=any(m.needs_proxy for _, m in models),
+            runpath=runpath_of(layout),
+        )
         launcher = build_launcher()
     choice = choose_runtime(request, recipe, models)
     own = list(bridge)
@@ -157,7 +188,11 @@ def gather(request: BuildRequest, torch: TorchInfo, reporter: Reporter) -> Gathe
     else:
         roots = [Root(name, _torch_library(name, torch), f"recipes/{recipe.backend}.toml") for name in recipe.roots]
     roots = [Root(path.name, path, "the C API") for path in own] + roots
-    closure = walk([*roots, *_model_roots(models, finder)], finder, recipe)
+    roots += _model_roots(models, finder)
+    # A development bundle links to the venv: there is nothing to leave out.
+    closure = walk(roots, finder, recipe, features=features.names if request.portable else None)
+    with reporter.step("compiling stubs") if closure.left_out else nullcontext():
+        stubs = tuple(_stubs(closure))
     with reporter.step("choosing the interpreter's files"):
         interpreter, python_closure, python_version = _interpreter(request, torch, finder)
     inputs = BuildInputs(
@@ -167,6 +202,11 @@ def gather(request: BuildRequest, torch: TorchInfo, reporter: Reporter) -> Gathe
         runtime=closure,
         own_libraries=frozenset(path.name for path in own),
         launcher=launcher,
+        layout=layout,
+        archs=request.archs,
+        stubs=stubs,
+        data=find_data(closure.libraries, recipe) if request.portable else (),
+        wheel_hashes=_wheel_hashes(torch, closure),
         models=tuple(
             PlannedModel(name, model.metadata, model.archive, model.members, model.needed, choice.sonames[name])
             for name, model in models
@@ -176,9 +216,42 @@ def gather(request: BuildRequest, torch: TorchInfo, reporter: Reporter) -> Gathe
         files=tuple(_own_files(torch, recipe)),
     )
     facts = BuildFacts(
-        torch=torch, runtime=choice.runtime, compiler=find_compiler("c++").identity, python_version=python_version
+        torch=torch,
+        runtime=choice.runtime,
+        compiler=find_compiler("c++").identity,
+        python_version=python_version,
+        features=tuple(sorted(features.on)) if request.portable else (),
     )
     return Gathered(inputs, facts, choice.reason)
+
+
+def _layout(request: BuildRequest, recipe: Recipe, torch: TorchInfo) -> Layout:
+    """The strategy that the recipe names."""
+    if recipe.layout == "tree":
+        return TreeLayout(torch.root, torch.site_packages, request.portable)
+    return FlatLayout()
+
+
+def runpath_of(layout: Layout) -> tuple[str, ...]:
+    """Where the bridge, which lies in `lib/`, looks for libtorch and for libstdc++."""
+    folders = ["$ORIGIN"]
+    for folder in layout.runtime_folders:
+        folders.append(folder if folder.startswith("/") else folder.replace(LIB, "$ORIGIN", 1))
+    return (*dict.fromkeys(folders), GCC.replace(LIB, "$ORIGIN", 1))
+
+
+def _stubs(closure: Closure) -> Iterator[Stub]:
+    """Compile a stub for every library that is left out."""
+    left_out = {library.name: (library.group, library.path) for library in closure.left_out}
+    planned = plan_stubs(left_out, [library.path for library in closure.libraries]) if left_out else ()
+    for library, stub in zip(closure.left_out, planned, strict=True):
+        yield Stub(library, build_stub(stub, find_compiler("c")))
+
+
+def _wheel_hashes(torch: TorchInfo, closure: Closure) -> Mapping[Path, str]:
+    if torch.site_packages is None:
+        return {}
+    return wheel_hashes(torch.site_packages, (library.path for library in closure.libraries))
 
 
 def _read_models(request: BuildRequest) -> list[tuple[str, ModelInfo]]:
@@ -200,6 +273,7 @@ def _read_models(request: BuildRequest) -> list[tuple[str, ModelInfo]]:
             )
         model = read_model(path, name)
         _check_model(path, model, request.backend)
+        check_model_archs(name, model.metadata, request.archs)
         models[name] = model
     return list(models.items())
 
@@ -239,15 +313,17 @@ def choose_runtime(request: BuildRequest, recipe: Recipe, models: Sequence[tuple
     Raises:
         ModelMismatchError: `--runtime slim` was asked for and does not serve a model.
     """
-    full = RuntimeChoice("full", "as asked", {name: recipe.roots for name, _ in models})
+    # A model for the CPU needs the first of the roots alone, whatever else the bundle serves.
+    sonames = {name: recipe.roots[:1] if m.metadata.device == "cpu" else recipe.roots for name, m in models}
+    full = RuntimeChoice("full", "as asked", sonames)
     if request.runtime == "full":
         return full
     verdicts = {name: judge(model.imports) for name, model in models}
     obstacle = _obstacle_to_slim(request, models, verdicts)
     if obstacle is None:
         parts = frozenset(part for verdict in verdicts.values() for part in verdict.parts)
-        sonames = {name: verdict.sonames for name, verdict in verdicts.items()}
-        return RuntimeChoice("slim", "it serves every function that the models import", sonames, parts)
+        of_slim = {name: verdict.sonames for name, verdict in verdicts.items()}
+        return RuntimeChoice("slim", "it serves every function that the models import", of_slim, parts)
     if request.runtime == "auto":
         return replace(full, reason=obstacle)
     raise ModelMismatchError(
@@ -333,9 +409,10 @@ def _own_files(torch: TorchInfo, recipe: Recipe) -> Iterator[Entry]:
     for line in recipe.licenses:
         for path in sorted(torch.site_packages.glob(line.glob)):
             if path.is_file():
-                yield Entry(
-                    f"licenses/{line.component}/{path.name}", Part.LICENSES, f"licence of {line.component}", Copy(path)
-                )
+                parts = path.relative_to(torch.site_packages).parts
+                place = "/".join(part.removesuffix(".dist-info") for part in parts if part != "licenses")
+                reason = f"licence of {line.component}"
+                yield Entry(f"licenses/{line.component}/{place}", Part.LICENSES, reason, Copy(path))
 
 
 def _write(request: BuildRequest, gathered: Gathered, plan: BundlePlan, reporter: Reporter) -> Bundle:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from aotpack.elf import Elf, read_elf
+from aotpack.features import group_that_stubs
 from aotpack.recipe import Recipe, matches
 
 #: glibc's own shared objects. They and the loader only work together, so they travel together or not at all.
@@ -60,6 +61,10 @@ class Finder(Protocol):
         """The file that the loader would take for `soname` when `requester` needs it."""
         ...
 
+    def match(self, pattern: str, requester: Path | None) -> Sequence[tuple[str, Path]]:
+        """Names that fit a pattern of the recipe, each with its file: beside the requester and in the given folders."""
+        ...
+
     def read(self, path: Path) -> Elf:
         """Facts of a file."""
         ...
@@ -83,6 +88,17 @@ class Library:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A library that is linked to and never called: a stub takes its place."""
+
+    name: str
+    path: Path
+    #: The group that is off.
+    group: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Missing:
     """A need that nothing on this machine satisfies."""
 
@@ -100,6 +116,7 @@ class Closure:
     missing: tuple[Missing, ...] = ()
     #: Met but in no table of the recipe.
     unknown: tuple[Library, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,7 +133,7 @@ def walk(
     finder: Finder,
     recipe: Recipe | None = None,
     *,
-    features: frozenset[str] = frozenset(),
+    features: frozenset[str] | None = None,
     provided: Iterable[str] = (),
 ) -> Closure:
     """Follow needs from the roots.
@@ -125,14 +142,18 @@ def walk(
         roots: files to start from; they are members of the result.
         finder: resolves names and reads files.
         recipe: its dlopen table is followed and its host libraries are left to the target; None for none.
-        features: feature groups that are on; dlopen lines and libraries of other groups are not followed.
+        features: feature groups that are on; the others' libraries are left out and their dlopen lines not followed.
+            None: all are on.
         provided: sonames that something else supplies; they are not followed.
     """
     libraries: dict[str, Library] = {}
     host: dict[str, Missing] = {}
     missing: dict[str, Missing] = {}
     unknown: list[Library] = []
+    left_out: dict[str, LeftOut] = {}
     supplied = frozenset(provided)
+    on = frozenset(recipe.groups) if recipe and features is None else features or frozenset()
+    named = {root.name for root in roots}
     queue = deque((root.name, root.path, root.reason) for root in roots)
     while queue:
         name, path, reason = queue.popleft()
@@ -140,34 +161,46 @@ def walk(
             continue
         library = Library(name, path, finder.read(path), reason)
         libraries[name] = library
-        if recipe and recipe.known_libraries and library.origin is Origin.BUNDLED:
-            known = (*recipe.known_libraries, *recipe.roots)
-            if not matches(name, known):
-                unknown.append(library)
-        wanted = [(soname, f"needed by {name}") for soname in library.elf.needed]
-        if recipe:
-            wanted += [(soname, f"opened at run time by {name}") for soname in _opened_by(name, recipe, features)]
-        for soname, why in wanted:
+        if recipe and name not in named and not _is_known(library, recipe):
+            unknown.append(library)
+        why = f"needed by {name}"
+        for soname in library.elf.needed:
             if soname in libraries or soname in supplied:
                 continue
             if recipe and matches(soname, recipe.host_libraries):
                 host.setdefault(soname, Missing(soname, why))
-            elif found := finder.find(soname, path):
-                queue.append((soname, found, why))
-            elif not (recipe and _may_be_absent(soname, name, recipe)):
+            elif (found := finder.find(soname, path)) is None:
                 missing.setdefault(soname, Missing(soname, why))
-    return Closure(tuple(libraries.values()), tuple(host.values()), tuple(missing.values()), tuple(unknown))
+            elif recipe and (group := group_that_stubs(recipe, soname, on)):
+                left_out.setdefault(soname, LeftOut(soname, found, group, why))
+            else:
+                queue.append((soname, found, why))
+        if recipe:
+            # What is only opened at run time may be absent from a given release; a hard need may not.
+            for soname, found in _opened_by(library, recipe, finder, on):
+                if soname not in supplied and not group_that_stubs(recipe, soname, on):
+                    queue.append((soname, found, f"opened at run time by {name}"))
+    return Closure(
+        tuple(libraries.values()),
+        tuple(host.values()),
+        tuple(missing.values()),
+        tuple(unknown),
+        tuple(left_out.values()),
+    )
 
 
-def _opened_by(name: str, recipe: Recipe, features: frozenset[str]) -> Iterable[str]:
+def _is_known(library: Library, recipe: Recipe) -> bool:
+    in_scope = recipe.known_libraries and library.origin is Origin.BUNDLED
+    return not in_scope or matches(library.name, recipe.known_libraries)
+
+
+def _opened_by(
+    library: Library, recipe: Recipe, finder: Finder, features: frozenset[str]
+) -> Iterable[tuple[str, Path]]:
     for line in recipe.dlopen:
-        if matches(name, (line.loader,)) and (line.group is None or line.group in features):
-            yield from line.loads
-
-
-def _may_be_absent(soname: str, requester: str, recipe: Recipe) -> bool:
-    """What is only opened at run time may be absent from a given release; a hard need may not."""
-    return any(soname in line.loads and matches(requester, (line.loader,)) for line in recipe.dlopen)
+        if matches(library.name, (line.loader,)) and (line.group is None or line.group in features):
+            for pattern in line.loads:
+                yield from finder.match(pattern, library.path)
 
 
 @dataclass
@@ -178,6 +211,7 @@ class DiskFinder:
     folders: tuple[Path, ...] = ()
     machine: str = "x86_64"
     _facts: dict[Path, Elf] = field(default_factory=dict)
+    _aliases: dict[Path, dict[str, Path]] = field(default_factory=dict)
 
     @cached_property
     def system(self) -> tuple[Path, ...]:
@@ -198,17 +232,43 @@ class DiskFinder:
         """The file for `soname`: the requester's RPATH or RUNPATH, our folders, then the system's."""
         if "/" in soname:
             return None  # a path in NEEDED never survives a move
-        own: list[Path] = []
-        if requester is not None:
-            facts = self.read(requester)
-            own = [expand_origin(text, requester) for text in facts.runpath or facts.rpath]
-        for folder in (*own, *self.folders, *self.system):
-            candidate = folder / soname
-            if candidate.is_file() and self._fits(candidate):
-                return candidate
-        return None
+        for folder in (*self._own(requester), *self.folders):
+            if self._fits(folder / soname):
+                return folder / soname
+        # Wheels of ROCm rename files and leave their SONAMEs: whoever asks by SONAME means the file there, not another.
+        for folder in self.folders:
+            if found := self._by_soname(folder).get(soname):
+                return found
+        return next((folder / soname for folder in self.system if self._fits(folder / soname)), None)
+
+    def match(self, pattern: str, requester: Path | None) -> Sequence[tuple[str, Path]]:
+        """Libraries whose names fit a pattern: beside the requester, on its search path and in our folders."""
+        beside = (requester.parent,) if requester else ()
+        found: dict[str, Path] = {}
+        for folder in (*beside, *self._own(requester), *self.folders):
+            for path in sorted(folder.glob(pattern)):
+                if path.name not in found and self._fits(path):
+                    found[path.name] = path
+        return tuple(found.items())
+
+    def _own(self, requester: Path | None) -> list[Path]:
+        """The search path of a library."""
+        if requester is None:
+            return []
+        facts = self.read(requester)
+        return [expand_origin(text, requester) for text in facts.runpath or facts.rpath]
+
+    def _by_soname(self, folder: Path) -> dict[str, Path]:
+        """SONAME -> file of the libraries in a folder that are named otherwise."""
+        if folder not in self._aliases:
+            libraries = [path for path in sorted(folder.glob("*.so*")) if self._fits(path)]
+            named = {self.read(path).soname: path for path in libraries if self.read(path).soname != path.name}
+            self._aliases[folder] = {soname: path for soname, path in named.items() if soname}
+        return self._aliases[folder]
 
     def _fits(self, path: Path) -> bool:
+        if not path.is_file():
+            return False
         try:
             return self.read(path).machine == self.machine
         except (OSError, ValueError):

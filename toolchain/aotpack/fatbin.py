@@ -123,7 +123,7 @@ def choose(elements: Collection[Element], gpus: Collection[Arch]) -> tuple[Eleme
 
 def _for_gpu(elements: Collection[Element], gpu: Arch) -> Iterator[Element]:
     """What one GPU may run: its exact code, the best cubin of each other sort, and PTX only where there is no cubin."""
-    cubins = [element for element in elements if element.kind == Kind.CUBIN and _runs(element.arch, gpu)]
+    cubins = [element for element in elements if element.kind == Kind.CUBIN and runs(element.arch, gpu)]
     for suffix in ("a", "f", ""):
         of_sort = [element for element in cubins if element.arch.suffix == suffix]
         if of_sort:
@@ -134,7 +134,8 @@ def _for_gpu(elements: Collection[Element], gpu: Arch) -> Iterator[Element]:
             yield max(ptx, key=lambda element: (element.arch.major, element.arch.minor, element.arch.suffix))
 
 
-def _runs(code: Arch, gpu: Arch) -> bool:
+def runs(code: Arch, gpu: Arch) -> bool:
+    """Whether machine code of one architecture runs on a GPU."""
     if code.suffix == "a":
         return (code.major, code.minor) == (gpu.major, gpu.minor)
     return code.major == gpu.major and code.minor <= gpu.minor
@@ -142,7 +143,7 @@ def _runs(code: Arch, gpu: Arch) -> bool:
 
 def _compiles(code: Arch, gpu: Arch) -> bool:
     if code.suffix:
-        return _runs(code, gpu)
+        return runs(code, gpu)
     return (code.major, code.minor) <= (gpu.major, gpu.minor)
 
 

@@ -24,7 +24,7 @@ class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
     #: Relative to the bundle, `/`-separated, without `.` and `..`.
     path: str
-    #: launcher, libc, runtime, bridge, python, runner, model, headers or licenses.
+    #: launcher, libc, runtime, data, bridge, python, runner, model, headers or licenses.
     part: str
     #: Which ELF needs it or which line of the recipe names it.
     reason: str
@@ -37,6 +37,8 @@ class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     link: str | None = None
     #: The wheel's own bytes: this file's SHA-256 is that of the vendor's file (NVIDIA forbids to change theirs).
     pristine: bool = False
+    #: What the vendor's wheel recorded as this file's SHA-256, where it did.
+    wheel_sha256: str | None = None
 
 
 class BuildHost(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,18 +1,18 @@
 """From facts to an ordered list of what goes where and why. Pure: the same inputs give the same plan.
 
-`aotpack build --dry-run` prints it; `stage` makes it real. A strategy decides where libraries go: `flat` puts them in
-one folder, `tree` keeps the vendor's relative places (a recipe names which).
+`aotpack build --dry-run` prints it; `stage` makes it real. A strategy that the recipe names decides where the runtime's
+libraries go: `FlatLayout` puts them in one folder, `layout_tree.TreeLayout` keeps the vendor's relative places.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
-from aotpack.closure import Closure, Library, Missing, Origin
+from aotpack.closure import Closure, LeftOut, Library, Missing, Origin
 from aotpack.elf import ElfEdit
 from aotpack.errors import BuildToolError
 from aotpack.metadata import ModelMetadata
@@ -31,6 +31,7 @@ class Part(str, Enum):
     LAUNCHER = "launcher"
     LIBC = "libc"
     RUNTIME = "runtime"
+    DATA = "data"
     BRIDGE = "bridge"
     PYTHON = "python"
     RUNNER = "runner"
@@ -47,6 +48,8 @@ class Copy:
     edit: ElfEdit = field(default_factory=ElfEdit)
     #: Must stay bit for bit what the vendor shipped.
     pristine: bool = False
+    #: The content that the vendor's wheel recorded, where it did.
+    wheel_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,64 @@ class PlannedModel:
 
 
 @dataclass(frozen=True)
+class Stub:
+    """A generated library in the place of one that is left out."""
+
+    replaces: LeftOut
+    path: Path
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file that a library looks for at run time."""
+
+    source: Path
+    #: Below the folder that the library looks for.
+    tree_path: str
+    library: str
+    #: How the library finds it, for people.
+    lookup: str
+
+
+class Layout(Protocol):
+    """Where the runtime's libraries go: those that are neither ours nor libc's nor GCC's."""
+
+    @property
+    def runtime_folders(self) -> tuple[str, ...]:
+        """Folders that hold libtorch: of the bundle, or absolute ones of this machine in a development bundle."""
+        ...
+
+    def entries(self, libraries: Sequence[Library], inputs: BuildInputs) -> Iterator[Entry]:
+        """The libraries and what must lie beside them."""
+        ...
+
+
+@dataclass(frozen=True)
+class FlatLayout:
+    """All in `lib/`: copies in a portable bundle, links to the venv in a development one."""
+
+    runtime_folders: tuple[str, ...] = (LIB,)
+
+    def entries(self, libraries: Sequence[Library], inputs: BuildInputs) -> Iterator[Entry]:
+        """The libraries, and stubs for those that are left out."""
+        for library in libraries:
+            yield _flat(library, inputs, LIB, Part.RUNTIME)
+        for stub in inputs.stubs:
+            reason = f"a stub, {stub.replaces.reason}: the group {stub.replaces.group} is off"
+            yield Entry(f"{LIB}/{stub.replaces.name}", Part.RUNTIME, reason, Copy(stub.path))
+
+
+def _flat(library: Library, inputs: BuildInputs, folder: str, part: Part) -> Entry:
+    destination = f"{folder}/{library.name}"
+    if not inputs.portable:
+        return Entry(destination, part, library.reason, Link(str(library.path)))
+    copy = copy_of(library, inputs.recipe, inputs.archs)
+    if copy.pristine:
+        copy = replace(copy, wheel_sha256=inputs.wheel_hashes.get(library.path))
+    return Entry(destination, part, library.reason, copy)
+
+
+@dataclass(frozen=True)
 class BuildInputs:
     """All that a plan follows from. Gathered by `build`, constructed by hand in tests."""
 
@@ -111,6 +172,14 @@ class BuildInputs:
     #: The libraries of ours among them, by name: they are copied in every kind of bundle.
     own_libraries: frozenset[str]
     launcher: Path
+    layout: Layout = field(default_factory=FlatLayout)
+    #: GPUs whose code and data are kept, such as `sm_90` or `gfx90a`; empty for all.
+    archs: tuple[str, ...] = ()
+    stubs: tuple[Stub, ...] = ()
+    #: What the runtime's libraries look for at run time; a layout that keeps a tree places it.
+    data: tuple[DataFile, ...] = ()
+    #: SHA-256 that wheels recorded of the runtime's libraries.
+    wheel_hashes: Mapping[Path, str] = field(default_factory=dict)
     models: tuple[PlannedModel, ...] = ()
     #: The interpreter's files and what its extension modules need, or a link to the venv's in a development bundle.
     interpreter: tuple[Entry, ...] = ()
@@ -135,7 +204,7 @@ def plan_bundle(inputs: BuildInputs) -> BundlePlan:
     entries = [Entry("bin/aotrun", Part.LAUNCHER, "starts the runner", Copy(inputs.launcher))]
     entries += _libraries(inputs)
     for model in inputs.models:
-        entries += _model(model)
+        entries += _model(model, inputs.layout.runtime_folders)
     entries += inputs.interpreter
     entries += inputs.files
     host = {need.soname for need in (*inputs.runtime.host, *inputs.interpreter_closure.host)}
@@ -163,37 +232,33 @@ def _refuse_missing(missing: Sequence[Missing]) -> None:
 
 
 def _libraries(inputs: BuildInputs) -> Iterator[Entry]:
-    by_interpreter = {library.name for library in inputs.interpreter_closure.libraries}
+    runtime: list[Library] = []
     for library in inputs.runtime.libraries:
-        if entry := _library(library, inputs, LIB, Part.RUNTIME):
-            yield entry
+        if library.name in inputs.own_libraries:
+            yield Entry(f"{LIB}/{library.name}", Part.BRIDGE, library.reason, Copy(library.path))
+        elif library.origin is Origin.BUNDLED:
+            runtime.append(library)
+        else:
+            yield from _system(library, inputs)
+    yield from inputs.layout.entries(runtime, inputs)
     names = {library.name for library in inputs.runtime.libraries}
     for library in inputs.interpreter_closure.libraries:
-        if library.name in names and library.origin is Origin.BUNDLED:
-            continue
-        if library.name in by_interpreter and (entry := _library(library, inputs, "python/lib", Part.PYTHON)):
-            yield entry
+        if library.origin is not Origin.BUNDLED:
+            yield from _system(library, inputs)
+        elif library.name not in names:
+            yield _flat(library, inputs, "python/lib", Part.PYTHON)
 
 
-def _library(library: Library, inputs: BuildInputs, folder: str, part: Part) -> Entry | None:
-    """Where one library goes, or None when it stays on the target."""
-    if library.name in inputs.own_libraries:
-        return Entry(f"{LIB}/{library.name}", Part.BRIDGE, library.reason, Copy(library.path))
-    if library.origin is Origin.GLIBC:
-        if not inputs.portable or inputs.libc == "host":
-            return None
-        return Entry(f"{LIBC}/{library.name}", Part.LIBC, library.reason, Copy(library.path))
-    if library.origin is Origin.GCC:
-        if not inputs.portable:
-            return None
-        return Entry(f"{GCC}/{library.name}", Part.RUNTIME, library.reason, Copy(library.path))
-    if not inputs.portable:
-        return Entry(f"{folder}/{library.name}", part, library.reason, Link(str(library.path)))
-    return Entry(f"{folder}/{library.name}", part, library.reason, copy_of(library, inputs.recipe))
+def _system(library: Library, inputs: BuildInputs) -> Iterator[Entry]:
+    """A library of glibc's or GCC's, where it does not stay on the target."""
+    if library.origin is Origin.GLIBC and inputs.portable and inputs.libc == "bundled":
+        yield Entry(f"{LIBC}/{library.name}", Part.LIBC, library.reason, Copy(library.path))
+    elif library.origin is Origin.GCC and inputs.portable:
+        yield Entry(f"{GCC}/{library.name}", Part.RUNTIME, library.reason, Copy(library.path))
 
 
-def copy_of(library: Library, recipe: Recipe) -> Copy:
-    """A portable copy: stripped and relative where the recipe allows, bit for bit otherwise."""
+def copy_of(library: Library, recipe: Recipe, archs: tuple[str, ...] = ()) -> Copy:
+    """A portable copy: smaller and relative where the recipe allows, bit for bit otherwise."""
     if not recipe.may_edit(library.name):
         return Copy(library.path, pristine=True)
     search = library.elf.rpath or library.elf.runpath
@@ -201,7 +266,8 @@ def copy_of(library: Library, recipe: Recipe) -> Copy:
     # A library that finds its neighbours already is left as it is: every edit is a risk.
     needs_path = relative != search or (library.elf.needed and "$ORIGIN" not in relative)
     path = ":".join(dict.fromkeys(("$ORIGIN", *relative))) if needs_path else None
-    return Copy(library.path, ElfEdit(strip=recipe.may_strip(library.name), search_path=path))
+    kept = archs if recipe.may_trim(library.name) else ()
+    return Copy(library.path, ElfEdit(strip=recipe.may_strip(library.name), search_path=path, device_code_for=kept))
 
 
 def _leaves(text: str) -> bool:
@@ -209,10 +275,11 @@ def _leaves(text: str) -> bool:
     return not text.startswith(("$ORIGIN", "${ORIGIN}")) or ".." in Path(text).parts
 
 
-def _model(model: PlannedModel) -> Iterator[Entry]:
+def _model(model: PlannedModel, runtime_folders: Sequence[str]) -> Iterator[Entry]:
     import msgspec
 
     folder = f"models/{model.name}"
+    search = [name if name.startswith("/") else f"$ORIGIN/../../{name}" for name in (*runtime_folders, GCC)]
     document = msgspec.json.format(msgspec.json.encode(model.metadata), indent=1) + b"\n"
     yield Entry(f"{folder}/model.json", Part.MODEL, "what the model is", Text(document))
     for member, name in model.members:
@@ -223,7 +290,7 @@ def _model(model: PlannedModel) -> Iterator[Entry]:
                 soname for soname in model.needed if matches(soname, ("libtorch*.so", "libc10*.so"))
             )
             edit = ElfEdit(
-                search_path=f"$ORIGIN/../../{LIB}:$ORIGIN/../../{GCC}",
+                search_path=":".join(search),
                 remove_needed=tuple(name for name in torch_libraries if name not in model.runtime),
                 add_needed=tuple(name for name in model.runtime if name not in model.needed),
                 clear_executable_stack=True,

@@ -29,6 +29,8 @@ class BuildFacts:
     compiler: str
     #: Version of the bundled or linked interpreter; None when the target's is used.
     python_version: str | None
+    #: Feature groups that a portable bundle carries.
+    features: tuple[str, ...] = ()
 
 
 def describe(
@@ -36,7 +38,7 @@ def describe(
 ) -> Bundle:
     """The document that seals a staged folder."""
     features = {feature for model in inputs.models for feature in model.metadata.cpu_features}
-    archs = {arch for model in inputs.models for arch in model.metadata.gpu_archs}
+    archs = inputs.archs or {arch for model in inputs.models for arch in model.metadata.gpu_archs}
     return Bundle(
         aotpack=__version__,
         backend=inputs.recipe.backend,
@@ -54,6 +56,7 @@ def describe(
         ),
         floors=_floors(folder, records, tuple(sorted(features)), _driver_floor(inputs.recipe, facts.torch), inputs),
         gpu_archs=tuple(sorted(archs)),
+        features=facts.features,
         host_libraries=plan.host_libraries,
         models={model.name: model.metadata for model in inputs.models},
         files=tuple(records),

@@ -148,6 +148,7 @@ def _write(folder: Path, entry: Entry, progress: Progress) -> FileRecord:
         sha256=sha256_of(path),
         executable=executable,
         pristine=isinstance(content, Copy) and content.pristine,
+        wheel_sha256=content.wheel_sha256 if isinstance(content, Copy) else None,
     )
 
 

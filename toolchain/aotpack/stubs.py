@@ -4,13 +4,12 @@ libtorch_cuda links to cuFFT, NCCL and others whatever the model does. Where a m
 stub takes its place: it has the same name and exports the functions that the rest of the bundle imports from it. A call
 ends the process with a message that says what to build differently; that beats a wrong result.
 
-What a stub exports and its source are pure; `compile_stub` runs the compiler.
+What a stub exports and its source are pure; `build_stub` runs the compiler.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,13 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection, GNUVerSymSection
 from elftools.elf.sections import SymbolTableSection
 
-from aotpack.errors import BuildToolError
+from aotpack.cache import cached_folder, content_key
+from aotpack.compilers import Compiler, run_tool
+
+_FLAGS = (
+    *("-std=c99", "-Os", "-fPIC", "-shared", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"),
+    *("-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,-s"),
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -158,33 +163,22 @@ def _node(version: str, names: Iterable[str], *, local: bool = False) -> str:
     return f"{version} {{{parts} }};\n".lstrip()
 
 
-def compile_stub(stub: Stub, folder: Path, compiler: str) -> Path:
-    """Compile a stub; the file has the name that importers ask for. Raises BuildToolError when the compiler fails.
+def build_stub(stub: Stub, compiler: Compiler) -> Path:
+    """Compile a stub, or find it in the cache; the file has the name that importers ask for.
 
-    Args:
-        stub: what to generate.
-        folder: where the library goes; source and version script are left beside it.
-        compiler: a C compiler.
+    Raises:
+        BuildToolError: the compiler fails.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    source, script, library = folder / f"{stub.soname}.c", folder / f"{stub.soname}.map", folder / stub.soname
-    source.write_text(source_of(stub), encoding="utf-8")
-    script.write_text(version_script_of(stub), encoding="utf-8")
-    command = [
-        compiler,
-        *("-std=c99", "-Os", "-fPIC", "-shared", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"),
-        *(f"-Wl,-soname,{stub.soname}", f"-Wl,--version-script={script}", "-Wl,--build-id=none", "-Wl,-z,noexecstack"),
-        *("-Wl,-s", "-o", str(library), str(source)),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BuildToolError(
-            f"{compiler} failed with exit status {done.returncode} on the stub for {stub.soname}",
-            meaning=f"the library of the feature group {stub.group} cannot be left out",
-            fix=f"build with --features {stub.group}, or name another compiler with CC",
-            detail=done.stderr,
-        )
-    return library
+    source, script = source_of(stub), version_script_of(stub)
+    key = content_key([stub.soname, source, script, *compiler.command, compiler.identity, *_FLAGS])
+
+    def fill(folder: Path) -> None:
+        (folder / "stub.c").write_text(source, encoding="utf-8")
+        (folder / "stub.map").write_text(script, encoding="utf-8")
+        named = [f"-Wl,-soname,{stub.soname}", "-Wl,--version-script=stub.map", "-o", stub.soname]
+        run_tool([*compiler.command, *_FLAGS, "stub.c", *named], cwd=folder)
+
+    return cached_folder("stubs", key, fill) / stub.soname
 
 
 def plan_stubs(left_out: Mapping[str, tuple[str, Path]], libraries: Iterable[Path]) -> tuple[Stub, ...]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from packaging.version import Version
 
-from aotpack import manifest, sandbox
+from aotpack import manifest, places, sandbox
 from aotpack.closure import Origin, origin_of
 from aotpack.elf import Elf, is_elf, read_elf
 from aotpack.errors import DamagedError, UsageError
@@ -98,6 +98,8 @@ def _files(folder: Path, bundle: Bundle, progress: Callable[[int], None]) -> Ite
                 yield Problem(
                     record.path, f"has another content: SHA-256 {actual[:12]}..., sealed {str(record.sha256)[:12]}..."
                 )
+            elif record.wheel_sha256 not in (None, record.sha256):
+                yield Problem(record.path, "is not the file that the vendor's wheel recorded; it must not be changed")
             if record.executable and not status.st_mode & stat.S_IXUSR:
                 yield Problem(record.path, "is no longer executable (copied without its permissions?)")
 
@@ -141,11 +143,11 @@ def _elves(folder: Path, bundle: Bundle) -> Iterator[Problem]:
         except ValueError as error:
             yield Problem(record.path, str(error))
             continue
-        for what in _elf_problems(record.path, elf, bundle, present):
+        for what in _elf_problems(record, elf, bundle, present):
             yield Problem(record.path, what)
 
 
-def _elf_problems(path: str, elf: Elf, bundle: Bundle, present: set[str]) -> Iterator[str]:
+def _elf_problems(record: FileRecord, elf: Elf, bundle: Bundle, present: set[str]) -> Iterator[str]:
     """What the loader would stumble over on a machine that has nothing but the bundle."""
     if elf.executable_stack:
         yield "asks for an executable stack, which hardened kernels refuse"
@@ -153,11 +155,15 @@ def _elf_problems(path: str, elf: Elf, bundle: Bundle, present: set[str]) -> Ite
         yield f"is code for {elf.machine} in a bundle for {bundle.built_on.machine}"
     folders: list[str] = []
     for text in elf.runpath or elf.rpath:
-        place = _inside(text, PurePosixPath(path).parent)
-        if place is None:
+        place = places.inside(text, PurePosixPath(record.path).parent)
+        if place is not None:
+            folders.append(place)
+        elif not (record.pristine and places.is_relative(text) and folders):
             yield f"searches {text}, outside of the bundle"
         else:
-            folders.append(place)
+            # A vendor's file that may not be patched names its siblings' folders of the wheel after its own: they are
+            # never asked as long as its own has all it needs.
+            break
     # The launcher hands these two to the loader, and the bridge, which loads first, has lib/gcc on its own path.
     folders += [LIBC, GCC]
     for soname in elf.needed:
@@ -166,22 +172,6 @@ def _elf_problems(path: str, elf: Elf, bundle: Bundle, present: set[str]) -> Ite
         if bundle.libc == "host" and origin_of(soname) is Origin.GLIBC:
             continue
         yield f"needs {soname}, which is neither in the bundle nor on the list of what the target provides"
-
-
-def _inside(text: str, parent: PurePosixPath) -> str | None:
-    """The bundle folder that a search path entry names, or None when it leaves the bundle."""
-    for variable in ("$ORIGIN", "${ORIGIN}"):
-        if text == variable or text.startswith(f"{variable}/"):
-            parts: list[str] = []
-            for part in (*parent.parts, *PurePosixPath(text[len(variable) + 1 :]).parts):
-                if part != "..":
-                    parts.append(part)
-                elif parts:
-                    parts.pop()
-                else:
-                    return None
-            return "/".join(parts)
-    return None
 
 
 def _models(folder: Path, bundle: Bundle) -> Iterator[Problem]:

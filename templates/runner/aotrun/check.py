@@ -108,7 +108,10 @@ def _cpu(values: Mapping[str, Any]) -> str:
 
 def _device(values: Mapping[str, Any]) -> str:
     """The device answers and gives back what was put there."""
-    device = values["device"] or bundle.manifest(bundle.HERE).get("backend", "cpu")
+    described = bundle.manifest(bundle.HERE)
+    # A bundle for a GPU may hold models for the CPU.
+    model = described.get("models", {}).get(values["model"], {})
+    device = values["device"] or model.get("device") or described.get("backend", "cpu")
     library = _ffi.bridge(bundle.lib_folder(bundle.HERE))
     report = _ffi.DeviceReport()
     _ffi.check(library, library.aot_device_check(device.encode(), byref(report)))

@@ -43,6 +43,7 @@ Examples:
 @click.option("--python", type=click.Choice(["bundled", "host"]), default="bundled", show_default=True)
 @click.option("--libc", type=click.Choice(["bundled", "host"]), default="bundled", show_default=True)
 @click.option("--arch", metavar="SM_OR_GFX,...", help="Keep the GPU code of these targets only.")
+@click.option("--features", metavar="GROUP,...", help="Carry these library groups beyond what the models need.")
 @click.option("--venv", type=click.Path(path_type=Path), help="The environment that holds torch.")
 @click.option("--debug", is_flag=True, help="Build the bridge unoptimised and with symbols.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done and write no bundle.")
@@ -58,6 +59,7 @@ def command(
     python: Literal["bundled", "host"],
     libc: Literal["bundled", "host"],
     arch: str | None,
+    features: str | None,
     venv: Path | None,
     debug: bool,
     dry_run: bool,
@@ -81,7 +83,8 @@ def command(
         runtime=runtime,
         python=python,
         libc=libc,
-        archs=tuple(filter(None, (arch or "").split(","))),
+        archs=_listed(arch),
+        features=_listed(features),
         debug=debug,
         force=force,
         venv=venv,
@@ -95,6 +98,10 @@ def command(
         console.print_json(_document(request, result))
     else:
         _show(request, result, time.monotonic() - start)
+
+
+def _listed(text: str | None) -> tuple[str, ...]:
+    return tuple(word.strip() for word in (text or "").split(",") if word.strip())
 
 
 def _default_output(models: tuple[tuple[str | None, Path], ...]) -> Path:
