@@ -16,6 +16,7 @@ import modulefinder
 import os
 import py_compile
 import sys
+import sysconfig
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,13 +26,14 @@ if TYPE_CHECKING:
 # `_hashlib` and `_ssl` would bring OpenSSL: hashlib has its own SHA-256. What is left out here must be optional for
 # whoever imports it; the tests import every module that is left in.
 EXCLUDED = (
-    "_bz2 _curses _decimal _gdbm _hashlib _lzma _multiprocessing _posixshmem _ssl _testcapi _tkinter _uuid asyncio bdb "
-    "bz2 cmd code codeop compileall concurrent.futures.process csv curses dbm decimal _pydecimal difflib distutils "
-    "doctest email ensurepip ftplib getpass html http idlelib imaplib importlib.metadata importlib.resources inspect "
-    "lib2to3 logging lzma mimetypes msilib multiprocessing netrc nturl2path optparse pdb pip pkgutil plistlib poplib "
-    "pty pyclbr pydoc pydoc_data pyexpat readline rlcompleter runpy sched secrets setuptools site smtplib sqlite3 ssl "
-    "statistics tarfile telnetlib test tkinter tty turtle unicodedata unittest urllib.error urllib.request "
-    "urllib.response uuid venv webbrowser winreg wsgiref xml xmlrpc zipapp"
+    "asyncio bdb _bz2 bz2 cmd code codeop compileall concurrent.futures.process csv _curses curses dataclasses dbm "
+    "_decimal decimal difflib distutils doctest email ensurepip ftplib _gdbm getpass _hashlib html http idlelib "
+    "imaplib importlib.metadata importlib.readers importlib.resources lib2to3 logging _lzma lzma mimetypes msilib "
+    "_multiprocessing multiprocessing netrc nturl2path optparse pdb pickle pip pkgutil plistlib poplib _posixshmem "
+    "pprint pty pyclbr _pydecimal pydoc pydoc_data pyexpat readline rlcompleter runpy sched secrets setuptools site "
+    "smtplib sqlite3 _ssl ssl statistics tarfile telnetlib test _testcapi _tkinter tkinter tracemalloc tty turtle "
+    "unicodedata unittest urllib.error urllib.request urllib.response _uuid uuid venv webbrowser winreg wsgiref xml "
+    "xmlrpc zipapp"
 )
 
 # Never imported by name: codecs are looked up when first used, here for standard streams, paths, JSON and zip entries.
@@ -61,6 +63,10 @@ def closure(packages: List[str]) -> Dict[str, str]:
     for name in [*ALWAYS.split(), *modules_of(packages)]:
         # A package that is imported for its submodules; import_hook follows the dots.
         finder.import_hook(name)
+    for name, importers in finder.badmodules.items():
+        ours = [importer for importer in importers if importer.partition(".")[0] in map(os.path.basename, packages)]
+        if name in EXCLUDED.split() and ours:
+            sys.exit("%s imports %s, which stdlib_worker.py leaves out" % (ours[0], name))
     files = {name: getattr(module, "__file__", None) for name, module in sorted(finder.modules.items())}
     return {name: file for name, file in files.items() if file}
 
@@ -106,9 +112,12 @@ def main() -> None:
             target = importlib.util.cache_from_source(os.path.join(request["output"], inside), optimization="")
             write_bytecode(file, inside, target, 0)
     license_file = os.path.join(stdlib, "LICENSE.txt")
+    # Where it was installed, and where its sources were when it was compiled.
+    sources = sysconfig.get_config_vars("abs_srcdir", "abs_builddir")
+    configured = [sys.base_prefix, sys.base_exec_prefix, *sources]
     facts = {
         "version": version,
-        "prefixes": sorted({sys.base_prefix, sys.base_exec_prefix}),
+        "prefixes": sorted({folder for folder in configured if folder and os.path.isabs(folder)}),
         "natives": natives,
         "license": license_file if os.path.exists(license_file) else None,
     }

@@ -1,0 +1,150 @@
+"""The interpreter that travels: every Python of this machine, trimmed, in a root that holds nothing else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aotpack import interpreter
+from aotpack.errors import BuildToolError
+from aotpack.interpreter import plan_interpreter
+from aotpack.plan import Copy
+from aotpack.sandbox import INSIDE, find_sandbox
+from integration.bare_bundle import assemble
+from integration.conftest import ROOT
+
+#: Imports every module that is inside and none that is not, with warnings off as for a user.
+IMPORT_ALL = """
+import importlib, json, os, sys
+library = next(path for path in sys.path if os.path.exists(os.path.join(path, "os.pyc")))
+failed = {}
+for folder, folders, files in os.walk(library):
+    for file in files:
+        name = os.path.relpath(os.path.join(folder, file.split(".")[0]), library).replace(os.sep, ".")
+        name = name[:-9] if name.endswith(".__init__") else name.replace("lib-dynload.", "")
+        try:
+            if name not in ("ntpath", "encodings.mbcs"):
+                importlib.import_module(name)
+        except Exception as error:
+            failed[name] = repr(error)
+print(json.dumps(failed))
+"""
+
+
+def pythons() -> Iterator[Path]:
+    """The builds that are here: the venv's base, Debian's, and pyenv's of other versions."""
+    seen = set()
+    found = [
+        Path(sys.executable),
+        Path("/usr/bin/python3"),
+        *sorted(Path.home().glob(".pyenv/versions/3.*/bin/python3")),
+    ]
+    for path in found:
+        real = path.resolve()
+        if not real.is_file() or real in seen:
+            continue
+        seen.add(real)
+        version = subprocess.run(
+            [path, "-c", "import sys; print(sys.version_info[:2] >= (3, 8))"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if version.stdout.strip() == "True":
+            yield path
+
+
+@pytest.fixture(scope="module", params=[pytest.param(path, id=str(path.resolve())) for path in pythons()])
+def python(request: pytest.FixtureRequest) -> Path:
+    """One of them."""
+    path = request.param
+    assert isinstance(path, Path)
+    return path
+
+
+def in_empty_root(bundle: Path) -> subprocess.CompletedProcess[str]:
+    box = find_sandbox()
+    if box is None:
+        pytest.skip("no sandbox: neither bubblewrap nor namespaces work here")
+    return subprocess.run(
+        box.command(bundle, [f"{INSIDE}/bin/aotrun"]), capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_runs_where_nothing_else_is(python: Path, tmp_path: Path) -> None:
+    bundle = assemble(tmp_path / "bundle", python)
+    done = in_empty_root(bundle)
+    assert (done.returncode, done.stderr) == (0, "")
+    probe = json.loads(done.stdout)
+    assert probe["executable"] == f"{INSIDE}/python/bin/python3"
+    assert probe["prefix"] == f"{INSIDE}/python"
+    assert probe["sha256"].startswith("e3b0c442")
+    size = sum(path.stat().st_size for path in (bundle / "python").rglob("*") if path.is_file())
+    assert size <= 12_000_000
+
+    # What travels is whole: every module in it can be imported.
+    (bundle / "runner" / "aotrun" / "__main__.py").write_text(IMPORT_ALL)
+    done = in_empty_root(bundle)
+    assert (done.returncode, json.loads(done.stdout)) == (0, {}), done.stderr
+
+    # And nothing in it tells of the build machine.
+    traces = [str(python.resolve().parents[1]), str(Path.home()), str(ROOT), "python-build."]
+    for path in (bundle / "python").rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            told = [trace for trace in traces if trace not in ("/", "/usr") and trace.encode() in content]
+            assert not told, path
+
+
+def test_same_sources_give_the_same_bytes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    contents = []
+    for name in ("first", "second"):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+        plan = plan_interpreter(Path(sys.executable))
+        copies = {entry.destination: entry.content for entry in plan.entries}
+        contents.append({at: copy.source.read_bytes() for at, copy in copies.items() if isinstance(copy, Copy)})
+        assert set(contents[-1]) == set(copies)
+    assert contents[0] == contents[1]
+
+
+def test_is_planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = plan_interpreter(Path(sys.executable))
+    monkeypatch.setattr(interpreter, "_fill", lambda *_: pytest.fail("planned again"))
+    assert plan_interpreter(Path(sys.executable)) == first
+
+
+def test_has_what_the_runner_imports_and_no_more(backend_venv: Path) -> None:
+    plan = plan_interpreter(backend_venv / "bin" / "python3")
+    places = {entry.destination for entry in plan.entries}
+    library = f"python/lib/python{plan.version}"
+    for module in ("os", "ctypes/__init__", "json/__init__", "zipfile", "encodings/cp437", "struct"):
+        assert f"{library}/{module}.pyc" in places or f"{library}/{module}/__init__.pyc" in places
+    for module in ("unittest/__init__", "asyncio/__init__", "ssl", "pydoc", "email/__init__", "site"):
+        assert f"{library}/{module}.pyc" not in places
+    assert f"runner/aotrun/__pycache__/cli.cpython-{plan.version.replace('.', '')}.pyc" in places
+
+
+@pytest.mark.parametrize(
+    ("script", "word"), [("exit 3", "exit status 3"), ("echo broken >&2; exit 1", "exit status 1")]
+)
+def test_an_interpreter_that_does_not_run(tmp_path: Path, script: str, word: str) -> None:
+    python = tmp_path / "python3"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    with pytest.raises(BuildToolError, match=word):
+        plan_interpreter(python)
+
+
+def test_a_runner_that_outgrows_the_library_is_refused(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__init__.py").write_text("import json\n")
+    (package / "part.py").write_text("def f():\n    import statistics\n")
+    with pytest.raises(BuildToolError) as caught:
+        plan_interpreter(Path(sys.executable), [package])
+    assert "package.part imports statistics" in caught.value.detail

@@ -1,0 +1,111 @@
+"""`import aotrun` in a program of the user's own, beside NumPy and torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCRIPT = Path(__file__).with_name("runner_library.py")
+
+#: What each mistake is answered with.
+ERRORS = {
+    "missing": "0 inputs",
+    "extra": "2 inputs",
+    "misnamed": "no input z; missing x",
+    "twice": "x given twice",
+    "list": "input x is a list",
+    "dtype": "float64",
+    "shape": "[8, 3]",
+    "rank": "[64]",
+    "range": "[0, 64]",
+    "byte order": ">f4",
+    "objects": "|O",
+    "odd strides": "strides",
+    "grad": "require gradient",
+    "no bundle": "no bundle and no model folder",
+    "no file": "no such file",
+    "no model": "no model 'nope'",
+    "device": "tpu",
+    "closed": "is closed",
+}
+
+
+@pytest.fixture(scope="module")
+def seen(portable: Path, backend_venv: Path) -> dict[str, Any]:
+    """What the script saw."""
+    done = subprocess.run(
+        [backend_venv / "bin" / "python", "-B", SCRIPT, portable],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert isinstance(document, dict)
+    return document
+
+
+def test_takes_any_array(seen: dict[str, Any]) -> None:
+    assert len(seen["agree"]) == 11
+    assert all(seen["agree"].values()), seen["agree"]
+    assert "x: float32[batch:1..1024, 64]" in seen["repr"]
+
+
+def test_borrows_inputs_and_shares_outputs(seen: dict[str, Any]) -> None:
+    assert seen["borrowed"] == [True, True, True]
+    assert seen["addresses"] == 1
+    assert all(seen["alive"])
+    assert (seen["held by consumers"], seen["held by nobody"]) == (1, 0)
+
+
+def test_tells_about_outputs(seen: dict[str, Any]) -> None:
+    assert seen["facts"] == [[8, 10], "float32", [10, 1], "cpu", 320]
+    assert seen["list"]
+    assert seen["result"] == [["output0"], True, True]
+
+
+def test_many_threads(seen: dict[str, Any]) -> None:
+    assert seen["threads"] == [1600, False]
+
+
+@pytest.mark.parametrize("mistake", ERRORS)
+def test_mistakes(seen: dict[str, Any], mistake: str) -> None:
+    kind, text = seen["errors"][mistake]
+    assert kind == "UsageError"
+    assert ERRORS[mistake] in text
+    assert len(text.splitlines()) == 3
+
+
+USES = """
+import array, sys
+sys.path.insert(0, sys.argv[1] + "/runner")
+import aotrun
+model = aotrun.load(sys.argv[1])
+x = memoryview(array.array("f", [0.5] * 64)).cast("B").cast("f", (1, 64))
+assert len(model(x).tolist()[0]) == 10
+"""
+
+
+def other_pythons() -> list[Path]:
+    """The oldest and the newest Python here that the runner serves."""
+    found = sorted(
+        Path.home().glob(".pyenv/versions/3.*/bin/python3"), key=lambda path: int(path.parts[-3].split(".")[1])
+    )
+    served = [path for path in found if int(path.parts[-3].split(".")[1]) >= 8]
+    return [*served[:1], *served[-1:]] or [Path(sys.executable)]
+
+
+@pytest.mark.parametrize("python", other_pythons(), ids=str)
+def test_other_pythons_without_numpy(portable: Path, python: Path) -> None:
+    environment = {**os.environ, "PYTHONWARNINGS": "error", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [python, "-c", USES, portable], capture_output=True, text=True, check=False, env=environment, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
