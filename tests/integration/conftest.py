@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import hashlib
-from collections.abc import Callable, Iterator
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,24 +11,7 @@ import pytest
 from aotpack import export
 from aotpack.backend import Backend
 from aotpack.torch_env import find_torch
-
-ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = ROOT / "examples"
-CACHE = ROOT / ".cache" / "tests"
-
-
-class Silent:
-    """Listens to an export and keeps its warnings."""
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    @contextlib.contextmanager
-    def step(self, text: str) -> Iterator[None]:
-        yield
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
+from exporting import EXAMPLES, ROOT, cached, cached_export
 
 
 @pytest.fixture(scope="session")
@@ -60,29 +41,28 @@ def exported(backend_venv: Path) -> Callable[..., Path]:
     return get
 
 
-def cached_export(venv: Path, source: Path, **options: str | bool) -> Path:
-    """Export once per content of the source, the exporter, torch and the options; processes wait for each other."""
-    torch = find_torch(Backend.CPU, venv=venv)
-    exporter = ROOT / "toolchain" / "aotpack"
-    content = hashlib.sha256(f"{torch.version}{sorted(options.items())}".encode())
-    for file in (
-        source,
-        exporter / "export.py",
-        exporter / "metadata.py",
-        *sorted(exporter.glob("export_worker/*.py")),
-    ):
-        content.update(file.read_bytes())
-    folder = CACHE / f"{source.stem}-{content.hexdigest()[:16]}"
-    package = folder / f"{source.stem}.pt2"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not package.exists():
-            request = export.ExportRequest(
-                **{"file": source, "function": "model", "output": package, "verify": True, **options}  # type: ignore[arg-type]
-            )
-            export.export(request, export.interpreter(torch), Silent())
-    return package
+#: How PyTorch's documentation says to make a package.
+PLAIN_EXPORT = """
+import sys, torch
+sys.path.insert(0, sys.argv[1])
+module, inputs, dynamic_shapes = __import__(sys.argv[2]).model()
+program = torch.export.export(module, inputs, dynamic_shapes=dynamic_shapes)
+torch._inductor.aoti_compile_and_package(program, package_path=sys.argv[3])
+"""
+
+
+@pytest.fixture(scope="session")
+def plain_mlp(backend_venv: Path, backend_python: Path) -> Path:
+    """The package of examples/mlp.py as plain PyTorch makes it: no metadata of ours, weights inside model.so."""
+
+    def make(package: Path) -> None:
+        partial = package.with_name(f"partial-{package.name}")
+        command = [backend_python, "-c", PLAIN_EXPORT, EXAMPLES, "mlp", partial]
+        subprocess.run(command, check=True, capture_output=True)
+        partial.rename(package)
+
+    version = find_torch(Backend.CPU, venv=backend_venv).version
+    return cached("plain_mlp.pt2", (version, PLAIN_EXPORT), (EXAMPLES / "mlp.py",), make)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import cached_export
 from embedding_projects import (
     ROOT,
     assert_prints,
@@ -17,6 +16,8 @@ from embedding_projects import (
     runpath,
     sample,
 )
+
+from exporting import cached_export
 
 SOURCES = Path(__file__).parent / "embedding"
 STRICT = [f"-W{name}" for name in ("all", "extra", "error", "pedantic", "conversion", "shadow", "cast-qual")]
