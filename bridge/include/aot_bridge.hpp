@@ -167,6 +167,18 @@ struct dtype_of;
 
 namespace detail {
 
+/// Whether an mdspan's axis can have that size: always, unless the size is part of the type.
+template <class Mdspan>
+constexpr auto takes_extent(std::size_t axis, std::int64_t size,
+                            int /*preferred*/) -> decltype(Mdspan::static_extent(axis), true) {
+  constexpr std::size_t dynamic = static_cast<std::size_t>(-1);  // std::dynamic_extent
+  return Mdspan::static_extent(axis) == dynamic || Mdspan::static_extent(axis) == static_cast<std::size_t>(size);
+}
+template <class Mdspan>
+constexpr bool takes_extent(std::size_t /*axis*/, std::int64_t /*size*/, long /*otherwise*/) {
+  return true;
+}
+
 template <class T>
 struct is_complex : std::false_type {};
 template <class T>
@@ -351,6 +363,11 @@ class Tensor {
     std::array<Index, rank> extents{};
     std::array<Index, rank> strides{};
     for (std::size_t axis = 0; axis < rank; ++axis) {
+      if (!detail::takes_extent<Mdspan>(axis, shape()[axis], 0)) {
+        return Error(AOT_USAGE, "size " + std::to_string(axis) + " of the output is " + std::to_string(shape()[axis]) +
+                                    ", the mdspan's is another one\nthat size is part of its type\n"
+                                    "ask for an mdspan with dynamic extents");
+      }
       extents[axis] = static_cast<Index>(shape()[axis]);
       strides[axis] = static_cast<Index>(stride(axis));
     }

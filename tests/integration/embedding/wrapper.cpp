@@ -21,9 +21,11 @@ void expect(bool holds, const char* what) {
   std::cerr << "failed: " << what << '\n';
 }
 
-// The parts of std::mdspan that a compiler of 2022 does not have yet, with the same names.
-template <class T, std::size_t Rank>
-struct LeftOutMdspan {
+constexpr auto kDynamic = static_cast<std::size_t>(-1);
+
+// What the wrapper uses of std::mdspan, which compilers of 2022 do not have yet, by the same names.
+template <class T, std::size_t Rank, std::size_t FirstSize = kDynamic>
+struct Mdspan {
   using element_type = T;
   using index_type = std::size_t;
   using extents_type = std::array<std::size_t, Rank>;
@@ -33,8 +35,9 @@ struct LeftOutMdspan {
     std::array<std::size_t, Rank> strides;
   };
 
-  LeftOutMdspan(T* data, mapping_type layout) : handle(data), mapping(layout) {}
+  Mdspan(T* data, mapping_type layout) : handle(data), mapping(layout) {}
   static constexpr std::size_t rank() { return Rank; }
+  static constexpr std::size_t static_extent(std::size_t axis) { return axis == 0 ? FirstSize : kDynamic; }
   [[nodiscard]] T* data_handle() const { return handle; }
   [[nodiscard]] std::size_t extent(std::size_t axis) const { return mapping.extents[axis]; }
   [[nodiscard]] std::size_t stride(std::size_t axis) const { return mapping.strides[axis]; }
@@ -88,8 +91,8 @@ void outputs(const aot::Model& model) {
   expect(outputs[0].is_contiguous() && outputs[0].stride(0) == 10, "strides are known");
   expect(!outputs[0].try_data<double>(), "another type is refused");
   expect(outputs[0].to_vector<float>()[3] == outputs[0].data<float>()[3], "a copy has the same elements");
-  expect(!(outputs[0].try_as<LeftOutMdspan<float, 3>>()), "another rank is refused");
-  const auto matrix = outputs[0].as<LeftOutMdspan<float, 2>>();
+  expect(!(outputs[0].try_as<Mdspan<float, 3>>()), "another rank is refused");
+  const auto matrix = outputs[0].as<Mdspan<float, 2>>();
   expect(&matrix.at(0, 9) == &outputs[0].data<float>()[9], "an mdspan shares the memory");
 #if __cplusplus >= 202002L
   const std::span<float> elements = outputs[0].data<float>();
@@ -109,12 +112,14 @@ void strides(const aot::Model& transposing) {
   const aot::Tensor& output = outputs[0];
   expect(output.shape()[0] == 3 && output.shape()[1] == 2, "the output is transposed");
   expect(output.to_vector<float>() == std::vector<float>({1, 4, 2, 5, 3, 6}), "a copy is in C order");
-  const auto matrix = output.as<LeftOutMdspan<float, 2>>();
+  expect(!(output.try_as<Mdspan<float, 2, 4>>()), "an mdspan type of another size is refused");
+  expect(output.try_as<Mdspan<float, 2, 3>>().has_value(), "an mdspan type of that size is taken");
+  const auto matrix = output.as<Mdspan<float, 2>>();
   expect(matrix.at(2, 0) == 3 && matrix.at(0, 1) == 4, "a strided mdspan sees the elements");
   expect(output.is_contiguous() || !output.try_data<float>(), "a strided output is not handed out as a Span");
 
   std::vector<float> columns = {0, 3, 1, 4, 2, 5};
-  const LeftOutMdspan<float, 2> view(columns.data(), {{2, 3}, {1, 2}});
+  const Mdspan<float, 2> view(columns.data(), {{2, 3}, {1, 2}});
   expect(transposing.run({aot::View(view)})[0].to_vector<float>() == output.to_vector<float>(),
          "a strided mdspan is an input");
 }
