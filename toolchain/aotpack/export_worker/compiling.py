@@ -174,11 +174,13 @@ def _export_failure(error: Exception, path: Path) -> WorkerError:
 
 
 def essence(error: BaseException) -> str:
-    """The line of torch's many that says what happened."""
+    """The sentence among torch's many lines that says what happened."""
     for line in str(error).splitlines():
         text = line.strip().strip("-= ")
-        if text and not text.endswith(":") and not text.startswith(("from user code", "The above exception")):
-            return text if len(text) <= 240 else text[:240] + " ..."
+        # Headlines, after which the reason comes.
+        if text and not text.endswith(":") and not text.startswith(("Constraints violated", "from user code")):
+            sentence = re.split(r"\.\s", text)[0].rstrip(".")
+            return sentence if len(sentence) <= 240 else sentence[:240] + " ..."
     return type(error).__name__
 
 
