@@ -35,7 +35,7 @@ Examples:
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @console.common_options
 def command(lang: str, bundle: Path | None, folder: Path) -> None:
-    """Write a small C, C++, Rust or Python project into DIR that runs a bundle's model.
+    """Write a small C, C++, Rust or Python project that embeds a bundle.
 
     The project is named after DIR. It needs no network and no package of a registry.
     """
