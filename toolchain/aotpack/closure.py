@@ -5,6 +5,7 @@ Pure over a `Finder`; `DiskFinder` is the one that looks at this machine.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -256,7 +257,7 @@ class DiskFinder:
         if requester is None:
             return []
         facts = self.read(requester)
-        return [expand_origin(text, requester) for text in facts.runpath or facts.rpath]
+        return [_tidy(expand_origin(text, requester)) for text in facts.runpath or facts.rpath]
 
     def _by_soname(self, folder: Path) -> dict[str, Path]:
         """SONAME -> file of the libraries in a folder that are named otherwise."""
@@ -273,6 +274,12 @@ class DiskFinder:
             return self.read(path).machine == self.machine
         except (OSError, ValueError):
             return False  # a linker script or another machine's library: the loader passes over it as well
+
+
+def _tidy(folder: Path) -> Path:
+    """The same folder without `..`, so that one file has one path."""
+    plain = Path(os.path.normpath(folder))
+    return plain if plain.is_dir() and plain.samefile(folder) else folder
 
 
 def expand_origin(text: str, requester: Path) -> Path:
