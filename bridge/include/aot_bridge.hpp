@@ -284,14 +284,14 @@ class View {
   Shape strides_;
 };
 
-/// An output: memory that this handle owns.
+/// An output: memory that this handle owns. A tensor that was moved from or released may only be assigned or destroyed.
 class Tensor {
  public:
   Tensor() noexcept = default;
   /// Takes over a tensor of the C API.
-  explicit Tensor(aot_tensor* handle) noexcept : handle_(handle) {}
+  explicit Tensor(aot_tensor* handle) noexcept : handle_(handle), view_(aot_tensor_view(handle)) {}
 
-  [[nodiscard]] const aot_view& raw() const noexcept { return *aot_tensor_view(handle_.get()); }
+  [[nodiscard]] const aot_view& raw() const noexcept { return *view_; }
   [[nodiscard]] DType dtype() const noexcept { return raw().dtype; }
   [[nodiscard]] aot_device device() const noexcept { return raw().device; }
   [[nodiscard]] Span<const std::int64_t> shape() const noexcept {
@@ -423,6 +423,7 @@ class Tensor {
   }
 
   std::unique_ptr<aot_tensor, Free> handle_;
+  const aot_view* view_ = nullptr;  // valid as long as the handle
 };
 
 // ---- models ---------------------------------------------------------------------------------------------------------

@@ -427,7 +427,8 @@ def test_devices(bridge: Bridge, exported: Callable[..., Path]) -> None:
 
 
 def test_a_package_of_plain_pytorch(bridge: Bridge, plain: Path) -> None:
-    sample = np.load(plain.with_suffix(".npz"))
+    with np.load(plain.with_suffix(".npz")) as archive:
+        sample = dict(archive)
     x, y = sample["x"], sample["y"]
     with bridge.load(plain) as model:
         assert json.loads(bridge.c.aot_model_metadata(model.handle))["has_signature"] is False
