@@ -176,11 +176,12 @@ class Machine:
             floors=msgspec.structs.replace(least, **(floors or {})),
             gpu_archs=ARCHS[device],
             models={"mlp": msgspec.structs.replace(described, **(model or {}))},
-            files=tuple(self._records()),
+            files=changes.pop("files", None) or tuple(self.records()),
         )
         (self.bundle / manifest.NAME).write_bytes(manifest.encode(msgspec.structs.replace(bundle, **changes)))
 
-    def _records(self) -> list[FileRecord]:
+    def records(self) -> list[FileRecord]:
+        """The files of the bundle as they are."""
         records = []
         for path in sorted(self.bundle.rglob("*")):
             name = path.relative_to(self.bundle).as_posix()

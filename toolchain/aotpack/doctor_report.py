@@ -131,7 +131,7 @@ def treemap(sizes: Sequence[tuple[str, str, int]], width: int = 1000, height: in
         name = path.rpartition("/")[2]
         if place.width > 7 * len(name) and place.height > 16:
             shapes.append(f"<text x='{place.x + 4:.1f}' y='{place.y + 13:.1f}' fill='#fff'>{escape(name)}</text>")
-    return f"<svg viewBox='0 0 {width} {height}' role=img aria-label='sizes of files'>{''.join(shapes)}</svg>"
+    return f"<svg viewBox='0 0 {width} {height}' role='img' aria-label='sizes of files'>{''.join(shapes)}</svg>"
 
 
 def squarify(sizes: Sequence[float], width: float, height: float) -> list[Rectangle]:
@@ -200,7 +200,7 @@ def graph(bundle: Bundle) -> str:
     width = 20 + column * max(len(layers), 1)
     height = 20 + row * max((len(names) for names in layers), default=1)
     label = "which file needs which"
-    return f"<svg viewBox='0 0 {width} {height}' role=img aria-label='{label}'>{''.join(lines + boxes)}</svg>"
+    return f"<svg viewBox='0 0 {width} {height}' role='img' aria-label='{label}'>{''.join(lines + boxes)}</svg>"
 
 
 def _layers(edges: Sequence[tuple[str, str]]) -> list[list[str]]:

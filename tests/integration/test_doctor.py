@@ -1,0 +1,219 @@
+"""`aotpack doctor` and `aotrun doctor` as a user meets them."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import re
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+import aotpack
+from aotpack import doctor_report, resources, sandbox
+from aotpack.manifest import FileRecord
+from aotpack_doctor.checks import bundle
+from doctor_machine import Machine, make_machine
+from torch_trees import make_torch_venv
+
+SCHEMA = json.loads((resources.SCHEMAS / "findings.schema.json").read_text())
+Done = subprocess.CompletedProcess[str]
+
+
+def doctor(*words: str | Path, cwd: Path, text: str = "", env: dict[str, str] | None = None) -> Done:
+    source = str(Path(aotpack.__file__).parents[1])
+    clean = {
+        name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "CONDA_PREFIX", "LIBTORCH")
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "aotpack", "doctor", *map(str, words)],
+        cwd=cwd,
+        env={**clean, "PYTHONPATH": source, **(env or {})},
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    root = make_torch_venv(tmp_path / ".venv")
+    (root / "__init__.py").write_text("raise SystemExit('torch was imported')\n")
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    return make_machine(tmp_path_factory.mktemp("machine"), "cpu")
+
+
+# ---- on the build machine --------------------------------------------------------------------------------------
+
+
+def test_it_is_quick_and_imports_no_torch(project: Path) -> None:
+    before = cpu_seconds()
+    done = doctor(cwd=project)
+    assert cpu_seconds() - before <= 1.0
+    assert done.returncode == 0, done.stdout
+    assert "2.13.0+cpu (cpu) from .venv" in done.stdout
+    assert done.stderr == ""
+
+
+def test_the_exit_code_is_that_of_the_worst_class(project: Path) -> None:
+    done = doctor("--backend", "cuda", "--json", cwd=project)
+    assert done.returncode == 3
+    document = json.loads(done.stdout)
+    jsonschema.validate(document, SCHEMA)
+    first = document["findings"][0]
+    assert (first["code"], first["severity"]) == ("AP202", "error")
+    assert "2.13.0+cpu (cpu) does not serve cuda" in first["seen"]
+    assert first["fix"] == ["aotpack init --backend cuda"]
+
+
+def test_the_right_environment_is_named_when_the_wrong_one_is_used(project: Path) -> None:
+    make_torch_venv(project / ".venv-special", "cuda", "2.12.0+cu128", cuda="12.8")
+    done = doctor("--backend", "cuda", "--json", cwd=project)
+    assert json.loads(done.stdout)["findings"][0]["fix"][0].startswith(
+        f"aotpack build --backend cuda --venv {project / '.venv-special'}"
+    )
+
+
+def test_explain(project: Path) -> None:
+    done = doctor("--explain", "-", cwd=project, text="./x: version `GLIBC_2.38' not found (required by ./x)\n")
+    assert done.returncode == 7
+    assert done.stdout.startswith("error AP601")
+    unknown = doctor("--explain", "-", cwd=project, text="my cat sat on it")
+    assert unknown.returncode == 2
+    assert len(unknown.stderr.splitlines()) == 3
+
+
+# ---- a bundle --------------------------------------------------------------------------------------------------
+
+
+def test_a_large_bundle_is_looked_at_quickly(machine: Machine) -> None:
+    records = machine.records()
+    large = machine.bundle / "models/mlp/weights.blob"
+    large.touch()
+    os.truncate(large, 4_000_000_000)
+    blob = FileRecord(path="models/mlp/weights.blob", part="model", reason="test", size=4_000_000_000, sha256="0" * 64)
+    machine.seal(files=(*records, blob))
+    before = cpu_seconds()
+    done = doctor("--bundle", machine.bundle, "--quick", "--json", cwd=machine.project)
+    assert cpu_seconds() - before <= 1.0
+    assert "AP501" not in done.stdout
+    large.unlink()
+    machine.seal(files=tuple(records))
+
+
+def test_the_page(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = machine.facts()
+    assert facts.bundle is not None
+    home = str(tmp_path.parent)
+    finding = bundle.CHANGED.found(f"{home}/x on {socket.gethostname()} & <b>", "rsync")
+    monkeypatch.setenv("HOME", home)
+    clean, named = (doctor_report.page(facts, [finding], with_names=names) for names in (False, True))
+    assert home in named
+    assert home not in clean
+    assert socket.gethostname() not in clean
+    assert not re.search(rf"(?<![\w-]){re.escape(getpass.getuser())}(?![\w-])", clean)
+    assert "&amp; &lt;b&gt;" in clean
+    assert "http" not in re.sub(r"https://www\.nvidia\.com\S*", "", clean), "it must be readable offline"
+    drawings = re.findall(r"<svg.*?</svg>", clean, re.DOTALL)
+    assert len(drawings) == 2
+    sizes, graph = (ET.fromstring(drawing) for drawing in drawings)  # noqa: S314  (our own)
+    assert len(sizes.findall(".//rect")) == sum(size > 0 for _path, _part, size in facts.bundle.sizes)
+    assert "libaot_bridge.so" in "".join(graph.itertext())
+
+
+def test_the_page_from_the_command_line(machine: Machine, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    done = doctor("--bundle", machine.bundle, "--json", "--report", page, cwd=machine.project)
+    jsonschema.validate(json.loads(done.stdout), SCHEMA)
+    assert page.read_text().startswith("<!doctype html>")
+
+
+# ---- on a target -----------------------------------------------------------------------------------------------
+
+
+def test_aotrun_doctor_in_an_empty_root(portable: Path) -> None:
+    box = sandbox.find_sandbox()
+    if box is None:
+        pytest.skip("no sandbox on this machine: install bubblewrap")
+    done = subprocess.run(
+        box.command(portable, [f"{sandbox.INSIDE}/bin/aotrun", "doctor", "--json"]),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    document = json.loads(done.stdout)
+    jsonschema.validate(document, SCHEMA)
+    assert document["findings"] == []
+
+
+def test_aotrun_doctor_finds_damage(portable: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(portable, copy, symlinks=True, copy_function=os.link)
+    victim = copy / "models/mlp/model.json"
+    content = victim.read_bytes()
+    victim.unlink()  # a hard link so far
+    victim.write_bytes(content.replace(b"float32", b"float64", 1))
+    (copy / "lib/odd.so").write_bytes(b"\x7fELF")
+    done = subprocess.run([copy / "bin/aotrun", "doctor", "--json"], capture_output=True, text=True, check=False)
+    assert done.returncode == 6
+    assert [each["code"] for each in json.loads(done.stdout)["findings"]] == ["AP501", "AP503"]
+    quick = subprocess.run([copy / "bin/aotrun", "doctor", "--quick"], capture_output=True, text=True, check=False)
+    assert quick.returncode == 0, "same sizes"
+    assert "warning AP503" in quick.stdout
+
+
+def test_aotrun_doctor_on_a_cpu_that_lacks_features(portable: Path) -> None:
+    emulator = shutil.which("qemu-x86_64") or shutil.which("qemu-x86_64-static")
+    if emulator is None:
+        pytest.skip("qemu-user is not installed: apt install qemu-user")
+    # As the launcher does it; the emulator would not follow the launcher into the program that it becomes.
+    libc = portable / "libc"
+    loader = next(libc.glob("ld-linux-*.so.*"))
+    python = [loader, "--library-path", libc, portable / "python/bin/python3", "-I", "-S", "-B"]
+    runner = portable / "runner/aotrun/__main__.py"
+    command = [emulator, "-cpu", "Nehalem", *python, runner, "doctor", "--quick", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 7, done.stdout + done.stderr
+    found = {each["code"]: each for each in json.loads(done.stdout)["findings"]}
+    assert set(found) == {"AP404", "AP603"}
+    assert "avx2" in found["AP603"]["seen"]
+
+
+# ---- drawings --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sizes", [[1], [6, 6, 4, 3, 2, 2, 1], [1000, 1, 1, 1], [5] * 40])
+def test_a_treemap_fills_its_rectangle(sizes: list[float]) -> None:
+    places = doctor_report.squarify(sizes, 600, 400)
+    assert len(places) == len(sizes)
+    for size, place in zip(sizes, places, strict=True):
+        assert place.width * place.height == pytest.approx(size / sum(sizes) * 600 * 400)
+        assert -1e-6 <= place.x <= place.x + place.width <= 600 + 1e-6
+        assert -1e-6 <= place.y <= place.y + place.height <= 400 + 1e-6
+
+
+def test_the_redactor_leaves_other_words_alone() -> None:
+    clean = doctor_report.redactor({"HOME": "/home/ann", "USER": "ann"}, "box.example.org")
+    assert clean("/home/ann/x on box.example.org by ann, /home/anna, planned, boxes") == (
+        "~/x on HOST by USER, /home/anna, planned, boxes"
+    )
