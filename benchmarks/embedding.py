@@ -19,7 +19,7 @@ from aotpack import new
 
 PROGRAMS = Path(__file__).parent / "programs"
 #: A round is short, so that some of them are not interrupted on a busy machine.
-ROUNDS, CALLS = 400, 100
+ROUNDS, CALLS = 1500, 25
 
 
 @dataclass(frozen=True)
