@@ -8,9 +8,9 @@ from aotpack.interpreter import without_prefixes
 def test_prefixes_go_and_every_other_byte_stays() -> None:
     content = b"\x7fELF/home/me/py/lib\0/home/me/py\0/home/me/python-build.1/x.c\0tail"
     prefixes = ("/home/me/py", "/home/me/python-build.1")
-    assert without_prefixes(content, prefixes) == (
-        b"\x7fELF/nowhere////lib\0/nowhere///\0/nowhere///////////////x.c\0tail"
-    )
+    blank = without_prefixes(content, prefixes)
+    assert len(blank) == len(content)
+    assert blank.split(b"\0") == [b"\x7fELF/nowhere////lib", b"/nowhere///", b"/nowhere" + b"/" * 16 + b"x.c", b"tail"]
 
 
 def test_ordinary_and_short_prefixes_stay() -> None:

@@ -72,7 +72,7 @@ def _inputs(model: Model, values: Dict[str, Any]) -> List[Array]:
     if values["input"]:
         return read_inputs(values["input"], names)
     sample = read_sample(model_path(values["model"]))
-    inputs = sample_inputs(sample, names) if sample else None
+    inputs = sample_inputs(sample, model.inputs) if sample else None
     if inputs is None:
         words = " ".join(f"--input {name}=FILE" for name in names)
         raise UsageError("no inputs", "The package has no recorded sample to take them from.", f"Give: {words}")

@@ -10,7 +10,7 @@ from ctypes import byref
 from aotrun import _ffi, bundle
 from aotrun.documents import SCHEMA, dumps
 from aotrun.errors import AotError, DamagedError, MachineMismatchError, RunError
-from aotrun.session import model_path, open_model, read_sample, sample_inputs
+from aotrun.session import model_path, open_model, read_sample, recorded, sample_inputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _model(values: Mapping[str, Any]) -> str:
     """The model loads, and gives for the recorded inputs what it gave at export."""
     sample = read_sample(model_path(values["model"]))
     model = open_model(values)
-    inputs = sample_inputs(sample, [spec.name for spec in model.inputs]) if sample else None
+    inputs = sample_inputs(sample, model.inputs) if sample else None
     if sample is None or inputs is None:
         return f"{values['model']}: loads; the package has no recorded sample to run"
     result = model.run(*inputs)
@@ -136,13 +136,13 @@ def _compare(model: Model, outputs: Mapping[str, Tensor], sample: Mapping[str, A
     """The largest absolute error. Raises RunError when an output differs from the recorded one beyond tolerance."""
     worst = 0.0
     for name, tensor in outputs.items():
-        recorded = sample.get(f"out.{name}")
-        if recorded is None:
+        if f"out.{name}" not in sample:
             continue
-        if (tensor.dtype.name, tensor.shape) != (recorded.dtype.name, recorded.shape):
-            raise _differs(model, name, f"is {tensor!r}, recorded {recorded.dtype.name}{list(recorded.shape)}")
+        wanted_array = recorded(sample[f"out.{name}"], tensor.dtype)
+        if (tensor.dtype.name, tensor.shape) != (wanted_array.dtype.name, wanted_array.shape):
+            raise _differs(model, name, f"is {tensor!r}, recorded {wanted_array.dtype.name}{list(wanted_array.shape)}")
         relative, absolute = TOLERANCES.get(tensor.dtype.name, (0.0, 0.0))
-        for got, wanted in zip(tensor.flat(), recorded.tolist()):
+        for got, wanted in zip(tensor.flat(), wanted_array.tolist()):
             if got == wanted or (cmath.isnan(got) and cmath.isnan(wanted)):  # the same infinity is equal
                 continue
             error = abs(got - wanted)

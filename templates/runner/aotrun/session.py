@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from aotrun import bundle
+from aotrun.arrays import Array
 from aotrun.errors import UsageError
 from aotrun.files import read
 from aotrun.model import Model
@@ -14,7 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-    from aotrun.arrays import Array
+    from aotrun.dtypes import DType
+    from aotrun.model import Spec
 
 #: Inside a model folder, or below `aotpack/` in a .pt2.
 SAMPLE = "sample.npz"
@@ -134,8 +136,15 @@ def read_sample(path: str) -> Optional[Dict[str, Array]]:
         raise UsageError(f"{path}: {error}", "It is not a whole .pt2 package.", "Export the model again.") from None
 
 
-def sample_inputs(sample: Mapping[str, Array], names: Sequence[str]) -> Optional[List[Array]]:
+def sample_inputs(sample: Mapping[str, Array], specs: Sequence[Spec]) -> Optional[List[Array]]:
     """The recorded inputs in the model's order; None when they are not all there."""
-    if any(f"in.{name}" not in sample for name in names):
+    if any(f"in.{spec.name}" not in sample for spec in specs):
         return None
-    return [sample[f"in.{name}"] for name in names]
+    return [recorded(sample[f"in.{spec.name}"], spec.dtype) for spec in specs]
+
+
+def recorded(array: Array, dtype: Optional[DType]) -> Array:
+    """A recorded array of the model's type: a sample holds bfloat16 as uint16, the bits that any NumPy can write."""
+    if dtype is not None and (dtype.name, array.dtype.name) == ("bfloat16", "uint16"):
+        return Array(dtype, array.shape, array.data, array.strides)
+    return array
