@@ -20,6 +20,7 @@ from aotpack import diagnosis, manifest
 from aotpack.backend import Backend
 from aotpack.manifest import BuildHost, Bundle, BundleFloors, FileRecord
 from aotpack.metadata import Floors, ModelMetadata, TensorSpec
+from aotpack_doctor.bundle_facts import compare_contents
 from aotpack_doctor.facts import HostFacts
 from aotpack_doctor.finding import Finding
 from aotpack_doctor.runner import examine
@@ -110,17 +111,17 @@ class Machine:
 
     def facts(self, *, bundle: bool = True, models: tuple[Path, ...] = (), **options: Any) -> HostFacts:
         """What the doctor sees."""
-        return diagnosis.read_facts(
+        seen = diagnosis.read_facts(
             backend=Backend(self.backend),
             bundle=self.bundle if bundle else None,
             models=models,
             env={"PATH": "", **self.env},
             cwd=self.project,
-            progress=lambda _done: None,
             root=str(self.root),
             nvml=str(self.folder / "libnvidia-ml.so.1"),
             **options,
         )
+        return seen._replace(bundle=compare_contents(seen.bundle, lambda _done: None)) if seen.bundle else seen
 
     def findings(self, **options: Any) -> list[Finding]:
         """What the doctor says."""

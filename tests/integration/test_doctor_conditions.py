@@ -390,6 +390,12 @@ def miopen_has_no_database(machine: Machine, patch: pytest.MonkeyPatch) -> dict[
     return {"bundle": False}
 
 
+@condition("AP335", "rocm")
+def rocblas_was_renamed(machine: Machine, patch: pytest.MonkeyPatch) -> dict[str, Any]:
+    (machine.torch / "lib/librocblas.so").rename(machine.torch / "lib/librocblas-1a2b3c4d.so")
+    return {"bundle": False}
+
+
 @condition("AP336", "rocm", others=("AP505",))
 def a_library_is_linked_without_its_data(machine: Machine, patch: pytest.MonkeyPatch) -> None:
     lib = machine.bundle / "lib"

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -48,7 +48,6 @@ def read_facts(
     venv: Path | None = None,
     env: Mapping[str, str] = os.environ,
     cwd: Path | None = None,
-    progress: Callable[[int], None] | None = None,
     root: str = "/",
     nvml: str = gpu_facts.NVML,
 ) -> f.HostFacts:
@@ -61,13 +60,12 @@ def read_facts(
         venv: where torch is, as for the other commands.
         env: environment variables.
         cwd: folder from which `.venv` is searched.
-        progress: when given, the bundle's files are compared with their hashes.
         root: where the machine's own file system is.
         nvml: NVIDIA's management library, by name or path.
     """
     here = cwd or Path.cwd()
     host = read_host(root, env)
-    seen, inside = read_bundle(str(bundle), host, progress=progress, root=root) if bundle else (None, ())
+    seen, inside = read_bundle(str(bundle), host, root) if bundle else (None, ())
     if backend is None and seen is not None and seen.machine is not None:
         backend = Backend(seen.backend)
     info, torch = _torch(backend, venv, env, here)

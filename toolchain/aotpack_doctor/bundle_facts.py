@@ -29,15 +29,12 @@ _DATA = (
 _GLIBC = re.compile(r"(ld-linux[-\w]*|libc|libm|libdl|libpthread|librt|libutil|libresolv|libanl)\.so(\.\d+)?$")
 
 
-def read_bundle(
-    path: str, host: Host, *, progress: Callable[[int], None] | None = None, root: str = "/"
-) -> tuple[Bundle, tuple[Model, ...]]:
-    """A bundle and its models.
+def read_bundle(path: str, host: Host, root: str = "/") -> tuple[Bundle, tuple[Model, ...]]:
+    """A bundle and its models. Contents are not read (see `compare_contents`), only sizes and ELF headers.
 
     Args:
         path: its folder.
         host: the machine, for what of it would interfere.
-        progress: when given, every file's hash is checked (at disk speed), and this is called with the bytes done.
         root: where the machine's file system is.
     """
     document, problem = _description(os.path.join(path, NAME))
@@ -63,8 +60,6 @@ def read_bundle(
     for record in files:
         faults.look_at(record, elves)
     faults.look_for_foreign({record["path"] for record in files})
-    if progress is not None:
-        faults.compare_hashes(files, progress)
     provided = set(document.get("host_libraries", ()))
     needs = list(_needs(elves, {record["path"] for record in files}))
     if bundle.portable:
@@ -104,6 +99,30 @@ def shim_of(folder: str) -> frozenset[str]:
             except (OSError, ValueError):
                 return frozenset()
     return frozenset(names)
+
+
+def compare_contents(bundle: Bundle, progress: Callable[[int], None]) -> Bundle:
+    """The bundle with `changed` completed by the files whose SHA-256 is not what was sealed. Works at disk speed.
+
+    Args:
+        bundle: from `read_bundle`.
+        progress: called with the bytes just done.
+    """
+    document, _problem = _description(os.path.join(bundle.path, NAME))
+    known = {fault.path for fault in (*bundle.missing, *bundle.changed, *bundle.unreadable)}
+    changed = list(bundle.changed)
+    for record in document["files"] if document else ():
+        if record.get("link") is not None or record["path"] in known:
+            continue
+        digest = hashlib.sha256()
+        with open(os.path.join(bundle.path, record["path"]), "rb") as stream:
+            for block in iter(lambda: stream.read(1 << 20), b""):
+                digest.update(block)
+                progress(len(block))
+        if digest.hexdigest() != record["sha256"]:
+            what = f"SHA-256 {digest.hexdigest()[:12]}, sealed {record['sha256'][:12]}"
+            changed.append(Fault(record["path"], what))
+    return bundle._replace(changed=tuple(changed))
 
 
 def read_model(name: str, metadata: dict[str, Any], folder: str, runtime: frozenset[str]) -> Model:
@@ -169,6 +188,9 @@ def read_rocm_tree(*folders: str) -> RocmTree:
             if re.match(r"libamdhip64\.so", name) and os.path.exists(path):
                 status = os.stat(path)
                 runtimes.setdefault((status.st_dev, status.st_ino), path)
+            if re.fullmatch(r"librocblas-[0-9a-f]+\.so.*", name):
+                # It finds its own place by the name that it was built with.
+                no_data.append((path, "data that it could find: its file name was changed"))
             if name == "libtorch_hip.so":
                 facts = elf.read_elf(path)
                 search_kind = facts.search_kind if facts else None
@@ -288,24 +310,6 @@ class _Faults:
                 relative = os.path.relpath(os.path.join(parent, name), self.folder)
                 if relative not in known and relative != NAME:
                     self.foreign.append(Fault(relative, "is not part of the bundle"))
-
-    def compare_hashes(self, files: list[dict[str, Any]], progress: Callable[[int], None]) -> None:
-        bad = {fault.path for fault in (*self.missing, *self.changed, *self.unreadable)}
-        for record in files:
-            if record.get("link") is not None or record["path"] in bad:
-                continue
-            digest = hashlib.sha256()
-            with open(os.path.join(self.folder, record["path"]), "rb") as stream:
-                while True:
-                    block = stream.read(1 << 20)
-                    if not block:
-                        break
-                    digest.update(block)
-                    progress(len(block))
-            if digest.hexdigest() != record["sha256"]:
-                self.changed.append(
-                    Fault(record["path"], f"SHA-256 {digest.hexdigest()[:12]}, sealed {record['sha256'][:12]}")
-                )
 
 
 def _needs(elves: dict[str, elf.Elf], present: set[str]) -> Iterator[tuple[str, str, str | None]]:

@@ -9,9 +9,9 @@ import sys
 from typing import Callable, Sequence
 
 from aotpack_doctor import finding, gpu_facts, registry, render
-from aotpack_doctor.bundle_facts import read_bundle
+from aotpack_doctor.bundle_facts import compare_contents, read_bundle
 from aotpack_doctor.explain import explain
-from aotpack_doctor.facts import DriverFloor, HostFacts
+from aotpack_doctor.facts import Bundle, DriverFloor, HostFacts
 from aotpack_doctor.host_facts import read_host
 from aotpack_doctor.runner import examine
 
@@ -70,17 +70,20 @@ def main(words: Sequence[str], root: str | None = None) -> int:
     if explaining:
         return write_explanation(sys.stdin.read(), as_json, "aotrun doctor")
     bundle = root or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    progress = None if "--quick" in rest else _progress(as_json or any(word in rest for word in _QUIET))
-    facts = read_facts(bundle, progress)
+    facts = read_facts(bundle)
+    if facts.bundle is not None and "--quick" not in rest:
+        # The slow part comes last.
+        progress = _progress(facts.bundle, silent=any(word in rest for word in _QUIET))
+        facts = facts._replace(bundle=compare_contents(facts.bundle, progress))
     findings = examine(facts)
     write_findings(facts, findings, as_json)
     return finding.exit_code(findings)
 
 
-def read_facts(bundle: str, progress: Callable[[int], None] | None) -> HostFacts:
+def read_facts(bundle: str) -> HostFacts:
     """Facts of a bundle and of the machine that is to run it."""
     host = read_host()
-    seen, models = read_bundle(bundle, host, progress=progress)
+    seen, models = read_bundle(bundle, host)
     if all(fault.path != BRIDGE for fault in seen.changed):  # a truncated library kills whoever loads it
         host = host._replace(cpu_features=cpu_features(os.path.join(bundle, BRIDGE)) or host.cpu_features)
     floor = seen.floors.get("driver")
@@ -154,17 +157,24 @@ def paint() -> render.Paint:
     return render.ansi if colourful else render.plain
 
 
-def _progress(silent: bool) -> Callable[[int], None]:
-    """A count of bytes on a terminal."""
-    if silent or not sys.stderr.isatty():
+def _progress(bundle: Bundle, *, silent: bool) -> Callable[[int], None]:
+    """Says what takes time; counts bytes on a terminal."""
+    total = sum(size for _path, _part, size in bundle.sizes)
+    if silent or not total:
         return lambda _done: None
-    done = [0, 0]
+    sys.stderr.write(f"comparing contents of {total / 1e6:.0f} MB")
+    if not sys.stderr.isatty():
+        sys.stderr.write("\n")
+        return lambda _done: None
+    done = 0
 
     def advance(count: int) -> None:
-        done[0] += count
-        if done[0] - done[1] >= 64 << 20:
-            done[1] = done[0]
-            sys.stderr.write(f"\rcomparing contents: {done[0] / 1e6:.0f} MB")
+        nonlocal done
+        before, done = done, done + count
+        if done >= total:
+            sys.stderr.write("\r\033[K")
+        elif before * 100 // total != done * 100 // total:
+            sys.stderr.write(f"\rcomparing contents of {total / 1e6:.0f} MB: {done * 100 // total} %")
             sys.stderr.flush()
 
     return advance

@@ -61,15 +61,16 @@ def command(
     if explain is not None:
         sys.exit(on_target.write_explanation(explain.read(), as_json, "aotpack doctor"))
     from aotpack import diagnosis
+    from aotpack_doctor.bundle_facts import compare_contents
     from aotpack_doctor.runner import examine
 
     chosen = Backend(backend) if backend else None
-    total = _bytes_of(bundle) if bundle and not quick else 0
-    if bundle and not quick:
+    facts = diagnosis.read_facts(backend=chosen, models=models, bundle=bundle, venv=venv)
+    if facts.bundle is not None and not quick:
+        # The slow part comes last.
+        total = sum(size for _path, _part, size in facts.bundle.sizes)
         with console.byte_progress(f"comparing contents of {console.human_size(total)}", total) as done:
-            facts = diagnosis.read_facts(backend=chosen, models=models, bundle=bundle, venv=venv, progress=done)
-    else:
-        facts = diagnosis.read_facts(backend=chosen, models=models, bundle=bundle, venv=venv)
+            facts = facts._replace(bundle=compare_contents(facts.bundle, done))
     findings = examine(facts)
     on_target.write_findings(facts, findings, as_json)
     if report:
@@ -78,7 +79,3 @@ def command(
         report.write_text(doctor_report.page(facts, findings, with_names=with_names), encoding="utf-8")
         print(f"wrote {report}", file=sys.stderr)
     sys.exit(finding.exit_code(findings))
-
-
-def _bytes_of(bundle: Path) -> int:
-    return sum(path.lstat().st_size for path in bundle.rglob("*") if path.is_file() and not path.is_symlink())
