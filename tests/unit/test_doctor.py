@@ -119,6 +119,7 @@ def test_unknown_facts_are_no_findings() -> None:
 MESSAGES = {
     "hipErrorNoBinaryForGpu: Unable to find code object for all current devices!": "AP332",
     "RuntimeError: HIP error: invalid device function": "AP332",
+    "RuntimeError: CUDA error: invalid device function": "AP313",
     "RuntimeError: CUDA error: no kernel image is available for execution on the device": "AP313",
     "CUDA driver version is insufficient for CUDA runtime version": "AP311",
     "The NVIDIA driver on your system is too old (found version 11040).": "AP311",
@@ -308,3 +309,16 @@ def test_it_speaks_python_3_8_and_imports_nothing_of_aotpack() -> None:
 #: Modules of the standard library that bundles carry.
 STANDARD = {"__future__", "ctypes", "enum", "hashlib", "json", "mmap", "os", "re", "struct", "sys"}
 STANDARD |= {"textwrap", "typing"}
+
+
+def test_the_readme_names_findings_that_exist_by_messages_that_are_explained() -> None:
+    readme = (ROOT / "README.md").read_text()
+    table = readme[readme.index("## Troubleshooting") : readme.index("## Read on")]
+    assert set(re.findall(r"\[(AP\d+)\]", table)) <= set(registry.kinds())
+    for row in table.splitlines():
+        cells = row.split(" | ")
+        if len(cells) != 2:
+            continue
+        codes = set(re.findall(r"\[(AP\d+)\]", cells[1]))
+        for message in re.findall(r"``?(.+?)``?(?=[,\s|]|$)", cells[0]):
+            assert {found.kind.code for found in explain(message)} & codes, message

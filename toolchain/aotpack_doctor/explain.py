@@ -22,13 +22,13 @@ _BUNDLED_LIBC = "aotpack build --portable --libc bundled ...   # brings libc and
 #: The first pattern that matches a line wins, so the particular come before the general.
 _PATTERNS = (
     _Pattern(
-        r"hipErrorNoBinaryForGpu|HIP error: (?:invalid device function|no kernel image)|"
+        r"hipErrorNoBinaryForGpu|HIP error: no kernel image|(?<!CUDA error: )invalid device function|"
         r"Unable to find code object for all current devices",
         toolkit.GFX_WITHOUT_CODE,
         ("rocminfo | grep gfx   # which GPU this is", "aotpack build --backend rocm --arch GFX ...   # with its code"),
     ),
     _Pattern(
-        r"no kernel image is available for execution on the device|cudaErrorNoKernelImageForDevice|"
+        r"no kernel image is available for execution on the device|cudaErrorNoKernelImageForDevice|CUDA error: invalid device function|"
         r"is not compatible with the current PyTorch installation",
         toolkit.GPU_WITHOUT_CODE,
         ("nvidia-smi --query-gpu=name,compute_cap --format=csv", "aotpack init --backend cuda --torch VERSION"),
