@@ -28,7 +28,8 @@ _PATTERNS = (
         ("rocminfo | grep gfx   # which GPU this is", "aotpack build --backend rocm --arch GFX ...   # with its code"),
     ),
     _Pattern(
-        r"no kernel image is available for execution on the device|cudaErrorNoKernelImageForDevice|CUDA error: invalid device function|"
+        r"no kernel image is available for execution on the device|cudaErrorNoKernelImageForDevice|"
+        r"CUDA error: invalid device function|"
         r"is not compatible with the current PyTorch installation",
         toolkit.GPU_WITHOUT_CODE,
         ("nvidia-smi --query-gpu=name,compute_cap --format=csv", "aotpack init --backend cuda --torch VERSION"),
