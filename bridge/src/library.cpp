@@ -3,10 +3,14 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cfenv>
+#include <string_view>
 #include <utility>
 
+#include "aot_bridge.h"
 #include "error.h"
+#include "mapped_file.h"
 
 namespace aot {
 namespace {
@@ -50,6 +54,28 @@ Error translate_dlerror(const std::string& path, const std::string& message) {
             "Copy the bundle or the package again, or build it anew."};
   }
   return {AOT_FAILED, message, "The dynamic loader refused " + path + ".", "Run: aotpack doctor"};
+}
+
+std::string own_folder() {
+  Dl_info info{};
+  if (dladdr(reinterpret_cast<const void*>(&aot_api_version), &info) == 0 || info.dli_fname == nullptr) return ".";
+  const std::string path = info.dli_fname;
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash);
+}
+
+std::string runtime_library(const std::string& name) {
+  constexpr std::string_view kOrigin = "$ORIGIN";
+  std::string_view rest = AOT_RUNPATH;
+  while (!rest.empty()) {
+    const std::string_view folder = rest.substr(0, rest.find(':'));
+    rest.remove_prefix(std::min(folder.size() + 1, rest.size()));
+    const bool is_ours = folder.substr(0, kOrigin.size()) == kOrigin;
+    std::string path = is_ours ? own_folder().append(folder.substr(kOrigin.size())) : std::string(folder);
+    path.append("/").append(name);
+    if (exists(path)) return path;
+  }
+  return name;
 }
 
 Library::Library(const std::string& path, int flags) : path_(path) {

@@ -16,18 +16,11 @@ namespace {
 std::mutex loading;
 std::unique_ptr<const Runtime> loaded;
 
-/// The folder that this very library was loaded from.
-std::string own_folder() {
-  Dl_info info{};
-  if (dladdr(reinterpret_cast<const void*>(&aot_api_version), &info) == 0 || info.dli_fname == nullptr) return ".";
-  const std::string path = info.dli_fname;
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "." : path.substr(0, slash);
+/// Loads a library of the runtime and keeps it for good: torch cannot be unloaded. Models find the runtime's functions
+/// in the global scope.
+Library load_for_good(const std::string& name) {
+  return {runtime_library(name), RTLD_LAZY | RTLD_GLOBAL | RTLD_NODELETE};
 }
-
-/// Loads by bare name, so that the bridge's own RUNPATH says where, and keeps it for good: torch cannot be unloaded.
-/// Models find the runtime's functions in the global scope.
-Library load_for_good(const std::string& name) { return {name, RTLD_LAZY | RTLD_GLOBAL | RTLD_NODELETE}; }
 
 }  // namespace
 

@@ -33,17 +33,17 @@ RUNPATH = ("$ORIGIN", "$ORIGIN/gcc")
 #: Headers that stand for the libraries they belong to, beside torch's version: a change in these changes the bridge.
 _TORCH_HEADERS = ("torch/csrc/inductor/aoti_torch/c/shim.h", "torch/csrc/inductor/aoti_runtime/interface.h")
 _JSON_HEADER = "nlohmann/detail/abi_macros.hpp"
-#: The header that a GPU build needs, the variables that name its toolkit, the usual place, and the folders of
+#: The headers that a GPU build needs, the variables that name its toolkit, the usual place, and the folders of
 #: site-packages that hold it otherwise.
 _GPU_HEADERS = {
     Backend.CUDA: (
-        "cuda_runtime_api.h",
+        ("cuda_runtime_api.h", "crt/host_defines.h"),  # of two packages in CUDA 13's wheels
         ("CUDA_HOME", "CUDA_PATH"),
         "/usr/local/cuda",
         ("nvidia/*/include",),
     ),
     Backend.ROCM: (
-        "hip/hip_runtime_api.h",
+        ("hip/hip_runtime_api.h",),
         ("ROCM_PATH",),
         "/opt/rocm",
         ("_rocm_sdk_*/include",),
@@ -128,22 +128,22 @@ def _recipe(
     if backend is not Backend.CPU:
         gpu = _gpu_include(backend, torch)
         every += [("AOT_GPU", str(backend)), ("AOT_GPU_INCLUDE", str(gpu))]
-        headers.append(gpu / _GPU_HEADERS[backend][0])
+        headers += [gpu / name for name in _GPU_HEADERS[backend][0]]
     present = tuple(header for header in headers if header.is_file())
     return _Recipe(find_compiler("c++"), tuple(every), present, targets, products)
 
 
 def _gpu_include(backend: Backend, torch: TorchInfo) -> Path:
-    header, variables, usual, packaged = _GPU_HEADERS[backend]
+    headers, variables, usual, packaged = _GPU_HEADERS[backend]
     folders = [Path(os.environ[name]) / "include" for name in variables if os.environ.get(name)]
     folders.append(Path(usual) / "include")
     if torch.site_packages is not None:
         folders += [folder for pattern in packaged for folder in sorted(torch.site_packages.glob(pattern))]
     for folder in folders:
-        if (folder / header).is_file():
+        if all((folder / header).is_file() for header in headers):
             return folder
     raise BuildToolError(
-        f"{header} is in none of: {', '.join(map(str, folders))}",
+        f"{' and '.join(headers)}: in none of {', '.join(map(str, folders))}",
         meaning=f"the {backend} part of the bridge is compiled against the toolkit's headers",
         fix=f"install the toolkit's development files, or set {variables[0]} to where they are",
     )
