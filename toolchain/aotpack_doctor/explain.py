@@ -108,7 +108,7 @@ _PATTERNS = (
     ),
     _Pattern(r"cannot enable executable stack", bundle.STACK, ("patchelf --clear-execstack LIBRARY",)),
     _Pattern(
-        r"failed to map segment from shared object[^\n]*Operation not permitted",
+        r"failed to map segment from shared object(?!: Cannot allocate)",
         target.NOEXEC,
         ("findmnt -T BUNDLE   # look for noexec", "copy the bundle to another file system"),
     ),
