@@ -154,15 +154,14 @@ class Shim:
         dtype = self.dtypes[number.value]
         data = ctypes.c_void_p()
         self.check(self.function("aoti_torch_get_data_ptr")(handle, ctypes.byref(data)))
-        if 0 in sizes:
-            return torch.empty_strided(sizes, strides, dtype=dtype), 0
+        if 0 in sizes or data.value is None:  # nothing, or torch's zeros without memory
+            return torch.empty_strided(sizes, strides, dtype=dtype).zero_(), 0
         extent = 1 + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
-        assert data.value is not None
         raw = bytearray(ctypes.string_at(data.value, extent * dtype.itemsize))
         return torch.frombuffer(raw, dtype=dtype).as_strided(sizes, strides), data.value
 
     def call(self, name: str, arguments: dict[str, Any]) -> tuple[list[Result], list[Result]]:
-        """Call `name` with copies of the tensors; returns its outputs and the tensors after the call.
+        """Call `name` with copies of the tensors; returns its outputs, and the tensors and their memory after the call.
 
         An optional argument that is absent is passed as NULL. Raises ShimError.
         """
@@ -250,6 +249,7 @@ class Shim:
         assert not given, f"{name} has no parameters {sorted(given)}"
         try:
             self.check(self.function(name)(*values))
+            borrowed = len(handles)
             handles += [output for output in outputs if output.value is not None]
             spans = [(t.untyped_storage().data_ptr(), t.untyped_storage().nbytes()) for t in tensors]
             results = []
@@ -257,7 +257,9 @@ class Shim:
                 tensor, address = self.read(output)
                 shares = [i for i, (start, size) in enumerate(spans) if start <= address < start + size]
                 results.append(Result(tensor, shares[0] if shares else None))
-            return results, [Result(t, None) for t in tensors]
+            after = [Result(self.read(handle)[0], None) for handle in handles[:borrowed]]
+            # Their whole memory too, since nothing may be written into gaps.
+            return results, after + [Result(t.clone(), None) for t in copies.values()]
         finally:
             for handle in handles:
                 self.function("aoti_torch_delete_tensor_object")(handle)

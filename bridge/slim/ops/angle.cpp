@@ -24,7 +24,7 @@ Tensor angle(const Tensor& self) {
     using T = typename decltype(type)::type;
     using Part = typename T::value_type;
     const ScalarType dtype = self.dtype == ScalarType::ComplexFloat ? ScalarType::Float : ScalarType::Double;
-    Tensor out = elementwise_output({&self}, dtype);
+    Tensor out = empty(self.sizes, dtype);
     map<Part, T>(out, self, [](T z) { return std::atan2(z.imag(), z.real()); });
     return out;
   });

@@ -21,10 +21,9 @@ int64_t divisor(int64_t x, int64_t y, int64_t least) {
 Tensor gcd(const Tensor& a, const Tensor& b) {
   const ScalarType dtype = result_type(a, b);
   require(is_integral(dtype), "gcd of ", dtype_name(dtype));
-  const Tensor x = to(a, ScalarType::Long);
-  const Tensor y = to(b, ScalarType::Long);
-  const Dims shape = broadcast(a.sizes, b.sizes);
-  const Tensor out = empty_strided(shape, elementwise_strides({&a, &b}, shape), ScalarType::Long);
+  const Tensor x = to(to(a, dtype), ScalarType::Long);
+  const Tensor y = to(to(b, dtype), ScalarType::Long);
+  const Tensor out = elementwise_output({&x, &y}, ScalarType::Long);
   const int64_t least = dtype == ScalarType::Byte ? -1 : INT64_MIN >> (64 - 8 * element_size(dtype));
   map<int64_t, int64_t, int64_t>(out, x, y, [least](int64_t a, int64_t b) { return divisor(a, b, least); });
   return to(out, dtype);

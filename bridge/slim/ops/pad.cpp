@@ -83,7 +83,7 @@ Tensor repeating_pad(const Tensor& self, const Dims& pad, Mode mode) {
     const int64_t first = mode == Mode::kCircular ? std::max<int64_t>(m.before[d], 0) : m.before[d];
     const int64_t most = std::max(m.before[d], m.after[d]);
     const int64_t limit = mode == Mode::kReflect ? size - 1 : mode == Mode::kCircular ? size : INT64_MAX;
-    require(size > 0 && sizes[d] > 0 && most <= limit, "padding of ", most, " exceeds what size ", size, " of dim ", d, " allows");
+    require(size > 0 && (sizes[d] > 0 || mode == Mode::kReplicate) && most <= limit, "padding of ", most, " exceeds what size ", size, " of dim ", d, " allows");
     Dims next = current.sizes;
     next[d] = sizes[d];
     Tensor wider = empty(next, self.dtype);

@@ -36,10 +36,11 @@ Tensor pow(const Tensor& base, const Tensor& exponent, ScalarType dtype) {
   return compute_binary(base, exponent, dtype, [](auto x, auto y) { return power(x, y); });
 }
 
-// Torch takes roots where the exponent says so, which tells infinities and zeros of both signs apart.
+// Torch takes roots where the exponent says so, which tells infinities and zeros of both signs apart; not of float16.
 Tensor pow(const Tensor& base, double exponent) {
   const ScalarType dtype = result_type_with_float(base);
-  if (is_complex(dtype) || (exponent != 0.5 && exponent != -0.5)) return pow(base, number(exponent), dtype);
+  const bool root = exponent == 0.5 || exponent == -0.5;
+  if (!root || is_complex(dtype) || dtype == ScalarType::Half) return pow(base, number(exponent), dtype);
   return compute_unary(base, dtype, [exponent](auto x) {
     using T = decltype(x);
     if constexpr (std::is_floating_point_v<T>) {

@@ -27,10 +27,13 @@ AOT_SLIM_VISITOR(visit_arithmetic, AOT_SLIM_CASE(Long, int64_t) AOT_SLIM_CASE(Fl
 template <class F>
 Tensor compute_binary(const Tensor& a, const Tensor& b, ScalarType dtype, const F& f) {
   const ScalarType lane = arithmetic_lane(dtype);
-  const Dims shape = broadcast(a.sizes, b.sizes);
-  const Tensor out = empty_strided(shape, elementwise_strides({&a, &b}, shape), lane);
-  const Tensor x = to(to(a, dtype), lane);
-  const Tensor y = to(to(b, dtype), lane);
+  // A number that meets float16 or bfloat16 is not rounded to it first.
+  const bool reduced = dtype == ScalarType::Half || dtype == ScalarType::BFloat16;
+  const Tensor promoted_a = to(a, reduced && a.dim() == 0 ? lane : dtype);
+  const Tensor promoted_b = to(b, reduced && b.dim() == 0 ? lane : dtype);
+  const Tensor x = to(promoted_a, lane);
+  const Tensor y = to(promoted_b, lane);
+  const Tensor out = elementwise_output({&promoted_a, &promoted_b}, lane);
   visit_arithmetic(lane, [&](auto type) {
     using T = typename decltype(type)::type;
     map<T, T, T>(out, x, y, f);
@@ -42,7 +45,7 @@ Tensor compute_binary(const Tensor& a, const Tensor& b, ScalarType dtype, const 
 template <class F>
 Tensor compute_unary(const Tensor& a, ScalarType dtype, const F& f) {
   const ScalarType lane = arithmetic_lane(dtype);
-  const Tensor out = empty_strided(a.sizes, elementwise_strides({&a}, a.sizes), lane);
+  const Tensor out = elementwise_output({&a}, lane);
   const Tensor x = to(to(a, dtype), lane);
   visit_arithmetic(lane, [&](auto type) {
     using T = typename decltype(type)::type;

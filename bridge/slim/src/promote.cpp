@@ -16,7 +16,10 @@ ScalarType result_type(const Tensor& a, const Tensor& b) {
   const Tensor& number = a.dim() == 0 ? a : b;
   const Tensor& tensor = a.dim() == 0 ? b : a;
   if (kind(number.dtype) <= kind(tensor.dtype)) return tensor.dtype;
-  return promote(tensor.dtype, number.dtype);
+  if (is_complex(number.dtype) && is_floating(tensor.dtype)) {
+    return tensor.dtype == ScalarType::Double ? ScalarType::ComplexDouble : ScalarType::ComplexFloat;
+  }
+  return number.dtype;
 }
 
 ScalarType result_type_with_float(const Tensor& a) { return kind(a.dtype) >= 2 ? a.dtype : ScalarType::Float; }
