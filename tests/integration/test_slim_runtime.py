@@ -1,0 +1,220 @@
+"""The slim runtime's libraries: what they export, every op against torch's own shim, sanitizers, memory, threads."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from elftools.elf.elffile import ELFFile
+
+from aotpack import slim
+from aotpack.backend import Backend
+from aotpack.slim import Part, SlimBuild, build_slim
+from aotpack.torch_env import TorchInfo, find_torch
+
+HERE = Path(__file__).resolve().parent
+CASES = sorted(path.stem for path in (HERE / "slim_cases").glob("[!_]*.py"))
+HEADERS = ("c/shim.h", "c/shim_deprecated.h", "c/shim_cpu.h", "generated/c_shim_cpu.h", "generated/c_shim_aten.h")
+MEGABYTE = 1 << 20
+
+
+@pytest.fixture(scope="session")
+def torch_info(backend_venv: Path) -> TorchInfo:
+    return find_torch(Backend.CPU, venv=backend_venv)
+
+
+@pytest.fixture(scope="session")
+def built(torch_info: TorchInfo) -> SlimBuild:
+    return build_slim(torch_info, tuple(Part))
+
+
+@pytest.fixture(scope="session")
+def core(built: SlimBuild) -> ctypes.CDLL:
+    library = ctypes.CDLL(str(built.libraries[0]))
+    library.torch_exception_get_what.restype = ctypes.c_char_p
+    return library
+
+
+def exports(library: Path) -> set[str]:
+    with library.open("rb") as stream:
+        symbols = ELFFile(stream).get_section_by_name(".dynsym").iter_symbols()
+        return {s.name for s in symbols if s["st_shndx"] != "SHN_UNDEF" and s["st_info"]["bind"] != "STB_LOCAL"}
+
+
+def declared(torch_info: TorchInfo) -> set[str]:
+    """Every function of the shim's headers that a CPU build of torch has."""
+    names: set[str] = set()
+    for header in HEADERS:
+        text = (torch_info.include_dirs[0] / "torch/csrc/inductor/aoti_torch" / header).read_text()
+        text = re.sub(r"#ifdef USE_CUDA.*?#endif // USE_CUDA", "", text, flags=re.DOTALL)
+        names.update(re.findall(r"AOTI_TORCH_EXPORT[^;]*?\b(aoti_\w+)\(", text))
+    return names
+
+
+@pytest.mark.parametrize("part", list(Part))
+def test_each_library_exports_what_the_table_says(built: SlimBuild, part: Part) -> None:
+    listed = {function.name for function in slim.table().values() if function.part is part}
+    found = exports(built.libraries[list(Part).index(part)])
+    assert {name for name in found if not name.startswith("aot_slim_")} == listed
+
+
+def test_the_table_lists_every_function_of_the_headers(torch_info: TorchInfo) -> None:
+    listed = {name for name in slim.table() if name.startswith("aoti_")}
+    assert listed == declared(torch_info)
+
+
+def test_the_core_is_small_and_needs_nothing_but_the_compilers_libraries(built: SlimBuild) -> None:
+    library = built.libraries[0]
+    assert library.stat().st_size <= MEGABYTE
+    with library.open("rb") as stream:
+        needed = {tag.needed for tag in ELFFile(stream).get_section_by_name(".dynamic").iter_tags("DT_NEEDED")}
+    system = {"libstdc++.so.6", "libm.so.6", "libgomp.so.1", "libgcc_s.so.1", "libc.so.6", "ld-linux-x86-64.so.2"}
+    assert needed <= system
+
+
+@pytest.mark.parametrize("part", list(Part))
+def test_no_library_names_a_folder_of_this_machine(built: SlimBuild, part: Part) -> None:
+    content = built.libraries[list(Part).index(part)].read_bytes()
+    for folder in (slim.SOURCES, Path.home(), built.libraries[0].parents[1]):
+        assert os.fsencode(folder) not in content
+
+
+def run_harness(python: Path, built: SlimBuild, module: str, *options: str, **environment: str) -> None:
+    """Draw the cases of a module; fails with what differed."""
+    command = [python, HERE / "slim_harness.py", "--library", built.libraries[-1], *options, module]
+    paths = os.pathsep.join(map(str, built.folders))
+    done = subprocess.run(
+        command,
+        env={**os.environ, "LD_LIBRARY_PATH": paths, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    report = done.stdout[done.stdout.find("{") :]
+    assert done.returncode in (0, 1), done.stderr[-4000:]
+    failures = {function: problems for function, problems in json.loads(report).items() if problems}
+    assert failures == {}
+
+
+@pytest.mark.parametrize("module", CASES)
+def test_ops_do_what_torch_does(built: SlimBuild, backend_python: Path, module: str) -> None:
+    run_harness(backend_python, built, module)
+
+
+@pytest.fixture(scope="session")
+def sanitized(torch_info: TorchInfo) -> SlimBuild:
+    return build_slim(torch_info, tuple(Part), sanitize="address,undefined")
+
+
+@pytest.mark.parametrize("module", CASES)
+def test_ops_under_sanitizers(sanitized: SlimBuild, backend_python: Path, module: str) -> None:
+    preload = [
+        subprocess.check_output(["g++", f"-print-file-name={name}"], text=True).strip()
+        for name in ("libasan.so", "libubsan.so")
+    ]
+    run_harness(
+        backend_python,
+        sanitized,
+        module,
+        "--draws=0.3",
+        LD_PRELOAD=" ".join(preload),
+        # Python and torch keep memory for good; oneDNN's generated code is not the sanitizer's to see.
+        ASAN_OPTIONS="detect_leaks=0",
+        UBSAN_OPTIONS="print_stacktrace=1",
+    )
+
+
+def empty_tensor(core: ctypes.CDLL, *sizes: int) -> ctypes.c_void_p:
+    """A contiguous float32 tensor of the library's own."""
+    strides = [1]
+    for size in reversed(sizes[1:]):
+        strides.insert(0, strides[0] * size)
+    c_sizes, c_strides = (ctypes.c_int64 * len(sizes))(*sizes), (ctypes.c_int64 * len(sizes))(*strides)
+    handle = ctypes.c_void_p()
+    code = core.aoti_torch_empty_strided(
+        ctypes.c_int64(len(sizes)), c_sizes, c_strides, core.aoti_torch_dtype_float32(), 0, 0, ctypes.byref(handle)
+    )
+    if code != 0:
+        raise MemoryError(core.torch_exception_get_what().decode())
+    return handle
+
+
+def memory(core: ctypes.CDLL) -> tuple[int, int, int]:
+    """Bytes in use, kept for reuse, and the most in use so far."""
+    values = [ctypes.c_uint64() for _ in range(3)]
+    core.aot_slim_memory(*(ctypes.byref(value) for value in values))
+    return values[0].value, values[1].value, values[2].value
+
+
+def test_memory_is_reused_and_bounded(core: ctypes.CDLL) -> None:
+    core.aot_slim_release_cache()
+    before, _, _ = memory(core)
+    for round_ in range(2000):
+        handle = empty_tensor(core, 1 + round_ % 97, 4096)
+        core.aoti_torch_delete_tensor_object(handle)
+    in_use, cached, peak = memory(core)
+    assert in_use == before
+    assert cached <= 2 * peak + 4 * MEGABYTE
+    core.aot_slim_release_cache()
+    assert memory(core)[1] == 0
+
+
+def test_no_growth_over_a_hundred_thousand_tensors(core: ctypes.CDLL) -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    for _ in range(1000):
+        core.aoti_torch_delete_tensor_object(empty_tensor(core, 64, 64))
+    before = resident()
+    for _ in range(100_000):
+        core.aoti_torch_delete_tensor_object(empty_tensor(core, 64, 64))
+    assert resident() - before < MEGABYTE
+
+
+def test_memory_that_is_not_there_is_an_error_with_a_message(core: ctypes.CDLL) -> None:
+    with pytest.raises(MemoryError, match="aoti_torch_empty_strided: out of memory"):
+        empty_tensor(core, 1 << 43)
+    with pytest.raises(MemoryError, match="too many"):
+        empty_tensor(core, 1 << 40, 1 << 40)
+
+
+def test_many_threads_share_the_allocator(core: ctypes.CDLL) -> None:
+    def work() -> None:
+        for i in range(2000):
+            core.aoti_torch_delete_tensor_object(empty_tensor(core, 1 + i % 13, 512))
+
+    before = memory(core)[0]
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert memory(core)[0] == before
+
+
+def test_a_view_that_leaves_its_storage_is_refused(core: ctypes.CDLL) -> None:
+    base = empty_tensor(core, 4, 4)
+    view = ctypes.c_void_p()
+    sizes, strides = (ctypes.c_int64 * 1)(17), (ctypes.c_int64 * 1)(1)
+    code = core.aoti_torch__reinterpret_tensor(
+        base, ctypes.c_int64(1), sizes, strides, ctypes.c_int64(0), ctypes.byref(view)
+    )
+    assert code == 1
+    assert b"needs 68 bytes of a storage of 64" in core.torch_exception_get_what()
+    core.aoti_torch_delete_tensor_object(base)
+
+
+def test_errors_belong_to_the_thread_that_made_them(core: ctypes.CDLL) -> None:
+    core.aoti_torch_get_dim(None, None)
+    assert b"a tensor argument is null" in core.torch_exception_get_what()
+    seen: list[bytes] = []
+    thread = threading.Thread(target=lambda: seen.append(core.torch_exception_get_what()))
+    thread.start()
+    thread.join()
+    assert seen == [b""]
