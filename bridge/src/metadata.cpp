@@ -40,8 +40,12 @@ std::vector<std::string> texts_at(const Json& object, const char* key) {
 Dim parse_dim(const Json& value) {
   if (value.is_null()) return {-1, -1, ""};
   if (value.kind() == Json::Kind::Object) {
-    return {integer_at(value, "min", 0), integer_at(value, "max", std::numeric_limits<int64_t>::max()),
+    Dim dim{integer_at(value, "min", 0), integer_at(value, "max", std::numeric_limits<int64_t>::max()),
             value.at("symbol").text()};
+    dim.of = text_at(value, "of", "");
+    dim.factor = integer_at(value, "factor", 1);
+    dim.offset = integer_at(value, "offset", 0);
+    return dim;
   }
   return {value.integer(), value.integer(), ""};
 }
@@ -55,7 +59,7 @@ std::vector<TensorSpec> parse_specs(const Json& values, bool is_input) {
     for (const Json& dim_value : value.at("dims").items()) {
       Dim dim = parse_dim(dim_value);
       const bool is_unknown = dim_value.is_null();
-      if (is_unknown ? is_input : dim.min < 0 || dim.max < dim.min) {
+      if (is_unknown ? is_input : dim.min < 0 || dim.max < dim.min || dim.factor == 0) {
         throw JsonError('"' + spec.name + "\" has a dim that no size can satisfy");
       }
       spec.dims.push_back(std::move(dim));

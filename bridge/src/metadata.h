@@ -17,6 +17,10 @@ struct Dim {
   int64_t min = 0;
   int64_t max = 0;
   std::string symbol;  // empty unless dynamic
+  // A derived size: `factor` times the size of the symbol `of`, plus `offset`; `symbol` is that as text.
+  std::string of = {};
+  int64_t factor = 1;
+  int64_t offset = 0;
 };
 
 struct TensorSpec {

@@ -96,7 +96,9 @@ void check_signature(const std::vector<TensorSpec>& specs, const aot_view* input
                       "Pass one array for each.");
   }
   struct Binding {
-    int64_t size;
+    int64_t value;  // of the symbol
+    int64_t size;   // of the dim that gave it
+    std::string symbol;
     std::string where;
   };
   std::map<std::string, Binding> symbols;
@@ -118,12 +120,21 @@ void check_signature(const std::vector<TensorSpec>& specs, const aot_view* input
       }
       if (dim.symbol.empty()) continue;
       const std::string where = "dim " + std::to_string(d) + " of \"" + spec.name + '"';
-      const auto [bound, is_new] = symbols.emplace(dim.symbol, Binding{size, where});
-      if (!is_new && bound->second.size != size) {
-        throw usage_error(where + " is " + std::to_string(size) + " and " + bound->second.where + " is " +
-                              std::to_string(bound->second.size),
-                          "The model was exported with one size, " + dim.symbol + ", for both.",
-                          "Pass arrays that agree.");
+      int64_t value = 0;
+      if (__builtin_sub_overflow(size, dim.offset, &value) || value % dim.factor != 0) {
+        throw misfit(spec, "has " + std::to_string(size) + " at dim " + std::to_string(d) + ": " + shape_text(view));
+      }
+      value /= dim.factor;
+      const std::string& symbol = dim.of.empty() ? dim.symbol : dim.of;
+      const auto [bound, is_new] = symbols.emplace(symbol, Binding{value, size, dim.symbol, where});
+      const Binding& first = bound->second;
+      if (!is_new && first.value != value) {
+        const std::string relation = first.symbol == dim.symbol
+                                         ? "one size, " + dim.symbol + ", for both."
+                                         : "the sizes " + dim.symbol + " and " + first.symbol + " for them.";
+        throw usage_error(
+            where + " is " + std::to_string(size) + " and " + first.where + " is " + std::to_string(first.size),
+            "The model was exported with " + relation, "Pass arrays that agree.");
       }
     }
   }

@@ -82,6 +82,25 @@ TEST(fitting_inputs_pass) {
   check_pair(Given({8, 4}), Given({8}));
 }
 
+TEST(derived_sizes_agree_with_the_size_they_follow_from) {
+  const std::vector<aot::TensorSpec> specs = {
+      {"pairs", aot::Dtype::Float32, {{3, 21, "2*batch + 1", "batch", 2, 1}}},
+      {"x", aot::Dtype::Float32, {{1, 10, "batch"}}},
+  };
+  const auto check = [&](int64_t pairs, int64_t x) {
+    const Given first({pairs});
+    const Given second({x});
+    const aot_view views[] = {first.view, second.view};
+    aot::check_signature(specs, views, 2);
+  };
+  check(3, 1);
+  check(21, 10);
+  CHECK_THROWS(AOT_USAGE, "dim 0 of \"x\" is 3 and dim 0 of \"pairs\" is 9", check(9, 3));
+  CHECK_THROWS(AOT_USAGE, "the sizes batch and 2*batch + 1", check(9, 3));
+  CHECK_THROWS(AOT_USAGE, "has 8 at dim 0", check(8, 4));
+  CHECK_THROWS(AOT_USAGE, "has 23 at dim 0", check(23, 11));
+}
+
 TEST(misfits_are_named_with_what_was_expected) {
   CHECK_THROWS(AOT_USAGE, "1 inputs were given; the model takes 2",
                aot::check_signature(kSpecs, &static_cast<const aot_view&>(Given({1, 4}).view), 1));

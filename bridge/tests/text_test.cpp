@@ -80,6 +80,8 @@ TEST(metadata_of_others_is_refused) {
   refuse(input + R"("bool", "dims": [null]}]})", AOT_DAMAGED, "no size can satisfy");
   refuse(input + R"("bool", "dims": [-1]}]})", AOT_DAMAGED, "no size can satisfy");
   refuse(input + R"("bool", "dims": [{"symbol": "s", "min": 3, "max": 2}]}]})", AOT_DAMAGED, "no size can satisfy");
+  refuse(input + R"("bool", "dims": [{"symbol": "0*s", "of": "s", "factor": 0}]}]})", AOT_DAMAGED,
+         "no size can satisfy");
   refuse(input + R"("bool", "dims": ["3"]}]})", AOT_DAMAGED, "whole number");
 }
 

@@ -197,8 +197,15 @@ class Refuses(nn.Module):
     def forward(self, x):
         return x.reshape(3, 5)
 
+class Pairs(nn.Module):
+    def forward(self, pairs, x):
+        return pairs + x.repeat(2, 1), torch.cat([pairs, x])
+
 x = torch.randn(8, 4)
 
+def derived():
+    batch = torch.export.Dim("batch", min=1, max=16)
+    return Pairs().eval(), (x, x[:4]), ({0: 2 * batch}, {0: batch})
 def dynamic(): return OneSize().eval(), (x,), ({0: torch.export.Dim("batch", min=2, max=64)},)
 def branches(): return Branches().eval(), (x,)
 def random(): return Random().eval(), (x,)
@@ -285,6 +292,15 @@ def test_dynamic_sizes_that_cannot_be_had_become_fixed_and_the_package_says_so(
     why, instead = metadata.notes
     assert why.startswith("the dynamic shapes asked for cannot be exported: You marked batch as dynamic but your code")
     assert "fixed" in instead
+
+
+def test_derived_sizes(backend_venv: Path, modules: Path) -> None:
+    metadata = read(cached_export(backend_venv, modules, function="derived")).metadata
+    pairs, x = metadata.inputs
+    assert pairs.dims[0] == DynamicDim("2*batch", 2, 32, of="batch", factor=2)
+    assert x.dims[0] == DynamicDim("batch", 1, 16)
+    assert metadata.outputs[0].dims[0] == pairs.dims[0]
+    assert metadata.outputs[1].dims[0] == DynamicDim("3*batch", 3, 48, of="batch", factor=3)
 
 
 def test_without_a_compiler(backend_python: Path, modules: Path, monkeypatch: pytest.MonkeyPatch) -> None:

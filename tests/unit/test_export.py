@@ -79,7 +79,7 @@ def test_a_whole_conversation(play: Callable[..., Any], tmp_path: Path) -> None:
     assert document["profile"] == "slim"
     assert document["notes"] == ["careful"]
     assert document["floors"]["glibc"]
-    assert document["inputs"][0]["dims"] == [{"symbol": "n", "min": 1, "max": None}, 3]
+    assert document["inputs"][0]["dims"] == [{"symbol": "n", "min": 1}, 3]
     assert report.metadata == msgspec.json.decode(report.output.read_text(), type=type(report.metadata))
     assert "0.5 absolute, 0.25 relative" in report.lines()[0]
 

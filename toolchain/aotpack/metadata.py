@@ -31,13 +31,19 @@ DTYPES: tuple[str, ...] = (
 )
 
 
-class DynamicDim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A size that may differ between calls. Dims of the same symbol agree among all inputs of a call."""
+class DynamicDim(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A size that may differ between calls. Dims of the same symbol agree among all inputs of a call.
+
+    A derived size is `factor` times the size of the symbol `of`, plus `offset`; its own symbol is that as text.
+    """
 
     symbol: str
     min: int = 0
     #: None when unbounded.
     max: int | None = None
+    of: str | None = None
+    factor: int = 1
+    offset: int = 0
 
 
 #: A fixed size, a dynamic one, or (outputs only) None: known after the run.

@@ -14,6 +14,7 @@ from torch.utils._sympy.value_ranges import bound_sympy
 
 from . import naming
 from .carriable import dtype_name
+from .failure import WorkerError
 from .running import Run
 from .source import Subject
 
@@ -118,14 +119,24 @@ def _spec(name: str, value: Any, symbols: dict[Any, str], ranges: dict[Any, Any]
 def _dim(size: Any, symbols: dict[Any, str], ranges: dict[Any, Any], *, output: bool) -> Any:
     if isinstance(size, int) or size.is_Integer:
         return int(size)
-    if output:
-        # Anything else is computed or depends on the data: known after the run.
-        return _dynamic(symbols[size], ranges.get(size)) if size in symbols else None
     if size in symbols:
         return _dynamic(symbols[size], ranges.get(size))
-    # A derived dim, such as 2*batch: its text is its symbol.
     text = str(size.subs({symbol: sympy.Symbol(name) for symbol, name in symbols.items()}))
-    return _dynamic(text, bound_sympy(size, ranges))
+    # A derived dim, such as 2*batch + 1.
+    symbol = next(iter(size.free_symbols)) if len(size.free_symbols) == 1 else None
+    if symbol in symbols:
+        factor, offset = size.coeff(symbol), size.subs(symbol, 0)
+        if factor.is_Integer and offset.is_Integer and sympy.expand(size - factor * symbol - offset) == 0:
+            derived = {"of": symbols[symbol], "factor": int(factor), "offset": int(offset)}
+            return _dynamic(text, bound_sympy(size, ranges)) | derived
+    if output:
+        return None  # computed from several sizes or from the data: known after the run
+    raise WorkerError(
+        f"an input has the size {text}",
+        meaning="a size can be another's multiple plus a number; others cannot be checked before a call",
+        fix="give that dim a name of its own in dynamic_shapes, or leave it fixed",
+        kind="usage",
+    )
 
 
 def _dynamic(symbol: str, bound: Any) -> dict[str, Any]:
