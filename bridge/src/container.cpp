@@ -95,6 +95,9 @@ void Container::load_constants() {
     decltype(&AOTInductorModelUpdateConstantsFromBlob) update = nullptr;
     bind(library_, "AOTInductorModelUpdateConstantsFromBlob", update);
     check(update(handle_, package_.weights), "loading the weights");
+  } else if (needed > 0 && !has_constants()) {
+    throw damaged_error("the weights of " + package_.path + " are missing",
+                        "The model keeps them apart from its code, in weights.blob.");
   }
 
   if (has_folded) {
@@ -104,6 +107,21 @@ void Container::load_constants() {
     bind(library_, "AOTInductorModelContainerRunConstantFolding", fold);
     check(fold(handle_, /*use_inactive=*/false, /*stream=*/nullptr, proxy_handle()), "folding the model's constants");
   }
+}
+
+bool Container::has_constants() const {
+  // Since torch 2.13; spelled out, so that older headers serve too. Of older models it cannot be told.
+  struct ConstantEntry {
+    const char* name;
+    AtenTensorHandle handle;
+  };
+  AOTIRuntimeError (*extract)(AOTInductorModelContainerHandle, const ConstantEntry**, size_t*, bool) = nullptr;
+  bind_if_present(library_, "AOTInductorModelContainerExtractConstantsMapEntries", extract);
+  if (extract == nullptr) return true;
+  const ConstantEntry* entries = nullptr;
+  size_t count = 0;
+  check(extract(handle_, &entries, &count, /*use_inactive=*/false), "looking for the model's constants");
+  return count > 0;
 }
 
 std::vector<std::string> Container::names(decltype(&AOTInductorModelContainerGetNumInputs) count,

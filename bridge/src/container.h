@@ -36,6 +36,7 @@ class Container {
   AOTIProxyExecutorHandle proxy_handle() const { return reinterpret_cast<AOTIProxyExecutorHandle>(proxy_.handle()); }
   void check(AOTIRuntimeError code, const char* doing) const;
   void load_constants();
+  bool has_constants() const;
   std::vector<std::string> names(decltype(&AOTInductorModelContainerGetNumInputs) count,
                                  decltype(&AOTInductorModelContainerGetInputName) name) const;
 

@@ -1,53 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "package.h"
 
-#include <elf.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <string_view>
 
 #include "archive.h"
-#include "cpu_features.h"
+#include "elf_check.h"
 #include "error.h"
 
 namespace aot {
 namespace {
-
-std::string machine_name(uint16_t machine) {
-  switch (machine) {
-    case EM_X86_64:
-      return "x86_64";
-    case EM_AARCH64:
-      return "aarch64";
-    case EM_386:
-      return "i386";
-    case EM_PPC64:
-      return "ppc64";
-    case EM_RISCV:
-      return "riscv";
-    case EM_S390:
-      return "s390x";
-    default:
-      return "ELF machine " + std::to_string(machine);
-  }
-}
-
-void check_library_header(const uint8_t* header, size_t size, const std::string& where) {
-  if (size < sizeof(Elf64_Ehdr) || std::memcmp(header, ELFMAG, SELFMAG) != 0) {
-    throw damaged_error(where + " is not an ELF library", "The compiled model is truncated or is something else.");
-  }
-  Elf64_Ehdr elf;
-  std::memcpy(&elf, header, sizeof elf);
-  const std::string name = elf.e_ident[EI_CLASS] == ELFCLASS64 ? machine_name(elf.e_machine) : "a 32-bit machine";
-  if (name != machine()) {
-    throw Error(AOT_MODEL_MISMATCH, where + " is code for " + name + "; this machine is " + machine(),
-                "A compiled model runs on the machine type it was exported on.",
-                "Export the model on this machine type.");
-  }
-}
 
 std::string_view text_of(const uint8_t* data, size_t size) { return {reinterpret_cast<const char*>(data), size}; }
 
@@ -62,10 +27,8 @@ Package open_folder(const std::string& path) {
   package.metadata = parse_metadata(text_of(document.data(), document.size()), path + "/model.json");
 
   package.library_path = path + "/model.so";
-  const File library = open_file(package.library_path);
-  uint8_t header[sizeof(Elf64_Ehdr)];
-  const ssize_t size = pread(library.descriptor(), header, sizeof header, 0);
-  check_library_header(header, size > 0 ? static_cast<size_t>(size) : 0, package.library_path);
+  const MappedFile library(package.library_path);
+  check_library(library.data(), library.size(), package.library_path);
 
   if (exists(path + "/weights.blob")) {
     package.storage = MappedFile(path + "/weights.blob");
@@ -116,7 +79,7 @@ Package open_archive(const std::string& path) {
     package.metadata = parse_aoti_metadata("{}", path);
   }
 
-  check_library_header(library.data, library.size, path + ':' + library.name);
+  check_library(library.data, library.size, path + ':' + library.name);
   check_integrity(library, path);
   package.library_file = file_in_memory("model.so", library.data, library.size);
   package.library_path = package.library_file.is_open() ? path_of(package.library_file)

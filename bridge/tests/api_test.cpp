@@ -100,21 +100,14 @@ TEST(models_that_are_something_else) {
   CHECK(says(failure(AOT_DAMAGED, aot_model_load(path, nullptr, &model)), "model.so cannot be read"));
   folder.write("model.so", "text");
   CHECK(says(failure(AOT_DAMAGED, aot_model_load(path, nullptr, &model)), "not an ELF library"));
-  std::string header("\177ELF\2\1\1", 7);
-  header.resize(64);
-  header[18] = static_cast<char>(183);  // EM_AARCH64
-  folder.write("model.so", header);
-  CHECK(says(failure(AOT_MODEL_MISMATCH, aot_model_load(path, nullptr, &model)), "aarch64"));
 }
 
 TEST(machines_that_lack_features_are_told_which) {
   Folder folder;
   aot_model* model = nullptr;
   folder.write("model.json", R"({"schema": 1, "inputs": [], "outputs": [], "cpu_features": ["sse2", "avx9000"]})");
-  std::string header("\177ELF\2\1\1", 7);
-  header.resize(64);
-  header[18] = 62;  // EM_X86_64
-  folder.write("model.so", header);
+  std::ifstream self("/proc/self/exe", std::ios::binary);  // some code for this machine
+  folder.write("model.so", std::string(std::istreambuf_iterator<char>(self), {}));
   const std::string message = failure(AOT_MACHINE_MISMATCH, aot_model_load(folder.path().c_str(), nullptr, &model));
   CHECK(says(message, "lacks: avx9000\n"));
 }

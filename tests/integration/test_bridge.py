@@ -271,7 +271,7 @@ def test_loading_and_freeing_again_and_again(bridge: Bridge, exported: Callable[
             with bridge.load(package) as model:
                 outputs = model(*(array.copy() for array in sample.inputs))
             np.testing.assert_allclose(outputs[0], sample.outputs[0], rtol=1e-5, atol=1e-6)
-    names = {os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink() and link.exists()}
+    names = {str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink() and link.exists()}
     assert not [name for name in names if name.endswith((".pt2", ".blob"))]
 
 

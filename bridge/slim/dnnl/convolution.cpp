@@ -69,7 +69,11 @@ Plan make_plan(const memory::desc& source, const memory::desc& weights, const me
                const memory::desc& result, const Dims& input_sizes, const Dims& result_sizes, const Dims& kernel,
                const Convolution& how) {
   dnnl::post_ops ops;
-  if (how.binary != nullptr) append_binary(ops, how.binary, desc_of(*how.other));
+  if (how.in_place) {
+    ops.append_sum(1);
+  } else if (how.binary != nullptr) {
+    append_binary(ops, how.binary, desc_of(*how.other));
+  }
   append(ops, how.unary);
   dnnl::primitive_attr attributes;
   attributes.set_post_ops(ops);
@@ -114,6 +118,7 @@ void convolve_onednn(const Tensor& input, const Tensor& weight, const Tensor* bi
   key.add(input.sizes).add(sizes).add(out.sizes).add(how.stride).add(how.padding).add(how.dilation);
   key.add(how.groups).add(static_cast<int64_t>(how.transposed)).add(static_cast<int64_t>(input.dtype));
   key.add(static_cast<int64_t>(bias != nullptr)).add(how.unary).add(std::string(how.binary ? how.binary : ""));
+  key.add(static_cast<int64_t>(how.in_place));
   if (how.other) key.add(how.other->sizes).add(how.other->strides);
   key.add(static_cast<int64_t>(omp_get_max_threads()));
   const auto plan = plans.get(key, [&] {
@@ -125,7 +130,8 @@ void convolve_onednn(const Tensor& input, const Tensor& weight, const Tensor* bi
       {DNNL_ARG_WEIGHTS, weights(packed ? weight : loose, packed ? memory::desc() : desc_of(loose), plan->weights)},
       {DNNL_ARG_DST, wrap(out)}};
   if (bias) arguments.emplace(DNNL_ARG_BIAS, wrap(*bias));
-  if (how.other) arguments.emplace(DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, wrap(*how.other));
+  if (how.other && !how.in_place)
+    arguments.emplace(DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, wrap(*how.other));
   run(plan->primitive, arguments);
 }
 
@@ -199,7 +205,10 @@ void convolve_into(const Tensor& out, const Tensor& input, const Tensor& weight,
     zero(out);
     return;
   }
-  if (out.dtype == ScalarType::Double) return convolve_plain<double>(input, weight, bias, out, kernel, how);
+  if (out.dtype == ScalarType::Double) {
+    require(how.binary == nullptr && how.unary.name == "none", "a fused convolution of float64");
+    return convolve_plain<double>(input, weight, bias, out, kernel, how);
+  }
   if (extends(how)) {
     require(how.unary.name == "none" && weight.layout == Layout::kStrided,
             "a transposed convolution with output padding ", to_string(how.output_padding), " beyond padding ",
@@ -217,7 +226,9 @@ void convolve_into(const Tensor& out, const Tensor& input, const Tensor& weight,
   const Tensor result =
       direct ? view_as(out, out.sizes, strides_of(out.sizes, format), out.offset) : empty(out.sizes, out.dtype, format);
   Tensor other;
-  if (how.other) {
+  if (how.in_place) {
+    if (!direct) copy(result, out);
+  } else if (how.other) {
     other = in_format(expand(*how.other, out.sizes), format);
     how.other = &other;
   }
@@ -296,6 +307,21 @@ namespace {
 
 Dims list(const int64_t* values, int64_t count) { return Dims(values, static_cast<size_t>(count)); }
 
+Convolution geometry(Dims stride, Dims padding, Dims dilation, int64_t groups) {
+  Convolution how;
+  how.stride = std::move(stride);
+  how.padding = std::move(padding);
+  how.dilation = std::move(dilation);
+  how.groups = groups;
+  return how;
+}
+
+void add_binary(Convolution& how, const char* kind, const double* alpha, const Tensor& other) {
+  require(alpha == nullptr || *alpha == 1, "a fused ", kind, " with a factor of ", alpha ? *alpha : 1);
+  how.binary = kind;
+  how.other = &other;
+}
+
 }  // namespace
 
 extern "C" {
@@ -306,12 +332,9 @@ AOTITorchError aoti_torch_cpu_convolution(AtenTensorHandle input, AtenTensorHand
                                           int32_t transposed, const int64_t* output_padding,
                                           int64_t output_padding_len_, int64_t groups, AtenTensorHandle* ret0) {
   return guard(__func__, [&] {
-    Convolution how;
-    how.stride = list(stride, stride_len_);
-    how.padding = list(padding, padding_len_);
-    how.dilation = list(dilation, dilation_len_);
+    Convolution how =
+        geometry(list(stride, stride_len_), list(padding, padding_len_), list(dilation, dilation_len_), groups);
     how.output_padding = list(output_padding, output_padding_len_);
-    how.groups = groups;
     how.transposed = transposed != 0;
     *ret0 = give(convolve(get(input), get(weight), get_optional(bias), std::move(how)));
   });
@@ -322,11 +345,8 @@ AOTITorchError aoti_torch_cpu_mkldnn__convolution_pointwise(
     const int64_t* stride, int64_t stride_len_, const int64_t* dilation, int64_t dilation_len_, int64_t groups,
     const char* attr, const double** scalars, int64_t scalars_len_, const char** algorithm, AtenTensorHandle* ret0) {
   return guard(__func__, [&] {
-    Convolution how;
-    how.stride = list(stride, stride_len_);
-    how.padding = list(padding, padding_len_);
-    how.dilation = list(dilation, dilation_len_);
-    how.groups = groups;
+    Convolution how =
+        geometry(list(stride, stride_len_), list(padding, padding_len_), list(dilation, dilation_len_), groups);
     how.unary = unary_of(attr, scalars, scalars_len_, algorithm);
     *ret0 = give(convolve(get(X), get(W), get_optional(B), std::move(how)));
   });
@@ -338,12 +358,9 @@ AOTITorchError aoti_torch_cpu_mkldnn__convolution_transpose_pointwise(
     const int64_t* dilation, int64_t dilation_len_, int64_t groups, const char* attr, const double** scalars,
     int64_t scalars_len_, const char** algorithm, AtenTensorHandle* ret0) {
   return guard(__func__, [&] {
-    Convolution how;
-    how.stride = list(stride, stride_len_);
-    how.padding = list(padding, padding_len_);
-    how.dilation = list(dilation, dilation_len_);
+    Convolution how =
+        geometry(list(stride, stride_len_), list(padding, padding_len_), list(dilation, dilation_len_), groups);
     how.output_padding = list(output_padding, output_padding_len_);
-    how.groups = groups;
     how.transposed = true;
     how.unary = unary_of(attr, scalars, scalars_len_, algorithm);
     *ret0 = give(convolve(get(X), get(W), get_optional(B), std::move(how)));
@@ -376,15 +393,19 @@ AOTITorchError aoti_torch_cpu_mkldnn__convolution_pointwise_binary_(
     int64_t padding_len_, const int64_t* stride, int64_t stride_len_, const int64_t* dilation, int64_t dilation_len_,
     int64_t groups, const char* binary_attr, double* alpha, const char** unary_attr, const double** unary_scalars,
     int64_t unary_scalars_len_, const char** unary_algorithm, AtenTensorHandle* ret0) {
-  AtenTensorHandle result = nullptr;
-  const AOTITorchError code = aoti_torch_cpu_mkldnn__convolution_pointwise_binary(
-      X, other, W, B, padding, padding_len_, stride, stride_len_, dilation, dilation_len_, groups, binary_attr, alpha,
-      unary_attr, unary_scalars, unary_scalars_len_, unary_algorithm, &result);
-  if (code != AOTI_TORCH_SUCCESS) return code;
   return guard(__func__, [&] {
-    const std::unique_ptr<AtenTensorOpaque> owner(result);
-    copy(get(other), result->tensor);
-    *ret0 = give(get(other));
+    const Tensor& x = get(X);
+    const Tensor& sum = get(other);
+    Convolution how =
+        geometry(list(stride, stride_len_), list(padding, padding_len_), list(dilation, dilation_len_), groups);
+    add_binary(how, binary_attr, alpha, sum);
+    // A kernel that writes where it still reads, or that does more than add, works elsewhere first.
+    how.in_place = !(x.storage == sum.storage) && std::string_view(binary_attr) == "add";
+    if (unary_attr) how.unary = unary_of(*unary_attr, unary_scalars, unary_scalars_len_, unary_algorithm);
+    const bool in_place = how.in_place;
+    const Tensor result = convolve(x, get(W), get_optional(B), std::move(how));
+    if (!in_place) copy(sum, result);
+    *ret0 = give(sum);
   });
 }
 }

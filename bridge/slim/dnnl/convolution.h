@@ -15,6 +15,7 @@ struct Convolution {
   // Fused behind it, in this order: `binary` with `other`, then `unary`.
   const char* binary = nullptr;
   const Tensor* other = nullptr;
+  bool in_place = false;  // the result replaces `other`
   Unary unary;
 };
 

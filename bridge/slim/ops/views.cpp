@@ -166,7 +166,8 @@ AOTITorchError aoti_torch_cpu_resize_as_(AtenTensorHandle self, AtenTensorHandle
 
 AOTITorchError aoti_torch_cpu_set__source_Tensor(AtenTensorHandle self, AtenTensorHandle source) {
   return guard(__func__, [&] {
-    get(self);
+    require(get(self).dtype == get(source).dtype, "set_ of ", dtype_name(get(source).dtype), " to ",
+            dtype_name(get(self).dtype));
     self->tensor = get(source);
   });
 }
