@@ -62,7 +62,7 @@ def signature(metadata: ModelMetadata) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_every_example_agrees_with_eager_and_carries_a_sample(exported: Exported, name: str) -> None:
+def test_fixtures_agree_with_eager_and_carry_a_sample(exported: Exported, name: str) -> None:
     package = exported(name)
     model = read(package)
     recorded = sample(package)

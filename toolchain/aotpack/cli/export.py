@@ -26,7 +26,9 @@ Examples:
 )
 @click.argument("target", metavar="FILE.py:FUNCTION")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .pt2 package to write.")
-@click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda[:N]", help="The device it will run on.")
+@click.option(
+    "--device", default="cpu", show_default=True, metavar="cpu|cuda[:N]|rocm[:N]", help="The device it will run on."
+)
 @click.option("--profile", type=click.Choice(PROFILES), default="default", show_default=True, help="What to tune for.")
 @click.option(
     "--cpu-isa",

@@ -30,9 +30,6 @@ from .source import Subject
 #: Options of every package.
 COMMON: dict[str, Any] = {
     "aot_inductor.package": True,
-    # Weights lie in one blob beside the code: they can be mapped and shared.
-    "aot_inductor.package_constants_in_so": False,
-    "aot_inductor.package_constants_on_disk_format": "binary_blob",
     # The number of threads is the target's business, not the build machine's.
     "cpp.dynamic_threads": True,
     # Measured: making the two precompiled headers takes 12 s, using them saves nothing on a wrapper of 6 s.
@@ -42,6 +39,12 @@ COMMON: dict[str, Any] = {
     "aot_inductor.enable_frame_pointer": False,
     # The compilers that this torch accepts know AVX-512; probing each instruction set takes 8 s.
     "cpp.vec_isa_ok": True,
+}
+
+#: Weights lie in one blob beside the code: they can be mapped and shared. Older torch keeps them in the library.
+BLOB: dict[str, Any] = {
+    "aot_inductor.package_constants_in_so": False,
+    "aot_inductor.package_constants_on_disk_format": "binary_blob",
 }
 
 #: Options added by `--profile`.
@@ -191,6 +194,8 @@ def compile_program(program: Any, profile: str, cpu_isa: str) -> Compiled:
     if cpu_isa != "native":
         options["cpp.march"] = _pin(cpu_isa)
     options = {key: value for key, value in options.items() if _known(key)}
+    if all(map(_known, BLOB)):
+        options.update(BLOB)
     args, kwargs = program.example_inputs
     try:
         with torch.no_grad():
@@ -220,7 +225,7 @@ def compile_program(program: Any, profile: str, cpu_isa: str) -> Compiled:
 
 
 def _known(key: str) -> bool:
-    """Whether this torch has the option: a few came after 2.9, and none of those changes what a package is."""
+    """Whether this torch has the option: a few came after 2.9."""
     holder: Any = config
     for part in key.split("."):
         if not hasattr(holder, part):
