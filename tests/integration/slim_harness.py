@@ -106,6 +106,14 @@ class Shim:
         """The C function, or an AttributeError when the library does not have it."""
         return getattr(self.library, name)
 
+    def seed(self, seed: int) -> None:
+        """Start the library's generator of random numbers anew."""
+        ours = getattr(self.library, "aot_slim_manual_seed", None)
+        if ours is not None:
+            ours(ctypes.c_uint64(seed))
+        else:
+            torch.manual_seed(seed)
+
     def check(self, status: int) -> None:
         """Turn a failure into an exception with its text, where the library gives one."""
         if status != 0:
@@ -439,6 +447,7 @@ def run(case: Case, slim: Shim, reference: Shim, seed: int) -> str | None:
     arguments = case.arguments(Generator(seed))
 
     def call(shim: Shim) -> tuple[list[Result], list[Result]] | ShimError:
+        shim.seed(seed)
         try:
             return shim.call(case.function, arguments)
         except ShimError as error:

@@ -16,23 +16,29 @@ RandomEngine engine{kDefaultSeed};
 template <class T>
 void to_normal(T* data, double mean, double std) {
   for (int i = 0; i < 8; ++i) {
-    using A = Accumulate<T>;
-    const auto radius = std::sqrt(A(-2) * std::log(A(1) - static_cast<A>(data[i])));
-    const auto angle = static_cast<A>(2 * M_PI) * static_cast<A>(data[i + 8]);
-    data[i] = static_cast<T>(radius * std::cos(angle) * static_cast<A>(std) + static_cast<A>(mean));
-    data[i + 8] = static_cast<T>(radius * std::sin(angle) * static_cast<A>(std) + static_cast<A>(mean));
+    const T radius = std::sqrt(-2 * std::log(1 - data[i]));
+    const T angle = static_cast<T>(2 * M_PI) * data[i + 8];
+    data[i] = radius * std::cos(angle) * static_cast<T>(std) + static_cast<T>(mean);
+    data[i + 8] = radius * std::sin(angle) * static_cast<T>(std) + static_cast<T>(mean);
   }
 }
 
 template <class T>
 void fill_normal_contiguous(T* data, int64_t n, double mean, double std) {
+  using A = Accumulate<T>;
   const LockedRandom random;
-  for (int64_t i = 0; i < n; ++i) data[i] = static_cast<T>(random->uniform<T>());
-  for (int64_t i = 0; i + 16 <= n; i += 16) to_normal(data + i, mean, std);
-  if (n % 16 == 0) return;
-  T* last = data + n - 16;  // drawn again, overlapping those before
-  for (int64_t i = 0; i < 16; ++i) last[i] = static_cast<T>(random->uniform<T>());
-  to_normal(last, mean, std);
+  // float and double: n numbers are drawn before the first is used. Half floats: 16, used, and so on.
+  if constexpr (!is_reduced_v<T>) {
+    for (int64_t i = 0; i < n; ++i) data[i] = static_cast<T>(random->uniform<T>());
+  }
+  auto block = [&](T* at, bool draw) {
+    A numbers[16];
+    for (int i = 0; i < 16; ++i) numbers[i] = draw ? static_cast<A>(random->uniform<A>()) : static_cast<A>(at[i]);
+    to_normal(numbers, mean, std);
+    for (int i = 0; i < 16; ++i) at[i] = static_cast<T>(numbers[i]);
+  };
+  for (int64_t i = 0; i + 16 <= n; i += 16) block(data + i, is_reduced_v<T>);
+  if (n % 16 != 0) block(data + n - 16, true);  // drawn again where it overlaps those before
 }
 
 }  // namespace
@@ -56,7 +62,10 @@ void fill_uniform(const Tensor& self, double from, double to) {
     const LockedRandom random;
     const auto low = static_cast<A>(static_cast<T>(from));
     const auto width = static_cast<A>(static_cast<T>(to)) - low;
-    for_each<T>(self, [&](T& x) { x = static_cast<T>(static_cast<A>(random->uniform<T>()) * width + low); });
+    for_each<T>(self, [&](T& x) {
+      x = static_cast<T>(static_cast<A>(random->uniform<T>()) * width + low);
+      if (x == static_cast<T>(to)) x = static_cast<T>(from);  // rounded up to what must not be reached
+    });
   });
 }
 
