@@ -65,6 +65,8 @@ std::string own_folder() {
 }
 
 std::string runtime_library(const std::string& name) {
+  // A program that has torch already shares it: a second copy would register the same operators and abort.
+  if (is_loaded(name)) return name;
   constexpr std::string_view kOrigin = "$ORIGIN";
   std::string_view rest = AOT_RUNPATH;
   while (!rest.empty()) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -261,3 +262,24 @@ def test_order_statistics() -> None:
     assert summary([3.0]) == {"median_ms": 3.0, "p90_ms": 3.0, "min_ms": 3.0, "mean_ms": 3.0}
     times = [float(value) for value in range(100, 0, -1)]
     assert summary(times) == {"median_ms": 51.0, "p90_ms": 90.0, "min_ms": 1.0, "mean_ms": 50.5}
+
+
+OLD_PYTHON = """
+import runpy, sys
+if sys.argv[1] == "version":
+    sys.version_info = (3, 7, 9)
+else:
+    sys.modules["ctypes"] = None
+runpy.run_path(sys.argv[2], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(("lacks", "word"), [("version", "Python 3.7 at"), ("ctypes", "has no ctypes")])
+def test_a_python_that_cannot_run_it(lacks: str, word: str) -> None:
+    main = Path(cli.__file__).with_name("__main__.py")
+    done = subprocess.run(
+        [sys.executable, "-c", OLD_PYTHON, lacks, main], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 7
+    assert word in done.stderr
+    assert len(done.stderr.splitlines()) == 3

@@ -35,7 +35,7 @@ def main(values: Dict[str, Any]) -> int:
         "schema": SCHEMA,
         "model": os.path.basename(model.path),
         "inputs": [{"dtype": array.dtype.name, "shape": list(array.shape)} for array in inputs],
-        "threads": values["threads"] or int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))),
+        "threads": values["threads"] or _default_threads(),
         "warmup": values["warmup"],
         "iterations": values["iterations"],
         "load_ms": load_ms,
@@ -53,6 +53,12 @@ def main(values: Dict[str, Any]) -> int:
             print(f"  {key[:-3].replace('_', ' '):<10} {document[key]:10.4f} ms")
         print(f"  peak RSS   {result.peak_rss_bytes / 1e6:10.1f} MB")
     return 0
+
+
+def _default_threads() -> int:
+    """The size of OpenMP's pool when nobody asked for one."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(asked) if asked.isdecimal() and int(asked) else len(os.sched_getaffinity(0))
 
 
 def summary(times: Sequence[float]) -> Dict[str, float]:

@@ -119,6 +119,12 @@ def main(words: Sequence[str]) -> int:
         return 130
     except AotError as error:
         failure = error
+    except OSError as error:
+        failure = AotError(
+            f"{error.filename or 'standard output'}: {error.strerror or error}",
+            "The system refused to read or write it.",
+            "Check the path, its permissions and the free space.",
+        )
     except Exception as error:  # noqa: BLE001  whatever it is, a user sees three lines
         failure = AotError(
             f"{type(error).__name__}: {error}".replace("\n", " "),

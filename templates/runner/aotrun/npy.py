@@ -14,13 +14,12 @@ from aotrun.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, BinaryIO, Dict, Tuple
+    from typing import Any, BinaryIO, Dict, Iterator, List, Tuple, Union
 
 MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK"
 #: NumPy itself refuses longer ones; ours have three keys.
 _LONGEST_HEADER = 10_000
-_ONLY_AST = 0x400  # ast.PyCF_ONLY_AST; importing ast takes a third of the time of a whole run
 _MOST_DIMS = 64
 
 
@@ -77,52 +76,87 @@ def _read_into(stream: BinaryIO, data: bytearray) -> int:
     return done
 
 
-def _parse_header(text: str, origin: str) -> Tuple[Any, bool, Tuple[int, ...]]:
-    """The three values of a header, which is a Python dict literal."""
+def _parse_header(text: str, origin: str) -> Tuple[str, bool, Tuple[int, ...]]:
+    """The three values of a header: `{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }`.
+
+    It is a Python literal, but importing Python's parser of literals takes a third of the time of a whole run.
+    """
     try:
-        tree = compile(text.strip(), "header", "eval", _ONLY_AST, dont_inherit=True)
-        fields = _literal(tree.body)
-        descr, fortran, shape = fields["descr"], fields["fortran_order"], fields["shape"]
-    except (SyntaxError, ValueError, KeyError, TypeError, RecursionError, MemoryError):
+        fields = _fields(list(_tokens(text)))
+        descr, fortran, shape = fields.pop("descr"), fields.pop("fortran_order"), fields.pop("shape")
+    except (ValueError, KeyError, IndexError):
         raise _refuse(origin, "a header that does not parse") from None
-    sizes_fit = isinstance(shape, tuple) and len(shape) <= _MOST_DIMS and all(type(size) is int for size in shape)
-    if (
-        len(fields) != 3
-        or not isinstance(fortran, bool)
-        or not sizes_fit
-        or any(not 0 <= size < 1 << 63 for size in shape)
-    ):
+    if fields or not isinstance(descr, str) or not isinstance(fortran, bool) or not isinstance(shape, tuple):
         raise _refuse(origin, "a header with wrong values")
+    if len(shape) > _MOST_DIMS or any(size >= 1 << 63 for size in shape):
+        raise _refuse(origin, f"a shape of {len(shape)} dims that no memory holds")
     return descr, fortran, shape
 
 
-def _literal(node: Any) -> Any:
-    """The value of a literal expression: dicts, tuples, lists, constants."""
-    kind = type(node).__name__
-    if kind == "Constant":
-        return node.value
-    if kind == "Tuple":
-        return tuple(map(_literal, node.elts))
-    if kind == "List":
-        return list(map(_literal, node.elts))
-    if kind == "Dict":
-        return {_literal(key): _literal(value) for key, value in zip(node.keys, node.values)}
-    raise ValueError(kind)
+def _tokens(text: str) -> Iterator[str]:
+    """Punctuation, quoted strings with their quotes, and words."""
+    at = 0
+    while at < len(text):
+        start = at
+        if text[at] in "'\"":
+            at = text.index(text[at], at + 1) + 1
+        elif text[at].isalnum():
+            while at < len(text) and text[at].isalnum():
+                at += 1
+        else:
+            at += 1
+        if not text[start].isspace():
+            yield text[start:at]
 
 
-def _dtype(descr: Any, origin: str) -> Tuple[DType, bool]:
+def _fields(tokens: List[str]) -> Dict[str, Union[str, bool, Tuple[int, ...]]]:
+    """The entries of a dict of strings, bools and tuples of sizes. Raises ValueError or IndexError."""
+    fields: Dict[str, Union[str, bool, Tuple[int, ...]]] = {}
+    if tokens.pop(0) != "{" or tokens.pop() != "}":
+        raise ValueError
+    while tokens:
+        key, colon, value = tokens.pop(0), tokens.pop(0), tokens.pop(0)
+        if colon != ":" or key[0] not in "'\"" or key[1:-1] in fields:
+            raise ValueError
+        if value[0] in "'\"":
+            fields[key[1:-1]] = value[1:-1]
+        elif value in ("True", "False"):
+            fields[key[1:-1]] = value == "True"
+        else:
+            fields[key[1:-1]] = _sizes(value, tokens)
+        if tokens and tokens.pop(0) != ",":
+            raise ValueError
+    return fields
+
+
+def _sizes(bracket: str, tokens: List[str]) -> Tuple[int, ...]:
+    """The rest of a tuple of sizes, through its closing bracket. Python 2 wrote sizes as `3L`."""
+    sizes: List[int] = []
+    while bracket == "(":
+        word = tokens.pop(0)
+        if word == ")":
+            return tuple(sizes)
+        digits = word[:-1] if word.endswith("L") else word
+        if not digits.isdecimal() or len(digits) > 20:
+            break
+        sizes.append(int(digits))
+        if tokens[0] != ")" and tokens.pop(0) != ",":
+            break
+    raise ValueError
+
+
+def _dtype(descr: str, origin: str) -> Tuple[DType, bool]:
     """The element type of a header's `descr`, and whether its bytes are in big-endian order."""
-    if isinstance(descr, str):
-        swapped = descr.startswith(">")
-        dtype = BY_TYPESTR.get("<" + descr[1:] if swapped else descr)
-        if dtype is not None:
-            return dtype, swapped
-        if descr.endswith("O"):
-            raise UsageError(
-                f"{origin}: an array of pickled Python objects",
-                "Unpickling runs whatever code the file names, and a model takes numbers only.",
-                "Save an array of numbers: numpy.save(file, array.astype('float32')).",
-            )
+    swapped = descr.startswith(">")
+    dtype = BY_TYPESTR.get("<" + descr[1:] if swapped else descr)
+    if dtype is not None:
+        return dtype, swapped
+    if descr.endswith("O"):
+        raise UsageError(
+            f"{origin}: an array of pickled Python objects",
+            "Unpickling runs whatever code the file names, and a model takes numbers only.",
+            "Save an array of numbers: numpy.save(file, array.astype('float32')).",
+        )
     raise _refuse(origin, f"elements of type {descr!r}, which no model takes")
 
 

@@ -117,28 +117,29 @@ class Tensor:
         import numpy as np  # only for those who have it
 
         if self._view.device.type == _ffi.CPU:
-            return np.asarray(_Interface(self))
+            return np.asarray(self)
         return np.frombuffer(self.contiguous(), self.dtype.typestr).reshape(self.shape)
 
     @property
     def __array_interface__(self) -> Dict[str, Any]:
-        if self._view.device.type != _ffi.CPU:
+        view, dtype, shape = self._described()
+        if view.device.type != _ffi.CPU:
             raise AttributeError("__array_interface__: the tensor is not in host memory; use DLPack or numpy()")
-        itemsize = self.dtype.itemsize
+        steps = view.strides[: view.ndim] if view.strides else None
         return {
             "version": 3,
-            "typestr": self.dtype.typestr,
-            "shape": self.shape,
-            "strides": None if self._on_host_in_order else tuple(step * itemsize for step in self.strides),
+            "typestr": dtype.typestr,
+            "shape": shape,
+            "strides": steps and tuple([step * dtype.itemsize for step in steps]),
             "data": (self._address, False),
         }
 
     def __buffer__(self, flags: int) -> memoryview:
-        if not self._on_host_in_order or not self.dtype.format:
-            raise BufferError(f"{self!r} is no plain C-ordered host memory; use numpy() or DLPack")
-        view = self.contiguous()
-        # memoryview has no shape with a zero in it.
-        return view.cast(self.dtype.format, self.shape) if view.nbytes else view  # type: ignore[call-overload]
+        view = self.contiguous() if self._on_host_in_order else memoryview(b"")
+        if not self.dtype.format or not view.nbytes:
+            # memoryview knows neither these types nor shapes with a zero in them; NumPy then asks for the interface.
+            raise BufferError(f"{self!r} is not plain C-ordered host memory; use numpy() or DLPack")
+        return view.cast(self.dtype.format, self.shape)  # type: ignore[call-overload, no-any-return]
 
     def __dlpack_device__(self) -> Tuple[int, int]:
         device = self._view.device
@@ -155,14 +156,6 @@ class Tensor:
         if copy or (dl_device is not None and tuple(dl_device) != self.__dlpack_device__()):
             raise BufferError("outputs are shared as they are: no copy and no other device")
         return _export(self)
-
-
-class _Interface:
-    """Nothing but `__array_interface__`, for NumPy to ask before the buffer protocol."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
-        self.__array_interface__ = tensor.__array_interface__
 
 
 # ---- DLPack export -----------------------------------------------------------------------------------------------
