@@ -20,6 +20,7 @@ from pathlib import Path
 from aotpack.backend import Backend
 from aotpack.bridge import build_bridge
 from aotpack.torch_env import TorchInfo, find_torch
+from benchmarks import embedding
 from benchmarks.measure import Contender, Sample, archive_size, median, run_in_turn, size_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,7 +63,8 @@ def main() -> None:
     samples = run_in_turn(contenders, options.rounds)
     check_agreement(samples)
     sizes = {name: (size_of(paths), archive_size(paths, ZSTD_LEVEL)) for name, paths in disk(contenders)}
-    (ROOT / "benchmarks" / "RESULTS.md").write_text("\n".join(report(samples, sizes, timings)) + "\n", encoding="utf-8")
+    lines = [*report(samples, sizes, timings), "", *embedding.table(list(embedding.measure(WORK / "full", WORK)))]
+    (ROOT / "benchmarks" / "RESULTS.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print((ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8"))
 
 
@@ -186,8 +188,8 @@ def report(
     yield "# Benchmarks"
     yield ""
     yield "Written by `make bench`. Times are medians of rounds in which all ways run in turn, at 1 thread; what is"
-    yield "claimed are the ratios within this one run. Model: `examples/mlp.py` (64-256-10), batch 8. The package of the slim"
-    yield "bundle is exported with `--profile slim`, that of the others with the default profile."
+    yield "claimed are the ratios within this one run. Model: `examples/mlp.py` (64-256-10), batch 8. The slim bundle's"
+    yield "package is exported with `--profile slim`, that of the others with the default profile."
     yield ""
     system = platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
     yield f"Machine: {_cpu()}, {os.cpu_count()} cores, {system}."

@@ -18,8 +18,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The console script of a clean venv; the sources it was installed from are gone."""
     folder = tmp_path_factory.mktemp("package")
     source = folder / "source"
-    tracked = subprocess.run(["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True).stdout
-    for name in tracked.decode().split("\0"):
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listing, cwd=ROOT, capture_output=True, check=True).stdout
+    for name in names.decode().split("\0"):
         if name and (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, source / name)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from aotpack import manifest, resources, stage, uptodate
+from aotpack import licenses, manifest, resources, stage, uptodate
 from aotpack.backend import Backend
 from aotpack.bridge import build_bridge
 from aotpack.closure import Closure, DiskFinder, Root, walk
@@ -44,9 +44,9 @@ from aotpack.plan import (
     plan_bundle,
 )
 from aotpack.recipe import Recipe, load_recipe
+from aotpack.runtime import Runtime, choose_runtime
 from aotpack.seal import BuildFacts, describe
-from aotpack.slim import MACHINES, Verdict, build_slim, judge
-from aotpack.slim import Part as SlimPart
+from aotpack.slim import build_slim
 from aotpack.stubs import build_stub, plan_stubs
 from aotpack.targets import check_archs, check_model_archs
 from aotpack.torch_env import TorchInfo, find_torch
@@ -177,7 +177,7 @@ def gather(request: BuildRequest, torch: TorchInfo, reporter: Reporter) -> Gathe
             runpath=runpath_of(layout),
         )
         launcher = build_launcher()
-    choice = choose_runtime(request, recipe, models)
+    choice = choose_runtime(request.runtime, recipe, models, platform.machine())
     own = list(bridge)
     if choice.runtime == "slim":
         with reporter.step("compiling the slim runtime"):
@@ -213,7 +213,10 @@ def gather(request: BuildRequest, torch: TorchInfo, reporter: Reporter) -> Gathe
         ),
         interpreter=interpreter,
         interpreter_closure=python_closure,
-        files=tuple(_own_files(torch, recipe)),
+        files=(
+            *_own_files(),
+            *_licenses(torch, recipe, choice.runtime, (*closure.libraries, *python_closure.libraries)),
+        ),
     )
     facts = BuildFacts(
         torch=torch,
@@ -294,69 +297,6 @@ def _check_model(path: Path, model: ModelInfo, backend: Backend) -> None:
         )
 
 
-@dataclass(frozen=True)
-class RuntimeChoice:
-    """Which runtime a bundle gets."""
-
-    runtime: Literal["full", "slim"]
-    #: In a phrase, for people.
-    reason: str
-    #: Model name -> sonames that its model.so must name.
-    sonames: Mapping[str, tuple[str, ...]]
-    #: Libraries of the slim runtime.
-    parts: frozenset[SlimPart] = frozenset()
-
-
-def choose_runtime(request: BuildRequest, recipe: Recipe, models: Sequence[tuple[str, ModelInfo]]) -> RuntimeChoice:
-    """Slim when it serves every import of every model, full otherwise. Pure.
-
-    Raises:
-        ModelMismatchError: `--runtime slim` was asked for and does not serve a model.
-    """
-    # A model for the CPU needs the first of the roots alone, whatever else the bundle serves.
-    sonames = {name: recipe.roots[:1] if m.metadata.device == "cpu" else recipe.roots for name, m in models}
-    full = RuntimeChoice("full", "as asked", sonames)
-    if request.runtime == "full":
-        return full
-    verdicts = {name: judge(model.imports) for name, model in models}
-    obstacle = _obstacle_to_slim(request, models, verdicts)
-    if obstacle is None:
-        parts = frozenset(part for verdict in verdicts.values() for part in verdict.parts)
-        of_slim = {name: verdict.sonames for name, verdict in verdicts.items()}
-        return RuntimeChoice("slim", "it serves every function that the models import", of_slim, parts)
-    if request.runtime == "auto":
-        return replace(full, reason=obstacle)
-    raise ModelMismatchError(
-        f"--runtime slim: {obstacle}",
-        meaning="the slim runtime does not have all that these models call",
-        fix="build with --runtime full, or see docs/slim.md on how an op is added",
-        detail="\n".join(
-            f"{name}: {function.name} ({function.note})"
-            for name, verdict in verdicts.items()
-            for function in verdict.unserved
-        ),
-    )
-
-
-def _obstacle_to_slim(
-    request: BuildRequest, models: Sequence[tuple[str, ModelInfo]], verdicts: Mapping[str, Verdict]
-) -> str | None:
-    if request.backend is not Backend.CPU:
-        return f"the slim runtime is for the CPU, not for {request.backend}"
-    if platform.machine() not in MACHINES:
-        return f"the slim runtime is not for {platform.machine()}"
-    if not models:
-        return "without a model, what is needed is not known"
-    for name, model in models:
-        if model.needs_proxy:
-            return f"model {name} calls {model.extern_ops[0]} through libtorch's proxy executor"
-        if verdicts[name].unserved:
-            first = verdicts[name].unserved[0]
-            more = len(verdicts[name].unserved) - 1
-            return f"model {name} imports {first.name}{f' and {more} more' if more else ''}"
-    return None
-
-
 def _model_roots(models: Sequence[tuple[str, ModelInfo]], finder: DiskFinder) -> Iterator[Root]:
     """What model.so needs beside its runtime, such as libgomp."""
     for name, model in models:
@@ -394,8 +334,8 @@ def _interpreter(
     return plan.entries, needs, plan.version
 
 
-def _own_files(torch: TorchInfo, recipe: Recipe) -> Iterator[Entry]:
-    """The runner, what embedding programs use, and the licence texts."""
+def _own_files() -> Iterator[Entry]:
+    """The runner, the doctor, and what embedding programs use."""
     for source, folder, part, reason in (
         (resources.TEMPLATES / "runner", "runner", Part.RUNNER, "the Python runner"),
         (resources.DOCTOR, "runner/aotpack_doctor", Part.RUNNER, "aotrun doctor"),
@@ -404,15 +344,14 @@ def _own_files(torch: TorchInfo, recipe: Recipe) -> Iterator[Entry]:
     ):
         for path in resources.files_below(source):
             yield Entry(f"{folder}/{path.relative_to(source).as_posix()}", part, reason, Copy(path))
-    if torch.site_packages is None:
-        return
-    for line in recipe.licenses:
-        for path in sorted(torch.site_packages.glob(line.glob)):
-            if path.is_file():
-                parts = path.relative_to(torch.site_packages).parts
-                place = "/".join(part.removesuffix(".dist-info") for part in parts if part != "licenses")
-                reason = f"licence of {line.component}"
-                yield Entry(f"licenses/{line.component}/{place}", Part.LICENSES, reason, Copy(path))
+
+
+def _licenses(torch: TorchInfo, recipe: Recipe, runtime: Runtime, libraries: Iterable[Library]) -> Iterator[Entry]:
+    """The texts that the bundle's content asks for; the slim runtime carries nothing of torch."""
+    yield licenses.of_aotpack()
+    if runtime == "full" and torch.site_packages is not None:
+        yield from licenses.of_wheels(torch.site_packages, recipe)
+    yield from licenses.of_system(library.path for closure in closures for library in closure.libraries)
 
 
 def _write(request: BuildRequest, gathered: Gathered, plan: BundlePlan, reporter: Reporter) -> Bundle:

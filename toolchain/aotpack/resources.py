@@ -16,6 +16,7 @@ _ROOT = _PACKED if _PACKED.is_dir() else _PACKAGE.parents[1]
 BRIDGE: Path = _ROOT / "bridge"
 RECIPES: Path = _ROOT / "recipes"
 TEMPLATES: Path = _ROOT / "templates"
+LICENSE: Path = _ROOT / "LICENSE"
 SCHEMAS: Path = _PACKAGE / "schemas"
 #: The doctor, a package of its own that also travels in bundles.
 DOCTOR: Path = _PACKAGE.parent / "aotpack_doctor"
