@@ -151,8 +151,8 @@ static void find_root(const struct process* process, char* root) {
 /* Removes in place what could divert the loader, the C library or the interpreter. */
 static void clean_environment(char** envp) {
   static const char hostile[][16] = {
-      "LD_",      "PYTHON",       "GLIBC_TUNABLES=", "GCONV_PATH=", "LOCPATH=",
-      "MALLOC_",  "GETCONF_DIR=", "NLSPATH=",        "NIS_PATH=",   "RES_OPTIONS=",
+      "LD_",     "PYTHON",       "GLIBC_TUNABLES=", "GCONV_PATH=", "LOCPATH=",
+      "MALLOC_", "GETCONF_DIR=", "NLSPATH=",        "NIS_PATH=",   "RES_OPTIONS=",
   };
   char** kept = envp;
   for (char** entry = envp; *entry != NULL; entry++) {

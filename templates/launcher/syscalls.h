@@ -2,7 +2,8 @@
  *
  * The kernel's interface without a libc: the process entry point and ten system calls, for x86-64 and aarch64.
  *
- * Only the *at() forms are used, which every Linux architecture has. A call returns -errno on failure, as the kernel does.
+ * Only the *at() forms are used, which every Linux architecture has. A call returns -errno on failure, as the kernel
+ * does.
  */
 #ifndef AOTRUN_SYSCALLS_H
 #define AOTRUN_SYSCALLS_H
