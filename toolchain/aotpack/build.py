@@ -346,7 +346,7 @@ def _own_files() -> Iterator[Entry]:
             yield Entry(f"{folder}/{path.relative_to(source).as_posix()}", part, reason, Copy(path))
 
 
-def _licenses(torch: TorchInfo, recipe: Recipe, runtime: Runtime, libraries: Iterable[Library]) -> Iterator[Entry]:
+def _licenses(torch: TorchInfo, recipe: Recipe, runtime: Runtime, *closures: Closure) -> Iterator[Entry]:
     """The texts that the bundle's content asks for; the slim runtime carries nothing of torch."""
     yield licenses.of_aotpack()
     if runtime == "full" and torch.site_packages is not None:
