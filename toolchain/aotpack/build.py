@@ -45,6 +45,7 @@ from aotpack.plan import (
 )
 from aotpack.recipe import Recipe, load_recipe
 from aotpack.runtime import Runtime, choose_runtime
+from aotpack.savings import savings
 from aotpack.seal import BuildFacts, describe
 from aotpack.slim import build_slim
 from aotpack.stubs import build_stub, plan_stubs
@@ -158,7 +159,10 @@ def _check_request(request: BuildRequest) -> None:
 def dry_run(request: BuildRequest, reporter: Reporter) -> BundlePlan:
     """What a build would do. Compiles what is ours into the cache, and writes no bundle."""
     _check_request(request)
-    return plan_bundle(gather(request, find_torch(request.backend, venv=request.venv), reporter).inputs)
+    torch = find_torch(request.backend, venv=request.venv)
+    gathered = gather(request, torch, reporter)
+    spared = savings(gathered.inputs, frozenset(gathered.facts.features), _finder(torch))
+    return replace(plan_bundle(gathered.inputs), savings=tuple(spared))
 
 
 def gather(request: BuildRequest, torch: TorchInfo, reporter: Reporter) -> Gathered:
@@ -167,7 +171,7 @@ def gather(request: BuildRequest, torch: TorchInfo, reporter: Reporter) -> Gathe
     models = _read_models(request)
     features = choose_features(recipe, [(*m.imports, *m.extern_ops) for _, m in models], request.features)
     layout = _layout(request, recipe, torch)
-    finder = DiskFinder(folders=torch.lib_dirs, machine=platform.machine())
+    finder = _finder(torch)
     with reporter.step("compiling the bridge"):
         bridge = build_bridge(
             torch,
@@ -215,7 +219,7 @@ def gather(request: BuildRequest, torch: TorchInfo, reporter: Reporter) -> Gathe
         interpreter_closure=python_closure,
         files=(
             *_own_files(),
-            *_licenses(torch, recipe, choice.runtime, (*closure.libraries, *python_closure.libraries)),
+            *_licenses(torch, recipe, choice.runtime, closure, python_closure),
         ),
     )
     facts = BuildFacts(
@@ -226,6 +230,10 @@ def gather(request: BuildRequest, torch: TorchInfo, reporter: Reporter) -> Gathe
         features=tuple(sorted(features.on)) if request.portable else (),
     )
     return Gathered(inputs, facts, choice.reason)
+
+
+def _finder(torch: TorchInfo) -> DiskFinder:
+    return DiskFinder(folders=torch.lib_dirs, machine=platform.machine())
 
 
 def _layout(request: BuildRequest, recipe: Recipe, torch: TorchInfo) -> Layout:
