@@ -294,7 +294,10 @@ Tensor convolve(const Tensor& input, const Tensor& weight, const Tensor* bias, C
   require(bias == nullptr || bias->numel() == channels, "a bias of ", bias ? bias->numel() : 0, " for ", channels,
           " channels");
   const Dims kernel(weight.sizes.begin() + 2, spatial);
-  Tensor out = empty(output_sizes(input, channels, kernel, how), input.dtype, output_format(input, weight, how.groups));
+  const Dims sizes = output_sizes(input, channels, kernel, how);
+  Tensor out = how.in_place ? *how.other : empty(sizes, input.dtype, output_format(input, weight, how.groups));
+  require(out.sizes == sizes && out.dtype == input.dtype, "a convolution into ", to_string(out.sizes), " makes ",
+          to_string(sizes));
   convolve_into(out, input, weight, bias, kernel, std::move(how));
   return out;
 }
@@ -373,16 +376,10 @@ AOTITorchError aoti_torch_cpu_mkldnn__convolution_pointwise_binary(
     int64_t groups, const char* binary_attr, double* alpha, const char** unary_attr, const double** unary_scalars,
     int64_t unary_scalars_len_, const char** unary_algorithm, AtenTensorHandle* ret0) {
   return guard(__func__, [&] {
-    require(alpha == nullptr || *alpha == 1, "a fused ", binary_attr, " with a factor of ", alpha ? *alpha : 1);
-    Convolution how;
-    how.stride = list(stride, stride_len_);
-    how.padding = list(padding, padding_len_);
-    how.dilation = list(dilation, dilation_len_);
-    how.groups = groups;
-    how.binary = binary_attr;
-    how.other = &get(other);
-    how.unary = unary_of(unary_attr ? *unary_attr : "none", unary_scalars, unary_attr ? unary_scalars_len_ : 0,
-                         unary_algorithm);
+    Convolution how =
+        geometry(list(stride, stride_len_), list(padding, padding_len_), list(dilation, dilation_len_), groups);
+    add_binary(how, binary_attr, alpha, get(other));
+    if (unary_attr) how.unary = unary_of(*unary_attr, unary_scalars, unary_scalars_len_, unary_algorithm);
     *ret0 = give(convolve(get(X), get(W), get_optional(B), std::move(how)));
   });
 }

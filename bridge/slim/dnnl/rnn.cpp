@@ -103,6 +103,6 @@ extern "C" AOTITorchError aoti_torch_cpu_mkldnn_rnn_layer(
     *ret0 = give(std::move(out));
     *ret1 = give(std::move(h_out));
     *ret2 = give(std::move(c_out));
-    *ret3 = give(empty({0}, x.dtype));  // the workspace of training
+    *ret3 = give(empty({0}, ScalarType::Byte));  // the workspace of training
   });
 }

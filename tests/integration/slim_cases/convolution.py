@@ -90,3 +90,13 @@ def binary(g: Generator) -> dict[str, Any]:
 def binary_in_place(g: Generator) -> dict[str, Any]:
     """The same, into the other tensor."""
     return binary(g)
+
+
+@case("cpu_mkldnn__convolution_transpose_pointwise", draws=60, tolerance=64)
+def transposed_unary(g: Generator) -> dict[str, Any]:
+    """A transposed convolution with each function; the output is not padded beyond the crop of the input."""
+    attr, scalars, algorithm = g.choice(POINTWISE)
+    how = pointwise(g, transposed=True)
+    how["output_padding"] = [min(o, p) for o, p in zip(how["output_padding"], how["padding"], strict=True)]
+    # Inductor hands over the weight as oneDNN numbers it.
+    return {**how, "attr": attr, "scalars": scalars, "algorithm": algorithm}

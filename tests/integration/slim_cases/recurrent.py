@@ -1,0 +1,36 @@
+"""Arguments for recurrent layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from slim_harness import Generator, case
+
+
+@case("cpu_mkldnn_rnn_layer", draws=40, tolerance=32)
+def lstm(g: Generator) -> dict[str, Any]:
+    """One layer of an LSTM, forwards or backwards, with and without biases."""
+    steps, batch, inputs, hidden = g.choice([1, 5, 12]), g.choice([1, 2, 3]), g.choice([1, 8, 20]), g.choice([1, 4, 16])
+
+    def numbers(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=g.torch) * 0.5
+
+    return {
+        "input": numbers(steps, batch, inputs),
+        "weight0": numbers(4 * hidden, inputs),
+        "weight1": numbers(4 * hidden, hidden),
+        "weight2": numbers(4 * hidden),
+        "weight3": numbers(4 * hidden),
+        "hx_": numbers(1, batch, hidden),
+        "cx_": numbers(1, batch, hidden),
+        "reverse": g.chance(0.5),
+        "batch_sizes": [],
+        "mode": 2,
+        "hidden_size": hidden,
+        "num_layers": 1,
+        "has_biases": g.chance(0.8),
+        "bidirectional": False,
+        "batch_first": False,
+        "train": False,
+    }
