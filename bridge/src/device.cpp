@@ -16,6 +16,7 @@ class CpuDevice final : public Device {
  public:
   aot_device id() const override { return {AOT_DEVICE_CPU, 0}; }
   std::string torch_name() const override { return "cpu"; }
+  std::string architecture() const override { return {}; }
   bool can_borrow(aot_device other) const override { return other.type == AOT_DEVICE_CPU; }
   void activate() const override {}
   void synchronize() const override {}
@@ -78,6 +79,21 @@ std::string to_string(aot_device device) {
     return std::string(kind.name) + ':' + std::to_string(device.index);
   }
   return "DLPack device " + std::to_string(device.type) + ':' + std::to_string(device.index);
+}
+
+bool gpu_code_runs(std::string_view code, std::string_view gpu) {
+  code = code.substr(0, code.find(':'));
+  constexpr std::string_view kNvidia = "sm_";
+  if (code.substr(0, kNvidia.size()) != kNvidia || gpu.substr(0, kNvidia.size()) != kNvidia) return code == gpu;
+  const std::string_view wanted = code.substr(kNvidia.size());
+  const std::string_view present = gpu.substr(kNvidia.size());
+  const size_t digits = wanted.find_first_not_of("0123456789");
+  const bool is_exact = digits != std::string_view::npos && wanted[digits] == 'a';
+  const std::string_view number = wanted.substr(0, digits);
+  if (is_exact || number.size() != present.size() || number.empty()) return number == present;
+  // The last digit is the minor version: code runs on its own and later ones of the same major.
+  const size_t last = number.size() - 1;
+  return number.substr(0, last) == present.substr(0, last) && number[last] <= present[last];
 }
 
 const Device& find_device(DeviceName name) {

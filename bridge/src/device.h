@@ -44,6 +44,9 @@ class Device {
   /// Whether memory of `other` can be handed to a model on this device as it is.
   virtual bool can_borrow(aot_device other) const = 0;
 
+  /// What it executes: "sm_90", "gfx90a"; "" for the CPU.
+  virtual std::string architecture() const = 0;
+
   /// Makes it the calling thread's current device.
   virtual void activate() const = 0;
 
@@ -64,6 +67,10 @@ template <size_t Size>
 void set_text(char (&field)[Size], std::string_view text) {
   field[text.copy(field, Size - 1)] = '\0';
 }
+
+/// Whether machine code of one architecture ("sm_80", "sm_90a", "gfx90a:xnack+") runs on a GPU of another ("sm_86",
+/// "gfx90a").
+bool gpu_code_runs(std::string_view code, std::string_view gpu);
 
 /// The device that `name` stands for on this machine. Throws AOT_USAGE when the name makes no sense,
 /// AOT_MACHINE_MISMATCH when the machine or this build has no such device. Lives as long as the process.

@@ -36,7 +36,7 @@ constexpr const char* kTorchLibrary = "libc10_hip.so";
 constexpr int32_t kType = AOT_DEVICE_ROCM;
 using Status = hipError_t;
 using Properties = hipDeviceProp_t;
-std::string architecture(const Properties& properties) {
+std::string architecture_of(const Properties& properties) {
   const std::string name = properties.gcnArchName;  // such as gfx90a:sramecc+:xnack-
   return name.substr(0, name.find(':'));
 }
@@ -46,7 +46,7 @@ constexpr const char* kTorchLibrary = "libc10_cuda.so";
 constexpr int32_t kType = AOT_DEVICE_CUDA;
 using Status = cudaError_t;
 using Properties = cudaDeviceProp;
-std::string architecture(const Properties& properties) {
+std::string architecture_of(const Properties& properties) {
   return "sm_" + std::to_string(properties.major) + std::to_string(properties.minor);
 }
 #endif
@@ -109,6 +109,8 @@ class GpuDevice final : public Device {
     return is_gpu && other.index == index_;
   }
 
+  std::string architecture() const override { return architecture_of(properties()); }
+
   void activate() const override { api_.check(api_.set_device(index_), "choosing the device"); }
 
   void synchronize() const override { api_.check(api_.device_synchronize(), "working"); }
@@ -131,21 +133,26 @@ class GpuDevice final : public Device {
   void self_test(aot_device_report* report) const override {
     const auto start = std::chrono::steady_clock::now();
     activate();
-    Properties properties{};
+    const Properties known = properties();
     int count = 0;
     api_.check(api_.get_device_count(&count), "counting devices");
-    api_.check(api_.get_device_properties(&properties, index_), "describing itself");
     round_trip();
     const DeviceMemory now = memory();
     report->num_devices = static_cast<uint32_t>(count);
     report->used_bytes = now.used_bytes;
     report->total_bytes = now.total_bytes;
-    set_text(report->name, properties.name);
-    set_text(report->architecture, architecture(properties));
+    set_text(report->name, known.name);
+    set_text(report->architecture, architecture_of(known));
     report->self_test_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   }
 
  private:
+  Properties properties() const {
+    Properties properties{};
+    api_.check(api_.get_device_properties(&properties, index_), "describing itself");
+    return properties;
+  }
+
   void round_trip() const {
     std::vector<unsigned char> pattern(1 << 20);
     for (size_t i = 0; i < pattern.size(); ++i) pattern[i] = static_cast<unsigned char>(i * 131U);

@@ -42,6 +42,19 @@ const aot::Device& choose_device(const aot::Package& package, const char* wanted
   return aot::find_device(asked);
 }
 
+void check_gpu(const aot::Package& package, const aot::Device& device) {
+  const std::vector<std::string>& codes = package.metadata.gpu_archs;
+  const std::string gpu = device.architecture();
+  const auto runs = [&](const std::string& code) { return aot::gpu_code_runs(code, gpu); };
+  if (gpu.empty() || codes.empty() || std::any_of(codes.begin(), codes.end(), runs)) return;
+  std::string names;
+  for (const std::string& code : codes) names += (names.empty() ? "" : ", ") + code;
+  throw Error(AOT_MODEL_MISMATCH,
+              package.path + " has code for " + names + "; " + aot::to_string(device.id()) + " is " + gpu,
+              "Compiled GPU code runs on the architecture that it was exported for.",
+              "Choose another device, or export the model on a machine with a GPU like this one.");
+}
+
 std::vector<aot::TensorInfo> describe(const std::vector<aot::TensorSpec>& specs) {
   std::vector<aot::TensorInfo> infos(specs.size());
   for (size_t i = 0; i < specs.size(); ++i) {
@@ -79,6 +92,7 @@ aot_model::aot_model(const std::string& path, const aot_load_options& options)
   aot::Package package = aot::open_package(path);
   check_machine(package);
   device_ = &choose_device(package, options.device);
+  check_gpu(package, *device_);
   aot::Runtime::load(*device_);
   aot::use_threads(num_threads_);
   device_->activate();

@@ -45,6 +45,21 @@ TEST(json_errors_are_thrown_not_guessed) {
   CHECK(is_json(std::string(30, '[') + std::string(30, ']')));
 }
 
+TEST(gpu_code_runs_on_its_own_kind) {
+  CHECK(aot::gpu_code_runs("sm_90", "sm_90"));
+  CHECK(aot::gpu_code_runs("sm_80", "sm_86"));
+  CHECK(aot::gpu_code_runs("sm_120", "sm_121"));
+  CHECK(aot::gpu_code_runs("sm_90a", "sm_90"));
+  CHECK(!aot::gpu_code_runs("sm_86", "sm_80"));
+  CHECK(!aot::gpu_code_runs("sm_80", "sm_90"));
+  CHECK(!aot::gpu_code_runs("sm_100a", "sm_103"));
+  CHECK(!aot::gpu_code_runs("sm_90", "sm_100"));
+  CHECK(!aot::gpu_code_runs("sm_", "sm_90"));
+  CHECK(aot::gpu_code_runs("gfx90a:sramecc+:xnack-", "gfx90a"));
+  CHECK(!aot::gpu_code_runs("gfx908", "gfx90a"));
+  CHECK(!aot::gpu_code_runs("sm_90", "gfx90a"));
+}
+
 TEST(json_quote_is_json) {
   const std::string text = "a\"b\\c\n\t\x01 \xc3\xa9";
   CHECK_EQUAL(Json::parse(aot::json_quote(text)).text(), text);
