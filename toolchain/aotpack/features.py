@@ -68,6 +68,18 @@ def _first_match(models: Sequence[Sequence[str]], patterns: tuple[str, ...]) -> 
             yield from fnmatch.filter(model, pattern)[:1]
 
 
+def with_needs(recipe: Recipe, group: str) -> frozenset[str]:
+    """A group and all that come on with it."""
+    found: set[str] = set()
+    queue = deque([group])
+    while queue:
+        name = queue.popleft()
+        if name not in found:
+            found.add(name)
+            queue.extend(recipe.groups[name].needs)
+    return frozenset(found)
+
+
 def group_that_stubs(recipe: Recipe, library: str, on: frozenset[str]) -> str | None:
     """The group that is off and leaves a stub for a library; None when the library itself is to travel."""
     holders = [name for name, group in recipe.groups.items() if matches(library, group.libraries)]

@@ -189,6 +189,14 @@ class BuildInputs:
 
 
 @dataclass(frozen=True)
+class Saving:
+    """What is left out by a choice, and the bytes that this spares the bundle."""
+
+    choice: str
+    size: int
+
+
+@dataclass(frozen=True)
 class BundlePlan:
     """What `stage` writes, in order, and what a person should know."""
 
@@ -196,6 +204,8 @@ class BundlePlan:
     warnings: tuple[str, ...] = ()
     #: Sonames left to the target.
     host_libraries: tuple[str, ...] = ()
+    #: Filled in by `--dry-run` alone.
+    savings: tuple[Saving, ...] = ()
 
 
 def plan_bundle(inputs: BuildInputs) -> BundlePlan:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from aotpack.archive import open_member
 from aotpack.elf import apply_edit, strip_copy
-from aotpack.errors import UsageError
+from aotpack.errors import DamagedError, UsageError
 from aotpack.manifest import NAME, FileRecord
 from aotpack.plan import Copy, Entry, Link, Member, Text
 
@@ -140,12 +140,19 @@ def _write(folder: Path, entry: Entry, progress: Progress) -> FileRecord:
             path.chmod(0o755)
             apply_edit(path, left)
     path.chmod(0o755 if executable else 0o644)
+    digest = sha256_of(path)
+    if isinstance(content, Copy) and content.wheel_sha256 not in (None, digest):
+        raise DamagedError(
+            f"{content.source}: SHA-256 {digest[:12]}..., its wheel recorded {str(content.wheel_sha256)[:12]}...",
+            meaning="the vendor's file was changed after it was installed, and may not be passed on like that",
+            fix="install the package again: pip install --force-reinstall, then build again",
+        )
     return FileRecord(
         path=entry.destination,
         part=entry.part.value,
         reason=entry.reason,
         size=path.stat().st_size,
-        sha256=sha256_of(path),
+        sha256=digest,
         executable=executable,
         pristine=isinstance(content, Copy) and content.pristine,
         wheel_sha256=content.wheel_sha256 if isinstance(content, Copy) else None,

@@ -179,9 +179,13 @@ def _show_plan(plan: BundlePlan, *, as_json: bool) -> None:
         for entry in plan.entries
     ]
     if as_json:
-        console.print_json({"schema": 1, "entries": rows, "warnings": list(plan.warnings)})
+        savings = [{"choice": saving.choice, "size": saving.size} for saving in plan.savings]
+        console.print_json({"schema": 1, "entries": rows, "warnings": list(plan.warnings), "savings": savings})
         return
     for row in rows:
         click.echo(f"{row['how']:<6}  {row['destination']}  <-  {row['source']}  ({row['reason']})")
+    if plan.savings:
+        choices = [[saving.choice, console.human_size(saving.size)] for saving in plan.savings]
+        console.table("left out", ["choice", "spared"], choices)
     for warning in plan.warnings:
         console.warn(warning)
