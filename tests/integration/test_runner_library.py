@@ -89,7 +89,13 @@ sys.path.insert(0, sys.argv[1] + "/runner")
 import aotrun
 model = aotrun.load(sys.argv[1])
 x = memoryview(array.array("f", [0.5] * 64)).cast("B").cast("f", (1, 64))
-assert len(model(x).tolist()[0]) == 10
+y = model(x)
+assert len(y.tolist()[0]) == 10
+if sys.version_info >= (3, 12):
+    view = memoryview(y)
+    assert (view.shape, view.format, view.tolist()) == ((1, 10), "f", y.tolist())
+    del y
+    assert view[0, 9] == model(x).tolist()[0][9]
 """
 
 

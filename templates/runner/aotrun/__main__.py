@@ -1,5 +1,6 @@
 """What bin/aotrun starts: `python3 -I -S -B BUNDLE/runner/aotrun/__main__.py ARGUMENTS`."""
 
+import gc
 import os
 import sys
 
@@ -18,10 +19,13 @@ if sys.version_info < (3, 8) or ctypes is None:
     )
     sys.exit(7)
 
+# One run and the process ends: looking for cycles costs more than it frees.
+gc.disable()
+
 # Started as a script in isolated mode, where nobody has put the package's own folder on the path.
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from aotrun.cli import main
+from aotrun.cli import main  # noqa: E402
 
 code = main(sys.argv[1:])
 # Straight to the kernel, which frees all at once: taking the interpreter and the runtime apart piece by piece takes
