@@ -28,7 +28,9 @@ def of_system(libraries: Iterable[Path]) -> Iterator[Entry]:
     glibc and GCC's run-time libraries are free to pass on with these texts.
     """
     dpkg = shutil.which("dpkg-query")
-    paths = sorted({str(path.resolve()) for path in libraries if _is_system(path)})
+    real = [str(path.resolve()) for path in libraries if _is_system(path)]
+    # Where /lib is a link to /usr/lib, packages may still list their files under the older name.
+    paths = sorted({*real, *(path.removeprefix("/usr") for path in real)})
     if dpkg is None or not paths:
         return
     # A library that no package owns is no error: dpkg-query answers for the others.
