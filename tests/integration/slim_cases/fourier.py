@@ -1,4 +1,7 @@
-"""Arguments for Fourier transforms: lengths of small and of large prime factors, several dims. Torch refuses empty batches."""
+"""Arguments for Fourier transforms: lengths of small and of large prime factors, several dims.
+
+Torch refuses empty batches.
+"""
 
 from __future__ import annotations
 
