@@ -55,6 +55,10 @@ void run(const dnnl::primitive& primitive, const std::unordered_map<int, memory>
   stream().wait();
 }
 
+void reorder(const memory& from, const memory& to) {
+  run(dnnl::reorder(from, to), {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}});
+}
+
 // ---- pointwise ----------------------------------------------------------------------------------------------
 
 Unary unary_of(const char* name, const double* const* scalars, int64_t count, const char* const* algorithm) {
@@ -192,7 +196,7 @@ struct Prepared {
 
 memory reordered(const memory& from, const memory::desc& wanted) {
   memory to(wanted, engine());
-  run(dnnl::reorder(from, to), {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}});
+  reorder(from, to);
   return to;
 }
 

@@ -30,6 +30,17 @@ inline memory wrap(const Tensor& tensor) { return wrap(desc_of(tensor), tensor.r
 
 void run(const dnnl::primitive& primitive, const std::unordered_map<int, memory>& arguments);
 
+// Memory of its own in a layout that no tensor has.
+struct Scratch {
+  explicit Scratch(const memory::desc& desc)
+      : storage(Storage::allocate(desc.get_size())), view(wrap(desc, storage.data())) {}
+  Storage storage;
+  memory view;
+};
+
+// Copies between layouts of the same sizes.
+void reorder(const memory& from, const memory& to);
+
 // ---- pointwise functions fused into a primitive -------------------------------------------------------------
 
 struct Unary {

@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from slim_harness import Generator, case
+from slim_harness import Generator, case, differs
 
 
-@case("cpu_mkldnn_rnn_layer", draws=40, tolerance=32)
+def all_but_workspace(_arguments: dict[str, Any], got: list[torch.Tensor], expected: list[torch.Tensor]) -> str | None:
+    """The last result is memory that training would need."""
+    pairs = zip(got[:3], expected[:3], strict=True)
+    return next((problem for a, b in pairs if (problem := differs(a, b, 4)) is not None), None)
+
+
+@case("cpu_mkldnn_rnn_layer", draws=40, check=all_but_workspace)
 def lstm(g: Generator) -> dict[str, Any]:
     """One layer of an LSTM, forwards or backwards, with and without biases."""
     steps, batch, inputs, hidden = g.choice([1, 5, 12]), g.choice([1, 2, 3]), g.choice([1, 8, 20]), g.choice([1, 4, 16])
