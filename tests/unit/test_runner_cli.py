@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from aotrun import cli, files
+from aotrun import cli, files, npy
 from aotrun.arrays import Array
 from aotrun.bench import summary
 from aotrun.dtypes import BY_TYPESTR
@@ -167,6 +167,12 @@ def test_wrong_inputs(folder: Path, words: list[str], expected: list[str]) -> No
     assert len(str(caught.value).splitlines()) == 3
     for word in expected:
         assert word in str(caught.value)
+
+
+def test_an_input_larger_than_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(npy, "_physical_memory", lambda: 3)
+    with pytest.raises(UsageError, match="does not fit into memory"):
+        read_inputs(["a.npy"], ["a"])
 
 
 def test_a_lone_input_needs_no_name(folder: Path) -> None:

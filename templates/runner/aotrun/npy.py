@@ -7,6 +7,7 @@ header claims has been compared with the size that is there.
 from __future__ import annotations
 
 import io
+import os
 
 from aotrun.arrays import Array, count, fortran_strides, swap_bytes
 from aotrun.dtypes import BY_TYPESTR, DType
@@ -32,7 +33,7 @@ def _refuse(origin: str, what: str) -> UsageError:
 
 
 def read_npy(stream: BinaryIO, size: int, origin: str) -> Array:
-    """Read one array from a stream that holds `size` bytes. Raises UsageError with `origin` in it."""
+    """Read one array from a stream that holds `size` bytes. Raises UsageError with `origin` in it, or MemoryError."""
     prefix = stream.read(8)
     if len(prefix) < 8 or not prefix.startswith(MAGIC):
         raise _refuse(origin, "no .npy file" if prefix else "empty file")
@@ -54,6 +55,8 @@ def read_npy(stream: BinaryIO, size: int, origin: str) -> Array:
         sizes = "x".join(map(str, shape)) or "1"
         problem = "truncated" if claimed > there else "trailing bytes"
         raise _refuse(origin, f"{problem}: {sizes} of {dtype.name} take {claimed} bytes, {there} are there")
+    if claimed > _physical_memory():  # a few kilobytes of a deflated file can claim anything
+        raise MemoryError
     data = bytearray(claimed)
     if _read_into(stream, data) != claimed:
         raise _refuse(origin, "truncated")
@@ -61,6 +64,10 @@ def read_npy(stream: BinaryIO, size: int, origin: str) -> Array:
         data = swap_bytes(data, dtype.itemsize // 2 if dtype.is_complex else dtype.itemsize)
     strides = fortran_strides(shape) if fortran and len(shape) > 1 else None
     return Array(dtype, shape, data, strides)
+
+
+def _physical_memory() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _read_into(stream: BinaryIO, data: bytearray) -> int:
