@@ -19,7 +19,8 @@ def savings(inputs: BuildInputs, on: frozenset[str], finder: Finder) -> Iterator
     for group in inputs.recipe.groups:
         if group not in on:
             more = walk(roots, finder, inputs.recipe, features=on | with_needs(inputs.recipe, group))
-            yield Saving(f"group {group} is off", _size(more) - taken)
+            if _size(more) > taken:
+                yield Saving(f"group {group} is off", _size(more) - taken)
     if inputs.archs:
         yield Saving(f"--arch {','.join(inputs.archs)}", _of_archs(inputs))
 
