@@ -24,6 +24,7 @@ from aotpack.elf import find_tool, is_elf, read_elf
 from aotpack.errors import AotpackError
 from aotpack.verify import check_static
 from doubles.elf import Double, compile_doubles
+from doubles.environment import make_environment
 from doubles.rocm import RocmDouble, make_fat, make_therock
 
 LAYOUTS = {"fat": make_fat, "therock": make_therock}
@@ -325,6 +326,53 @@ def test_a_development_bundle_holds_the_bridge_alone(
     assert result["error"] < 1e-5
     assert all(inside(path, double.site_packages) for path in result["data"])
     assert inside(result["runtime"], double.site_packages)
+
+
+# ---- a real HIP runtime, without a GPU ------------------------------------------------------------------------------
+
+#: hipErrorNoDevice and hipErrorInvalidDevice: versions differ in which one they answer with.
+NO_DEVICE = (100, 101)
+
+
+@pytest.fixture
+def real_hip(rocm_headers: Path) -> Path:
+    folders = [rocm_headers / "lib", *sorted((rocm_headers / "lib").glob("*-linux-gnu"))]
+    found = [path for folder in folders for path in sorted(folder.glob("libamdhip64.so.[0-9]"))]
+    if not found:
+        pytest.skip(f"no libamdhip64 beside the headers in {rocm_headers}")
+    return found[0]
+
+
+@pytest.mark.usefixtures("use_rocm_headers")
+def test_the_hip_code_runs_against_amds_own_runtime(
+    real_hip: Path, backend_venv: Path, exported: Callable[..., Path], tmp_path: Path
+) -> None:
+    venv, scratch = tmp_path / "venv", tmp_path / "scratch"
+    site_packages = make_environment(venv, backend_venv, "2.13.0+rocm7.2", hip="7.2.53211")
+    (scratch / "link").mkdir(parents=True)
+    (scratch / "link" / real_hip.name).symlink_to(real_hip)
+    source = "int hipRuntimeGetVersion(int*);\nint c10_hip(int* version) { return hipRuntimeGetVersion(version); }\n"
+    doubles = [Double("torch/lib/libc10_hip.so", source, needed=(real_hip.name,), rpath="$ORIGIN")]
+    doubles.append(Double("torch/lib/libtorch_hip.so", "int torch_hip(void) { return 1; }\n"))
+    compile_doubles(site_packages, doubles, scratch)
+    output = tmp_path / "bundle"
+    build(BuildRequest(backend=Backend.ROCM, output=output, models=(("mlp", exported("mlp")),), venv=venv), Reporter())
+    check = subprocess.run(
+        [output / "bin" / "aotrun", "check", "--device", "rocm:0"], capture_output=True, text=True, check=False
+    )
+    assert check.returncode == 7, check.stdout + check.stderr
+    assert "there is no rocm device here" in check.stderr
+    calls = """
+import ctypes, sys
+hip = ctypes.CDLL(sys.argv[1], mode=ctypes.RTLD_GLOBAL)
+free, total = ctypes.c_size_t(), ctypes.c_size_t()
+print(hip.hipMemGetInfo(ctypes.byref(free), ctypes.byref(total)), hip.hipDeviceSynchronize())
+print(len({line.split(None, 5)[5].strip() for line in open("/proc/self/maps") if "libamdhip64" in line}))
+"""
+    command = [sys.executable, "-c", calls, str(site_packages / "torch" / "lib" / "libc10_hip.so")]
+    codes, instances = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert all(int(code) in NO_DEVICE for code in codes.split())
+    assert instances == "1"
 
 
 # ---- what is refused ------------------------------------------------------------------------------------------------
