@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from aotpack import manifest
@@ -347,3 +348,45 @@ def test_damages_are_found_and_named(damaged: Path) -> None:
 
 def test_verify_of_what_is_no_bundle(tmp_path: Path) -> None:
     is_three_lines(aotpack("verify", tmp_path), 2)
+
+
+# ---- the slim runtime --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def slim(backend_venv: Path, exported: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A portable bundle without libtorch; which runtime it gets is aotpack's own choice."""
+    output = tmp_path_factory.mktemp("slim") / "bundle"
+    done = build(output, backend_venv, "--portable", "--model", f"mlp={exported('mlp', profile='slim')}")
+    assert done.returncode == 0, done.stderr
+    assert "runtime: slim" in done.stdout
+    return output
+
+
+def test_a_slim_bundle_runs_in_an_empty_root_without_libtorch(slim: Path) -> None:
+    bundle = manifest.decode((slim / "bundle.json").read_bytes(), "bundle.json")
+    assert bundle.runtime == "slim"
+    assert not any("libtorch" in record.path or "libc10" in record.path for record in bundle.files)
+    assert sum(record.size for record in bundle.files) < 25_000_000
+    done = aotpack("verify", slim, "--run")
+    assert done.returncode == 0, done.stderr
+
+
+def test_both_runtimes_agree(slim: Path, portable: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.random.default_rng(5).normal(size=(33, 64)).astype(np.float32))
+    answers = []
+    for number, bundle in enumerate((slim, portable)):
+        target = tmp_path / f"{number}.npy"
+        command = [bundle / "bin/aotrun", "infer", "--input", tmp_path / "x.npy", "--output", target]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        answers.append(np.load(target))
+    np.testing.assert_allclose(*answers, rtol=1e-5, atol=1e-6)
+
+
+def test_slim_asked_of_a_model_it_does_not_serve_names_what_is_missing(
+    tmp_path: Path, backend_venv: Path, exported: Callable[..., Path]
+) -> None:
+    done = build(tmp_path / "d", backend_venv, "--runtime", "slim", "--model", exported("no_shim"))
+    is_three_lines(done, 5)
+    assert "proxy executor" in done.stderr

@@ -184,7 +184,7 @@ def gather(request: BuildRequest, torch: TorchInfo, reporter: Reporter) -> Gathe
     choice = choose_runtime(request.runtime, recipe, models, platform.machine())
     own = list(bridge)
     if choice.runtime == "slim":
-        with reporter.step("compiling the slim runtime"):
+        with reporter.step("compiling the slim runtime (takes a while the first time)"):
             slim = build_slim(torch, choice.parts)
         own += slim.libraries
         finder = replace(finder, folders=(*finder.folders, *slim.folders))
