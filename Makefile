@@ -9,8 +9,8 @@ TOOL    := .venv-aotpack
 VENV    := $(if $(filter cpu,$(BACKEND)),.venv,.venv-$(BACKEND))
 AOTPACK := $(TOOL)/bin/aotpack
 PYTEST  := $(TOOL)/bin/python -m pytest
-CPP     := $(shell find bridge templates -name '*.cpp' -o -name '*.hpp' -o -name '*.h' -o -name '*.c' | grep -v '/target/')
-PY      := toolchain tests benchmarks templates/runner examples
+CPP     := $(shell find bridge templates/launcher benchmarks tests -name '*.cpp' -o -name '*.hpp' -o -name '*.h' -o -name '*.c' | grep -v /abi/)
+PY      := toolchain tests benchmarks templates/runner templates/consumers examples
 
 .PHONY: help setup init build build-debug build-portable export verify-portable test test-unit test-backend test-backends \
   test-fixtures test-distros test-cuda-wheel test-rocm-real test-zoo test-gpu system-packages demo bench lint fmt-all \
@@ -91,8 +91,7 @@ fmt-all: fmt-cpp ## Format everything
 
 schemas: setup ## Regenerate the JSON schemas from the types
 	$(TOOL)/bin/python -c 'from aotpack import manifest, resources; (resources.SCHEMAS / "bundle.schema.json").write_bytes(manifest.json_schema())'
-docs: setup ## Regenerate the parts of docs/ that follow from the code
-	$(TOOL)/bin/python -m docs.generate
+docs: schemas ## Regenerate what follows from the code
 
 clean: ## Remove what was built; venvs stay
 	rm -rf build dist .cache .pytest_cache .mypy_cache .ruff_cache
