@@ -7,9 +7,9 @@
 namespace slim {
 namespace {
 
-// Converting pairs of dtypes directly would take a loop for each of some 400 pairs. So elements pass in runs through one of
-// three lanes, chosen by the destination, each of which holds every value that the destination can: int64 for integers,
-// double for floats and bool, complex for complex.
+// Converting pairs of dtypes directly would take a loop for each of some 400 pairs. So elements pass in runs through
+// one of three lanes, chosen by the destination, each of which holds every value that the destination can: int64 for
+// integers, double for floats and bool, complex for complex.
 constexpr int64_t kRun = 256;
 
 template <class Lane, class T>

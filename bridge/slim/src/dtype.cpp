@@ -13,7 +13,9 @@ struct Entry {
 // Indexed by torch's number. Size 0: a number that no tensor may have here.
 constexpr std::array<Entry, 46> kTable = [] {
   std::array<Entry, 46> table{};
-  auto set = [&](ScalarType dtype, const char* name, size_t bytes) { table[static_cast<size_t>(dtype)] = {name, bytes}; };
+  auto set = [&](ScalarType dtype, const char* name, size_t bytes) {
+    table[static_cast<size_t>(dtype)] = {name, bytes};
+  };
   set(ScalarType::Byte, "uint8", 1);
   set(ScalarType::Char, "int8", 1);
   set(ScalarType::Short, "int16", 2);
@@ -116,8 +118,8 @@ ScalarType promote(ScalarType a, ScalarType b) {
     if (kind_of(b) != Kind::kComplex || kind_of(a) != Kind::kFloating || 2 * size_a <= size_b) return b;
     return size_a == 8 ? ScalarType::ComplexDouble : ScalarType::ComplexFloat;
   }
-  if (kind_of(a) == Kind::kIntegral && size_a + size_b == 2) return ScalarType::Short;   // uint8 with int8
-  if (kind_of(a) == Kind::kFloating && size_a + size_b == 4) return ScalarType::Float;   // float16 with bfloat16
+  if (kind_of(a) == Kind::kIntegral && size_a + size_b == 2) return ScalarType::Short;  // uint8 with int8
+  if (kind_of(a) == Kind::kFloating && size_a + size_b == 4) return ScalarType::Float;  // float16 with bfloat16
   require(size_a != size_b, "no dtype holds both ", dtype_name(a), " and ", dtype_name(b));
   return size_a > size_b ? a : b;
 }

@@ -55,7 +55,8 @@ struct AccumulateT<T, std::enable_if_t<std::is_integral_v<T>>> {
 template <class T>
 using Accumulate = typename AccumulateT<T>::type;
 
-// A type as a value, for generic lambdas: visit_real(dtype, [&](auto type) { using T = typename decltype(type)::type; ... }).
+// A type as a value, for generic lambdas: visit_real(dtype, [&](auto type) { using T = typename decltype(type)::type;
+// ... }).
 template <class T>
 struct Type {
   using type = T;

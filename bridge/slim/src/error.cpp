@@ -44,9 +44,9 @@ const char* torch_exception_get_what_without_backtrace() { return last_error.c_s
 
 void aot_slim_set_last_error(const char* function, const char* what) { set_last_error(function, what); }
 
-// Generated code calls this for its assertions, an index out of range for one. It has no status to return, so it throws,
-// as torch's does; the model's entry point catches. An exception cannot leave an OpenMP region: there torch ends in
-// std::terminate, and so do we, but not before saying why.
+// Generated code calls this for its assertions, an index out of range for one. It has no status to return, so it
+// throws, as torch's does; the model's entry point catches. An exception cannot leave an OpenMP region: there torch
+// ends in std::terminate, and so do we, but not before saying why.
 void aoti_torch_check(bool cond, const char* func, const char* file, uint32_t line, const char* msg) {
   if (cond) return;
   std::string text = msg;

@@ -59,8 +59,8 @@ AOTITorchError guard(const char* function, F&& f) noexcept {
 
 extern "C" {
 
-// This thread's last failure, never NULL. The same functions that torch 2.13 and newer export; declared here because older
-// headers do not know them.
+// This thread's last failure, never NULL. The same functions that torch 2.13 and newer export; declared here because
+// older headers do not know them.
 AOTI_TORCH_EXPORT const char* torch_exception_get_what();
 AOTI_TORCH_EXPORT const char* torch_exception_get_what_without_backtrace();
 

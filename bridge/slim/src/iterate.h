@@ -44,7 +44,8 @@ class Loop {
     for (size_t i = 0; i < N; ++i) bases_[i] = static_cast<char*>(operands[i]->raw());
   }
 
-  // Calls inner(pointers, byte strides, n): n elements along the innermost dim. `grain`: elements a thread must at least get.
+  // Calls inner(pointers, byte strides, n): n elements along the innermost dim. `grain`: elements a thread must at
+  // least get.
   template <class F>
   void run(const F& inner, int64_t grain = kGrain) const {
     auto row = [](const void* f, char* const* at, const int64_t* stride, int64_t n) {
@@ -91,8 +92,8 @@ void map(const Tensor& out, const Tensor& a, const Tensor& b, const F& f) {
       return;
     }
     for (int64_t i = 0; i < n; ++i) {
-      *reinterpret_cast<R*>(at[0] + i * stride[0]) = f(*reinterpret_cast<const A*>(at[1] + i * stride[1]),
-                                                      *reinterpret_cast<const B*>(at[2] + i * stride[2]));
+      *reinterpret_cast<R*>(at[0] + i * stride[0]) =
+          f(*reinterpret_cast<const A*>(at[1] + i * stride[1]), *reinterpret_cast<const B*>(at[2] + i * stride[2]));
     }
   });
 }

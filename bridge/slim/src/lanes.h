@@ -5,8 +5,8 @@
 
 namespace slim {
 
-// The dtype that holds every value of `dtype` and that sums are kept in: int64, float32, float64 or complex128. Arithmetic in
-// int64 that is cut to a narrower integer afterwards wraps as it would have done in that integer.
+// The dtype that holds every value of `dtype` and that sums are kept in: int64, float32, float64 or complex128.
+// Arithmetic in int64 that is cut to a narrower integer afterwards wraps as it would have done in that integer.
 inline ScalarType lane_of(ScalarType dtype) {
   if (is_complex(dtype)) return ScalarType::ComplexDouble;
   if (is_integral(dtype) || dtype == ScalarType::Bool) return ScalarType::Long;

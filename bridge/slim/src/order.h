@@ -19,7 +19,9 @@ void load_keys(ScalarType dtype, const char* from, int64_t step, int64_t n, bool
 
 inline bool key_less(const Keyed& a, const Keyed& b) { return a.key < b.key; }
 // The same with the first of equal elements first: a total order, under which any sort is stable.
-inline bool key_index_less(const Keyed& a, const Keyed& b) { return a.key != b.key ? a.key < b.key : a.index < b.index; }
+inline bool key_index_less(const Keyed& a, const Keyed& b) {
+  return a.key != b.key ? a.key < b.key : a.index < b.index;
+}
 
 // values[i] = from[keys[i].index] and indices[i] = keys[i].index, for elements of `itemsize` bytes and steps in bytes.
 void store_keyed(const Keyed* keys, int64_t n, size_t itemsize, const char* from, int64_t from_step, char* values,

@@ -12,7 +12,8 @@ namespace slim {
 // Elements below which another thread costs more than it brings, for one cheap operation an element.
 inline constexpr int64_t kGrain = 32768;
 
-// Calls f(begin, end) for pieces of [begin, end) of at least `grain`, at the same time. The first exception comes out here.
+// Calls f(begin, end) for pieces of [begin, end) of at least `grain`, at the same time. The first exception comes out
+// here.
 template <class F>
 void parallel_for(int64_t begin, int64_t end, int64_t grain, const F& f) {
   const int64_t total = end - begin;

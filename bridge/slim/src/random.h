@@ -9,7 +9,8 @@
 
 namespace slim {
 
-// Draws as torch's CPU generator does: after the same seed the same calls give the same numbers. Not thread-safe by itself.
+// Draws as torch's CPU generator does: after the same seed the same calls give the same numbers. Not thread-safe by
+// itself.
 class RandomEngine {
  public:
   explicit RandomEngine(uint64_t seed) : twister_(static_cast<uint32_t>(seed)) {}

@@ -23,9 +23,9 @@ Tensor scalar(T value, ScalarType dtype) {
 
 }  // namespace
 
-#define AOT_SLIM_ITEM(NAME, T, DTYPE)                                                          \
-  AOTITorchError aoti_torch_item_##NAME(AtenTensorHandle tensor, T* ret_value) {               \
-    return guard(__func__, [&] { *ret_value = item<T>(tensor, ScalarType::DTYPE); });          \
+#define AOT_SLIM_ITEM(NAME, T, DTYPE)                                                 \
+  AOTITorchError aoti_torch_item_##NAME(AtenTensorHandle tensor, T* ret_value) {      \
+    return guard(__func__, [&] { *ret_value = item<T>(tensor, ScalarType::DTYPE); }); \
   }
 #define AOT_SLIM_SCALAR(NAME, T, DTYPE)                                                          \
   AOTITorchError aoti_torch_scalar_to_tensor_##NAME(T value, AtenTensorHandle* ret_new_tensor) { \

@@ -8,7 +8,8 @@ using namespace slim;
 namespace {
 
 void require_cpu(int32_t device_type) {
-  require(device_type == aoti_torch_device_type_cpu(), "device type ", device_type, " is not the CPU, the only device here");
+  require(device_type == aoti_torch_device_type_cpu(), "device type ", device_type,
+          " is not the CPU, the only device here");
 }
 
 Dims dims(const int64_t* values, int64_t count) {
@@ -16,8 +17,8 @@ Dims dims(const int64_t* values, int64_t count) {
   return Dims(values, static_cast<size_t>(count));
 }
 
-Tensor borrow(void* data, Dims sizes, Dims strides, int64_t offset, ScalarType dtype, Storage::Deleter deleter = nullptr,
-              void* context = nullptr) {
+Tensor borrow(void* data, Dims sizes, Dims strides, int64_t offset, ScalarType dtype,
+              Storage::Deleter deleter = nullptr, void* context = nullptr) {
   Tensor tensor;
   tensor.storage = Storage::borrow(data, bytes_needed(sizes, strides, offset, element_size(dtype)), deleter, context);
   tensor.sizes = std::move(sizes);
@@ -27,7 +28,8 @@ Tensor borrow(void* data, Dims sizes, Dims strides, int64_t offset, ScalarType d
   return tensor;
 }
 
-// A constant in oneDNN's own layout: `metadata` is a serialised memory descriptor, and only oneDNN knows the data's size.
+// A constant in oneDNN's own layout: `metadata` is a serialised memory descriptor, and only oneDNN knows the data's
+// size.
 Tensor borrow_mkldnn(void* data, Dims sizes, ScalarType dtype, const uint8_t* metadata, int64_t metadata_size) {
   require(metadata != nullptr && metadata_size > 0, "a oneDNN tensor needs its memory descriptor");
   Tensor tensor;
@@ -46,11 +48,12 @@ extern "C" {
 
 // ---- making -------------------------------------------------------------------------------------------------
 
-AOTITorchError aoti_torch_empty_strided(int64_t ndim, const int64_t* sizes_ptr, const int64_t* strides_ptr, int32_t dtype,
-                                        int32_t device_type, int32_t, AtenTensorHandle* ret_new_tensor) {
+AOTITorchError aoti_torch_empty_strided(int64_t ndim, const int64_t* sizes_ptr, const int64_t* strides_ptr,
+                                        int32_t dtype, int32_t device_type, int32_t, AtenTensorHandle* ret_new_tensor) {
   return guard(__func__, [&] {
     require_cpu(device_type);
-    *ret_new_tensor = give(empty_strided(dims(sizes_ptr, ndim), dims(strides_ptr, ndim), static_cast<ScalarType>(dtype)));
+    *ret_new_tensor =
+        give(empty_strided(dims(sizes_ptr, ndim), dims(strides_ptr, ndim), static_cast<ScalarType>(dtype)));
   });
 }
 
@@ -66,25 +69,28 @@ AOTITorchError aoti_torch_create_tensor_from_blob(void* data, int64_t ndim, cons
                                                   int32_t device_type, int32_t, AtenTensorHandle* ret) {
   return guard(__func__, [&] {
     require_cpu(device_type);
-    *ret = give(borrow(data, dims(sizes_ptr, ndim), dims(strides_ptr, ndim), storage_offset, static_cast<ScalarType>(dtype)));
+    *ret = give(
+        borrow(data, dims(sizes_ptr, ndim), dims(strides_ptr, ndim), storage_offset, static_cast<ScalarType>(dtype)));
   });
 }
 
 AOTITorchError aoti_torch_create_tensor_from_blob_v2(void* data, int64_t ndim, const int64_t* sizes_ptr,
                                                      const int64_t* strides_ptr, int64_t storage_offset, int32_t dtype,
-                                                     int32_t device_type, int32_t, AtenTensorHandle* ret, int32_t layout,
-                                                     const uint8_t* opaque_metadata, int64_t opaque_metadata_size) {
+                                                     int32_t device_type, int32_t, AtenTensorHandle* ret,
+                                                     int32_t layout, const uint8_t* opaque_metadata,
+                                                     int64_t opaque_metadata_size) {
   return guard(__func__, [&] {
     require_cpu(device_type);
     Dims sizes = dims(sizes_ptr, ndim);
     if (layout == aoti_torch_layout__mkldnn()) {
-      *ret = give(borrow_mkldnn(data, std::move(sizes), static_cast<ScalarType>(dtype), opaque_metadata,
-                                opaque_metadata_size));
+      *ret = give(
+          borrow_mkldnn(data, std::move(sizes), static_cast<ScalarType>(dtype), opaque_metadata, opaque_metadata_size));
       return;
     }
-    require(layout == aoti_torch_layout_strided(), "layout number ", layout, " is not supported, only strided and mkldnn");
-    *ret = give(
-        borrow(data, std::move(sizes), dims(strides_ptr, ndim), storage_offset, static_cast<ScalarType>(dtype)));
+    require(layout == aoti_torch_layout_strided(), "layout number ", layout,
+            " is not supported, only strided and mkldnn");
+    *ret =
+        give(borrow(data, std::move(sizes), dims(strides_ptr, ndim), storage_offset, static_cast<ScalarType>(dtype)));
   });
 }
 
@@ -124,8 +130,7 @@ AOTITorchError aoti_torch__reinterpret_tensor(AtenTensorHandle self, int64_t ndi
                                               AtenTensorHandle* ret_new_tensor) {
   return guard(__func__, [&] {
     const Tensor& base = get(self);
-    *ret_new_tensor =
-        give(view_as(base, dims(sizes_ptr, ndim), dims(strides_ptr, ndim), base.offset + storage_offset));
+    *ret_new_tensor = give(view_as(base, dims(sizes_ptr, ndim), dims(strides_ptr, ndim), base.offset + storage_offset));
   });
 }
 

@@ -227,7 +227,8 @@ Dims strides_of(const Dims& sizes, MemoryFormat format) {
 }
 
 size_t bytes_needed(const Dims& sizes, const Dims& strides, int64_t offset, size_t itemsize) {
-  require(sizes.size() == strides.size(), "sizes ", to_string(sizes), " and strides ", to_string(strides), " differ in number");
+  require(sizes.size() == strides.size(), "sizes ", to_string(sizes), " and strides ", to_string(strides),
+          " differ in number");
   require(offset >= 0, "negative storage offset ", offset);
   if (count(sizes) == 0) return 0;
   int64_t last = offset;
@@ -278,8 +279,8 @@ MemoryFormat suggest_memory_format(const Tensor& self) {
 
 Tensor view_as(const Tensor& self, Dims sizes, Dims strides, int64_t offset) {
   const size_t needed = bytes_needed(sizes, strides, offset, self.itemsize());
-  require(needed <= self.storage.bytes(), "a view of sizes ", to_string(sizes), ", strides ", to_string(strides), " at ",
-          offset, " needs ", needed, " bytes of a storage of ", self.storage.bytes());
+  require(needed <= self.storage.bytes(), "a view of sizes ", to_string(sizes), ", strides ", to_string(strides),
+          " at ", offset, " needs ", needed, " bytes of a storage of ", self.storage.bytes());
   Tensor view = self;
   view.sizes = std::move(sizes);
   view.strides = std::move(strides);
@@ -314,7 +315,8 @@ Tensor narrow(const Tensor& self, int64_t dim, int64_t start, int64_t length) {
   const int64_t size = self.sizes[d];
   require(start >= -size && start <= size, "start ", start, " is out of range for size ", size, " of dim ", dim);
   if (start < 0) start += size;
-  require(length >= 0 && length <= size - start, "length ", length, " from ", start, " exceeds size ", size, " of dim ", dim);
+  require(length >= 0 && length <= size - start, "length ", length, " from ", start, " exceeds size ", size, " of dim ",
+          dim);
   Tensor view = self;
   view.sizes[d] = length;
   view.offset += start * self.strides[d];

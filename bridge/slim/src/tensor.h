@@ -174,8 +174,8 @@ Dims broadcast(const Dims& a, const Dims& b);
 
 // ---- copying (copy.cpp) -------------------------------------------------------------------------------------
 
-// Converts as torch does where dtypes differ; `source` broadcasts to `destination`; overlap within one storage is allowed
-// only where the two are the same elements.
+// Converts as torch does where dtypes differ; `source` broadcasts to `destination`; overlap within one storage is
+// allowed only where the two are the same elements.
 void copy(const Tensor& destination, const Tensor& source);
 Tensor clone(const Tensor& self);       // dense, the order of dims kept
 Tensor contiguous(const Tensor& self);  // itself where it is contiguous already
