@@ -18,7 +18,8 @@ namespace {
 using aot::guarded;
 using aot::usage_error;
 
-void require(const void* pointer, const char* what) {
+template <class T>
+void require(T* pointer, const char* what) {
   if (pointer == nullptr) {
     throw usage_error(std::string(what) + " is NULL", "The call cannot do anything without it.",
                       "Pass a valid pointer.");

@@ -71,21 +71,23 @@ struct Directory {
 };
 
 Directory find_directory(const Bytes& file, const std::string& where) {
-  const Error no_zip = damaged_error(where + " is not a zip file, or its end is missing",
-                                     "A .pt2 package is a zip file; its directory is at the end.");
-  if (file.size() < kEndSize) throw no_zip;
+  const auto no_zip = [&] {
+    return damaged_error(where + " is not a zip file, or its end is missing",
+                         "A .pt2 package is a zip file; its directory is at the end.");
+  };
+  if (file.size() < kEndSize) throw no_zip();
   const uint64_t last = file.size() - kEndSize;
   const uint64_t first = last > kLongestComment ? last - kLongestComment : 0;
   uint64_t end = last;
   while (file.u32(end) != kEnd || file.u16(end + 20) != last - end) {
-    if (end == first) throw no_zip;
+    if (end == first) throw no_zip();
     --end;
   }
   Directory directory{file.u32(end + 16), file.u32(end + 12), file.u16(end + 10)};
   const bool is_zip64 = directory.offset == 0xffffffff || directory.size == 0xffffffff || directory.entries == 0xffff;
   if (is_zip64 && end >= kEnd64LocatorSize && file.u32(end - kEnd64LocatorSize) == kEnd64Locator) {
     const Bytes end64 = file.slice(file.u64(end - kEnd64LocatorSize + 8), kEnd64Size, "zip64 directory");
-    if (end64.u32(0) != kEnd64) throw no_zip;
+    if (end64.u32(0) != kEnd64) throw no_zip();
     directory = {end64.u64(48), end64.u64(40), end64.u64(32)};
   }
   return directory;

@@ -95,6 +95,9 @@ void Container::load_constants() {
     decltype(&AOTInductorModelUpdateConstantsFromBlob) update = nullptr;
     bind(library_, "AOTInductorModelUpdateConstantsFromBlob", update);
     check(update(handle_, package_.weights), "loading the weights");
+    // The container has copied them to memory of its own.
+    package_.weights = nullptr;
+    package_.storage = MappedFile();
   } else if (needed > 0 && !has_constants()) {
     throw damaged_error("the weights of " + package_.path + " are missing",
                         "The model keeps them apart from its code, in weights.blob.");

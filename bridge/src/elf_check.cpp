@@ -47,19 +47,21 @@ void check_library(const uint8_t* data, size_t size, const std::string& where) {
                 "A compiled model runs on the machine type it was exported on.",
                 "Export the model on this machine type.");
   }
-  const Error truncated = damaged_error(where + " is truncated: it has " + std::to_string(size) + " bytes",
-                                        "Its headers name parts that lie beyond its end.");
+  const auto truncated = [&] {
+    return damaged_error(where + " is truncated: it has " + std::to_string(size) + " bytes",
+                         "Its headers name parts that lie beyond its end.");
+  };
   // Section headers come last in what linkers write.
   const bool has_sections = header.e_shoff != 0;
   if (header.e_type != ET_DYN || header.e_phentsize != sizeof(Elf64_Phdr) ||
       !fits(header.e_phoff, uint64_t{header.e_phnum} * sizeof(Elf64_Phdr), size) ||
       (has_sections && !fits(header.e_shoff, uint64_t{header.e_shnum} * header.e_shentsize, size))) {
-    throw truncated;
+    throw truncated();
   }
   for (uint64_t i = 0; i < header.e_phnum; ++i) {
     Elf64_Phdr segment;
     std::memcpy(&segment, data + header.e_phoff + i * sizeof segment, sizeof segment);
-    if (segment.p_type == PT_LOAD && !fits(segment.p_offset, segment.p_filesz, size)) throw truncated;
+    if (segment.p_type == PT_LOAD && !fits(segment.p_offset, segment.p_filesz, size)) throw truncated();
   }
 }
 

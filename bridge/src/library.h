@@ -47,8 +47,8 @@ void bind_if_present(const Library& library, const char* name, Function*& functi
 std::string own_folder();
 
 /// The path of one of the runtime's libraries, looked for where the bridge's RUNPATH says. A path with folders, since a
-/// bare name would be looked for in LD_LIBRARY_PATH first; the name itself when none of the folders has it, or when this
-/// process has a library of that name.
+/// bare name would be looked for in LD_LIBRARY_PATH first; the name itself when none of the folders has it, or when
+/// this process has a library of that name.
 std::string runtime_library(const std::string& name);
 
 /// The error that a dlopen message stands for. Apart from the loading for tests' sake.

@@ -156,20 +156,17 @@ std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, 
   }
   *latency_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 
-  std::vector<aot::TensorHandle> results;
-  results.reserve(output_handles.size());
-  for (AtenTensorHandle handle : output_handles) results.emplace_back(handle);
-  for (aot::Input& input : prepared) input.write_back();
-
-  std::vector<std::unique_ptr<aot_tensor>> outputs;
-  outputs.reserve(results.size());
-  for (aot::TensorHandle& result : results) {
-    auto output = std::make_unique<aot_tensor>(std::move(result), device_->id(), container_);
+  std::vector<aot::TensorHandle> results(output_handles.begin(), output_handles.end());
+  std::vector<std::unique_ptr<aot_tensor>> outputs(results.size());
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    outputs[i] = std::make_unique<aot_tensor>(std::move(results[i]), device_->id(), container_);
+  }
+  for (const aot::Input& input : prepared) input.write_back();
+  for (std::unique_ptr<aot_tensor>& output : outputs) {
     const bool is_lent = std::any_of(prepared.begin(), prepared.end(),
                                      [&](const aot::Input& input) { return input.lends(output->view.data); });
     // The caller may free an input as soon as the call returns, so an output that is a view of one becomes a copy.
     if (is_lent) output = std::make_unique<aot_tensor>(aot::clone(output->handle), device_->id(), container_);
-    outputs.push_back(std::move(output));
   }
   if (aot::is_debugging()) {
     for (size_t i = 0; i < outputs.size(); ++i) aot::debug_tensor("output " + outputs_[i].name, outputs[i]->view);

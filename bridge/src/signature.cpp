@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "signature.h"
 
+#include <algorithm>
 #include <limits>
-#include <map>
 
 #include "dtype.h"
 #include "error.h"
@@ -56,32 +56,33 @@ void check_extent(const aot_view& view, const std::string& name, size_t size) {
 }  // namespace
 
 void check_view(const aot_view& view, const std::string& name) {
-  const std::string input = "input \"" + name + "\" ";
+  const auto refusal = [&](const std::string& what, const std::string& meaning, const char* fix) {
+    return usage_error("input \"" + name + "\" " + what, meaning, fix);
+  };
   Dtype dtype{};
   if (!dtype_from_dlpack(view.dtype, &dtype)) {
-    throw usage_error(input + "has the " + to_string(view.dtype), "torch has no such element type.",
-                      "Convert it to a dtype that the model takes.");
+    throw refusal("has the " + to_string(view.dtype), "torch has no such element type.",
+                  "Convert it to a dtype that the model takes.");
   }
   if (view.ndim < 0 || view.ndim > kMaxDims || (view.ndim > 0 && view.shape == nullptr)) {
-    throw usage_error(
-        input + "has " + std::to_string(view.ndim) + " dims" + (view.shape == nullptr ? " and no shape" : ""),
-        "A tensor has 0 to " + std::to_string(kMaxDims) + " dims and one size for each.", "Set ndim and shape.");
+    throw refusal("has " + std::to_string(view.ndim) + " dims" + (view.shape == nullptr ? " and no shape" : ""),
+                  "A tensor has 0 to " + std::to_string(kMaxDims) + " dims and one size for each.",
+                  "Set ndim and shape.");
   }
   const int64_t elements = count_elements(view.shape, view.ndim);
   if (elements > std::numeric_limits<int64_t>::max() / static_cast<int64_t>(size_of(dtype))) {
-    throw usage_error(input + "has the shape " + shape_text(view), "No memory holds such a tensor.",
-                      "Check the shape.");
+    throw refusal("has the shape " + shape_text(view), "No memory holds such a tensor.", "Check the shape.");
   }
   if (elements == 0) return;
   if (view.data == nullptr) {
-    throw usage_error(input + "has no data, and the shape " + shape_text(view), "Only an empty tensor may have none.",
-                      "Set data to its first element.");
+    throw refusal("has no data, and the shape " + shape_text(view), "Only an empty tensor may have none.",
+                  "Set data to its first element.");
   }
   if (view.strides == nullptr) return;
   for (int32_t i = 0; i < view.ndim; ++i) {
     if (view.strides[i] < 0) {
-      throw usage_error(input + "has the stride " + std::to_string(view.strides[i]) + " at dim " + std::to_string(i),
-                        "torch has no tensors with negative strides.", "Pass a contiguous copy.");
+      throw refusal("has the stride " + std::to_string(view.strides[i]) + " at dim " + std::to_string(i),
+                    "torch has no tensors with negative strides.", "Pass a contiguous copy.");
     }
   }
   check_extent(view, name, size_of(dtype));
@@ -95,13 +96,20 @@ void check_signature(const std::vector<TensorSpec>& specs, const aot_view* input
                       names.empty() ? "The model has no inputs." : "The model takes, in this order: " + names + ".",
                       "Pass one array for each.");
   }
-  struct Binding {
+  // Where each symbol was met first. A call has few symbols, so looking through them is faster than any map; texts are
+  // made for errors only.
+  struct Use {
+    const Dim* dim;
     int64_t value;  // of the symbol
-    int64_t size;   // of the dim that gave it
-    std::string symbol;
-    std::string where;
+    int64_t size;   // of the dim, which may follow from the symbol's value
+    size_t input;
+    int32_t index;
   };
-  std::map<std::string, Binding> symbols;
+  std::vector<Use> uses;
+  const auto symbol_of = [](const Dim& dim) -> const std::string& { return dim.of.empty() ? dim.symbol : dim.of; };
+  const auto where = [&](size_t input, int32_t index) {
+    return "dim " + std::to_string(index) + " of \"" + specs[input].name + '"';
+  };
   for (size_t i = 0; i < count; ++i) {
     const TensorSpec& spec = specs[i];
     const aot_view& view = inputs[i];
@@ -119,22 +127,23 @@ void check_signature(const std::vector<TensorSpec>& specs, const aot_view* input
         throw misfit(spec, "has " + std::to_string(size) + " at dim " + std::to_string(d) + ": " + shape_text(view));
       }
       if (dim.symbol.empty()) continue;
-      const std::string where = "dim " + std::to_string(d) + " of \"" + spec.name + '"';
       int64_t value = 0;
       if (__builtin_sub_overflow(size, dim.offset, &value) || value % dim.factor != 0) {
         throw misfit(spec, "has " + std::to_string(size) + " at dim " + std::to_string(d) + ": " + shape_text(view));
       }
       value /= dim.factor;
-      const std::string& symbol = dim.of.empty() ? dim.symbol : dim.of;
-      const auto [bound, is_new] = symbols.emplace(symbol, Binding{value, size, dim.symbol, where});
-      const Binding& first = bound->second;
-      if (!is_new && first.value != value) {
-        const std::string relation = first.symbol == dim.symbol
-                                         ? "one size, " + dim.symbol + ", for both."
-                                         : "the sizes " + dim.symbol + " and " + first.symbol + " for them.";
-        throw usage_error(
-            where + " is " + std::to_string(size) + " and " + first.where + " is " + std::to_string(first.size),
-            "The model was exported with " + relation, "Pass arrays that agree.");
+      const auto first =
+          std::find_if(uses.begin(), uses.end(), [&](const Use& use) { return symbol_of(*use.dim) == symbol_of(dim); });
+      if (first == uses.end()) {
+        uses.push_back({&dim, value, size, i, d});
+      } else if (first->value != value) {
+        const std::string& other = first->dim->symbol;
+        throw usage_error(where(i, d) + " is " + std::to_string(size) + " and " + where(first->input, first->index) +
+                              " is " + std::to_string(first->size),
+                          other == dim.symbol
+                              ? "The model was exported with one size, " + dim.symbol + ", for both."
+                              : "The model was exported with the sizes " + dim.symbol + " and " + other + " for them.",
+                          "Pass arrays that agree.");
       }
     }
   }

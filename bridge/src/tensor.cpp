@@ -30,9 +30,9 @@ template <class Visit>
 bool for_each_run(const int64_t* left_strides, const int64_t* right_strides, const int64_t* shape, int32_t ndim,
                   size_t size, const Visit& visit) {
   if (count_elements(shape, ndim) == 0) return true;
-  const std::vector<int64_t> c_order = contiguous_strides(shape, ndim);
-  if (left_strides == nullptr) left_strides = c_order.data();
-  if (right_strides == nullptr) right_strides = c_order.data();
+  const CStrides c_order(shape, ndim);
+  if (left_strides == nullptr) left_strides = c_order.values;
+  if (right_strides == nullptr) right_strides = c_order.values;
   const auto bytes = static_cast<int64_t>(size);
 
   int32_t outer = ndim;
@@ -81,15 +81,13 @@ int64_t count_elements(const int64_t* shape, int32_t ndim) {
   return count;
 }
 
-std::vector<int64_t> contiguous_strides(const int64_t* shape, int32_t ndim) {
-  std::vector<int64_t> strides(static_cast<size_t>(ndim));
+CStrides::CStrides(const int64_t* shape, int32_t ndim) {
   int64_t step = 1;
   for (int32_t i = ndim - 1; i >= 0; --i) {
-    strides[static_cast<size_t>(i)] = step;
+    values[i] = step;
     // Only an empty tensor can overflow here; nothing is ever read through its strides.
     if (__builtin_mul_overflow(step, std::max<int64_t>(shape[i], 1), &step)) step = 1;
   }
-  return strides;
 }
 
 bool is_contiguous(const aot_view& view) {
@@ -142,8 +140,8 @@ TensorHandle borrow(const aot_view& view) {
   Dtype dtype{};
   dtype_from_dlpack(view.dtype, &dtype);
   // Dims of size 1 may come with any stride; models compare with torch's.
-  const std::vector<int64_t> c_order = contiguous_strides(view.shape, view.ndim);
-  const int64_t* strides = is_contiguous(view) ? c_order.data() : view.strides;
+  const CStrides c_order(view.shape, view.ndim);
+  const int64_t* strides = is_contiguous(view) ? c_order.values : view.strides;
   AtenTensorHandle handle = nullptr;
   runtime.check(runtime.aoti_torch_create_tensor_from_blob_v2(
                     first_byte(view), view.ndim, view.shape, strides, /*storage_offset=*/0, runtime.number_of(dtype),
@@ -157,8 +155,8 @@ TensorHandle allocate(Dtype dtype, const int64_t* shape, int32_t ndim, aot_devic
   const Runtime& runtime = Runtime::get();
   const TorchDevice where(device);
   AtenTensorHandle handle = nullptr;
-  runtime.check(runtime.aoti_torch_empty_strided(ndim, shape, contiguous_strides(shape, ndim).data(),
-                                                 runtime.number_of(dtype), where.type, where.index, &handle),
+  runtime.check(runtime.aoti_torch_empty_strided(ndim, shape, CStrides(shape, ndim).values, runtime.number_of(dtype),
+                                                 where.type, where.index, &handle),
                 "allocating memory for an input");
   return TensorHandle(handle);
 }
@@ -226,13 +224,11 @@ aot_tensor::aot_tensor(aot::TensorHandle tensor, aot_device gpu, std::shared_ptr
   runtime.check(runtime.aoti_torch_get_strides(handle.get(), &steps), kDoing);
   runtime.check(runtime.aoti_torch_get_dtype(handle.get(), &dtype), kDoing);
   runtime.check(runtime.aoti_torch_get_device_type(handle.get(), &device_type), kDoing);
-  shape.assign(sizes, sizes + ndim);
-  strides.assign(steps, steps + ndim);
   view.data = aot::data_of(handle);
   // A GPU model may return host tensors beside those on its own device.
   view.device = device_type == runtime.aoti_torch_device_type_cpu() ? aot_device{AOT_DEVICE_CPU, 0} : gpu;
   view.ndim = static_cast<int32_t>(ndim);
   view.dtype = aot::dlpack_of(runtime.dtype_of(dtype));
-  view.shape = shape.data();
-  view.strides = strides.data();
+  view.shape = sizes;
+  view.strides = steps;
 }

@@ -22,8 +22,12 @@ constexpr int32_t kMaxDims = 64;
 int64_t count_elements(const int64_t* shape, int32_t ndim);
 
 /// Strides, in elements, of a C-ordered tensor: what torch gives to a fresh tensor of this shape, sizes of 0 counting
-/// as 1.
-std::vector<int64_t> contiguous_strides(const int64_t* shape, int32_t ndim);
+/// as
+/// 1. On the stack, since every call makes some.
+struct CStrides {
+  CStrides(const int64_t* shape, int32_t ndim);
+  int64_t values[kMaxDims];
+};
 
 /// Whether elements follow one another in C order. Strides of dims of size 1, and all strides of an empty tensor, do
 /// not matter.
@@ -87,7 +91,5 @@ struct aot_tensor {
 
   std::shared_ptr<const aot::Container> container;  // destroyed after the handle
   aot::TensorHandle handle;
-  std::vector<int64_t> shape;
-  std::vector<int64_t> strides;
-  aot_view view{};
+  aot_view view{};  // shape and strides are the handle's own
 };

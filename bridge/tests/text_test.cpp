@@ -31,7 +31,8 @@ TEST(json_values_keep_their_kinds) {
   CHECK_EQUAL(items[2].text(), "x\xc3\xa9");
   CHECK(items[3].boolean());
   CHECK(items[4].is_null());
-  CHECK(items[5].kind() == Json::Kind::Real && items[6].kind() == Json::Kind::Real);
+  CHECK(items[5].kind() == Json::Kind::Real);
+  CHECK(items[6].kind() == Json::Kind::Real);
   CHECK(value.at("b").find("c") == nullptr);
 }
 
