@@ -124,7 +124,7 @@ def build(request: BuildRequest, reporter: Reporter) -> BuildResult:
     Raises:
         AotpackError: as the exit codes say; the output folder is then as it was.
     """
-    _check_request(request)
+    request = settled(request)
     stage.check_output(request.output, force=request.force)
     torch = find_torch(request.backend, venv=request.venv)
     key = request_key(request, torch)
@@ -144,21 +144,41 @@ def build(request: BuildRequest, reporter: Reporter) -> BuildResult:
     return BuildResult(bundle, gathered.runtime_reason, changed=True)
 
 
-def _check_request(request: BuildRequest) -> None:
+def settled(request: BuildRequest) -> BuildRequest:
+    """The request as it means the same from every folder: real paths, and a name for each model.
+
+    Raises:
+        UsageError: names or options that cannot be.
+    """
     check_archs(request.backend, request.archs)
-    if request.portable:
-        return
-    if request.libc == "host" or request.python == "host":
+    if not request.portable and "host" in (request.libc, request.python):
         raise UsageError(
             "--libc host and --python host need --portable",
             meaning="a development bundle uses this machine's own libc and the venv's Python anyway",
             fix="add --portable, or drop the option",
         )
+    models: dict[str | None, Path] = {}
+    for given, path in request.models:
+        name = given or path.stem
+        if not _MODEL_NAME.fullmatch(name):
+            raise UsageError(
+                f"--model {name}={path}: {name!r} cannot be a model's name",
+                meaning="the name becomes a folder: letters, digits, '.', '_' and '-', not starting with a dot",
+                fix=f"--model NAME={path}",
+            )
+        if name in models:
+            raise UsageError(
+                f"--model {path}: the name {name} is taken by another --model",
+                meaning="each model of a bundle has its own name",
+                fix=f"--model OTHER={path}",
+            )
+        models[name] = path.absolute()
+    return replace(request, output=request.output.resolve(), models=tuple(models.items()))
 
 
 def dry_run(request: BuildRequest, reporter: Reporter) -> BundlePlan:
     """What a build would do. Compiles what is ours into the cache, and writes no bundle."""
-    _check_request(request)
+    request = settled(request)
     torch = find_torch(request.backend, venv=request.venv)
     gathered = gather(request, torch, reporter)
     spared = savings(gathered.inputs, frozenset(gathered.facts.features), _finder(torch))
@@ -266,27 +286,15 @@ def _wheel_hashes(torch: TorchInfo, closure: Closure) -> Mapping[Path, str]:
 
 
 def _read_models(request: BuildRequest) -> list[tuple[str, ModelInfo]]:
-    """The packages by name. Refuses names that are no folder names, names twice, and models for another backend."""
-    models: dict[str, ModelInfo] = {}
+    """The packages by name. Refuses models for another backend."""
+    models: list[tuple[str, ModelInfo]] = []
     for given, path in request.models:
         name = given or path.stem
-        if not _MODEL_NAME.fullmatch(name):
-            raise UsageError(
-                f"--model {name}={path}: {name!r} cannot be a model's name",
-                meaning="the name becomes a folder: letters, digits, '.', '_' and '-', not starting with a dot",
-                fix=f"--model NAME={path}",
-            )
-        if name in models:
-            raise UsageError(
-                f"--model {path}: the name {name} is taken by another --model",
-                meaning="each model of a bundle has its own name",
-                fix=f"--model OTHER={path}",
-            )
         model = read_model(path, name)
         _check_model(path, model, request.backend)
         check_model_archs(name, model.metadata, request.archs)
-        models[name] = model
-    return list(models.items())
+        models.append((name, model))
+    return models
 
 
 def _check_model(path: Path, model: ModelInfo, backend: Backend) -> None:

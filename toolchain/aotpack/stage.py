@@ -31,8 +31,18 @@ Progress = Callable[[int], None]
 
 
 def check_output(output: Path, *, force: bool) -> None:
-    """Refuse to replace a folder that is not a bundle: its files are somebody's. `force` is that somebody's word."""
-    if not output.exists() and not output.is_symlink():
+    """Refuse to replace a folder that is not a bundle: its files are somebody's. `force` is that somebody's word.
+
+    The folder that the user stands in is refused as well: a new bundle takes the old folder's place, and the user's
+    shell would be left in one that is gone.
+    """
+    if Path.cwd().is_relative_to(output):
+        raise UsageError(
+            f"{output}: is the current folder, or holds it",
+            meaning="a new bundle takes the place of its whole folder, the one you stand in included",
+            fix="cd to another folder, or choose another --output",
+        )
+    if not output.exists():
         return
     if not output.is_dir():
         raise UsageError(
@@ -76,11 +86,13 @@ def _remove_leftovers(output: Path) -> None:
 def staging(output: Path) -> Iterator[Path]:
     """A temporary sibling folder; moved to `output` when the block ends well, removed otherwise."""
     folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.aotpack-new-", dir=output.parent))
+    umask = os.umask(0o022)  # a bundle is for every user of its target, whatever its builder's own files are
     try:
         folder.chmod(0o755)
         yield folder
         _put_in_place(folder, output)
     finally:
+        os.umask(umask)
         # After an exchange this is the older bundle, otherwise what a failure left.
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -92,7 +104,11 @@ def _put_in_place(folder: Path, output: Path) -> None:
         # A file system without RENAME_EXCHANGE: the older bundle is away for the time between two renames.
         older = folder.with_name(f"{folder.name}.old")
         output.rename(older)
-        folder.rename(output)
+        try:
+            folder.rename(output)
+        except OSError:
+            older.rename(output)
+            raise
         older.rename(folder)
 
 
