@@ -6,6 +6,7 @@ must not name paths of this machine, so not in the bundle). Nothing changed mean
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -15,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from aotpack import __version__, resources
+from aotpack.errors import BuildToolError
 
 #: Size in bytes and modification time in nanoseconds; None for what is not there.
 Stamp = tuple[int, int] | None
@@ -30,9 +32,22 @@ class Record(msgspec.Struct):
 
 
 def cache_home() -> Path:
-    """The folder for everything that can be made again: `$XDG_CACHE_HOME/aotpack`."""
+    """The folder for everything that can be made again: `$XDG_CACHE_HOME/aotpack`.
+
+    Raises:
+        BuildToolError: the variable is not set, and there is no home folder.
+    """
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "aotpack"
+    if base.startswith("/"):
+        return Path(base) / "aotpack"
+    try:
+        return Path.home() / ".cache" / "aotpack"
+    except RuntimeError:
+        raise BuildToolError(
+            f"HOME is not set, and user {os.getuid()} has no entry in /etc/passwd",
+            meaning="compiled parts are kept in a cache below the home folder between builds",
+            fix="set XDG_CACHE_HOME to a folder that you can write",
+        ) from None
 
 
 def is_current(output: Path, request: str) -> bool:
@@ -52,14 +67,15 @@ def is_current(output: Path, request: str) -> bool:
 
 
 def remember(output: Path, request: str, sources: Iterable[Path]) -> None:
-    """Record a finished build."""
+    """Record a finished build. A cache that cannot be written costs the next build its time, and nothing else."""
     stamps = {str(path): _stamp(path, follow=True) for path in (*sources, *_own_files())}
     outputs = {relative: _stamp(path) for relative, path in _below(output)}
     path = _record_path(output)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
-        stream.write(msgspec.json.encode(Record(_versioned(request), stamps, outputs)))
-    Path(stream.name).replace(path)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
+            stream.write(msgspec.json.encode(Record(_versioned(request), stamps, outputs)))
+        Path(stream.name).replace(path)
 
 
 def _versioned(request: str) -> str:
