@@ -101,9 +101,10 @@ def test_a_development_bundle_links_and_runs(tmp_path: Path, backend_venv: Path,
     assert done.returncode == 0, done.stderr
     assert (output / "lib" / "libtorch_cpu.so").is_symlink()
     assert not (output / "libc").exists()
-    done = aotpack("verify", output, "--run")
+    done = aotpack("verify", output.name, "--run", cwd=tmp_path)  # a relative path, as people type it
     assert done.returncode == 0, done.stderr
     assert "development bundle" in done.stdout
+    assert "model mlp runs on this machine" in done.stdout
 
 
 def test_the_same_inputs_give_the_same_bundle(

@@ -117,4 +117,7 @@ def works(sandbox: Sandbox) -> bool:
         trial = [sandbox.program, *sandbox.namespaces, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
     else:
         trial = [sandbox.program, *sandbox.namespaces, "true"]
-    return subprocess.run(trial, capture_output=True, check=False, timeout=30).returncode == 0
+    try:
+        return subprocess.run(trial, capture_output=True, check=False, timeout=30).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False

@@ -210,7 +210,7 @@ def _run_model(folder: Path, name: str, box: sandbox.Sandbox | None) -> dict[str
         command = box.command(folder, [f"{sandbox.INSIDE}/{arguments[0]}", *arguments[1:]])
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     else:
-        command = [str(folder / arguments[0]), *arguments[1:]]
+        command = [str(folder.absolute() / arguments[0]), *arguments[1:]]  # the run starts in another folder
         environment = {"PATH": os.environ.get("PATH", "")}  # a development bundle may use the host's python3
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", env=environment)
     if done.returncode:

@@ -60,7 +60,9 @@ def command(bundle: Path, do_run: bool, as_json: bool) -> None:
         place = f"in an empty root ({result.sandbox})" if result.sandbox else "on this machine, not in an empty root"
         for name in result.models:
             click.echo(f"{bundle}: model {name} runs {place}")
-        if result.sandbox is None:
+        if not result.models:
+            click.echo("  note: the bundle has no model to run")
+        elif result.sandbox is None:
             click.echo(f"  note: {result.why_no_sandbox}")
 
 
