@@ -123,6 +123,13 @@ def test_encrypted(tmp_path: Path) -> None:
     assert "encrypted" in problem(path)
 
 
+def test_a_local_name_that_is_no_text(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.pt2", {"a/\N{GREEK SMALL LETTER MU}": b"data"})
+    content = path.read_bytes()
+    path.write_bytes(content.replace("\N{GREEK SMALL LETTER MU}".encode(), b"\xff\xff", 1))
+    assert "can't decode" in problem(path)
+
+
 def test_unknown_compression(tmp_path: Path) -> None:
     path = patched(write(tmp_path / "a.pt2", {"a": b"1"}), 10, "<H", 12)
     assert "method 12" in problem(path)

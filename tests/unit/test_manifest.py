@@ -80,5 +80,10 @@ def test_a_newer_schema_asks_for_a_newer_aotpack() -> None:
         manifest.decode(newer, "bundle.json")
 
 
+def test_a_newer_schema_is_told_even_when_nothing_else_fits() -> None:
+    with pytest.raises(DamagedError, match="schema 2"):
+        manifest.decode(b'{"schema": 2, "files": {"new": "shape"}}', "bundle.json")
+
+
 def test_sizes_by_part_largest_first() -> None:
     assert list(bundle().sizes().items()) == [("runtime", 32), ("launcher", 10)]

@@ -53,6 +53,14 @@ def test_the_link_to_the_bundle_is_relative(tmp_path: Path) -> None:
     assert link.resolve() == bundle
 
 
+def test_the_link_leads_to_the_bundle_from_a_folder_reached_through_a_link(tmp_path: Path) -> None:
+    bundle = fake_bundle(tmp_path / "dist" / "mlp")
+    (tmp_path / "disk" / "deep" / "work").mkdir(parents=True)
+    (tmp_path / "work").symlink_to("disk/deep/work")
+    new.create("c", tmp_path / "work" / "app", bundle)
+    assert (tmp_path / "work" / "app" / "bundle").resolve() == bundle
+
+
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
     (tmp_path / "app").mkdir()
     new.create("rust", tmp_path / "app")

@@ -144,6 +144,19 @@ def test_order_of_places(tmp_path: Path) -> None:
         assert f"({place}): no torch in it" in caught.value.what
 
 
+def test_folders_beside_the_standard_library_do_not_confuse(tmp_path: Path) -> None:
+    make_torch_venv(tmp_path / ".venv")
+    for name in ("python3.11-backup", "python3.x", "python3.9"):
+        (tmp_path / ".venv" / "lib" / name).mkdir()
+    assert find_torch(Backend.CPU, env={}, cwd=tmp_path).python_version == "3.11"
+
+
+def test_a_free_threaded_python_is_an_environment(tmp_path: Path) -> None:
+    site_packages = make_venv(tmp_path / ".venv", "3.13t")
+    fill_torch(site_packages / "torch", "cpu", version_py("2.13.0+cpu"))
+    assert find_torch(Backend.CPU, env={}, cwd=tmp_path).python_version == "3.13t"
+
+
 def test_an_unfitting_environment_is_passed_over_and_remembered(tmp_path: Path) -> None:
     make_torch_venv(tmp_path / ".venv", "cpu", "2.13.0+cpu")
     make_torch_venv(tmp_path / "active", "cuda", "2.15.0+cu132", cuda="13.2")

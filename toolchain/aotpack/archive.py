@@ -70,7 +70,7 @@ class Archive:
         try:
             with self._zip.open(name) as stream:
                 yield stream
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
             raise _damaged(
                 self.path, f"{name}: {error or 'ends early'}", "the package is truncated or corrupt"
             ) from error

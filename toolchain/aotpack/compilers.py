@@ -43,13 +43,14 @@ def find_compiler(language: Language) -> Compiler:
         BuildToolError: there is none, or it does not answer.
     """
     variable, names, package = _CHOICES[language]
-    wanted = shlex.split(os.environ.get(variable, ""))
+    wanted = _words(variable)
     candidates = [wanted] if wanted else [[name] for name in names]
     for candidate in candidates:
         program = shutil.which(candidate[0])
         if program is not None:
             command = (program, *candidate[1:])
-            return Compiler(command, run_tool([*command, "--version"]).splitlines()[0])
+            answer = run_tool([*command, "--version"]).splitlines()
+            return Compiler(command, answer[0] if answer else program)
     raise BuildToolError(
         f"{variable}={' '.join(wanted)}: not found"
         if wanted
@@ -57,6 +58,19 @@ def find_compiler(language: Language) -> Compiler:
         meaning="aotpack compiles a small part of every bundle on this machine",
         fix=f"apt install {package} (or set {variable} to a compiler)",
     )
+
+
+def _words(variable: str) -> list[str]:
+    """A command in an environment variable, split as a shell would."""
+    text = os.environ.get(variable, "")
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise BuildToolError(
+            f"{variable}={text}: {str(error).lower()}",
+            meaning="the compiler that it names cannot be told",
+            fix=f"correct {variable}, or unset it to use the system's compiler",
+        ) from None
 
 
 def run_tool(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:

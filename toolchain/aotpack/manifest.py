@@ -108,6 +108,12 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
         return dict(sorted(totals.items(), key=lambda item: -item[1]))
 
 
+class _Versioned(msgspec.Struct):
+    """What every schema of the document has: the rest of a newer one may not fit the types here."""
+
+    schema: int = SCHEMA
+
+
 def digest_of(bundle: Bundle) -> str:
     """The digest of a document, whatever its `digest` field says."""
     blank = msgspec.structs.replace(bundle, digest="")
@@ -124,16 +130,11 @@ def decode(content: bytes, origin: str) -> Bundle:
     """The document of a file's content. Raises DamagedError when it is not one or has been changed since sealing."""
     fix = "copy the bundle again, or build it again with aotpack build"
     try:
+        _refuse_newer(msgspec.json.decode(content, type=_Versioned).schema, origin)
         bundle = msgspec.json.decode(content, type=Bundle)
-    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         meaning = "the bundle's own description cannot be read, so nothing in it can be trusted"
         raise DamagedError(f"{origin}: {error}", meaning=meaning, fix=fix) from error
-    if bundle.schema > SCHEMA:
-        raise DamagedError(
-            f"{origin}: schema {bundle.schema}, this aotpack reads up to {SCHEMA}",
-            meaning="the bundle was built by a newer aotpack",
-            fix="pip install --upgrade aotpack",
-        )
     if bundle.digest != digest_of(bundle):
         raise DamagedError(
             f"{origin}: its digest is {digest_of(bundle)[:12]}..., it says {bundle.digest[:12]}...",
@@ -141,6 +142,15 @@ def decode(content: bytes, origin: str) -> Bundle:
             fix=fix,
         )
     return bundle
+
+
+def _refuse_newer(schema: int, origin: str) -> None:
+    if schema > SCHEMA:
+        raise DamagedError(
+            f"{origin}: schema {schema}, this aotpack reads up to {SCHEMA}",
+            meaning="the bundle was built by a newer aotpack",
+            fix="pip install --upgrade aotpack",
+        )
 
 
 def json_schema() -> bytes:

@@ -94,7 +94,9 @@ def create(language: str, folder: Path, bundle: Path | None = None) -> list[Path
     try:
         files = _write(language, name, staging)
         if bundle is not None:
-            (staging / "bundle").symlink_to(os.path.relpath(bundle.absolute(), folder))
+            # From where both really lie: the ways there may go through links.
+            bundle = bundle.absolute().parent.resolve() / bundle.absolute().name
+            (staging / "bundle").symlink_to(os.path.relpath(bundle, folder.resolve()))
         staging.chmod(0o755)
         staging.rename(folder)  # takes the place of an empty folder
     except BaseException:

@@ -6,6 +6,7 @@ A virtual environment or a conda prefix is read from its files; only an interpre
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ import json, site, sys
 user = [site.getusersitepackages()] if sys.prefix == sys.base_prefix else []
 print(json.dumps([sys.prefix, "%d.%d" % sys.version_info[:2], user + sys.path]))
 """
+
+#: A standard library's folder: `python3.11`, `python3.13t` of a free-threaded build.
+_LIBRARY = re.compile(r"python3\.\d+t?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +43,8 @@ class PythonEnv:
 def read_env(prefix: Path) -> PythonEnv | None:
     """The environment in a folder, from its files; None when there is none."""
     python = prefix / "bin" / "python3"
-    libraries = sorted(prefix.glob("lib/python3.*"), key=lambda folder: int(folder.name.rpartition(".")[2]))
+    libraries = [folder for folder in prefix.glob("lib/python3.*") if _LIBRARY.fullmatch(folder.name)]
+    libraries.sort(key=lambda folder: int(folder.name.removesuffix("t").rpartition(".")[2]))
     if not python.exists() or not libraries:
         return None
     settings = read_pyvenv_cfg(prefix)
