@@ -113,6 +113,7 @@ Metadata parse_metadata(std::string_view text, const std::string& where) {
     metadata.torch_version = text_at(document, "torch_version", "");
     metadata.cpu_features = texts_at(document, "cpu_features");
     metadata.gpu_archs = texts_at(document, "gpu_archs");
+    if (const Json* floors = given(document, "floors")) metadata.glibc_floor = text_at(*floors, "glibc", "");
     metadata.text = std::string(text);
     return metadata;
   } catch (const JsonError& error) {

@@ -38,7 +38,8 @@ struct Metadata {
   std::string torch_version;
   std::vector<std::string> cpu_features;
   std::vector<std::string> gpu_archs;
-  std::string text;  // the document itself
+  std::string glibc_floor;  // the oldest glibc that the code accepts, such as "2.34"; empty when it asks for none
+  std::string text;         // the document itself
 };
 
 /// Reads a model.json document; `where` names it in errors. Throws AOT_DAMAGED, or AOT_MODEL_MISMATCH for a newer

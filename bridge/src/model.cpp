@@ -9,6 +9,7 @@
 #include "debug.h"
 #include "error.h"
 #include "input.h"
+#include "libc_version.h"
 #include "runtime.h"
 #include "signature.h"
 #include "tensor.h"
@@ -20,6 +21,13 @@ using aot::Error;
 
 /// What can be told before any of the model's code is loaded.
 void check_machine(const aot::Package& package) {
+  const std::string& floor = package.metadata.glibc_floor;
+  const std::string libc = aot::libc_version();
+  if (!libc.empty() && aot::is_older(libc, floor)) {
+    throw Error(AOT_MACHINE_MISMATCH, package.path + " needs glibc " + floor + "; this process has " + libc,
+                "The model was compiled on a newer system than this one.",
+                "Run it by the bundle's own bin/aotrun, which brings its libc along, or export it on an older system.");
+  }
   const std::vector<std::string> missing = aot::missing_cpu_features(package.metadata.cpu_features);
   if (missing.empty()) return;
   std::string names;

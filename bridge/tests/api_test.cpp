@@ -112,6 +112,16 @@ TEST(machines_that_lack_features_are_told_which) {
   CHECK(says(message, "lacks: avx9000\n"));
 }
 
+TEST(machines_with_an_older_libc_are_told) {
+  Folder folder;
+  aot_model* model = nullptr;
+  folder.write("model.json", R"({"schema": 1, "inputs": [], "outputs": [], "floors": {"glibc": "99.1"}})");
+  std::ifstream self("/proc/self/exe", std::ios::binary);
+  folder.write("model.so", std::string(std::istreambuf_iterator<char>(self), {}));
+  const std::string message = failure(AOT_MACHINE_MISMATCH, aot_model_load(folder.path().c_str(), nullptr, &model));
+  CHECK(says(message, "needs glibc 99.1; this process has"));
+}
+
 TEST(build_info_is_json) {
   const aot::Json info = aot::Json::parse(aot_build_info());
   CHECK_EQUAL(info.at("api_version").integer(), AOT_API_VERSION);

@@ -8,6 +8,7 @@
 #include "debug.h"
 #include "device.h"
 #include "json.h"
+#include "libc_version.h"
 #include "library.h"
 #include "metadata.h"
 
@@ -150,6 +151,15 @@ TEST(the_cpu_tests_itself) {
 TEST(cpu_features_by_any_spelling) {
   CHECK(aot::missing_cpu_features({"sse2", "SSE2", "sse4_1", "sse4.1"}).empty());
   CHECK_EQUAL(aot::missing_cpu_features({"sse2", "avx9000"})[0], "avx9000");
+}
+
+TEST(versions_are_compared_by_number) {
+  CHECK(aot::is_older("2.9", "2.34"));
+  CHECK(aot::is_older("2.34", "2.34.1"));
+  CHECK(!aot::is_older("2.36", "2.34"));
+  CHECK(!aot::is_older("2.34", "2.34"));
+  CHECK(!aot::is_older("2.34", ""));
+  CHECK(!aot::is_older(aot::libc_version(), "2.17"));
 }
 
 TEST(loader_messages_are_translated) {
