@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -132,6 +133,64 @@ def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: p
     fail_with(monkeypatch, KeyboardInterrupt())
     assert run("any") == 130
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [("bild", "--json"), ("build", "--json", "--portabel"), ("build", "--portabel", "--json")]
+)
+def test_a_wrong_command_line_with_json_is_a_document(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*arguments) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["exit_code"] == 2
+
+
+def aotpack(*arguments: str, stdout: int) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a process of its own, which ends as a user's does."""
+    command = [sys.executable, "-m", "aotpack", *arguments]
+    environment = {"PYTHONPATH": str(Path(cli.__file__).parents[2])}
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, env=environment, text=True, check=False)
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("doctor", "--list"), ("inspect", "/bin/sh", "--json")])
+def test_an_output_that_takes_nothing_is_an_error_of_three_lines(arguments: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = aotpack(*arguments, stdout=full.fileno())
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 3, done.stderr
+    assert "no space left" in done.stderr
+
+
+def test_a_reader_that_has_left_is_no_error_to_talk_about() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = aotpack("inspect", "/bin/sh", "--json", stdout=writer)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_a_terminated_command_cleans_up(tmp_path: Path) -> None:
+    probe = (
+        "import click, pathlib, sys, time\n"
+        "from aotpack import cli, stage\n"
+        "@click.command()\n"
+        "def wait():\n"
+        "    with stage.staging(pathlib.Path(sys.argv[1])):\n"
+        "        print('staging', flush=True)\n"
+        "        time.sleep(60)\n"
+        "cli.LazyGroup.get_command = lambda *_: wait\n"
+        "cli.main(['any'])\n"
+    )
+    environment = {"PYTHONPATH": str(Path(cli.__file__).parents[2])}
+    command = [sys.executable, "-c", probe, str(tmp_path / "dist")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"staging\n"
+        process.terminate()
+    assert process.returncode == 143
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_error_class_has_its_own_exit_code() -> None:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
+import signal
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -68,26 +71,41 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and leave the process with an exit code of the contract."""
     from aotpack.cli import console
 
+    # As after Ctrl-C, what was begun is cleaned up.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    arguments = sys.argv[1:] if argv is None else list(argv)
     try:
-        group.main(args=None if argv is None else list(argv), prog_name="aotpack", standalone_mode=False)
+        try:
+            group.main(args=arguments, prog_name="aotpack", standalone_mode=False)
+        finally:
+            sys.stdout.flush()
     except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        _leave(stop.exit_code)
     except click.ClickException as error:
+        console.json_output |= "--json" in arguments  # the command line may not have been read to its end
         console.show_error(console.explain_usage(error))
-        sys.exit(2)
+        _leave(2)
     except (click.Abort, KeyboardInterrupt):
         print("aotpack: interrupted; what was there before is unchanged", file=sys.stderr)
-        sys.exit(130)
+        _leave(130)
     except AotpackError as error:
         console.show_error(error)
-        sys.exit(error.exit_code)
+        _leave(error.exit_code)
     except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+        _leave(1)
     except OSError as error:
         console.show_error(console.explain_os_error(error))
-        sys.exit(1)
+        _leave(1)
     except Exception as error:  # noqa: BLE001  (the last line of defence: no traceback reaches a user unasked)
         console.show_error(console.explain_defect(error))
-        sys.exit(1)
+        _leave(1)
     sys.exit(0)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process. Python itself would try once more to write what stdout did not take, and end with 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -56,8 +56,7 @@ def json_option(command: _Command) -> _Command:
 
 def print_json(document: dict[str, Any]) -> None:
     """Print the command's one document."""
-    json.dump(document, sys.stdout, indent=2)
-    print()
+    print(json.dumps(document, indent=2))
 
 
 def _stderr() -> Console:
@@ -97,7 +96,7 @@ def _escape(text: str) -> str:
     return escape(text)
 
 
-@contextmanager
+@contextlib.contextmanager
 def step(text: str) -> Iterator[None]:
     """Name a phase; on a terminal a spinner turns while it lasts and the time stays when it was over a second."""
     start = time.monotonic()
@@ -112,7 +111,7 @@ def step(text: str) -> Iterator[None]:
     say(f"{text} ({took:.1f} s)" if took >= 1 else text)
 
 
-@contextmanager
+@contextlib.contextmanager
 def byte_progress(text: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar of bytes on a terminal, a line elsewhere. Yields a function to call with the bytes just done."""
     if verbosity < 0 or not is_terminal():
@@ -171,7 +170,8 @@ def show_error(error: AotpackError) -> None:
                 "detail": error.detail,
             },
         }
-        print_json(document)
+        with contextlib.suppress(OSError):  # stdout itself may be what failed; stderr still says it
+            print_json(document)
     if is_terminal():
         console = _stderr()
         console.print(f"[bold red]error:[/] {_escape(error.what)}")
