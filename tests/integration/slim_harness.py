@@ -98,7 +98,7 @@ class Shim:
     PROTOTYPES = prototypes()
 
     def __init__(self, path: str) -> None:
-        self.library = ctypes.CDLL(path, mode=os.RTLD_LOCAL | getattr(os, "RTLD_DEEPBIND", 0))
+        self.library = ctypes.CDLL(path, mode=os.RTLD_LOCAL)
         self.numbers = {dtype: int(self.function(f"aoti_torch_dtype_{name}")()) for name, dtype in DTYPES.items()}
         self.dtypes = {number: dtype for dtype, number in self.numbers.items()}
 

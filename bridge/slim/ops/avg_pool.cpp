@@ -1,5 +1,7 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
+#include <algorithm>
+
 #include "lanes.h"
 #include "pool.h"
 
@@ -13,8 +15,7 @@ struct Divisor {
   std::optional<int64_t> override;
 };
 
-Tensor avg_pool(const Tensor& self, const std::vector<Windows>& windows, MemoryFormat format,
-                const Divisor& divisor) {
+Tensor avg_pool(const Tensor& self, const std::vector<Windows>& windows, MemoryFormat format, const Divisor& divisor) {
   require(!is_complex(self.dtype) && self.dtype != ScalarType::Bool, "pooling of ", dtype_name(self.dtype));
   require(divisor.override != 0, "a divisor of 0");
   const Tensor source = to(self, lane_of(self.dtype));
@@ -24,20 +25,26 @@ Tensor avg_pool(const Tensor& self, const std::vector<Windows>& windows, MemoryF
     using T = typename decltype(type)::type;
     for_each_place(source, out, windows, [&](const Place& p) {
       const T* plane = source.data<T>() + p.input;
-      T sum = 0;
+      T* sum = out.data<T>() + p.output;
+      std::fill_n(sum, p.channels, T(0));
       for (int64_t d = p.depth->start; d < p.depth->end; ++d) {
         for (int64_t h = p.height->start; h < p.height->end; ++h) {
           const T* row = plane + d * stride[2] + h * stride[3];
-          for (int64_t w = p.width->start; w < p.width->end; ++w) sum += row[w * stride[4]];
+          for (int64_t w = p.width->start; w < p.width->end; ++w) {
+            const T* x = row + w * stride[4];
+#pragma omp simd
+            for (int64_t c = 0; c < p.channels; ++c) sum[c] += x[c];
+          }
         }
       }
       int64_t n = 1;
-      bool nothing = false;
       for (const Window* window : {p.depth, p.height, p.width}) {
+        if (window->end <= window->start) return;  // nothing in it but padding: the sum of 0 stays
         n *= divisor.include_padding ? window->padded : window->end - window->start;
-        nothing |= window->end <= window->start;
       }
-      out.data<T>()[p.output] = nothing ? T(0) : sum / static_cast<T>(divisor.override.value_or(n));
+      const auto by = static_cast<T>(divisor.override.value_or(n));
+#pragma omp simd
+      for (int64_t c = 0; c < p.channels; ++c) sum[c] /= by;
     });
   });
   return to(out, self.dtype);
@@ -52,7 +59,10 @@ AOTITorchError aoti_torch_cpu_avg_pool2d(AtenTensorHandle self, const int64_t* k
                                          int64_t padding_len_, int32_t ceil_mode, int32_t count_include_pad,
                                          int64_t* divisor_override, AtenTensorHandle* ret0) {
   return guard(__func__, [&] {
-    const PoolShape shape{list(kernel_size, kernel_size_len_), list(stride, stride_len_), list(padding, padding_len_), {1},
+    const PoolShape shape{list(kernel_size, kernel_size_len_),
+                          list(stride, stride_len_),
+                          list(padding, padding_len_),
+                          {1},
                           ceil_mode != 0};
     const auto windows = sliding_windows(get(self), 2, shape);
     *ret0 = give(avg_pool(get(self), windows, pooled_format(get(self), windows),
@@ -65,11 +75,14 @@ AOTITorchError aoti_torch_cpu_avg_pool3d(AtenTensorHandle self, const int64_t* k
                                          int64_t padding_len_, int32_t ceil_mode, int32_t count_include_pad,
                                          int64_t* divisor_override, AtenTensorHandle* ret0) {
   return guard(__func__, [&] {
-    const PoolShape shape{list(kernel_size, kernel_size_len_), list(stride, stride_len_), list(padding, padding_len_), {1},
+    const PoolShape shape{list(kernel_size, kernel_size_len_),
+                          list(stride, stride_len_),
+                          list(padding, padding_len_),
+                          {1},
                           ceil_mode != 0};
     const auto windows = sliding_windows(get(self), 3, shape);
-    *ret0 = give(avg_pool(get(self), windows, MemoryFormat::kContiguous,
-                          {count_include_pad != 0, optional(divisor_override)}));
+    *ret0 = give(
+        avg_pool(get(self), windows, MemoryFormat::kContiguous, {count_include_pad != 0, optional(divisor_override)}));
   });
 }
 

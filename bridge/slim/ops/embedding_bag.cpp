@@ -10,9 +10,9 @@ namespace {
 enum class Mode : int64_t { kSum = 0, kMean = 1, kMax = 2 };
 
 struct Bags {
-  Tensor output;      // [bags, width]
-  Tensor offset2bag;  // [indices]: the bag each index is in
-  Tensor bag_size;    // [bags]: without padding
+  Tensor output;       // [bags, width]
+  Tensor offset2bag;   // [indices]: the bag each index is in
+  Tensor bag_size;     // [bags]: without padding
   Tensor max_indices;  // [bags, width] for kMax: the row each maximum is from
 };
 
@@ -24,7 +24,8 @@ Bags embedding_bag(const Tensor& weight, const Tensor& given_indices, const Tens
   const int64_t rows = weight.sizes[0];
   const int64_t width = weight.sizes[1];
   const ScalarType index_dtype = promote(given_indices.dtype, given_offsets.dtype);
-  require(index_dtype == ScalarType::Long || index_dtype == ScalarType::Int, "indices and offsets must be int64 or int32");
+  require(index_dtype == ScalarType::Long || index_dtype == ScalarType::Int,
+          "indices and offsets must be int64 or int32");
   const Tensor indices = contiguous(to(given_indices, ScalarType::Long));
   const Tensor offsets = contiguous(to(given_offsets, ScalarType::Long));
   const auto* index = indices.data<int64_t>();
@@ -35,7 +36,8 @@ Bags embedding_bag(const Tensor& weight, const Tensor& given_indices, const Tens
   require(given == 0 || offset[0] == 0, "offsets start with ", given == 0 ? 0 : offset[0], " instead of 0");
   for (int64_t b = 0; b < given; ++b) {
     const int64_t end = b + 1 < given ? offset[b + 1] : indices.numel();
-    require(offset[b] <= end, "offset ", offset[b], " lies behind the next one or behind all ", indices.numel(), " indices");
+    require(offset[b] <= end, "offset ", offset[b], " lies behind the next one or behind all ", indices.numel(),
+            " indices");
   }
   for (int64_t i = 0; i < indices.numel(); ++i) {
     require(index[i] >= 0 && index[i] < rows, "index ", index[i], " is out of range for ", rows, " rows");
@@ -49,42 +51,47 @@ Bags embedding_bag(const Tensor& weight, const Tensor& given_indices, const Tens
   }
   if (padding_idx < 0 && padding_idx != -1) padding_idx = checked_index(padding_idx, rows, "padding_idx");
 
-  Bags result{zeros({bags, width}, weight.dtype), zeros({indices.numel()}, index_dtype), zeros({bags}, ScalarType::Long),
-              zeros({bags, mode == Mode::kMax ? width : 0}, ScalarType::Long)};
+  Bags result{zeros({bags, width}, weight.dtype), zeros({indices.numel()}, index_dtype),
+              zeros({bags}, ScalarType::Long), zeros({bags, mode == Mode::kMax ? width : 0}, ScalarType::Long)};
+  const Tensor rows_of = weight.strides[1] == 1 ? weight : contiguous(weight);
   const Tensor bag_of = zeros({indices.numel()}, ScalarType::Long);
   visit_floating(weight.dtype, [&](auto type) {
     using T = typename decltype(type)::type;
     using Sum = Accumulate<T>;
-    parallel_for(0, bags, std::max<int64_t>(1, kGrain / std::max<int64_t>(width * 8, 1)), [&](int64_t first, int64_t last) {
-      std::vector<Sum> sum(static_cast<size_t>(width));
-      for (int64_t b = first; b < last; ++b) {
-        const int64_t end = b + 1 < given ? offset[b + 1] : indices.numel();
-        int64_t taken = 0;
-        std::fill(sum.begin(), sum.end(), Sum(0));
-        for (int64_t i = offset[b]; i < end; ++i) {
-          bag_of.data<int64_t>()[i] = b;
-          if (index[i] == padding_idx) continue;
-          const T* row = weight.data<T>() + index[i] * weight.strides[0];
-          const Sum scale = scales.defined() ? static_cast<Sum>(scales.data<T>()[i]) : Sum(1);
-          for (int64_t j = 0; j < width; ++j) {
-            const auto x = static_cast<Sum>(row[j * weight.strides[1]]);
-            Sum& total = sum[static_cast<size_t>(j)];
-            if (mode != Mode::kMax) {
-              total += scale * x;
-            } else if (taken == 0 || x > total) {
-              total = x;
-              result.max_indices.data<int64_t>()[b * width + j] = index[i];
-            }
-          }
-          ++taken;
-        }
-        result.bag_size.data<int64_t>()[b] = taken;
-        const Sum divisor = mode == Mode::kMean && taken > 0 ? static_cast<Sum>(taken) : Sum(1);
-        for (int64_t j = 0; j < width; ++j) {
-          result.output.data<T>()[b * width + j] = static_cast<T>(sum[static_cast<size_t>(j)] / divisor);
-        }
-      }
-    });
+    parallel_for(0, bags, std::max<int64_t>(1, kGrain / std::max<int64_t>(width * 8, 1)),
+                 [&](int64_t first, int64_t last) {
+                   std::vector<Sum> sum(static_cast<size_t>(width));
+                   for (int64_t b = first; b < last; ++b) {
+                     const int64_t end = b + 1 < given ? offset[b + 1] : indices.numel();
+                     int64_t taken = 0;
+                     std::fill(sum.begin(), sum.end(), Sum(0));
+                     for (int64_t i = offset[b]; i < end; ++i) {
+                       bag_of.data<int64_t>()[i] = b;
+                       if (index[i] == padding_idx) continue;
+                       const T* row = rows_of.data<T>() + index[i] * rows_of.strides[0];
+                       if (mode == Mode::kMax) {
+                         int64_t* from = result.max_indices.data<int64_t>() + b * width;
+                         for (int64_t j = 0; j < width; ++j) {
+                           const auto x = static_cast<Sum>(row[j]);
+                           if (taken > 0 && !(x > sum[j])) continue;
+                           sum[j] = x;
+                           from[j] = index[i];
+                         }
+                       } else {
+                         const Sum scale = scales.defined() ? static_cast<Sum>(scales.data<T>()[i]) : Sum(1);
+                         Sum* total = sum.data();
+#pragma omp simd
+                         for (int64_t j = 0; j < width; ++j) total[j] += scale * static_cast<Sum>(row[j]);
+                       }
+                       ++taken;
+                     }
+                     result.bag_size.data<int64_t>()[b] = taken;
+                     const Sum divisor = mode == Mode::kMean && taken > 0 ? static_cast<Sum>(taken) : Sum(1);
+                     for (int64_t j = 0; j < width; ++j) {
+                       result.output.data<T>()[b * width + j] = static_cast<T>(sum[j] / divisor);
+                     }
+                   }
+                 });
   });
   result.offset2bag = to(bag_of, index_dtype);
   result.bag_size = to(result.bag_size, index_dtype);
@@ -92,10 +99,10 @@ Bags embedding_bag(const Tensor& weight, const Tensor& given_indices, const Tens
   return result;
 }
 
-AOTITorchError give_bags(const char* function, AtenTensorHandle weight, AtenTensorHandle indices, AtenTensorHandle offsets,
-                         int64_t mode, AtenTensorHandle* per_sample_weights, int32_t include_last_offset,
-                         int64_t padding_idx, AtenTensorHandle* ret0, AtenTensorHandle* ret1, AtenTensorHandle* ret2,
-                         AtenTensorHandle* ret3) {
+AOTITorchError give_bags(const char* function, AtenTensorHandle weight, AtenTensorHandle indices,
+                         AtenTensorHandle offsets, int64_t mode, AtenTensorHandle* per_sample_weights,
+                         int32_t include_last_offset, int64_t padding_idx, AtenTensorHandle* ret0,
+                         AtenTensorHandle* ret1, AtenTensorHandle* ret2, AtenTensorHandle* ret3) {
   return guard(function, [&] {
     require(mode >= 0 && mode <= 2, "mode ", mode, " is none of 0 (sum), 1 (mean), 2 (max)");
     Bags bags = embedding_bag(get(weight), get(indices), get(offsets), static_cast<Mode>(mode),
@@ -111,18 +118,20 @@ AOTITorchError give_bags(const char* function, AtenTensorHandle weight, AtenTens
 
 extern "C" {
 
-AOTITorchError aoti_torch_cpu__embedding_bag(AtenTensorHandle weight, AtenTensorHandle indices, AtenTensorHandle offsets,
-                                             int32_t, int64_t mode, int32_t, AtenTensorHandle* per_sample_weights,
-                                             int32_t include_last_offset, int64_t padding_idx, AtenTensorHandle* ret0,
-                                             AtenTensorHandle* ret1, AtenTensorHandle* ret2, AtenTensorHandle* ret3) {
+AOTITorchError aoti_torch_cpu__embedding_bag(AtenTensorHandle weight, AtenTensorHandle indices,
+                                             AtenTensorHandle offsets, int32_t, int64_t mode, int32_t,
+                                             AtenTensorHandle* per_sample_weights, int32_t include_last_offset,
+                                             int64_t padding_idx, AtenTensorHandle* ret0, AtenTensorHandle* ret1,
+                                             AtenTensorHandle* ret2, AtenTensorHandle* ret3) {
   return give_bags(__func__, weight, indices, offsets, mode, per_sample_weights, include_last_offset, padding_idx, ret0,
                    ret1, ret2, ret3);
 }
 
 AOTITorchError aoti_torch_cpu__embedding_bag_forward_only(AtenTensorHandle weight, AtenTensorHandle indices,
                                                           AtenTensorHandle offsets, int32_t, int64_t mode, int32_t,
-                                                          AtenTensorHandle* per_sample_weights, int32_t include_last_offset,
-                                                          int64_t padding_idx, AtenTensorHandle* ret0, AtenTensorHandle* ret1,
+                                                          AtenTensorHandle* per_sample_weights,
+                                                          int32_t include_last_offset, int64_t padding_idx,
+                                                          AtenTensorHandle* ret0, AtenTensorHandle* ret1,
                                                           AtenTensorHandle* ret2, AtenTensorHandle* ret3) {
   return give_bags(__func__, weight, indices, offsets, mode, per_sample_weights, include_last_offset, padding_idx, ret0,
                    ret1, ret2, ret3);

@@ -65,22 +65,26 @@ Tensor grid_sampler_3d(const Tensor& input, const Tensor& grid, Mode mode, Paddi
           corner[d] = static_cast<int64_t>(whole);
           part[d] = x - whole;
         }
-        const int corners = mode == Mode::kNearest ? 1 : 8;
+        // The corners inside the volume and their weights, the same for all channels.
+        int64_t offset[8];
+        T weight[8];
+        int corners = 0;
+        for (int i = 0; i < (mode == Mode::kNearest ? 1 : 8); ++i) {
+          offset[corners] = 0;
+          weight[corners] = 1;
+          bool inside = true;
+          for (int d = 0; d < 3; ++d) {
+            const int64_t step = (i >> (2 - d)) & 1;
+            const int64_t k = corner[d] + step;
+            inside = inside && k >= 0 && k < size[d + 2];
+            offset[corners] += k * stride[d + 2];
+            if (mode == Mode::kBilinear) weight[corners] *= step != 0 ? part[d] : 1 - part[d];
+          }
+          if (inside) ++corners;
+        }
         for (int64_t c = 0; c < size[1]; ++c) {
           T sum = 0;
-          for (int i = 0; i < corners; ++i) {
-            T weight = 1;
-            int64_t offset = c * stride[1];
-            bool inside = true;
-            for (int d = 0; d < 3; ++d) {
-              const int64_t step = (i >> (2 - d)) & 1;
-              const int64_t k = corner[d] + step;
-              inside = inside && k >= 0 && k < size[d + 2];
-              offset += k * stride[d + 2];
-              if (corners > 1) weight *= step != 0 ? part[d] : 1 - part[d];
-            }
-            if (inside) sum += weight * from[offset];
-          }
+          for (int i = 0; i < corners; ++i) sum += weight[i] * from[c * stride[1] + offset[i]];
           to[c * volume] = sum;
         }
       }

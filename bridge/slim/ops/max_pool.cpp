@@ -1,5 +1,6 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "lanes.h"
@@ -21,24 +22,49 @@ void max_pool(const Tensor& self, const std::vector<Windows>& windows, MemoryFor
   const Dims size = volumes.sizes;
   visit_real_lane(source.dtype, [&](auto type) {
     using T = typename decltype(type)::type;
+    // Places in a plane, as wide as T where that holds them: comparisons then work on whole registers.
+    using Where = std::conditional_t<sizeof(T) == sizeof(int32_t), int32_t, int64_t>;
+    require(size[2] * size[3] * size[4] <= std::numeric_limits<Where>::max(), "planes of ", to_string(size),
+            " are too large");
+    const T least =
+        std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest();
     for_each_place(source, values, windows, [&](const Place& p) {
+      thread_local std::vector<Where> places;
+      places.assign(static_cast<size_t>(p.channels),
+                    static_cast<Where>((p.depth->start * size[3] + p.height->start) * size[4] + p.width->start));
       const T* plane = source.data<T>() + p.input;
-      T most = std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest();
-      int64_t found = (p.depth->start * size[3] + p.height->start) * size[4] + p.width->start;
+      T* most = values.data<T>() + p.output;
+      Where* found = places.data();
+      std::fill_n(most, p.channels, least);
       for (int64_t d = p.depth->start; d < p.depth->end; d += p.depth->step) {
         for (int64_t h = p.height->start; h < p.height->end; h += p.height->step) {
           const T* row = plane + d * stride[2] + h * stride[3];
+          const int64_t row_at = (d * size[3] + h) * size[4];
+          if (p.channels == 1) {
+            T largest = *most;
+            for (int64_t w = p.width->start; w < p.width->end; w += p.width->step) {
+              const T x = row[w * stride[4]];
+              if (x > largest || is_nan(x)) {
+                largest = x;
+                *found = static_cast<Where>(row_at + w);
+              }
+            }
+            *most = largest;
+            continue;
+          }
           for (int64_t w = p.width->start; w < p.width->end; w += p.width->step) {
-            const T x = row[w * stride[4]];
-            if (x > most || is_nan(x)) {
-              most = x;
-              found = (d * size[3] + h) * size[4] + w;
+            const T* x = row + w * stride[4];
+            const auto at = static_cast<Where>(row_at + w);
+#pragma omp simd
+            for (int64_t c = 0; c < p.channels; ++c) {
+              const bool taken = (x[c] > most[c]) | (x[c] != x[c]);
+              most[c] = taken ? x[c] : most[c];
+              found[c] = taken ? at : found[c];
             }
           }
         }
       }
-      values.data<T>()[p.output] = most;
-      indices.data<int64_t>()[p.output] = found;
+      std::copy_n(found, p.channels, indices.data<int64_t>() + p.output);
     });
   });
   *values_handle = give(to(values, self.dtype));
@@ -50,10 +76,10 @@ void max_pool(const Tensor& self, const std::vector<Windows>& windows, MemoryFor
 extern "C" {
 
 AOTITorchError aoti_torch_cpu_max_pool2d_with_indices(AtenTensorHandle self, const int64_t* kernel_size,
-                                                      int64_t kernel_size_len_, const int64_t* stride, int64_t stride_len_,
-                                                      const int64_t* padding, int64_t padding_len_, const int64_t* dilation,
-                                                      int64_t dilation_len_, int32_t ceil_mode, AtenTensorHandle* ret0,
-                                                      AtenTensorHandle* ret1) {
+                                                      int64_t kernel_size_len_, const int64_t* stride,
+                                                      int64_t stride_len_, const int64_t* padding, int64_t padding_len_,
+                                                      const int64_t* dilation, int64_t dilation_len_, int32_t ceil_mode,
+                                                      AtenTensorHandle* ret0, AtenTensorHandle* ret1) {
   return guard(__func__, [&] {
     const PoolShape shape{list(kernel_size, kernel_size_len_), list(stride, stride_len_), list(padding, padding_len_),
                           list(dilation, dilation_len_), ceil_mode != 0};
@@ -63,10 +89,10 @@ AOTITorchError aoti_torch_cpu_max_pool2d_with_indices(AtenTensorHandle self, con
 }
 
 AOTITorchError aoti_torch_cpu_max_pool3d_with_indices(AtenTensorHandle self, const int64_t* kernel_size,
-                                                      int64_t kernel_size_len_, const int64_t* stride, int64_t stride_len_,
-                                                      const int64_t* padding, int64_t padding_len_, const int64_t* dilation,
-                                                      int64_t dilation_len_, int32_t ceil_mode, AtenTensorHandle* ret0,
-                                                      AtenTensorHandle* ret1) {
+                                                      int64_t kernel_size_len_, const int64_t* stride,
+                                                      int64_t stride_len_, const int64_t* padding, int64_t padding_len_,
+                                                      const int64_t* dilation, int64_t dilation_len_, int32_t ceil_mode,
+                                                      AtenTensorHandle* ret0, AtenTensorHandle* ret1) {
   return guard(__func__, [&] {
     const PoolShape shape{list(kernel_size, kernel_size_len_), list(stride, stride_len_), list(padding, padding_len_),
                           list(dilation, dilation_len_), ceil_mode != 0};
@@ -76,7 +102,8 @@ AOTITorchError aoti_torch_cpu_max_pool3d_with_indices(AtenTensorHandle self, con
 }
 
 AOTITorchError aoti_torch_cpu_adaptive_max_pool2d(AtenTensorHandle self, const int64_t* output_size,
-                                                  int64_t output_size_len_, AtenTensorHandle* ret0, AtenTensorHandle* ret1) {
+                                                  int64_t output_size_len_, AtenTensorHandle* ret0,
+                                                  AtenTensorHandle* ret1) {
   return guard(__func__, [&] {
     const auto windows = adaptive_windows(get(self), 2, list(output_size, output_size_len_));
     max_pool(get(self), windows, pooled_format(get(self), windows), ret0, ret1);
@@ -84,7 +111,8 @@ AOTITorchError aoti_torch_cpu_adaptive_max_pool2d(AtenTensorHandle self, const i
 }
 
 AOTITorchError aoti_torch_cpu_adaptive_max_pool3d(AtenTensorHandle self, const int64_t* output_size,
-                                                  int64_t output_size_len_, AtenTensorHandle* ret0, AtenTensorHandle* ret1) {
+                                                  int64_t output_size_len_, AtenTensorHandle* ret0,
+                                                  AtenTensorHandle* ret1) {
   return guard(__func__, [&] {
     const auto windows = adaptive_windows(get(self), 3, list(output_size, output_size_len_));
     max_pool(get(self), windows, MemoryFormat::kContiguous, ret0, ret1);

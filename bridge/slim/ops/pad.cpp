@@ -16,7 +16,8 @@ struct Margins {
 };
 
 Margins margins(const Tensor& self, const Dims& pad) {
-  require(pad.size() % 2 == 0 && pad.size() / 2 <= self.sizes.size(), "pad ", to_string(pad), " for ", self.dim(), " dims");
+  require(pad.size() % 2 == 0 && pad.size() / 2 <= self.sizes.size(), "pad ", to_string(pad), " for ", self.dim(),
+          " dims");
   Margins m{Dims(self.sizes.size()), Dims(self.sizes.size())};
   for (size_t i = 0; i < pad.size() / 2; ++i) {
     const size_t d = self.sizes.size() - 1 - i;
@@ -30,7 +31,8 @@ Dims padded_sizes(const Tensor& self, const Margins& m) {
   Dims sizes = self.sizes;
   for (size_t d = 0; d < sizes.size(); ++d) {
     sizes[d] += m.before[d] + m.after[d];
-    require(sizes[d] >= 0, "padding of ", m.before[d], " and ", m.after[d], " for size ", self.sizes[d], " leaves less than 0");
+    require(sizes[d] >= 0, "padding of ", m.before[d], " and ", m.after[d], " for size ", self.sizes[d],
+            " leaves less than 0");
   }
   return sizes;
 }
@@ -83,11 +85,18 @@ Tensor repeating_pad(const Tensor& self, const Dims& pad, Mode mode) {
     const int64_t first = mode == Mode::kCircular ? std::max<int64_t>(m.before[d], 0) : m.before[d];
     const int64_t most = std::max(m.before[d], m.after[d]);
     const int64_t limit = mode == Mode::kReflect ? size - 1 : mode == Mode::kCircular ? size : INT64_MAX;
-    require(size > 0 && (sizes[d] > 0 || mode == Mode::kReplicate) && most <= limit, "padding of ", most, " exceeds what size ", size, " of dim ", d, " allows");
+    require(size > 0 && (sizes[d] > 0 || mode == Mode::kReplicate) && most <= limit, "padding of ", most,
+            " exceeds what size ", size, " of dim ", d, " allows");
     Dims next = current.sizes;
     next[d] = sizes[d];
     Tensor wider = empty(next, self.dtype);
+    const int64_t kept = std::min(first + size, sizes[d]);  // where the input itself ends
+    if (kept > std::max<int64_t>(first, 0)) {
+      copy(narrow(wider, d, std::max<int64_t>(first, 0), kept - std::max<int64_t>(first, 0)),
+           narrow(current, d, std::max<int64_t>(-first, 0), kept - std::max<int64_t>(first, 0)));
+    }
     for (int64_t i = 0; i < sizes[d]; ++i) {
+      if (i >= first && i < kept) continue;
       copy(select(wider, d, i), select(current, d, source_of(i - first, size, mode)));
     }
     current = wider;

@@ -18,7 +18,7 @@ template <class F>
 void parallel_for(int64_t begin, int64_t end, int64_t grain, const F& f) {
   const int64_t total = end - begin;
   if (total <= 0) return;
-  const int64_t pieces = std::min<int64_t>(omp_get_max_threads(), (total + grain - 1) / std::max<int64_t>(grain, 1));
+  const int64_t pieces = std::min<int64_t>(omp_get_max_threads(), (total - 1) / std::max<int64_t>(grain, 1) + 1);
   if (pieces <= 1 || omp_in_parallel()) {
     f(begin, end);
     return;

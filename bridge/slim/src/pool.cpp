@@ -12,7 +12,8 @@ int64_t of_dim(const Dims& values, size_t rank, size_t d, const char* what) {
 
 void check_input(const Tensor& self, size_t rank) {
   const auto dims = static_cast<int64_t>(rank);
-  require(self.dim() == dims + 1 || self.dim() == dims + 2, "pooling over ", rank, " dims of shape ", to_string(self.sizes));
+  require(self.dim() == dims + 1 || self.dim() == dims + 2, "pooling over ", rank, " dims of shape ",
+          to_string(self.sizes));
   for (int64_t d = self.dim() == dims + 2 ? 1 : 0; d < self.dim(); ++d) {
     require(self.sizes[d] > 0, "pooling of shape ", to_string(self.sizes), " with an empty dim other than the batch");
   }
@@ -98,19 +99,25 @@ void for_each_place(const Tensor& input, const Tensor& output, const std::vector
   for (size_t d = 0; d < windows.size(); ++d) axes[3 - windows.size() + d] = &windows[d];
   const Tensor from = as_volumes(input, windows.size());
   const Tensor to = as_volumes(output, windows.size());
-  const int64_t rows = count({to.sizes[0], to.sizes[1], to.sizes[2], to.sizes[3]});
-  if (rows == 0 || to.sizes[4] == 0) return;
+  if (to.numel() == 0) return;
+  // Channels that are neighbours in memory are taken together.
+  const bool together = from.sizes[1] > 1 && from.strides[1] == 1 && to.strides[1] == 1;
+  const int64_t channels = together ? from.sizes[1] : 1;
+  const int64_t groups = from.sizes[1] / channels;
+  const int64_t rows = to.sizes[0] * groups * to.sizes[2] * to.sizes[3];
   const int64_t cost = from.numel() / rows + to.sizes[4];
   parallel_for(0, rows, std::max<int64_t>(1, kGrain / 4 / cost), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      int64_t at[4];
-      int64_t rest = row;
-      for (int d = 3; d >= 0; --d) {
-        at[d] = rest % to.sizes[d];
-        rest /= to.sizes[d];
-      }
-      Place place{&(*axes[0])[at[2]], &(*axes[1])[at[3]], nullptr, at[0] * from.strides[0] + at[1] * from.strides[1], 0};
-      for (int d = 0; d < 4; ++d) place.output += at[d] * to.strides[d];
+      const int64_t height = row % to.sizes[3];
+      const int64_t depth = row / to.sizes[3] % to.sizes[2];
+      const int64_t group = row / to.sizes[3] / to.sizes[2] % groups;
+      const int64_t batch = row / to.sizes[3] / to.sizes[2] / groups;
+      Place place{&(*axes[0])[depth],
+                  &(*axes[1])[height],
+                  nullptr,
+                  batch * from.strides[0] + group * from.strides[1],
+                  batch * to.strides[0] + group * to.strides[1] + depth * to.strides[2] + height * to.strides[3],
+                  channels};
       for (const Window& width : *axes[2]) {
         place.width = &width;
         call(f, place);

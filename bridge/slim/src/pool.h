@@ -41,8 +41,9 @@ struct Place {
   const Window* depth;
   const Window* height;
   const Window* width;
-  int64_t input;   // elements from the start of the input to its plane
-  int64_t output;  // elements from the start of an output to its place
+  int64_t input;     // elements from the start of the input to its plane
+  int64_t output;    // elements from the start of an output to its place
+  int64_t channels;  // that lie next to each other, in the input and in the output: one place of each
 };
 
 // Calls f(context, place) for all places of `output`, a result of pooled() or of the same strides; on several threads.

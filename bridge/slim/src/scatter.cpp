@@ -24,6 +24,14 @@ using ReduceRow = void (*)(const Places& p);
 
 template <class T, class F>
 void reduce_row(const Places& p, const F& f) {
+  if (p.index_step == 0 && p.into_step == sizeof(T) && p.from_step == sizeof(T)) {
+    // Whole rows that go to one place, as a graph's messages to a node or slices to an index.
+    T* into = reinterpret_cast<T*>(p.into + *reinterpret_cast<const int64_t*>(p.index) * p.unit);
+    const T* from = reinterpret_cast<const T*>(p.from);
+#pragma omp simd
+    for (int64_t i = 0; i < p.n; ++i) into[i] = f(into[i], from[i]);
+    return;
+  }
   for (int64_t i = 0; i < p.n; ++i) {
     const int64_t place = *reinterpret_cast<const int64_t*>(p.index + i * p.index_step);
     T& into = *reinterpret_cast<T*>(p.into + i * p.into_step + place * p.unit);
@@ -142,11 +150,9 @@ void scatter(const Tensor& into, const Tensor& index, const Tensor& from, int64_
   const int64_t unit_bytes = unit * static_cast<int64_t>(into.itemsize());
   auto on_one_thread = [&](const Tensor& to, const Tensor& at, const Tensor& source) {
     Loop<3>({&to, &at, &source})
-        .run(
-            [&](const std::array<char*, 3>& p, const std::array<int64_t, 3>& step, int64_t n) {
-              row({p[0], step[0], p[1], step[1], p[2], step[2], n, unit_bytes});
-            },
-            INT64_MAX);
+        .run([&](const std::array<char*, 3>& p, const std::array<int64_t, 3>& step,
+                 int64_t n) { row({p[0], step[0], p[1], step[1], p[2], step[2], n, unit_bytes}); },
+             INT64_MAX);
   };
   const std::optional<size_t> split = dim_to_split(into, index);
   if (!split) return on_one_thread(into, index, from);
