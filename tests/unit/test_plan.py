@@ -115,6 +115,12 @@ def test_libraries_of_the_interpreter_stay_with_it() -> None:
     assert "libc/libpthread.so.0" in placed
 
 
+def test_a_library_that_runtime_and_interpreter_need_is_there_for_both() -> None:
+    zlib = library("libz.so.1")
+    placed = contents(plan(runtime=Closure((*RUNTIME.libraries, zlib)), interpreter_closure=Closure((zlib,))))
+    assert {"lib/libz.so.1", "python/lib/libz.so.1"} <= set(placed)
+
+
 def test_no_destination_twice() -> None:
     again = Entry("lib/libtorch_cpu.so", Part.RUNTIME, "another reason", Copy(Path("/elsewhere")))
     planned = plan(files=(again,))

@@ -251,12 +251,12 @@ def _libraries(inputs: BuildInputs) -> Iterator[Entry]:
         else:
             yield from _system(library, inputs)
     yield from inputs.layout.entries(runtime, inputs)
-    names = {library.name for library in inputs.runtime.libraries}
     for library in inputs.interpreter_closure.libraries:
-        if library.origin is not Origin.BUNDLED:
-            yield from _system(library, inputs)
-        elif library.name not in names:
+        if library.origin is Origin.BUNDLED:
+            # Also when the runtime has it: an extension module looks in python/lib alone.
             yield _flat(library, inputs, "python/lib", Part.PYTHON)
+        else:
+            yield from _system(library, inputs)
 
 
 def _system(library: Library, inputs: BuildInputs) -> Iterator[Entry]:

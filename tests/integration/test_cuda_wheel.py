@@ -1,0 +1,183 @@
+"""Bundles of the real CUDA torch of PyPI, without a GPU (make test-cuda-wheel; about 3 GB to fetch, 8 GB of disk)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aotpack import device_code, verify
+from aotpack.backend import Backend
+from aotpack.build import BuildRequest, Reporter, build
+from aotpack.closure import DiskFinder, Origin, Root, walk
+from aotpack.recipe import load_recipe, matches
+from aotpack.torch_env import TorchInfo, find_torch
+
+pytestmark = [pytest.mark.cuda_wheel, pytest.mark.timeout(3600)]
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = load_recipe(Backend.CUDA)
+ARCH = "sm_90"
+#: Of the bytes that copying everything takes, for a model of matrix products and pointwise kernels on one GPU.
+DISK_RATIO, ARCHIVE_RATIO = 0.45, 0.35
+
+LOAD_ALL = """
+import ctypes, json, os, sys
+failed = {}
+for name in sorted(os.listdir(sys.argv[1])):
+    if ".so" in name:
+        try:
+            ctypes.CDLL(os.path.join(sys.argv[1], name), mode=ctypes.RTLD_GLOBAL)
+        except OSError as error:
+            failed[name] = str(error)
+with open("/proc/self/maps") as maps:
+    mapped = sorted({line.split(None, 5)[5].strip() for line in maps if ".so" in line})
+print(json.dumps({"failed": failed, "mapped": mapped}))
+"""
+
+
+@pytest.fixture(scope="module")
+def torch() -> TorchInfo:
+    """The environment that `make init BACKEND=cuda` makes."""
+    venv = ROOT / ".venv-cuda"
+    done = subprocess.run(
+        [sys.executable, "-m", "aotpack", "init", "--backend", "cuda", "--venv", venv],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT / "toolchain",
+    )
+    assert done.returncode == 0, done.stderr
+    return find_torch(Backend.CUDA, venv=venv)
+
+
+@pytest.fixture(scope="module")
+def make(
+    torch: TorchInfo, exported: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """Builds a portable bundle of the MLP, which is for the CPU: there is no GPU to export for."""
+
+    def get(name: str, **options: object) -> Path:
+        output = tmp_path_factory.mktemp(name) / "bundle"
+        request = BuildRequest(
+            backend=Backend.CUDA,
+            output=output,
+            models=(("mlp", exported("mlp")),),
+            portable=True,
+            venv=ROOT / ".venv-cuda",
+            **options,  # type: ignore[arg-type]
+        )
+        build(request, Reporter())
+        return output
+
+    return get
+
+
+@pytest.fixture(scope="module")
+def whole(make: Callable[..., Path]) -> Path:
+    """With every group."""
+    return make("whole", features=tuple(RECIPE.groups))
+
+
+@pytest.fixture(scope="module")
+def trimmed(make: Callable[..., Path]) -> Path:
+    """For matrix products and pointwise kernels on one GPU."""
+    return make("trimmed", features=("blas",), archs=(ARCH,))
+
+
+def load_all(lib: Path) -> dict[str, dict[str, str] | list[str]]:
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD_ALL, str(lib)], capture_output=True, text=True, check=False, env={}, cwd="/"
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert isinstance(result, dict)
+    return result
+
+
+def test_the_recipe_knows_every_library_of_the_wheel(torch: TorchInfo) -> None:
+    roots = [Root(name, torch.lib_dirs[0] / name, "recipe") for name in RECIPE.roots]
+    closure = walk(roots, DiskFinder(folders=torch.lib_dirs), RECIPE)
+    assert closure.unknown == ()
+    assert closure.missing == ()
+    opened = {library.name for library in closure.libraries}
+    for pattern in ("libtorch_cuda_linalg.so", "libcusolver.so.*", "libcudnn_engines_*.so.*", "libnvrtc-builtins.so.*"):
+        assert any(matches(name, (pattern,)) for name in opened), pattern
+
+
+@pytest.mark.parametrize("bundle", ["whole", "trimmed"])
+def test_every_library_loads_from_the_bundle_alone(bundle: str, request: pytest.FixtureRequest) -> None:
+    folder: Path = request.getfixturevalue(bundle)
+    assert verify.check_static(folder).problems == ()
+    away = ROOT / ".venv-cuda.away"
+    (ROOT / ".venv-cuda").rename(away)
+    try:
+        result = load_all(folder / "lib")
+    finally:
+        away.rename(ROOT / ".venv-cuda")
+    # The gateway to the driver is the one that needs it to load.
+    assert set(result["failed"]) == {"libcaffe2_nvrtc.so"}
+    vendor = ("libtorch", "libc10", "libcu", "libnv", "libnccl")
+    loaded = [path for path in result["mapped"] if Path(path).name.startswith(vendor)]
+    assert loaded
+    assert all(path.startswith(str(folder)) for path in loaded)
+
+
+@pytest.mark.parametrize("bundle", ["whole", "trimmed"])
+def test_a_model_for_the_cpu_runs_in_an_empty_root(bundle: str, request: pytest.FixtureRequest) -> None:
+    folder: Path = request.getfixturevalue(bundle)
+    away = ROOT / ".venv-cuda.away"
+    (ROOT / ".venv-cuda").rename(away)
+    try:
+        assert verify.check_run(folder, verify.load_bundle(folder)).models["mlp"]["ok"]
+    finally:
+        away.rename(ROOT / ".venv-cuda")
+
+
+def test_without_a_driver_the_exit_code_is_7_and_the_driver_is_named(trimmed: Path) -> None:
+    done = subprocess.run(
+        [trimmed / "bin" / "aotrun", "check", "--device", "cuda"], capture_output=True, text=True, check=False
+    )
+    if done.returncode == 0:
+        pytest.skip("there is a GPU here: make test-gpu is the test for it")
+    assert done.returncode == 7
+    assert "driver" in done.stderr
+
+
+def test_one_architecture_is_left_in_torchs_libraries(trimmed: Path, torch: TorchInfo) -> None:
+    for name in ("libtorch_cuda.so", "libtorch_nvshmem.so"):
+        left = set(device_code.architectures(trimmed / "lib" / name))
+        assert ARCH in left
+        assert left <= {ARCH, f"{ARCH}a"}
+        assert len(device_code.architectures(torch.lib_dirs[0] / name)) > len(left)
+
+
+def test_sizes(trimmed: Path, torch: TorchInfo) -> None:
+    roots = [Root(name, torch.lib_dirs[0] / name, "recipe") for name in RECIPE.roots]
+    closure = walk(roots, DiskFinder(folders=torch.lib_dirs), RECIPE)
+    everything = [library.path for library in closure.libraries if library.origin is Origin.BUNDLED]
+    small = [path for path in sorted((trimmed / "lib").iterdir()) if path.is_file()]
+    assert on_disk(small) <= DISK_RATIO * on_disk(everything)
+    assert archived(small) <= ARCHIVE_RATIO * archived(everything)
+
+
+def on_disk(paths: list[Path]) -> int:
+    return sum(path.stat().st_blocks * 512 for path in paths)
+
+
+def archived(paths: list[Path]) -> int:
+    """Bytes of a tar.zst at a quick level."""
+    if shutil.which("zstd") is None:
+        pytest.skip("zstd is not installed")
+    tar = ["tar", "-ch", *map(str, paths)]
+    with (
+        subprocess.Popen(tar, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as source,
+        subprocess.Popen(["zstd", "-3", "-T0", "-c"], stdin=source.stdout, stdout=subprocess.PIPE) as packed,
+    ):
+        assert packed.stdout is not None
+        return sum(map(len, iter(lambda: packed.stdout.read(1 << 20), b"")))  # type: ignore[union-attr]
