@@ -61,7 +61,7 @@ test-distros: setup init system-packages ## Run a bundle in real Debian 11 and 1
 	$(PYTEST) tests -m distros
 test-cuda-wheel: setup init ## Build from the real CUDA torch of PyPI (about 3 GB)
 	$(PYTEST) tests -m cuda_wheel
-test-rocm-real: setup init ## Real AMD libraries from Debian (about 50 MB)
+test-rocm-real: setup init ## Real AMD libraries from Debian (about 130 MB)
 	$(PYTEST) tests -m rocm_real
 test-zoo: setup init ## Export and run the whole model zoo
 	$(PYTEST) tests -m zoo
