@@ -154,6 +154,16 @@ def test_entries_that_share_bytes(tmp_path: Path) -> None:
     assert "overlaps" in problem(path)
 
 
+def test_an_entry_before_the_file_begins(tmp_path: Path) -> None:
+    """The place of an entry is relative to where the table of contents says it is itself."""
+    path = write(tmp_path / "a.pt2", {"a": b"1" * 100})
+    content = bytearray(path.read_bytes())
+    end = content.index(b"PK\x05\x06")
+    struct.pack_into("<I", content, end + 16, struct.unpack_from("<I", content, end + 16)[0] + 50)
+    path.write_bytes(content)
+    assert "lies outside the file" in problem(path)
+
+
 def test_a_huge_description_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = write(tmp_path / "a.pt2", {"a": bytes(65 * 1024 * 1024)})
     assert "bytes" in problem(path)

@@ -193,8 +193,9 @@ def _check_overlap(path: Path, archive: zipfile.ZipFile, file_size: int) -> None
     ordered = sorted(archive.infolist(), key=lambda info: info.header_offset)
     ends = [info.header_offset for info in ordered[1:]] + [file_size]
     for info, end in zip(ordered, ends, strict=True):
-        if info.header_offset + _LOCAL_HEADER + len(info.filename) + info.compress_size > end:
-            raise _hostile(path, f"entry {info.filename!r} overlaps what follows it")
+        start = info.header_offset
+        if start < 0 or start + _LOCAL_HEADER + len(info.filename) + info.compress_size > end:
+            raise _hostile(path, f"entry {info.filename!r} lies outside the file or overlaps what follows it")
 
 
 def _damaged(path: Path, what: str, meaning: str) -> DamagedError:

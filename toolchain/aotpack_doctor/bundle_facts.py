@@ -40,6 +40,16 @@ def read_bundle(path: str, host: Host, root: str = "/") -> tuple[Bundle, tuple[M
     document, problem = _description(os.path.join(path, NAME))
     if document is None:
         return Bundle(path, problem=problem), ()
+    try:
+        return _described(path, document, problem, host, root)
+    except (KeyError, TypeError, AttributeError) as error:
+        return Bundle(path, problem=f"{NAME} is not a bundle's description: {error}"), ()
+
+
+def _described(
+    path: str, document: dict[str, Any], problem: str | None, host: Host, root: str
+) -> tuple[Bundle, tuple[Model, ...]]:
+    """The bundle and its models, by a description that nothing is known of but that it is JSON."""
     files: list[dict[str, Any]] = document["files"]
     elves: dict[str, elf.Elf] = {}
     bundle = Bundle(
@@ -111,7 +121,7 @@ def compare_contents(bundle: Bundle, progress: Callable[[int], None]) -> Bundle:
     document, _problem = _description(os.path.join(bundle.path, NAME))
     known = {fault.path for fault in (*bundle.missing, *bundle.changed, *bundle.unreadable)}
     changed = list(bundle.changed)
-    for record in document["files"] if document else ():
+    for record in document["files"] if document and bundle.sizes else ():  # no sizes: not a description
         if record.get("link") is not None or record["path"] in known:
             continue
         digest = hashlib.sha256()
