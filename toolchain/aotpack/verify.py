@@ -19,7 +19,7 @@ from packaging.version import Version
 from aotpack import manifest, places, sandbox
 from aotpack.closure import Origin, origin_of
 from aotpack.elf import Elf, is_elf, read_elf
-from aotpack.errors import DamagedError, UsageError
+from aotpack.errors import DamagedError, MachineMismatchError, UsageError
 from aotpack.manifest import Bundle, FileRecord
 from aotpack.plan import GCC, LIBC
 from aotpack.stage import sha256_of
@@ -191,7 +191,7 @@ def check_run(folder: Path, bundle: Bundle) -> RunResult:
     """Run every model on its recorded sample in a root that holds only the bundle.
 
     Without a sandbox on this machine it runs with an empty environment and says so in the result.
-    Raises DamagedError with the bundle's own words when a run fails.
+    Raises DamagedError with the bundle's own words when a run fails, MachineMismatchError when it cannot run here.
     """
     box = None
     if not (bundle.portable and bundle.libc == "bundled" and bundle.python == "bundled"):
@@ -213,6 +213,13 @@ def _run_model(folder: Path, name: str, box: sandbox.Sandbox | None) -> dict[str
         command = [str(folder.absolute() / arguments[0]), *arguments[1:]]  # the run starts in another folder
         environment = {"PATH": os.environ.get("PATH", "")}  # a development bundle may use the host's python3
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", env=environment)
+    if done.returncode == MachineMismatchError.exit_code:
+        raise MachineMismatchError(
+            f"model {name}: this machine cannot run it",
+            meaning="the bundle may be sound; what it asks for is not here",
+            fix=f"run it where it is to be used: {folder}/bin/aotrun check --model {name}",
+            detail=done.stderr.strip(),
+        )
     if done.returncode:
         raise DamagedError(
             f"model {name}: aotrun check ended with exit code {done.returncode}",

@@ -283,7 +283,7 @@ class _Faults:
             self.unreadable.append(Fault(name, "may not be executed"))
         # Only names that may be ELF files are opened: a bundle has thousands of data files.
         if ".so" in name or record.get("executable"):
-            self._look_at_elf(name, path, elves)
+            self._look_at_elf(name, path, elves, pristine=bool(record.get("pristine")))
 
     def _look_at_link(self, name: str, path: str, link: str) -> None:
         if not os.path.islink(path):
@@ -298,7 +298,7 @@ class _Faults:
         elif not os.path.exists(path):
             self.dangling.append(Fault(name, f"links to {target}, which does not exist"))
 
-    def _look_at_elf(self, name: str, path: str, elves: dict[str, elf.Elf]) -> None:
+    def _look_at_elf(self, name: str, path: str, elves: dict[str, elf.Elf], *, pristine: bool) -> None:
         try:
             facts = elf.read_elf(path)
         except (OSError, ValueError) as error:
@@ -309,9 +309,12 @@ class _Faults:
         elves[name] = facts
         if facts.executable_stack:
             self.stacks.append(Fault(name, "asks for an executable stack"))
-        for place in facts.search_path if self.portable else ():
-            if _inside(place, os.path.dirname(name)) is None:
-                self.outside_paths.append(Fault(name, f"{facts.search_kind} {place}"))
+        outside = [place for place in facts.search_path if _inside(place, os.path.dirname(name)) is None]
+        if pristine and facts.search_path and facts.search_path[0] not in outside:
+            # A vendor's file that may not be patched names other folders of its wheel after its own, which comes first.
+            outside = [place for place in outside if not place.startswith(("$ORIGIN/", "${ORIGIN}/"))]
+        if self.portable:
+            self.outside_paths += [Fault(name, f"{facts.search_kind} {place}") for place in outside]
 
     def look_for_foreign(self, known: set[str]) -> None:
         for parent, folders, files in os.walk(self.folder):
