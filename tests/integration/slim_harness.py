@@ -173,104 +173,117 @@ class Shim:
 
         An optional argument that is absent is passed as NULL. Raises ShimError.
         """
-        copies: dict[int, torch.Tensor] = {}
-        tensors: list[torch.Tensor] = []
-        handles: list[ctypes.c_void_p] = []
-        keep: list[Any] = []
-
-        def borrow(tensor: torch.Tensor) -> ctypes.c_void_p:
-            storage = tensor.untyped_storage()
-            if storage._cdata not in copies:
-                # Exactly as large as needed, so that a sanitizer sees the first byte read beyond it.
-                copies[storage._cdata] = torch.tensor([], dtype=tensor.dtype).set_(storage.clone())
-            copied = copies[storage._cdata].as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
-            tensors.append(copied)
-            handles.append(self.handle(copied))
-            return handles[-1]
-
-        def pointer(value: Any) -> Any:
-            keep.append(value)
-            return ctypes.pointer(value)
-
-        def marshal(parameter: Parameter, given: dict[str, Any]) -> Any:
-            kind, name = parameter.kind, parameter.name
-            value = given.pop(name, None)
-            if kind == "AtenTensorHandle":
-                return borrow(value)
-            if name.endswith("_len_") or kind == "uint32_t":
-                return ctypes.c_int64(length[0])
-            if isinstance(value, Sequence) and not isinstance(value, str):
-                length[0] = len(value)
-                if kind == "AtenTensorHandle*":
-                    array = (ctypes.c_void_p * max(len(value), 1))(
-                        *(None if v is None else borrow(v).value for v in value)
-                    )
-                elif kind == "AtenTensorHandle**":
-                    slots = [pointer(borrow(v)) if v is not None else None for v in value]
-                    array = (ctypes.POINTER(ctypes.c_void_p) * max(len(value), 1))()
-                    for i, slot in enumerate(slots):
-                        if slot is not None:
-                            array[i] = slot
-                elif name.endswith("scalars"):  # a list of optional numbers, where other double** are an optional list
-                    array = (ctypes.c_void_p * max(len(value), 1))()
-                    for i, number in enumerate(value):
-                        if number is not None:
-                            array[i] = ctypes.addressof(pointer(ctypes.c_double(number)).contents)
-                    keep.append(array)
-                    return array
-                else:
-                    element = {"i": ctypes.c_int64, "d": ctypes.c_double}[kind[0]]
-                    if kind == "int32_t*":
-                        element = ctypes.c_int32
-                    array = (element * max(len(value), 1))(*value)
-                keep.append(array)
-                return pointer(ctypes.cast(array, ctypes.c_void_p)) if kind in ("int64_t**", "double**") else array
-            if kind.endswith("*") and value is None:
-                length[0] = 0
-                return None
-            if kind == "AtenTensorHandle*":
-                return pointer(borrow(value))
-            if kind == "char*":
-                return ctypes.c_char_p(value.encode())
-            if kind == "char**":
-                return pointer(ctypes.c_char_p(value.encode()))
-            if isinstance(value, torch.dtype):
-                value = self.numbers[value]
-            plain = {
-                "double": ctypes.c_double,
-                "int64_t": ctypes.c_int64,
-                "int32_t": ctypes.c_int32,
-                "bool": ctypes.c_bool,
-            }[kind.rstrip("*")]
-            return pointer(plain(value)) if kind.endswith("*") else plain(value or 0)
-
-        length = [0]
-        given = dict(arguments)
-        outputs: list[ctypes.c_void_p] = []
-        values = []
-        for parameter in self.PROTOTYPES[name]:
-            if re.fullmatch(r"ret\d+", parameter.name):
-                outputs.append(ctypes.c_void_p())
-                values.append(ctypes.byref(outputs[-1]))
-            else:
-                values.append(marshal(parameter, given))
-        assert not given, f"{name} has no parameters {sorted(given)}"
+        call = Call(self)
         try:
+            outputs: list[ctypes.c_void_p] = []
+            values = []
+            given = dict(arguments)
+            for parameter in self.PROTOTYPES[name]:
+                if re.fullmatch(r"ret\d+", parameter.name):
+                    outputs.append(ctypes.c_void_p())
+                    values.append(ctypes.byref(outputs[-1]))
+                else:
+                    values.append(call.marshal(parameter, given.pop(parameter.name, None)))
+            assert not given, f"{name} has no parameters {sorted(given)}"
             self.check(self.function(name)(*values))
-            borrowed = len(handles)
-            handles += [output for output in outputs if output.value is not None]
-            spans = [(t.untyped_storage().data_ptr(), t.untyped_storage().nbytes()) for t in tensors]
+            borrowed = len(call.handles)
+            call.handles += [output for output in outputs if output.value is not None]
             results = []
             for output in outputs:
                 tensor, address = self.read(output)
-                shares = [i for i, (start, size) in enumerate(spans) if start <= address < start + size]
-                results.append(Result(tensor, shares[0] if shares else None))
-            after = [Result(self.read(handle)[0], None) for handle in handles[:borrowed]]
+                results.append(Result(tensor, call.owner(address)))
+            after = [Result(self.read(handle)[0], None) for handle in call.handles[:borrowed]]
             # Their whole memory too, since nothing may be written into gaps.
-            return results, after + [Result(t.clone(), None) for t in copies.values()]
+            return results, after + [Result(t.clone(), None) for t in call.copies.values()]
         finally:
-            for handle in handles:
+            for handle in call.handles:
                 self.function("aoti_torch_delete_tensor_object")(handle)
+
+
+class Call:
+    """The arguments of one call as C wants them, and what must live as long as it runs."""
+
+    PLAIN = {  # noqa: RUF012 - a constant
+        "double": ctypes.c_double,
+        "int64_t": ctypes.c_int64,
+        "int32_t": ctypes.c_int32,
+        "bool": ctypes.c_bool,
+    }
+
+    def __init__(self, shim: Shim) -> None:
+        self.shim = shim
+        self.copies: dict[int, torch.Tensor] = {}  # one for each storage, so that aliases stay aliases
+        self.tensors: list[torch.Tensor] = []
+        self.handles: list[ctypes.c_void_p] = []
+        self.keep: list[Any] = []
+        self.length = 0  # of the last list; its count is the next parameter
+
+    def owner(self, address: int) -> int | None:
+        """Which argument's memory this address is in."""
+        for i, tensor in enumerate(self.tensors):
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() <= address < storage.data_ptr() + storage.nbytes():
+                return i
+        return None
+
+    def marshal(self, parameter: Parameter, value: Any) -> Any:
+        """The value of one parameter; None is NULL."""
+        kind, name = parameter.kind, parameter.name
+        if kind == "AtenTensorHandle":
+            return self.borrow(value)
+        if name.endswith("_len_") or kind == "uint32_t":
+            return ctypes.c_int64(self.length)
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            self.length = len(value)
+            # Two stars are an optional list, but for lists of optional tensors and, by their name, of optional numbers.
+            if kind in ("int64_t**", "double**") and not name.endswith("scalars"):
+                return self.pointer(ctypes.cast(self.array(kind[:-1], value), ctypes.c_void_p))
+            return self.array(kind, value)
+        if kind.endswith("*") and value is None:
+            self.length = 0
+            return None
+        if kind.startswith("char"):
+            text = ctypes.c_char_p(value.encode())
+            return self.pointer(text) if kind == "char**" else text
+        if isinstance(value, torch.dtype):
+            value = self.shim.numbers[value]
+        plain = self.borrow(value) if kind == "AtenTensorHandle*" else self.PLAIN[kind.rstrip("*")](value or 0)
+        return self.pointer(plain) if kind.endswith("*") else plain
+
+    def array(self, kind: str, values: Sequence[Any]) -> Any:
+        """A list: of numbers, of tensors, or of pointers to what is optional."""
+        if kind == "AtenTensorHandle*":
+            elements = [None if v is None else self.borrow(v).value for v in values]
+        elif kind == "AtenTensorHandle**":
+            elements = [None if v is None else self.address(self.borrow(v)) for v in values]
+        elif kind == "double**":
+            elements = [None if v is None else self.address(ctypes.c_double(v)) for v in values]
+        else:
+            elements = list(values)
+        element = {"int64_t*": ctypes.c_int64, "int32_t*": ctypes.c_int32, "double*": ctypes.c_double}
+        array = (element.get(kind, ctypes.c_void_p) * max(len(elements), 1))(*elements)
+        self.keep.append(array)
+        return array
+
+    def borrow(self, tensor: torch.Tensor) -> ctypes.c_void_p:
+        """A handle of a copy: exactly as large as needed, so that a sanitizer sees the first byte read beyond it."""
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self.copies:
+            self.copies[storage._cdata] = torch.tensor([], dtype=tensor.dtype).set_(storage.clone())
+        copied = self.copies[storage._cdata].as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+        self.tensors.append(copied)
+        self.handles.append(self.shim.handle(copied))
+        return self.handles[-1]
+
+    def address(self, value: Any) -> int:
+        """Where the value lies."""
+        self.keep.append(value)
+        return ctypes.addressof(value)
+
+    def pointer(self, value: Any) -> Any:
+        """A pointer to the value."""
+        self.keep.append(value)
+        return ctypes.pointer(value)
 
 
 class Generator:

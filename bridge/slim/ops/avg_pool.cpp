@@ -30,6 +30,12 @@ Tensor avg_pool(const Tensor& self, const std::vector<Windows>& windows, MemoryF
       for (int64_t d = p.depth->start; d < p.depth->end; ++d) {
         for (int64_t h = p.height->start; h < p.height->end; ++h) {
           const T* row = plane + d * stride[2] + h * stride[3];
+          if (p.channels == 1) {
+            T total = *sum;
+            for (int64_t w = p.width->start; w < p.width->end; ++w) total += row[w * stride[4]];
+            *sum = total;
+            continue;
+          }
           for (int64_t w = p.width->start; w < p.width->end; ++w) {
             const T* x = row + w * stride[4];
 #pragma omp simd

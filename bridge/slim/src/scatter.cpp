@@ -62,9 +62,9 @@ ReduceRow row_of(Reduction reduction) {
   switch (reduction) {
     case Reduction::kSum:
     case Reduction::kMean:
-      return [](const Places& p) { reduce_row<T>(p, add<T>); };
+      return [](const Places& p) { reduce_row<T>(p, [](T a, T b) { return add(a, b); }); };
     case Reduction::kProduct:
-      return [](const Places& p) { reduce_row<T>(p, multiply<T>); };
+      return [](const Places& p) { reduce_row<T>(p, [](T a, T b) { return multiply(a, b); }); };
     case Reduction::kMaximum:
       if constexpr (!is_complex_v<T>) {
         return [](const Places& p) { reduce_row<T>(p, [](T a, T b) { return is_nan(b) || a < b ? b : a; }); };
@@ -134,7 +134,11 @@ Tensor identity(Reduction reduction, ScalarType dtype) {
 }
 
 void check_indices(const Tensor& index, int64_t limit) {
-  Loop<1>({&index}).run([&](const std::array<char*, 1>& at, const std::array<int64_t, 1>& stride, int64_t n) {
+  Tensor distinct = index;
+  for (size_t d = 0; d < distinct.sizes.size(); ++d) {
+    if (distinct.strides[d] == 0 && distinct.sizes[d] > 1) distinct.sizes[d] = 1;  // broadcast: once is enough
+  }
+  Loop<1>({&distinct}).run([&](const std::array<char*, 1>& at, const std::array<int64_t, 1>& stride, int64_t n) {
     for (int64_t i = 0; i < n; ++i) {
       const int64_t place = *reinterpret_cast<const int64_t*>(at[0] + i * stride[0]);
       require(place >= 0 && place < limit, "index ", place, " is out of range for size ", limit);

@@ -94,3 +94,21 @@ def unpool(g: Generator, rank: int) -> dict[str, Any]:
 def suggests_channels_last(x: torch.Tensor) -> bool:
     """Torch's kernel takes indices to lie as the values do."""
     return x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+
+
+def fractional(rank: int) -> Callable[[Generator], dict[str, Any]]:
+    """Random places for the windows of every plane; now and then more windows than fit, or than torch takes."""
+
+    def arguments(g: Generator) -> dict[str, Any]:
+        x = g.tensor(FLOATS, [g.integer(1, 3), g.integer(1, 3), *(g.integer(4, 9) for _ in range(rank))])
+        samples = torch.rand([x.shape[0], x.shape[1], rank], generator=g.torch).to(x.dtype).clamp(max=0.99)
+        kernel = [g.integer(1, 3) for _ in range(rank)]
+        most = [size - k + 1 for size, k in zip(x.shape[2:], kernel, strict=True)]
+        output = [g.integer(1, n - (0 if g.chance(0.05) else 1)) for n in most]
+        return {"self": x, "kernel_size": kernel, "output_size": output, "random_samples": samples}
+
+    return arguments
+
+
+case("cpu_fractional_max_pool2d")(fractional(2))
+case("cpu_fractional_max_pool3d", serves_more=True)(fractional(3))
