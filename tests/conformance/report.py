@@ -1,0 +1,50 @@
+"""Writes the table of the zoo into docs/slim.md, from what test_zoo.py measured."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+from test_zoo import RESULTS, ROOT, names
+
+DOCUMENT = ROOT / "docs" / "slim.md"
+BEGIN, END = "<!-- zoo: begin -->\n", "<!-- zoo: end -->\n"
+MEGABYTE = 1e6
+
+
+def table() -> str:
+    """Markdown: a row a model, in the order of zoo.py, and the geometric mean."""
+    lines = [
+        "| model | library | largest error | bundle, MB | of it the model, MB | slim, ms | full, ms | slim / full |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    ratios = []
+    for name in names():
+        path = RESULTS / f"{name}.json"
+        if not path.exists():
+            lines.append(f"| {name} | not run | | | | | | |")
+            continue
+        r = json.loads(path.read_text())
+        ratios.append(r["slim_ms"] / r["full_ms"])
+        library = "core, oneDNN" if r["onednn"] else "core"
+        lines.append(
+            f"| {name} | {library} | {r['error']:.1e} | {r['bundle'] / MEGABYTE:.1f} | {r['weights'] / MEGABYTE:.1f} "
+            f"| {r['slim_ms']:.3f} | {r['full_ms']:.3f} | {ratios[-1]:.2f} |"
+        )
+    if ratios:
+        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+        lines.append(f"| geometric mean of {len(ratios)} | | | | | | | {mean:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+def write(document: Path) -> None:
+    """Replace what stands between the two marks."""
+    text = document.read_text()
+    head, _, rest = text.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    document.write_text(head + BEGIN + table() + END + tail)
+
+
+if __name__ == "__main__":
+    write(DOCUMENT)
