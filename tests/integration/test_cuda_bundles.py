@@ -17,12 +17,12 @@ import pytest
 from click.testing import CliRunner
 from gpu_toolkits import cuda_home
 
-from aotpack import manifest, verify
+from aotpack import bridge, manifest, verify
 from aotpack.backend import Backend
 from aotpack.build import BuildRequest, Reporter, build, dry_run
 from aotpack.cli import group as command_line
 from aotpack.elf import is_elf, read_elf
-from aotpack.errors import DamagedError, TorchMismatchError, UsageError
+from aotpack.errors import BuildToolError, DamagedError, TorchMismatchError, UsageError
 from doubles.cuda import CU12, CU13, NUMBERS, CudaDouble, make_cuda
 
 LAYOUTS = {"cu13": CU13, "cu12": CU12}
@@ -325,3 +325,21 @@ def test_no_library_of_the_bundle_names_this_machine(whole: Path, double: CudaDo
         if path.is_file() and is_elf(path):
             assert str(double.prefix).encode() not in path.read_bytes(), path
             assert os.fspath(Path.home() / ".cache").encode() not in path.read_bytes(), path
+
+
+def test_a_missing_toolkit_is_named_with_where_it_was_looked_for(
+    backend_venv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers, variables, _, packaged = bridge._GPU_HEADERS[Backend.CUDA]
+    usual = str(tmp_path / "usual")
+    monkeypatch.setitem(bridge._GPU_HEADERS, Backend.CUDA, (headers, variables, usual, packaged))
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CUDA_PATH", str(tmp_path / "path"))
+    double = make_cuda(tmp_path / "venv", backend_venv, tmp_path / "scratch", CU13)
+    with pytest.raises(BuildToolError) as caught:
+        build(request_for(double, None, tmp_path / "bundle", portable=True), Reporter())
+    assert all(name in caught.value.what for name in ("cuda_runtime_api.h", "home", "path", "usual"))
+    assert "CUDA_HOME" in caught.value.fix
+    # A bundle for the CPU is built from the same environment without any toolkit.
+    request = BuildRequest(backend=Backend.CPU, output=tmp_path / "cpu", venv=double.prefix, runtime="full")
+    build(request, Reporter())

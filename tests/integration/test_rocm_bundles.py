@@ -19,9 +19,10 @@ import pytest
 from gpu_toolkits import HIP_PACKAGE, rocm_path
 
 from aotpack.backend import Backend
-from aotpack.build import BuildRequest, Reporter, build
+from aotpack.build import BuildRequest, Reporter, build, dry_run
 from aotpack.elf import find_tool, is_elf, read_elf
 from aotpack.errors import AotpackError
+from aotpack.plan import Part
 from aotpack.verify import check_static
 from doubles.elf import Double, compile_doubles
 from doubles.environment import make_environment
@@ -373,6 +374,23 @@ print(len({line.split(None, 5)[5].strip() for line in open("/proc/self/maps") if
     codes, instances = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     assert all(int(code) in NO_DEVICE for code in codes.split())
     assert instances == "1"
+
+
+# ---- --arch ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("use_rocm_headers")
+def test_arch_leaves_the_data_of_other_gpus_out(
+    double: RocmDouble, exported: Callable[..., Path], tmp_path: Path
+) -> None:
+    request = request_for(double, exported("mlp"), tmp_path / "bundle", portable=True, archs=("gfx90a",))
+    plan = dry_run(request, Reporter())
+    data = {Path(entry.destination).name for entry in plan.entries if entry.part is Part.DATA}
+    assert {"TensileLibrary_fallback.dat", "TensileLibrary_gfx90a.dat", "gfx90a6e.db", "extop_gfx90a.co"} <= data
+    assert not [name for name in data if "gfx11" in name or "gfx942" in name]
+    (saving,) = plan.savings
+    assert saving.choice == "--arch gfx90a"
+    assert saving.size > 0
 
 
 # ---- what is refused ------------------------------------------------------------------------------------------------
