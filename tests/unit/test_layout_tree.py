@@ -11,7 +11,8 @@ from aotpack.closure import Closure, Library
 from aotpack.elf import Elf, ElfEdit
 from aotpack.errors import AotpackError
 from aotpack.layout_tree import TreeLayout, find_data
-from aotpack.plan import BuildInputs, Copy, DataFile, Entry, Link
+from aotpack.metadata import ModelMetadata
+from aotpack.plan import BuildInputs, Copy, DataFile, Entry, Link, Member, PlannedModel, plan_bundle
 from aotpack.recipe import DataTree, Edits, Recipe, TorchSource
 
 SITE = Path("/venv/lib/python3.11/site-packages")
@@ -114,6 +115,26 @@ def test_data_keeps_its_place_and_is_pruned_by_architecture() -> None:
     assert {"lib/torch/lib/rocblas/library/a_gfx1100.dat"} == set(everything) - set(one)
     assert "lib/torch/lib/rocblas/library/a_fallback.dat" in one
     assert one["lib/torch/lib/rocblas/library/a_gfx90a.dat"].reason == "librocblas.so looks for it: beside it"
+
+
+def test_a_model_looks_where_the_hip_runtime_that_it_needs_was_placed() -> None:
+    hip = library(SITE / "_rocm_sdk_core/lib/libamdhip64.so.7")
+    model = PlannedModel("m", ModelMetadata(), Path("m.pt2"), (("m.so", "model.so"),), needed=("libamdhip64.so.7",))
+    inputs = BuildInputs(
+        recipe=RECIPE,
+        portable=True,
+        libc="bundled",
+        runtime=Closure((TORCH_HIP, hip)),
+        own_libraries=frozenset(),
+        launcher=Path("/aotrun"),
+        layout=LAYOUT,
+        models=(model,),
+    )
+    content = next(e.content for e in plan_bundle(inputs).entries if e.destination == "models/m/model.so")
+    assert isinstance(content, Member)
+    assert content.edit.search_path == ":".join(
+        f"$ORIGIN/../../lib/{folder}" for folder in ("torch/lib", "_rocm_sdk_core/lib", "gcc")
+    )
 
 
 def test_a_development_bundle_places_nothing_and_looks_in_the_real_folder() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
 
 from aotpack.closure import Closure, LeftOut, Library, Missing, Origin
@@ -212,9 +212,10 @@ def plan_bundle(inputs: BuildInputs) -> BundlePlan:
     """Lay out a bundle. Raises BuildToolError when a library that is needed is nowhere on this machine."""
     _refuse_missing([*inputs.runtime.missing, *inputs.interpreter_closure.missing])
     entries = [Entry("bin/aotrun", Part.LAUNCHER, "starts the runner", Copy(inputs.launcher))]
-    entries += _libraries(inputs)
+    placed = list(_libraries(inputs))
+    entries += placed
     for model in inputs.models:
-        entries += _model(model, inputs.layout.runtime_folders)
+        entries += _model(model, _search_path(model, inputs.layout, placed))
     entries += inputs.interpreter
     entries += inputs.files
     host = {need.soname for need in (*inputs.runtime.host, *inputs.interpreter_closure.host)}
@@ -285,11 +286,19 @@ def _leaves(text: str) -> bool:
     return not text.startswith(("$ORIGIN", "${ORIGIN}")) or ".." in Path(text).parts
 
 
-def _model(model: PlannedModel, runtime_folders: Sequence[str]) -> Iterator[Entry]:
+def _search_path(model: PlannedModel, layout: Layout, placed: Sequence[Entry]) -> str:
+    """Where model.so looks: for the runtime, and for what else it needs of its own, such as a HIP runtime."""
+    places = (PurePosixPath(entry.destination) for entry in placed)
+    # Not libc, which is on no library's path: the launcher alone names it.
+    needed = [str(place.parent) for place in places if place.name in model.needed and place.parts[0] == LIB]
+    folders = dict.fromkeys((*layout.runtime_folders, *needed, GCC))
+    return ":".join(name if name.startswith("/") else f"$ORIGIN/../../{name}" for name in folders)
+
+
+def _model(model: PlannedModel, search_path: str) -> Iterator[Entry]:
     import msgspec
 
     folder = f"models/{model.name}"
-    search = [name if name.startswith("/") else f"$ORIGIN/../../{name}" for name in (*runtime_folders, GCC)]
     document = msgspec.json.format(msgspec.json.encode(model.metadata), indent=1) + b"\n"
     yield Entry(f"{folder}/model.json", Part.MODEL, "what the model is", Text(document))
     for member, name in model.members:
@@ -300,7 +309,7 @@ def _model(model: PlannedModel, runtime_folders: Sequence[str]) -> Iterator[Entr
                 soname for soname in model.needed if matches(soname, ("libtorch*.so", "libc10*.so"))
             )
             edit = ElfEdit(
-                search_path=":".join(search),
+                search_path=search_path,
                 remove_needed=tuple(name for name in torch_libraries if name not in model.runtime),
                 add_needed=tuple(name for name in model.runtime if name not in model.needed),
                 clear_executable_stack=True,
