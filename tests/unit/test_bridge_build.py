@@ -46,31 +46,34 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def builds(monkeypatch: pytest.MonkeyPatch) -> list[bridge._Recipe]:
-    """Compiling writes empty products; returns what was compiled."""
-    done: list[bridge._Recipe] = []
+def builds(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Compiling writes empty files; returns the folders that were compiled in."""
+    done: list[Path] = []
 
-    def compile_nothing(recipe: bridge._Recipe, build: Path) -> None:
-        done.append(recipe)
+    def compile_nothing(
+        _source: Path, build: Path, _compiler: Compiler, _definitions: object, _targets: object
+    ) -> None:
+        done.append(build)
         build.mkdir()
-        for name in recipe.products:
+        for name in (bridge.BRIDGE, bridge.PROXY):
             (build / name).write_bytes(b"")
 
-    monkeypatch.setattr(bridge, "_compile", compile_nothing)
+    monkeypatch.setattr(bridge, "build_targets", compile_nothing)
     monkeypatch.setattr(bridge, "find_compiler", lambda _language: Compiler(("/usr/bin/c++",), "c++ 12.2.0"))
     return done
 
 
-def test_a_second_build_compiles_nothing(torch: TorchInfo, builds: list[bridge._Recipe], cache: Path) -> None:
+def test_a_second_build_compiles_nothing(torch: TorchInfo, builds: list[Path], cache: Path) -> None:
     first = bridge.build_bridge(torch, Backend.CPU)
     assert bridge.build_bridge(torch, Backend.CPU) == first
     assert len(builds) == 1
     assert [path.name for path in first] == ["libaot_bridge.so"]
-    assert not list(cache.glob(".building-*"))
+    assert list(cache.iterdir()) == [first[0].parent]
+    assert [path.name for path in first[0].parent.iterdir()] == ["libaot_bridge.so"]
 
 
 def test_everything_that_matters_makes_another_build(
-    torch: TorchInfo, builds: list[bridge._Recipe], monkeypatch: pytest.MonkeyPatch
+    torch: TorchInfo, builds: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = {bridge.build_bridge(torch, Backend.CPU)[0]}
     seen.add(bridge.build_bridge(torch, Backend.CPU, debug=True)[0])
@@ -85,7 +88,7 @@ def test_everything_that_matters_makes_another_build(
     assert len(seen) == len(builds) == 8
 
 
-def test_a_cache_that_lost_a_file_is_filled_again(torch: TorchInfo, builds: list[bridge._Recipe]) -> None:
+def test_a_cache_that_lost_a_file_is_filled_again(torch: TorchInfo, builds: list[Path]) -> None:
     library, proxy = bridge.build_bridge(torch, Backend.CPU, proxy=True)
     proxy.unlink()
     assert bridge.build_bridge(torch, Backend.CPU, proxy=True) == (library, proxy)
@@ -94,19 +97,19 @@ def test_a_cache_that_lost_a_file_is_filled_again(torch: TorchInfo, builds: list
 
 
 def test_a_failed_build_leaves_nothing(
-    torch: TorchInfo, builds: list[bridge._Recipe], cache: Path, monkeypatch: pytest.MonkeyPatch
+    torch: TorchInfo, builds: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_recipe: bridge._Recipe, build: Path) -> None:
+    def fail(_source: Path, build: Path, *_: object) -> None:
         build.mkdir()
         raise BuildToolError("c++ failed", meaning="it did", fix="mend it")
 
-    monkeypatch.setattr(bridge, "_compile", fail)
+    monkeypatch.setattr(bridge, "build_targets", fail)
     with pytest.raises(BuildToolError):
         bridge.build_bridge(torch, Backend.CPU)
     assert list(cache.iterdir()) == []
 
 
-def test_a_cache_that_cannot_be_written(torch: TorchInfo, builds: list[bridge._Recipe], tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written(torch: TorchInfo, builds: list[Path], tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where a folder should be")
     with pytest.raises(BuildToolError, match="cannot be written") as caught:
         bridge.build_bridge(torch, Backend.CPU)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from aotpack.errors import BuildToolError
@@ -21,16 +21,26 @@ def content_key(parts: Iterable[str | bytes]) -> str:
     return digest.hexdigest()[:32]
 
 
-def cached_folder(kind: str, key: str, fill: Callable[[Path], None]) -> Path:
+def cached_folder(kind: str, key: str, fill: Callable[[Path], None], *, holds: Collection[str] = ()) -> Path:
     """The folder of `key`, made by `fill` (which gets an empty folder) when it is not there yet.
 
     It appears whole or not at all, also when several processes make it at once.
+
+    Args:
+        kind: of the thing, for people who look into the cache.
+        key: from `content_key`.
+        fill: makes the thing.
+        holds: files in the folder; one that lost any (to something that tidies caches) is made again.
 
     Raises:
         BuildToolError: the cache cannot be written, or what `fill` raises.
     """
     folder = cache_home() / kind / key
-    if folder.is_dir():
+
+    def is_whole() -> bool:
+        return folder.is_dir() and all((folder / name).is_file() for name in holds)
+
+    if is_whole():
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -48,8 +58,9 @@ def cached_folder(kind: str, key: str, fill: Callable[[Path], None]) -> Path:
         try:
             made.rename(folder)
         except OSError:
-            if not folder.is_dir():  # else somebody else was faster, with the same result
-                raise
+            if not is_whole():  # else somebody else was faster, with the same result
+                shutil.rmtree(folder, ignore_errors=True)
+                made.rename(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return folder

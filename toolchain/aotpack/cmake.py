@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import shutil
 import sysconfig
 from collections.abc import Iterable, Mapping
@@ -25,13 +26,12 @@ def build_targets(
         BuildToolError: CMake or Ninja is missing, or the build fails.
     """
     ninja = _program("ninja")
-    launcher, program = compiler.command[:-1], compiler.command[-1]
     command = [_program("cmake"), "-S", str(source), "-B", str(build), "-G", "Ninja"]
-    command += [f"-DCMAKE_MAKE_PROGRAM={ninja}", f"-DCMAKE_CXX_COMPILER={program}"]
-    if launcher:
-        command.append(f"-DCMAKE_CXX_COMPILER_LAUNCHER={';'.join(launcher)}")
+    command += [f"-DCMAKE_MAKE_PROGRAM={ninja}"]
     command += [f"-D{name}={value}" for name, value in definitions.items()]
     env = {name: value for name, value in os.environ.items() if name not in _SHELL_FLAGS}
+    # CMake itself tells a launcher, the compiler and its flags apart.
+    env["CXX"] = shlex.join(compiler.command)
     run_tool(command, env=env)
     run_tool([ninja, "-C", str(build), *targets], env=env)
 

@@ -28,7 +28,7 @@ class Compiler:
     """A compiler that answers.
 
     Attributes:
-        command: the program's path, after a launcher such as ccache if the user's variable names one.
+        command: the program's path; with the launcher (ccache) and the flags that the user's variable names.
         identity: first line of `--version`, such as `g++ (Debian 12.2.0-14) 12.2.0`.
     """
 
