@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -83,6 +84,19 @@ def test_a_newer_schema_asks_for_a_newer_aotpack() -> None:
 def test_a_newer_schema_is_told_even_when_nothing_else_fits() -> None:
     with pytest.raises(DamagedError, match="schema 2"):
         manifest.decode(b'{"schema": 2, "files": {"new": "shape"}}', "bundle.json")
+
+
+def test_a_field_that_a_later_aotpack_added_is_no_damage() -> None:
+    document = {**json.loads(manifest.encode(bundle())), "later": {"b": 1, "a": [2]}}
+    document["digest"] = manifest.digest_of(document)
+    assert manifest.decode(json.dumps(document).encode(), "bundle.json").aotpack == "0.1.0"
+
+
+def test_the_digest_is_that_of_the_documented_form() -> None:
+    document = json.loads(manifest.encode(bundle()))
+    sealed = document["digest"]
+    canonical = json.dumps({**document, "digest": ""}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert sealed == hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def test_sizes_by_part_largest_first() -> None:

@@ -6,7 +6,7 @@ The JSON schema in `schemas/bundle.schema.json` is generated from these types (a
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -108,21 +108,14 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
         return dict(sorted(totals.items(), key=lambda item: -item[1]))
 
 
-class _Versioned(msgspec.Struct):
-    """What every schema of the document has: the rest of a newer one may not fit the types here."""
-
-    schema: int = SCHEMA
-
-
-def digest_of(bundle: Bundle) -> str:
-    """The digest of a document, whatever its `digest` field says."""
-    blank = msgspec.structs.replace(bundle, digest="")
-    return hashlib.sha256(msgspec.json.encode(blank, order="sorted")).hexdigest()
+def digest_of(document: dict[str, Any]) -> str:
+    """The digest of a document as it is written, whatever its `digest` field says and whoever added fields to it."""
+    return hashlib.sha256(msgspec.json.encode({**document, "digest": ""}, order="sorted")).hexdigest()
 
 
 def encode(bundle: Bundle) -> bytes:
     """The file's content, sealed with its digest, readable by people."""
-    sealed = msgspec.structs.replace(bundle, digest=digest_of(bundle))
+    sealed = msgspec.structs.replace(bundle, digest=digest_of(msgspec.to_builtins(bundle)))
     return msgspec.json.format(msgspec.json.encode(sealed), indent=1) + b"\n"
 
 
@@ -130,22 +123,25 @@ def decode(content: bytes, origin: str) -> Bundle:
     """The document of a file's content. Raises DamagedError when it is not one or has been changed since sealing."""
     fix = "copy the bundle again, or build it again with aotpack build"
     try:
-        _refuse_newer(msgspec.json.decode(content, type=_Versioned).schema, origin)
-        bundle = msgspec.json.decode(content, type=Bundle)
+        document = msgspec.json.decode(content, type=dict[str, Any])
+        _refuse_newer(document.get("schema"), origin)
+        bundle = msgspec.convert(document, Bundle)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         meaning = "the bundle's own description cannot be read, so nothing in it can be trusted"
         raise DamagedError(f"{origin}: {error}", meaning=meaning, fix=fix) from error
-    if bundle.digest != digest_of(bundle):
+    digest = digest_of(document)
+    if bundle.digest != digest:
         raise DamagedError(
-            f"{origin}: its digest is {digest_of(bundle)[:12]}..., it says {bundle.digest[:12]}...",
+            f"{origin}: its digest is {digest[:12]}..., it says {bundle.digest[:12]}...",
             meaning="the description was changed after the bundle was sealed",
             fix=fix,
         )
     return bundle
 
 
-def _refuse_newer(schema: int, origin: str) -> None:
-    if schema > SCHEMA:
+def _refuse_newer(schema: object, origin: str) -> None:
+    """Before anything else: the rest of a newer document may not fit the types here."""
+    if isinstance(schema, int) and schema > SCHEMA:
         raise DamagedError(
             f"{origin}: schema {schema}, this aotpack reads up to {SCHEMA}",
             meaning="the bundle was built by a newer aotpack",
