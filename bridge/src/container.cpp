@@ -65,68 +65,6 @@ Container::~Container() {
   if (package_.library_file.is_open() && is_loaded(package_.library_path)) package_.library_file.release();
 }
 
-void Container::load_constants() {
-  decltype(&AOTInductorModelContainerGetNumConstants) num_constants = nullptr;
-  decltype(&AOTInductorModelContainerGetConstantDataSize) data_size = nullptr;
-  decltype(&AOTInductorModelContainerGetConstantFromFolded) from_folded = nullptr;
-  bind(library_, "AOTInductorModelContainerGetNumConstants", num_constants);
-  bind(library_, "AOTInductorModelContainerGetConstantDataSize", data_size);
-  bind(library_, "AOTInductorModelContainerGetConstantFromFolded", from_folded);
-  size_t count = 0;
-  size_t needed = 0;
-  bool has_folded = false;
-  check(num_constants(handle_, &count), "counting the model's constants");
-  for (size_t i = 0; i < count; ++i) {
-    bool folded = false;
-    size_t bytes = 0;
-    check(from_folded(handle_, i, &folded), "describing a constant");
-    check(data_size(handle_, i, &bytes), "describing a constant");
-    has_folded = has_folded || folded;
-    if (!folded) needed += bytes;
-  }
-
-  if (package_.weights != nullptr) {
-    // The container reads as many bytes as its constants have, without asking how many there are.
-    if (package_.weights_size < needed) {
-      throw damaged_error("the weights of " + package_.path + " have " + std::to_string(package_.weights_size) +
-                              " bytes; the model needs " + std::to_string(needed),
-                          "The weights are truncated, or belong to another model.");
-    }
-    decltype(&AOTInductorModelUpdateConstantsFromBlob) update = nullptr;
-    bind(library_, "AOTInductorModelUpdateConstantsFromBlob", update);
-    check(update(handle_, package_.weights), "loading the weights");
-    // The container has copied them to memory of its own.
-    package_.weights = nullptr;
-    package_.storage = MappedFile();
-  } else if (needed > 0 && !has_constants()) {
-    throw damaged_error("the weights of " + package_.path + " are missing",
-                        "The model keeps them apart from its code, in weights.blob.");
-  }
-
-  if (has_folded) {
-    // Left alone, the first run would do it, and a failure there leaves the container without its runner: the next call
-    // would wait for it forever.
-    decltype(&AOTInductorModelContainerRunConstantFolding) fold = nullptr;
-    bind(library_, "AOTInductorModelContainerRunConstantFolding", fold);
-    check(fold(handle_, /*use_inactive=*/false, /*stream=*/nullptr, proxy_handle()), "folding the model's constants");
-  }
-}
-
-bool Container::has_constants() const {
-  // Since torch 2.13; spelled out, so that older headers serve too. Of older models it cannot be told.
-  struct ConstantEntry {
-    const char* name;
-    AtenTensorHandle handle;
-  };
-  AOTIRuntimeError (*extract)(AOTInductorModelContainerHandle, const ConstantEntry**, size_t*, bool) = nullptr;
-  bind_if_present(library_, "AOTInductorModelContainerExtractConstantsMapEntries", extract);
-  if (extract == nullptr) return true;
-  const ConstantEntry* entries = nullptr;
-  size_t count = 0;
-  check(extract(handle_, &entries, &count, /*use_inactive=*/false), "looking for the model's constants");
-  return count > 0;
-}
-
 std::vector<std::string> Container::names(decltype(&AOTInductorModelContainerGetNumInputs) count,
                                           decltype(&AOTInductorModelContainerGetInputName) name) const {
   size_t size = 0;

@@ -12,6 +12,7 @@
 #include "library.h"
 #include "package.h"
 #include "proxy_executor.h"
+#include "tensor.h"
 
 namespace aot {
 
@@ -35,8 +36,19 @@ class Container {
  private:
   AOTIProxyExecutorHandle proxy_handle() const { return reinterpret_cast<AOTIProxyExecutorHandle>(proxy_.handle()); }
   void check(AOTIRuntimeError code, const char* doing) const;
+
+  // weights.cpp
+  struct Constant {
+    const char* name;
+    int32_t dtype;  // torch's number
+    size_t bytes;   // in the weights' file
+  };
   void load_constants();
+  std::vector<Constant> list_constants(bool* has_folded) const;
+  bool map_weights(const std::vector<Constant>& constants);
+  void copy_weights();
   bool has_constants() const;
+
   std::vector<std::string> names(decltype(&AOTInductorModelContainerGetNumInputs) count,
                                  decltype(&AOTInductorModelContainerGetInputName) name) const;
 
@@ -44,6 +56,7 @@ class Container {
   Library library_;
   AOTInductorModelContainerHandle handle_ = nullptr;
   ProxyExecutor proxy_;
+  std::vector<TensorHandle> constants_;  // over the mapped weights; empty when the container copied them
   decltype(&AOTInductorModelContainerDelete) delete_ = nullptr;
   decltype(&AOTInductorModelContainerRun) run_ = nullptr;
   // Present since torch 2.13; declared here so that older headers serve too.

@@ -69,6 +69,31 @@ std::vector<TensorSpec> parse_specs(const Json& values, bool is_input) {
   return specs;
 }
 
+std::vector<int64_t> sizes_at(const Json& object, const char* key) {
+  std::vector<int64_t> sizes;
+  if (const Json* values = given(object, key)) {
+    for (const Json& value : values->items()) {
+      sizes.push_back(value.integer());
+      if (sizes.back() < 0) throw JsonError(std::string("a negative number in \"") + key + '"');
+    }
+  }
+  return sizes;
+}
+
+std::vector<ConstantSpec> parse_constants(const Json& document) {
+  std::vector<ConstantSpec> constants;
+  if (const Json* values = given(document, "constants")) {
+    for (const Json& value : values->items()) {
+      ConstantSpec constant{sizes_at(value, "shape"), sizes_at(value, "strides"), integer_at(value, "offset", 0)};
+      if (constant.offset < 0 || (!constant.strides.empty() && constant.strides.size() != constant.shape.size())) {
+        throw JsonError("a constant cannot lie as described");
+      }
+      constants.push_back(std::move(constant));
+    }
+  }
+  return constants;
+}
+
 /// AOTI_CPU_ISA is a list of Inductor's instruction sets, such as "AVX512 AVX512_VNNI AMX_TILE"; each stands for these
 /// features.
 std::vector<std::string> features_of_isa(const std::string& isa_list) {
@@ -113,6 +138,7 @@ Metadata parse_metadata(std::string_view text, const std::string& where) {
     metadata.torch_version = text_at(document, "torch_version", "");
     metadata.cpu_features = texts_at(document, "cpu_features");
     metadata.gpu_archs = texts_at(document, "gpu_archs");
+    metadata.constants = parse_constants(document);
     if (const Json* floors = given(document, "floors")) metadata.glibc_floor = text_at(*floors, "glibc", "");
     metadata.text = std::string(text);
     return metadata;

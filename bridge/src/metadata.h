@@ -29,6 +29,13 @@ struct TensorSpec {
   std::vector<Dim> dims;
 };
 
+/// How one weight lies in the weights' file. Numbers count elements.
+struct ConstantSpec {
+  std::vector<int64_t> shape;
+  std::vector<int64_t> strides;  // empty for C order
+  int64_t offset = 0;            // of its storage before the first one
+};
+
 struct Metadata {
   bool has_signature = false;
   std::vector<TensorSpec> inputs;
@@ -38,6 +45,7 @@ struct Metadata {
   std::string torch_version;
   std::vector<std::string> cpu_features;
   std::vector<std::string> gpu_archs;
+  std::vector<ConstantSpec> constants;  // in the order of the weights' file; empty when not known
   std::string glibc_floor;  // the oldest glibc that the code accepts, such as "2.34"; empty when it asks for none
   std::string text;         // the document itself
 };

@@ -135,19 +135,25 @@ TensorHandle::~TensorHandle() {
 AtenTensorHandle TensorHandle::release() { return std::exchange(handle_, nullptr); }
 
 TensorHandle borrow(const aot_view& view) {
+  // Dims of size 1 may come with any stride; models compare with torch's.
+  CStrides c_order(view.shape, view.ndim);
+  aot_view from_first = view;
+  from_first.data = first_byte(view);
+  if (is_contiguous(view)) from_first.strides = c_order.values;
+  return borrow_storage(from_first, 0);
+}
+
+TensorHandle borrow_storage(const aot_view& view, int64_t offset) {
   const Runtime& runtime = Runtime::get();
   const TorchDevice where(view.device);
   Dtype dtype{};
   dtype_from_dlpack(view.dtype, &dtype);
-  // Dims of size 1 may come with any stride; models compare with torch's.
-  const CStrides c_order(view.shape, view.ndim);
-  const int64_t* strides = is_contiguous(view) ? c_order.values : view.strides;
   AtenTensorHandle handle = nullptr;
-  runtime.check(runtime.aoti_torch_create_tensor_from_blob_v2(
-                    first_byte(view), view.ndim, view.shape, strides, /*storage_offset=*/0, runtime.number_of(dtype),
-                    where.type, where.index, &handle, runtime.aoti_torch_layout_strided(), /*opaque_metadata=*/nullptr,
-                    /*opaque_metadata_size=*/0),
-                "wrapping an input");
+  runtime.check(runtime.aoti_torch_create_tensor_from_blob_v2(view.data, view.ndim, view.shape, view.strides, offset,
+                                                              runtime.number_of(dtype), where.type, where.index,
+                                                              &handle, runtime.aoti_torch_layout_strided(),
+                                                              /*opaque_metadata=*/nullptr, /*opaque_metadata_size=*/0),
+                "wrapping memory");
   return TensorHandle(handle);
 }
 

@@ -64,6 +64,10 @@ class TensorHandle {
 /// A tensor over memory that stays the caller's. The dtype must be one of ours.
 TensorHandle borrow(const aot_view& view);
 
+/// The same with an offset, in elements, of the first element in the memory at `view.data`, and the strides as they
+/// are.
+TensorHandle borrow_storage(const aot_view& view, int64_t offset);
+
 /// A C-ordered tensor with memory of its own, not initialised.
 TensorHandle allocate(Dtype dtype, const int64_t* shape, int32_t ndim, aot_device device);
 

@@ -84,6 +84,21 @@ TEST(metadata_is_read) {
   CHECK_EQUAL(metadata.text, kDocument);
 }
 
+TEST(metadata_tells_how_weights_lie) {
+  const std::string start = R"({"schema": 1, "inputs": [], "outputs": [], "constants": )";
+  const aot::Metadata metadata = aot::parse_metadata(
+      start + R"([{"shape": [2, 3]}, {"shape": [2, 3], "strides": [1, 2], "offset": 4}, {"shape": []}]})",
+      "model.json");
+  CHECK_EQUAL(metadata.constants.size(), 3U);
+  CHECK(metadata.constants[0].strides.empty());
+  CHECK_EQUAL(metadata.constants[1].strides[1], 2);
+  CHECK_EQUAL(metadata.constants[1].offset, 4);
+  for (const char* bad : {R"([{"shape": [-2]}]})", R"([{"shape": [2], "strides": [1, 1]}]})",
+                          R"([{"shape": [2], "offset": -1}]})", R"([{"strides": [1]}, 3]})"}) {
+    CHECK_THROWS(AOT_DAMAGED, "malformed", aot::parse_metadata(start + bad, "model.json"));
+  }
+}
+
 TEST(metadata_of_others_is_refused) {
   const auto refuse = [](const std::string& text, aot_status status, const char* part) {
     CHECK_THROWS(status, part, aot::parse_metadata(text, "model.json"));

@@ -243,6 +243,47 @@ def test_outputs_outlive_inputs_and_model(bridge: Bridge, exported: Callable[...
         bridge.c.aot_tensor_free(output)
 
 
+def test_weights_are_used_where_they_are_mapped(bridge: Bridge, exported: Callable[..., Path], tmp_path: Path) -> None:
+    sample = Sample(exported("mlp"))
+    folder = unpack(exported("mlp"), tmp_path / "model")
+    blob = folder / "weights.blob"
+
+    def is_mapped() -> bool:
+        return str(blob) in Path("/proc/self/maps").read_text()
+
+    with bridge.load(folder) as model:
+        assert is_mapped()
+        np.testing.assert_allclose(model(sample.inputs[0])[0], sample.outputs[0], rtol=1e-5, atol=1e-6)
+    assert not is_mapped()
+
+    document = json.loads((folder / "model.json").read_text())
+    described = document["constants"]
+    document["constants"] = []
+    (folder / "model.json").write_text(json.dumps(document))
+    with bridge.load(folder) as model:  # copied
+        assert not is_mapped()
+        np.testing.assert_allclose(model(sample.inputs[0])[0], sample.outputs[0], rtol=1e-5, atol=1e-6)
+
+    for lie in ({"shape": [2**62]}, {"shape": [256, 64], "offset": 1}, {"shape": [2, 2], "strides": [2**62, 2**62]}):
+        document["constants"] = [lie, *described[1:]]
+        (folder / "model.json").write_text(json.dumps(document))
+        refused(lambda: bridge.load(folder), DAMAGED, "is described larger than it is")
+
+
+def test_a_constant_that_a_caller_writes_to_stays_the_files(
+    bridge: Bridge, exported: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = unpack(exported("inplace"), tmp_path / "model")
+    before = (folder / "weights.blob").read_bytes()
+    with bridge.load(folder) as model:
+        outputs = model.run([view(np.zeros(4, np.float32)), view(np.zeros(4, np.float32))])
+        row = bridge.c.aot_tensor_view(outputs[2]).contents  # a view of a constant, as in Python
+        c.memset(row.data, 0, 4 * 4)
+        for output in outputs:
+            bridge.c.aot_tensor_free(output)
+    assert (folder / "weights.blob").read_bytes() == before
+
+
 def test_outputs_leave_by_dlpack(mlp: Model, exported: Callable[..., Path]) -> None:
     sample = Sample(exported("mlp"))
     (output,) = mlp.run([view(sample.inputs[0])])

@@ -65,6 +65,16 @@ class Floors(msgspec.Struct, frozen=True, omit_defaults=True):
     glibcxx: str | None = None
 
 
+class Constant(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How one weight lies in `weights.blob`."""
+
+    shape: tuple[int, ...]
+    #: In elements; None for C order.
+    strides: tuple[int, ...] | None = None
+    #: Elements of its storage before the first one.
+    offset: int = 0
+
+
 class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     """The document described in docs/bundle-format.md under "model.json"."""
 
@@ -86,6 +96,9 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     cpu_features: tuple[str, ...] = ()
     #: GPU code inside: `sm_90`, `gfx90a`, ...; empty for a CPU model.
     gpu_archs: tuple[str, ...] = ()
+    #: Of the weights in the order of `weights.blob`, so that a CPU can use them where they are mapped. Empty when that
+    #: is not known or not possible: then they are copied.
+    constants: tuple[Constant, ...] = ()
     floors: Floors = msgspec.field(default_factory=Floors)
     #: `default` or `slim`.
     profile: str = "default"

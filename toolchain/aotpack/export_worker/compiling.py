@@ -123,6 +123,8 @@ class Compiled:
 
     files: list[str]
     model_so: str
+    #: Text of the generated C++.
+    wrapper: str
     #: `cpu`, `cuda` or `rocm`.
     backend: str
     compiler: str
@@ -217,6 +219,7 @@ def compile_program(program: Any, profile: str, cpu_isa: str) -> Compiled:
     return Compiled(
         files=paths,
         model_so=next(path for path in paths if path.endswith(".so")),
+        wrapper=next(Path(path).read_text() for path in paths if path.endswith(".wrapper.cpp")),
         backend=backend,
         compiler=_version_line(compiler),
         cpu_features=features,

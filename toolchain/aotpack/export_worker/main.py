@@ -57,7 +57,7 @@ def _export(request: dict[str, Any], read: Any, send: Any) -> None:
     from . import source
 
     torch_version = source.import_torch()
-    from . import compiling, packing, running, signature, verifying
+    from . import compiling, constants, packing, running, signature, verifying
 
     subject = source.load(Path(request["file"]), request["function"], request["device"])
     for note in subject.notes:
@@ -83,6 +83,7 @@ def _export(request: dict[str, Any], read: Any, send: Any) -> None:
             "compiler": compiled.compiler,
             "cpu_features": compiled.cpu_features,
             "gpu_archs": compiled.gpu_archs,
+            "constants": constants.describe(compiled.wrapper),
         },
     )
     document = read().rstrip("\n")

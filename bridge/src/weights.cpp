@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a container gets its weights: used where the file is mapped if the metadata says how they lie, copied otherwise.
+#include <limits>
+
+#include "container.h"
+#include "error.h"
+#include "runtime.h"
+
+namespace aot {
+namespace {
+
+/// Bytes from the start of a constant's storage to the end of its last element; more than any file has when that
+/// overflows.
+size_t extent(const ConstantSpec& spec, const int64_t* strides, size_t size) {
+  constexpr size_t kTooLarge = std::numeric_limits<size_t>::max();
+  int64_t last = spec.offset;
+  for (size_t i = 0; i < spec.shape.size(); ++i) {
+    if (spec.shape[i] == 0) return 0;
+    int64_t reach = 0;
+    if (__builtin_mul_overflow(spec.shape[i] - 1, strides[i], &reach) || __builtin_add_overflow(last, reach, &last)) {
+      return kTooLarge;
+    }
+  }
+  size_t bytes = 0;
+  return __builtin_mul_overflow(static_cast<size_t>(last) + 1, size, &bytes) ? kTooLarge : bytes;
+}
+
+}  // namespace
+
+void Container::load_constants() {
+  bool has_folded = false;
+  const std::vector<Constant> constants = list_constants(&has_folded);
+  size_t needed = 0;
+  for (const Constant& constant : constants) needed += constant.bytes;
+
+  if (package_.weights != nullptr) {
+    // The container reads as many bytes as its constants have, without asking how many there are.
+    if (package_.weights_size < needed) {
+      throw damaged_error("the weights of " + package_.path + " have " + std::to_string(package_.weights_size) +
+                              " bytes; the model needs " + std::to_string(needed),
+                          "The weights are truncated, or belong to another model.");
+    }
+    if (!map_weights(constants)) copy_weights();
+  } else if (needed > 0 && !has_constants()) {
+    throw damaged_error("the weights of " + package_.path + " are missing",
+                        "The model keeps them apart from its code, in weights.blob.");
+  }
+
+  if (has_folded) {
+    // Left alone, the first run would do it, and a failure there leaves the container without its runner: the next call
+    // would wait for it forever.
+    decltype(&AOTInductorModelContainerRunConstantFolding) fold = nullptr;
+    bind(library_, "AOTInductorModelContainerRunConstantFolding", fold);
+    check(fold(handle_, /*use_inactive=*/false, /*stream=*/nullptr, proxy_handle()), "folding the model's constants");
+  }
+}
+
+std::vector<Container::Constant> Container::list_constants(bool* has_folded) const {
+  decltype(&AOTInductorModelContainerGetNumConstants) num_constants = nullptr;
+  decltype(&AOTInductorModelContainerGetConstantName) name = nullptr;
+  decltype(&AOTInductorModelContainerGetConstantDtype) dtype = nullptr;
+  decltype(&AOTInductorModelContainerGetConstantDataSize) data_size = nullptr;
+  decltype(&AOTInductorModelContainerGetConstantFromFolded) from_folded = nullptr;
+  bind(library_, "AOTInductorModelContainerGetNumConstants", num_constants);
+  bind(library_, "AOTInductorModelContainerGetConstantName", name);
+  bind(library_, "AOTInductorModelContainerGetConstantDtype", dtype);
+  bind(library_, "AOTInductorModelContainerGetConstantDataSize", data_size);
+  bind(library_, "AOTInductorModelContainerGetConstantFromFolded", from_folded);
+  constexpr const char* kDoing = "describing the model's constants";
+  size_t count = 0;
+  check(num_constants(handle_, &count), kDoing);
+  std::vector<Constant> constants;
+  for (size_t i = 0; i < count; ++i) {
+    bool is_folded = false;
+    check(from_folded(handle_, i, &is_folded), kDoing);
+    *has_folded = *has_folded || is_folded;
+    if (is_folded) continue;
+    Constant constant{};
+    check(name(handle_, i, &constant.name), kDoing);
+    check(dtype(handle_, i, &constant.dtype), kDoing);
+    check(data_size(handle_, i, &constant.bytes), kDoing);
+    constants.push_back(constant);
+  }
+  return constants;
+}
+
+bool Container::map_weights(const std::vector<Constant>& constants) {
+  // Since torch 2.9 and spelled out, like all that a model may lack.
+  struct Pair {
+    const char* name;
+    AtenTensorHandle handle;
+  };
+  AOTIRuntimeError (*update)(AOTInductorModelContainerHandle, const Pair*, size_t, bool, bool) = nullptr;
+  bind_if_present(library_, "AOTInductorModelContainerUpdateUserManagedConstantBufferPairs", update);
+  // AOTInductor's own copy has this alignment.
+  constexpr uintptr_t kAlignment = 64;
+  const std::vector<ConstantSpec>& specs = package_.metadata.constants;
+  if (update == nullptr || package_.metadata.device != "cpu" || specs.size() != constants.size() ||
+      reinterpret_cast<uintptr_t>(package_.weights) % kAlignment != 0) {
+    return false;
+  }
+  std::vector<Pair> pairs;
+  uint8_t* next = package_.weights;
+  for (size_t i = 0; i < specs.size(); ++i) {
+    const Constant& constant = constants[i];
+    aot_view view{};
+    Dtype dtype{};
+    if (!Runtime::get().find_dtype(constant.dtype, &dtype) || specs[i].shape.size() > kMaxDims) return false;
+    view.data = next;
+    view.device = {AOT_DEVICE_CPU, 0};
+    view.ndim = static_cast<int32_t>(specs[i].shape.size());
+    view.dtype = dlpack_of(dtype);
+    view.shape = const_cast<int64_t*>(specs[i].shape.data());  // DLPack's struct has no const
+    CStrides c_order(view.shape, view.ndim);
+    view.strides = specs[i].strides.empty() ? c_order.values : const_cast<int64_t*>(specs[i].strides.data());
+    if (extent(specs[i], view.strides, size_of(dtype)) > constant.bytes) {
+      throw damaged_error(
+          std::string("the weight ") + constant.name + " of " + package_.path + " is described larger than it is",
+          "The description belongs to another model.");
+    }
+    constants_.push_back(borrow_storage(view, specs[i].offset));
+    pairs.push_back({constant.name, constants_.back().get()});
+    next += constant.bytes;
+  }
+  check(update(handle_, pairs.data(), pairs.size(), /*use_inactive=*/false, /*validate_full_update=*/true),
+        "mapping the weights");
+  return true;
+}
+
+void Container::copy_weights() {
+  decltype(&AOTInductorModelUpdateConstantsFromBlob) update = nullptr;
+  bind(library_, "AOTInductorModelUpdateConstantsFromBlob", update);
+  check(update(handle_, package_.weights), "loading the weights");
+  package_.weights = nullptr;
+  package_.storage = MappedFile();
+}
+
+bool Container::has_constants() const {
+  // Since torch 2.13. Of older models it cannot be told.
+  struct Pair {
+    const char* name;
+    AtenTensorHandle handle;
+  };
+  AOTIRuntimeError (*extract)(AOTInductorModelContainerHandle, const Pair**, size_t*, bool) = nullptr;
+  bind_if_present(library_, "AOTInductorModelContainerExtractConstantsMapEntries", extract);
+  if (extract == nullptr) return true;
+  const Pair* pairs = nullptr;
+  size_t count = 0;
+  check(extract(handle_, &pairs, &count, /*use_inactive=*/false), "looking for the model's constants");
+  return count > 0;
+}
+
+}  // namespace aot
