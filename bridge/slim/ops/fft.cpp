@@ -138,9 +138,8 @@ void transform_dim(const Tensor& work, int64_t dim, bool forward, double scale) 
   for_each_slice<1>(
       {&work}, dim,
       [&](const std::array<char*, 1>& at) {
-        thread_local std::vector<C> out;
-        thread_local std::vector<C> scratch;
-        out.resize(static_cast<size_t>(n));
+        std::vector<C> out(static_cast<size_t>(n));
+        std::vector<C> scratch;
         auto* slice = reinterpret_cast<C*>(at[0]);
         transform.run(slice, step, out.data(), scratch);
         for (int64_t i = 0; i < n; ++i) slice[i * step] = out[i] * scale;

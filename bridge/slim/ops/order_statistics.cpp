@@ -35,8 +35,7 @@ void choose_in_slices(const Tensor& self, int64_t dim, bool keep,
     for_each_slice<3>(
         {&all_values, &all_indices, &self}, dim,
         [&](const std::array<char*, 3>& at) {
-          thread_local std::vector<Keyed> keys;
-          keys.resize(static_cast<size_t>(n));
+          std::vector<Keyed> keys(static_cast<size_t>(n));
           load_keys(self.dtype, at[2], step, n, false, keys.data());
           const Keyed chosen = choose(keys);
           store_keyed(&chosen, 1, self.itemsize(), at[2], step, at[0], 0, at[1], 0);

@@ -38,8 +38,7 @@ void sort(const Tensor& self, int64_t dim, bool descending, AtenTensorHandle* va
         {&values, &indices, &self}, dim,
         [&](const std::array<char*, 3>& at) {
           const bool radix = n >= kRadixFrom;
-          thread_local std::vector<Keyed> keys;
-          keys.resize(static_cast<size_t>(radix ? 2 * n : n));
+          std::vector<Keyed> keys(static_cast<size_t>(radix ? 2 * n : n));
           load_keys(self.dtype, at[2], step[2], n, descending, keys.data());
           if (radix) {
             radix_sort(keys.data(), keys.data() + n, n);

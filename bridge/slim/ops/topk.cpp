@@ -37,8 +37,7 @@ void topk(const Tensor& self, int64_t k, int64_t dim, bool largest, bool sorted,
     for_each_slice<3>(
         {&values, &indices, &self}, dim,
         [&](const std::array<char*, 3>& at) {
-          thread_local std::vector<Keyed> keys;
-          keys.resize(static_cast<size_t>(n));
+          std::vector<Keyed> keys(static_cast<size_t>(n));
           load_keys(self.dtype, at[2], step[2], n, largest, keys.data());
           select_top(keys, k, sorted);
           store_keyed(keys.data(), k, self.itemsize(), at[2], step[2], at[0], step[0], at[1], step[1]);
