@@ -240,6 +240,14 @@ def test_features_bring_a_group_back_with_what_it_needs(
     assert copies[f"lib/{layout.name('cufft')}"].reason.startswith("a stub")
 
 
+@pytest.mark.parametrize("option", [{"archs": ("sm_90",)}, {"features": ("fft",)}])
+def test_a_development_bundle_leaves_nothing_out(
+    double: CudaDouble, tmp_path: Path, option: dict[str, tuple[str, ...]]
+) -> None:
+    with pytest.raises(UsageError, match="--portable"):
+        build(request_for(double, None, tmp_path / "b", **option), Reporter())
+
+
 def test_an_unknown_group_is_refused(double: CudaDouble, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="warp"):
         dry_run(request_for(double, None, tmp_path / "b", portable=True, features=("warp",)), Reporter())

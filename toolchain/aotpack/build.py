@@ -157,6 +157,12 @@ def settled(request: BuildRequest) -> BuildRequest:
             meaning="a development bundle uses this machine's own libc and the venv's Python anyway",
             fix="add --portable, or drop the option",
         )
+    if not request.portable and (request.archs or request.features):
+        raise UsageError(
+            "--arch and --features need --portable",
+            meaning="a development bundle links to the venv, so nothing is left out of it",
+            fix="add --portable, or drop the option",
+        )
     models: dict[str | None, Path] = {}
     for given, path in request.models:
         name = given or path.stem
