@@ -32,7 +32,7 @@ export: init ## Export MODEL=FILE.py:FUNCTION to PACKAGE (MODEL_ARGS=... adds op
 	@mkdir -p $(dir $(PACKAGE))
 	@$(AOTPACK) export $(MODEL) --output $(PACKAGE) --verify $(MODEL_ARGS)
 
-$(PACKAGE): | init
+$(PACKAGE): $(firstword $(subst :, ,$(MODEL))) | init
 	@$(MAKE) --no-print-directory export
 
 build: $(PACKAGE) ## Build a development bundle, linked to the venv
@@ -56,7 +56,7 @@ test-backend: setup init system-packages ## Integration tests of BACKEND
 test-backends: ## Integration tests of all backends
 	@for backend in cpu cuda rocm; do $(MAKE) --no-print-directory test-backend BACKEND=$$backend || exit 1; done
 test-fixtures: setup init ## Export the models that the tests use, ahead of time
-	$(PYTEST) tests/integration -m '' -k fixtures
+	$(TOOL)/bin/python -m tests.exporting
 test-distros: setup init system-packages ## Run a bundle in real Debian 11 and 13 roots (root, debootstrap)
 	$(PYTEST) tests -m distros
 test-cuda-wheel: setup init ## Build from the real CUDA torch of PyPI (about 3 GB)
