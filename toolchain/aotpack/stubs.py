@@ -10,13 +10,14 @@ What a stub exports and its source are pure; `build_stub` runs the compiler.
 from __future__ import annotations
 
 import json
+import struct
+from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
-from elftools.elf.gnuversions import GNUVerNeedSection, GNUVerSymSection
-from elftools.elf.sections import SymbolTableSection
+from elftools.elf.gnuversions import GNUVerNeedSection
 
 from aotpack.cache import cached_folder, content_key
 from aotpack.compilers import Compiler, run_tool
@@ -56,28 +57,34 @@ class Stub:
     symbols: tuple[Symbol, ...]
 
 
+#: ELF64: offset of the name, binding and type, visibility, section, value, bytes. Read in bulk, since libtorch has
+#: a hundred thousand of them.
+_ENTRY = struct.Struct("<IBBHQQ")
+_LOCAL, _VARIABLE, _THREAD_LOCAL, _UNDEFINED = 0, 1, 6, 0
+
+
 def read_symbols(path: Path) -> Symbols:
-    """The dynamic symbols of a file."""
+    """The dynamic symbols of a 64-bit little-endian file."""
+    imports: set[Symbol] = set()
+    exports: set[Symbol] = set()
     with path.open("rb") as stream:
         elf = ELFFile(stream)
         table = elf.get_section_by_name(".dynsym")
-        if not isinstance(table, SymbolTableSection):
+        if table is None:
             return Symbols(frozenset(), frozenset())
+        entries, names = table.data(), elf.get_section(table["sh_link"]).data()
         needs = _version_needs(elf)
-        numbers = elf.get_section_by_name(".gnu.version")
-        imports: set[Symbol] = set()
-        exports: set[Symbol] = set()
-        for index, entry in enumerate(table.iter_symbols()):
-            if not entry.name or entry["st_info"]["bind"] == "STB_LOCAL":
+        versions = elf.get_section_by_name(".gnu.version")
+        numbers = array("H", versions.data() if versions else bytes(2 * (len(entries) // _ENTRY.size)))
+        for (offset, info, _, section, _, size), number in zip(_ENTRY.iter_unpack(entries), numbers, strict=True):
+            name = names[offset : names.index(b"\0", offset)].decode()
+            if not name or info >> 4 == _LOCAL:
                 continue
-            is_variable = entry["st_info"]["type"] in ("STT_OBJECT", "STT_TLS")
-            if entry["st_shndx"] == "SHN_UNDEF":
-                number = numbers.get_symbol(index)["ndx"] if isinstance(numbers, GNUVerSymSection) else 0
-                version, provider = needs.get(number, (None, None))
-                imports.add(Symbol(entry.name, version, provider))
+            if section == _UNDEFINED:
+                imports.add(Symbol(name, *needs.get(number, (None, None))))
             else:
-                exports.add(Symbol(entry.name, size=entry["st_size"] if is_variable else 0))
-        return Symbols(frozenset(imports), frozenset(exports))
+                exports.add(Symbol(name, size=size if info & 15 in (_VARIABLE, _THREAD_LOCAL) else 0))
+    return Symbols(frozenset(imports), frozenset(exports))
 
 
 def _version_needs(elf: ELFFile) -> dict[int, tuple[str, str]]:
