@@ -1,5 +1,5 @@
-// Holds the vector functions of libaot_slim.so against libm in long double: one float in 16 * 3989 of all there are, and the
-// corners of the functions of two arguments. Prints what is off; the exit status counts it.
+// Holds the vector functions of libaot_slim.so against libm in long double: one float in 16 * 3989 of all there are,
+// and the corners of the functions of two arguments. Prints what is off; the exit status counts it.
 #include <immintrin.h>
 #include <sleef.h>
 
@@ -18,7 +18,8 @@ double distance(float got, long double exact) {
   const auto rounded = static_cast<float>(exact);
   if (std::isnan(rounded) || std::isnan(got)) return std::isnan(rounded) == std::isnan(got) ? 0 : INFINITY;
   if (got == rounded) return std::signbit(got) == std::signbit(rounded) ? 0 : INFINITY;
-  if (std::isinf(rounded) || std::isinf(got)) return std::fabs(exact) > 3.4028234e38L && std::fabs(got) > 3.4e38F ? 0 : INFINITY;
+  if (std::isinf(rounded) || std::isinf(got))
+    return std::fabs(exact) > 3.4028234e38L && std::fabs(got) > 3.4e38F ? 0 : INFINITY;
   const float magnitude = std::fabs(rounded);
   return static_cast<double>(std::fabs(got - exact) / (std::nextafterf(magnitude, INFINITY) - magnitude));
 }
@@ -62,8 +63,9 @@ template <class Register>
 void check(const char* name, Register (*function)(Register, Register), long double (*exact)(long double, long double),
            double allowed) {
   constexpr int kLanes = sizeof(Register) / sizeof(float);
-  const float values[] = {0.0F,  -0.0F, 1.0F,  -1.0F,   2.0F,    -3.0F,   0.5F,        -2.5F,      1e-40F,   1e30F, -1e30F,
-                          1e-30F, 7.0F, 31.0F, 1.0001F, 0.9999F, -0.3F, INFINITY, -INFINITY, std::nanf(""), 127.5F};
+  const float values[] = {0.0F,    -0.0F,   1.0F,  -1.0F,    2.0F,      -3.0F,         0.5F,
+                          -2.5F,   1e-40F,  1e30F, -1e30F,   1e-30F,    7.0F,          31.0F,
+                          1.0001F, 0.9999F, -0.3F, INFINITY, -INFINITY, std::nanf(""), 127.5F};
   for (const float x : values) {
     for (const float y : values) {
       float a[kLanes];
@@ -89,11 +91,11 @@ void check(const char* name, Register (*function)(Register, Register), long doub
 
 }  // namespace
 
-#define ONE(name, suffix, allowed)                                              \
-  check<__m256>(#name, Sleef_##name##f8##suffix, ::name##l, allowed);           \
+#define ONE(name, suffix, allowed)                                    \
+  check<__m256>(#name, Sleef_##name##f8##suffix, ::name##l, allowed); \
   if (wide) check<__m512>(#name, Sleef_##name##f16##suffix, ::name##l, allowed);
-#define TWO(name, suffix, allowed)                                              \
-  check<__m256>(#name, Sleef_##name##f8##suffix, ::name##l, allowed);           \
+#define TWO(name, suffix, allowed)                                    \
+  check<__m256>(#name, Sleef_##name##f8##suffix, ::name##l, allowed); \
   if (wide) check<__m512>(#name, Sleef_##name##f16##suffix, ::name##l, allowed);
 
 int main() {

@@ -81,8 +81,7 @@ Plan make_plan(const memory::desc& source, const memory::desc& weights, const me
     append_binary(ops, how.binary, desc_of(*how.other));
   }
   append(ops, how.unary);
-  dnnl::primitive_attr attributes;
-  attributes.set_post_ops(ops);
+  const dnnl::primitive_attr attributes = onednn::attributes(ops);
   const auto kind = dnnl::prop_kind::forward_inference;
   memory::dims stride = as_dims(how.stride);
   memory::dims before = as_dims(how.padding);

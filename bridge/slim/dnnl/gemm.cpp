@@ -87,7 +87,7 @@ bool half_gemm(const Tensor& out, const Tensor& a, const Tensor& b) {
   key.add(static_cast<int64_t>(out.dtype)).add(static_cast<int64_t>(omp_get_max_threads()));
   const auto plan = plans.get(key, [&]() -> Plan {
     const auto description =
-        dnnl::matmul::primitive_desc(engine(), desc_of(a), desc_of(b), desc_of(out), dnnl::primitive_attr(), true);
+        dnnl::matmul::primitive_desc(engine(), desc_of(a), desc_of(b), desc_of(out), attributes(), true);
     if (!description || std::string_view(description.impl_info_str()).find("ref") != std::string_view::npos) return {};
     return {dnnl::matmul(description)};
   });

@@ -32,8 +32,7 @@ Plan make_plan(const memory::desc& x, const memory::desc& w, const memory::desc&
   dnnl::post_ops ops;
   if (fused.binary != nullptr) append_binary(ops, fused.binary, desc_of(*fused.other));
   append(ops, fused.unary);
-  dnnl::primitive_attr attributes;
-  attributes.set_post_ops(ops);
+  const dnnl::primitive_attr attributes = onednn::attributes(ops);
   const auto kind = dnnl::prop_kind::forward_inference;
   const auto description =
       bias ? dnnl::inner_product_forward::primitive_desc(engine(), kind, x, w, bias, out, attributes)

@@ -50,7 +50,21 @@ memory::desc any_desc(const Dims& sizes, ScalarType dtype) {
   return {as_dims(sizes), type_of(dtype), memory::format_tag::any};
 }
 
-void run(const dnnl::primitive& primitive, const std::unordered_map<int, memory>& arguments) {
+dnnl::primitive_attr attributes(const dnnl::post_ops& ops) {
+  dnnl::primitive_attr attributes;
+  attributes.set_post_ops(ops);
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  return attributes;
+}
+
+void run(const dnnl::primitive& primitive, std::unordered_map<int, memory> arguments) {
+  std::optional<Scratch> scratch;
+  const auto wanted = dnnl_primitive_desc_query_md(primitive.get_primitive_desc(), dnnl_query_scratchpad_md, 0);
+  if (wanted != nullptr && dnnl_memory_desc_get_size(wanted) > 0) {
+    dnnl_memory_desc_t copied = nullptr;
+    require(dnnl_memory_desc_clone(&copied, wanted) == dnnl_success, "oneDNN has no memory for a descriptor");
+    arguments.emplace(DNNL_ARG_SCRATCHPAD, scratch.emplace(memory::desc(copied)).view);
+  }
   primitive.execute(stream(), arguments);
   stream().wait();
 }

@@ -28,7 +28,11 @@ memory::desc any_desc(const Dims& sizes, ScalarType dtype);
 inline memory wrap(const memory::desc& desc, void* data) { return memory(desc, engine(), data); }
 inline memory wrap(const Tensor& tensor) { return wrap(desc_of(tensor), tensor.raw()); }
 
-void run(const dnnl::primitive& primitive, const std::unordered_map<int, memory>& arguments);
+// What every primitive of a plan is made with: plans are run by many threads at once, so each run brings its own
+// scratch memory. Left to oneDNN, it would belong to the thread that made the plan.
+dnnl::primitive_attr attributes(const dnnl::post_ops& ops = {});
+
+void run(const dnnl::primitive& primitive, std::unordered_map<int, memory> arguments);
 
 // Memory of its own in a layout that no tensor has.
 struct Scratch {

@@ -49,7 +49,7 @@ Tensor amax(const Tensor& self, const Dims& dims, bool keep) {
 
 }  // namespace
 
-extern "C" AOTITorchError aoti_torch_aten_amax(AtenTensorHandle self, const int64_t* dim, int64_t dim_len_, int32_t keepdim,
-                                               AtenTensorHandle* ret0) {
+extern "C" AOTITorchError aoti_torch_aten_amax(AtenTensorHandle self, const int64_t* dim, int64_t dim_len_,
+                                               int32_t keepdim, AtenTensorHandle* ret0) {
   return guard(__func__, [&] { *ret0 = give(amax(get(self), list(dim, dim_len_), keepdim != 0)); });
 }

@@ -28,7 +28,8 @@ Tensor cat(const std::vector<const Tensor*>& tensors, int64_t dim) {
     format = own == MemoryFormat::kContiguous || format.value_or(own) != own ? MemoryFormat::kContiguous : own;
     if (is_skipped(*tensor)) continue;
     Dims expected = sizes;
-    require(tensor->dim() == first->dim(), "cat of shapes ", to_string(first->sizes), " and ", to_string(tensor->sizes));
+    require(tensor->dim() == first->dim(), "cat of shapes ", to_string(first->sizes), " and ",
+            to_string(tensor->sizes));
     expected[d] = tensor->sizes[d];
     require(tensor->sizes == expected, "cat along dim ", dim, " of shapes ", to_string(first->sizes), " and ",
             to_string(tensor->sizes));

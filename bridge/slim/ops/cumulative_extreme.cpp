@@ -8,7 +8,8 @@ using namespace slim;
 namespace {
 
 // The extreme so far and where it was: of equal values the last one, and NaN beats every number.
-void cumulative_extreme(const Tensor& self, int64_t dim, bool largest, AtenTensorHandle* values, AtenTensorHandle* indices) {
+void cumulative_extreme(const Tensor& self, int64_t dim, bool largest, AtenTensorHandle* values,
+                        AtenTensorHandle* indices) {
   self.wrap(dim);
   require(!is_complex(self.dtype), "complex numbers have no order");
   const Tensor source = to(self, lane_of(self.dtype));
@@ -45,11 +46,13 @@ void cumulative_extreme(const Tensor& self, int64_t dim, bool largest, AtenTenso
 
 extern "C" {
 
-AOTITorchError aoti_torch_cpu_cummax(AtenTensorHandle self, int64_t dim, AtenTensorHandle* ret0, AtenTensorHandle* ret1) {
+AOTITorchError aoti_torch_cpu_cummax(AtenTensorHandle self, int64_t dim, AtenTensorHandle* ret0,
+                                     AtenTensorHandle* ret1) {
   return guard(__func__, [&] { cumulative_extreme(get(self), dim, true, ret0, ret1); });
 }
 
-AOTITorchError aoti_torch_cpu_cummin(AtenTensorHandle self, int64_t dim, AtenTensorHandle* ret0, AtenTensorHandle* ret1) {
+AOTITorchError aoti_torch_cpu_cummin(AtenTensorHandle self, int64_t dim, AtenTensorHandle* ret0,
+                                     AtenTensorHandle* ret1) {
   return guard(__func__, [&] { cumulative_extreme(get(self), dim, false, ret0, ret1); });
 }
 }

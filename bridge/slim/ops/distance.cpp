@@ -45,8 +45,8 @@ void require_norm(const Tensor& self, double p) {
 Tensor cdist(const Tensor& x1, const Tensor& x2, double p) {
   require_norm(x1, p);
   require(x1.dtype == x2.dtype, "distances of ", dtype_name(x1.dtype), " and ", dtype_name(x2.dtype));
-  require(x1.dim() >= 2 && x2.dim() >= 2 && x1.size(-1) == x2.size(-1), "distances of rows in shapes ", to_string(x1.sizes),
-          " and ", to_string(x2.sizes));
+  require(x1.dim() >= 2 && x2.dim() >= 2 && x1.size(-1) == x2.size(-1), "distances of rows in shapes ",
+          to_string(x1.sizes), " and ", to_string(x2.sizes));
   const int64_t rows1 = x1.size(-2);
   const int64_t rows2 = x2.size(-2);
   const int64_t width = x1.size(-1);
@@ -84,7 +84,8 @@ Tensor pdist(const Tensor& self, double p) {
     using T = typename decltype(type)::type;
     T* to = out.data<T>();
     for (int64_t i = 0; i < rows; ++i) {
-      for (int64_t j = i + 1; j < rows; ++j) *to++ = distance(x.data<T>() + i * width, x.data<T>() + j * width, width, p);
+      for (int64_t j = i + 1; j < rows; ++j)
+        *to++ = distance(x.data<T>() + i * width, x.data<T>() + j * width, width, p);
     }
   });
   return out;

@@ -14,8 +14,9 @@ using C = Complex<double>;
 
 C conjugate(C z) { return {z.real(), -z.imag()}; }
 
-// The discrete Fourier transform of one length, by the factors of the length: Cooley and Tukey's algorithm. A length with a
-// large prime factor goes by Bluestein's, as a convolution of a power of two. Computed in double whatever the dtype.
+// The discrete Fourier transform of one length, by the factors of the length: Cooley and Tukey's algorithm. A length
+// with a large prime factor goes by Bluestein's, as a convolution of a power of two. Computed in double whatever the
+// dtype.
 class Transform {
  public:
   Transform(int64_t n, bool forward) : n_(n), root_(static_cast<size_t>(n)) {
@@ -147,8 +148,52 @@ void transform_dim(const Tensor& work, int64_t dim, bool forward, double scale) 
       std::max<int64_t>(1, kGrain / 16 / n));
 }
 
-// Torch's memory order of the result: the dims that are not transformed first, then those that are, both by self's strides;
-// `last_stays`: the last of the transformed ones is the innermost.
+// The first half of the transform of real numbers along `dim`; the other half is its conjugate. Pairs of them go as
+// complex numbers through a transform of half the length, and are told apart afterwards.
+Tensor transform_real(const Tensor& self, int64_t dim, double scale) {
+  const Tensor source = to(self, ScalarType::Double);
+  const int64_t n = source.size(dim);
+  const bool pairs = n % 2 == 0;
+  const int64_t length = pairs ? n / 2 : n;
+  const Transform transform(length, true);
+  Dims sizes = self.sizes;
+  sizes[self.wrap(dim)] = n / 2 + 1;
+  Tensor out = empty(sizes, ScalarType::ComplexDouble);
+  std::vector<C> root(static_cast<size_t>(n / 2 + 1));
+  for (int64_t k = 0; k <= n / 2; ++k) {
+    const double angle = -2 * M_PI * static_cast<double>(k) / static_cast<double>(n);
+    root[k] = C(std::cos(angle), std::sin(angle));
+  }
+  const int64_t out_step = byte_stride(out, dim);
+  const int64_t step = byte_stride(source, dim);
+  for_each_slice<2>(
+      {&out, &source}, dim,
+      [&](const std::array<char*, 2>& at) {
+        std::vector<C> packed(static_cast<size_t>(length));
+        std::vector<C> result(static_cast<size_t>(length));
+        std::vector<C> scratch;
+        const Strided<C> to{at[0], out_step};
+        const Strided<const double> from{at[1], step};
+        for (int64_t i = 0; i < length; ++i) packed[i] = pairs ? C(from[2 * i], from[2 * i + 1]) : C(from[i], 0);
+        transform.run(packed.data(), 1, result.data(), scratch);
+        for (int64_t k = 0; k <= n / 2; ++k) {
+          if (!pairs) {
+            to[k] = result[k] * scale;
+            continue;
+          }
+          const C direct = result[k % length];
+          const C mirrored = conjugate(result[(length - k) % length]);
+          const C odd = (direct - mirrored) * root[k];
+          to[k] = C(direct.real() + mirrored.real() + odd.imag(), direct.imag() + mirrored.imag() - odd.real()) *
+                  (scale / 2);
+        }
+      },
+      std::max<int64_t>(1, kGrain / 16 / n));
+  return out;
+}
+
+// Torch's memory order of the result: the dims that are not transformed first, then those that are, both by self's
+// strides; `last_stays`: the last of the transformed ones is the innermost.
 Dims result_strides(const Tensor& self, const Dims& dims, bool last_stays, const Dims& sizes) {
   auto by_stride = [&](int64_t a, int64_t b) { return self.strides[a] > self.strides[b]; };
   Dims transformed;
@@ -176,22 +221,26 @@ Tensor fft(const Tensor& self, const Dims& dims, int64_t normalization, bool for
   const ScalarType result = wide ? ScalarType::ComplexDouble : ScalarType::ComplexFloat;
   int64_t elements = 1;
   for (const int64_t dim : dims) {
-    require(self.dim() > 0 && self.size(dim) > 0, "a Fourier transform along dim ", dim, " of shape ", to_string(self.sizes));
+    require(self.dim() > 0 && self.size(dim) > 0, "a Fourier transform along dim ", dim, " of shape ",
+            to_string(self.sizes));
     elements *= self.size(dim);
   }
   const double scale = scale_of(normalization, elements);
-  Tensor work = empty(self.sizes, ScalarType::ComplexDouble);
-  copy(work, self);
-  if (dims.empty()) return to(work, result);
-  if (work.numel() == 0) {
-    if (onesided) work = narrow(work, dims.back(), 0, self.size(dims.back()) / 2 + 1);
-    return to(contiguous(work), result);
+  if (self.numel() == 0 || dims.empty()) {
+    Dims sizes = self.sizes;
+    if (onesided && !dims.empty()) sizes[self.wrap(dims.back())] = self.size(dims.back()) / 2 + 1;
+    return to(dims.empty() ? self : empty(sizes, result), result);
   }
-  // The last dim first: onesided, the others have half as much to do.
-  for (size_t i = dims.size(); i-- > 0;) {
-    transform_dim(work, dims[i], forward, i == 0 ? scale : 1);
-    if (onesided && i + 1 == dims.size()) work = narrow(work, dims[i], 0, work.size(dims[i]) / 2 + 1);
+  // The last dim first: of real numbers, the others have half as much to do.
+  Tensor work;
+  size_t left = dims.size();
+  if (onesided) {
+    work = transform_real(self, dims.back(), --left == 0 ? scale : 1);
+  } else {
+    work = empty(self.sizes, ScalarType::ComplexDouble);
+    copy(work, self);
   }
+  while (left-- > 0) transform_dim(work, dims[left], forward, left == 0 ? scale : 1);
   Tensor out = empty_strided(work.sizes, result_strides(self, dims, !is_complex(self.dtype), work.sizes), result);
   copy(out, work);
   return out;
@@ -201,16 +250,16 @@ Tensor fft(const Tensor& self, const Dims& dims, int64_t normalization, bool for
 
 extern "C" {
 
-AOTITorchError aoti_torch_cpu__fft_c2c(AtenTensorHandle self, const int64_t* dim, int64_t dim_len_, int64_t normalization,
-                                       int32_t forward, AtenTensorHandle* ret0) {
+AOTITorchError aoti_torch_cpu__fft_c2c(AtenTensorHandle self, const int64_t* dim, int64_t dim_len_,
+                                       int64_t normalization, int32_t forward, AtenTensorHandle* ret0) {
   return guard(__func__, [&] {
     require(is_complex(get(self).dtype), "_fft_c2c of ", dtype_name(get(self).dtype));
     *ret0 = give(fft(get(self), list(dim, dim_len_), normalization, forward != 0, false));
   });
 }
 
-AOTITorchError aoti_torch_cpu__fft_r2c(AtenTensorHandle self, const int64_t* dim, int64_t dim_len_, int64_t normalization,
-                                       int32_t onesided, AtenTensorHandle* ret0) {
+AOTITorchError aoti_torch_cpu__fft_r2c(AtenTensorHandle self, const int64_t* dim, int64_t dim_len_,
+                                       int64_t normalization, int32_t onesided, AtenTensorHandle* ret0) {
   return guard(__func__, [&] {
     require(is_floating(get(self).dtype), "_fft_r2c of ", dtype_name(get(self).dtype));
     *ret0 = give(fft(get(self), list(dim, dim_len_), normalization, true, onesided != 0));

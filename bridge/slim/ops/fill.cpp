@@ -34,23 +34,20 @@ AOTITorchError aoti_torch_aten_full(const int64_t* size, int64_t size_len_, doub
 
 AOTITorchError aoti_torch_aten_new_empty(AtenTensorHandle self, const int64_t* size, int64_t size_len_, int32_t* dtype,
                                          int32_t*, int32_t*, int32_t, int32_t*, AtenTensorHandle* ret0) {
-  return guard(__func__, [&] {
-    *ret0 = give(empty(list(size, size_len_), optional_dtype(dtype).value_or(get(self).dtype)));
-  });
+  return guard(__func__,
+               [&] { *ret0 = give(empty(list(size, size_len_), optional_dtype(dtype).value_or(get(self).dtype))); });
 }
 
 AOTITorchError aoti_torch_aten_new_zeros(AtenTensorHandle self, const int64_t* size, int64_t size_len_, int32_t* dtype,
                                          int32_t*, int32_t*, int32_t, int32_t*, AtenTensorHandle* ret0) {
-  return guard(__func__, [&] {
-    *ret0 = give(zeros(list(size, size_len_), optional_dtype(dtype).value_or(get(self).dtype)));
-  });
+  return guard(__func__,
+               [&] { *ret0 = give(zeros(list(size, size_len_), optional_dtype(dtype).value_or(get(self).dtype))); });
 }
 
 // In libtorch a tensor that knows to be zero without memory of its own; here plain zeros.
 AOTITorchError aoti_torch_cpu__efficientzerotensor(const int64_t* size, int64_t size_len_, int32_t* dtype, int32_t*,
                                                    int32_t*, int32_t, int32_t*, AtenTensorHandle* ret0) {
-  return guard(__func__, [&] {
-    *ret0 = give(zeros(list(size, size_len_), optional_dtype(dtype).value_or(ScalarType::Float)));
-  });
+  return guard(__func__,
+               [&] { *ret0 = give(zeros(list(size, size_len_), optional_dtype(dtype).value_or(ScalarType::Float))); });
 }
 }

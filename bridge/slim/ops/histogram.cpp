@@ -32,8 +32,8 @@ Range range_of(const double* given, const T* values, int64_t n, int64_t step, do
 }
 
 void require_real(const Tensor& self) {
-  require(self.dtype == ScalarType::Float || self.dtype == ScalarType::Double, "a histogram of ", dtype_name(self.dtype),
-          ", neither float32 nor float64");
+  require(self.dtype == ScalarType::Float || self.dtype == ScalarType::Double, "a histogram of ",
+          dtype_name(self.dtype), ", neither float32 nor float64");
 }
 
 Tensor histc(const Tensor& self, int64_t bins, double low, double high) {
@@ -128,7 +128,8 @@ Tensor histogram(const Tensor& points, const Dims& bins, const double* ranges, c
 
 extern "C" {
 
-AOTITorchError aoti_torch_cpu_histc(AtenTensorHandle self, int64_t bins, double min, double max, AtenTensorHandle* ret0) {
+AOTITorchError aoti_torch_cpu_histc(AtenTensorHandle self, int64_t bins, double min, double max,
+                                    AtenTensorHandle* ret0) {
   return guard(__func__, [&] { *ret0 = give(histc(get(self), bins, min, max)); });
 }
 
@@ -146,14 +147,16 @@ AOTITorchError aoti_torch_cpu_histogram_bin_ct(AtenTensorHandle self, int64_t bi
 }
 
 AOTITorchError aoti_torch_cpu__histogramdd_from_bin_cts(AtenTensorHandle self, const int64_t* bins, int64_t bins_len_,
-                                                        const double** range, int64_t range_len_, AtenTensorHandle* weight,
-                                                        int32_t density, AtenTensorHandle* ret0) {
+                                                        const double** range, int64_t range_len_,
+                                                        AtenTensorHandle* weight, int32_t density,
+                                                        AtenTensorHandle* ret0) {
   return guard(__func__, [&] {
     require(get(self).dim() >= 2 && get(self).size(-1) == bins_len_, "points of shape ", to_string(get(self).sizes),
             " for ", bins_len_, " numbers of bins");
-    require(range == nullptr || range_len_ == 2 * bins_len_, "a range of ", range_len_, " numbers, not ", 2 * bins_len_);
-    *ret0 = give(histogram(get(self), list(bins, bins_len_), range ? *range : nullptr, get_optional(weight), density != 0,
-                           nullptr));
+    require(range == nullptr || range_len_ == 2 * bins_len_, "a range of ", range_len_, " numbers, not ",
+            2 * bins_len_);
+    *ret0 = give(histogram(get(self), list(bins, bins_len_), range ? *range : nullptr, get_optional(weight),
+                           density != 0, nullptr));
   });
 }
 }

@@ -30,8 +30,8 @@ std::vector<Tensor> without_masks(const Tensor& self, const std::vector<const Te
     } else {
       for (size_t d = 0; d < index->sizes.size(); ++d) {
         const size_t at = plain.size() + d;
-        require(at < self.sizes.size() && index->sizes[d] == self.sizes[at], "a mask of shape ", to_string(index->sizes),
-                " at dim ", plain.size(), " of shape ", to_string(self.sizes));
+        require(at < self.sizes.size() && index->sizes[d] == self.sizes[at], "a mask of shape ",
+                to_string(index->sizes), " at dim ", plain.size(), " of shape ", to_string(self.sizes));
       }
       const Tensor coordinates = nonzero(*index);
       for (int64_t d = 0; d < index->dim(); ++d) plain.push_back(select(coordinates, 1, d));
@@ -100,7 +100,8 @@ Indexing plan_indexing(const Tensor& self, const std::vector<const Tensor*>& giv
 
 Tensor index(const Tensor& self, const std::vector<const Tensor*>& indices) {
   const Indexing plan = plan_indexing(self, indices);
-  Tensor out = empty_strided(plan.view.sizes, elementwise_strides({&plan.view, &plan.offsets}, plan.view.sizes), self.dtype);
+  Tensor out =
+      empty_strided(plan.view.sizes, elementwise_strides({&plan.view, &plan.offsets}, plan.view.sizes), self.dtype);
   visit_size(self.itemsize(), [&](auto type) {
     using T = typename decltype(type)::type;
     Loop<3>({&out, &plan.view, &plan.offsets})
@@ -134,8 +135,8 @@ std::vector<const Tensor*> optionals(const AtenTensorHandle** handles, int64_t c
 
 extern "C" {
 
-AOTITorchError aoti_torch_cpu_index_Tensor(AtenTensorHandle self, const AtenTensorHandle** indices, int64_t indices_len_,
-                                           AtenTensorHandle* ret0) {
+AOTITorchError aoti_torch_cpu_index_Tensor(AtenTensorHandle self, const AtenTensorHandle** indices,
+                                           int64_t indices_len_, AtenTensorHandle* ret0) {
   return guard(__func__, [&] { *ret0 = give(index(get(self), optionals(indices, indices_len_))); });
 }
 

@@ -49,8 +49,8 @@ Tensor index_reduce(const Tensor& given_self, int64_t dim, const Tensor& given_i
   if (how == Reduction::kMean) {
     const Tensor counts = empty(slices.sizes, out.dtype);
     fill(counts, include_self ? 1 : 0);
-    scatter(standing(counts), index, expand(identity(Reduction::kProduct, out.dtype), expected), counts.strides[d], limit,
-            Reduction::kSum);
+    scatter(standing(counts), index, expand(identity(Reduction::kProduct, out.dtype), expected), counts.strides[d],
+            limit, Reduction::kSum);
     divide_by_counts(slices, counts);
   }
   return out;
@@ -61,7 +61,6 @@ Tensor index_reduce(const Tensor& given_self, int64_t dim, const Tensor& given_i
 extern "C" AOTITorchError aoti_torch_cpu_index_reduce(AtenTensorHandle self, int64_t dim, AtenTensorHandle index,
                                                       AtenTensorHandle source, const char* reduce, int32_t include_self,
                                                       AtenTensorHandle* ret0) {
-  return guard(__func__, [&] {
-    *ret0 = give(index_reduce(get(self), dim, get(index), get(source), reduce, include_self != 0));
-  });
+  return guard(__func__,
+               [&] { *ret0 = give(index_reduce(get(self), dim, get(index), get(source), reduce, include_self != 0)); });
 }

@@ -9,10 +9,10 @@ namespace {
 
 // self [m, k] times the rows of weight, int8 [n, k], each row with a scale of its own: [m, n].
 Tensor int8_matmul(const Tensor& self, const Tensor& weight, const Tensor& scales) {
-  require(is_floating(self.dtype) && self.dim() == 2, "self must be a floating point matrix, not ", dtype_name(self.dtype),
-          " of ", to_string(self.sizes));
-  require(weight.dtype == ScalarType::Char && weight.dim() == 2 && weight.sizes[1] == self.sizes[1],
-          "a weight of ", dtype_name(weight.dtype), " ", to_string(weight.sizes), " for ", to_string(self.sizes));
+  require(is_floating(self.dtype) && self.dim() == 2, "self must be a floating point matrix, not ",
+          dtype_name(self.dtype), " of ", to_string(self.sizes));
+  require(weight.dtype == ScalarType::Char && weight.dim() == 2 && weight.sizes[1] == self.sizes[1], "a weight of ",
+          dtype_name(weight.dtype), " ", to_string(weight.sizes), " for ", to_string(self.sizes));
   require(scales.dim() == 1 && scales.sizes[0] == weight.sizes[0], "scales of shape ", to_string(scales.sizes), " for ",
           weight.sizes[0], " rows");
   const int64_t m = self.sizes[0];

@@ -186,8 +186,9 @@ void lu_unpack(const Tensor& lu, const Tensor& pivots, bool with_data, bool with
 
 extern "C" {
 
-AOTITorchError aoti_torch_cpu_triangular_solve(AtenTensorHandle self, AtenTensorHandle A, int32_t upper, int32_t transposed,
-                                               int32_t unitriangular, AtenTensorHandle* ret0, AtenTensorHandle* ret1) {
+AOTITorchError aoti_torch_cpu_triangular_solve(AtenTensorHandle self, AtenTensorHandle A, int32_t upper,
+                                               int32_t transposed, int32_t unitriangular, AtenTensorHandle* ret0,
+                                               AtenTensorHandle* ret1) {
   return guard(__func__, [&] {
     const Tensor& a = get(A);
     Tensor solution = solve_all(a, get(self), {{upper != 0, transposed != 0, false, unitriangular != 0}});

@@ -15,8 +15,7 @@ Tensor multiply(const Tensor& a, const Tensor& b, ScalarType dtype) {
 extern "C" {
 
 AOTITorchError aoti_torch_cpu_mul_Tensor(AtenTensorHandle self, AtenTensorHandle other, AtenTensorHandle* ret0) {
-  return guard(__func__,
-               [&] { *ret0 = give(multiply(get(self), get(other), result_type(get(self), get(other)))); });
+  return guard(__func__, [&] { *ret0 = give(multiply(get(self), get(other), result_type(get(self), get(other)))); });
 }
 
 AOTITorchError aoti_torch_cpu_mul_Scalar(AtenTensorHandle self, double other, AtenTensorHandle* ret0) {

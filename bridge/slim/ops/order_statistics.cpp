@@ -47,7 +47,8 @@ void choose_in_slices(const Tensor& self, int64_t dim, bool keep,
 }
 
 // Of equal elements the first one's index; torch's choice among them is not specified.
-void kthvalue(const Tensor& self, int64_t k, int64_t dim, bool keep, AtenTensorHandle* values, AtenTensorHandle* indices) {
+void kthvalue(const Tensor& self, int64_t k, int64_t dim, bool keep, AtenTensorHandle* values,
+              AtenTensorHandle* indices) {
   const int64_t n = self.dim() == 0 ? 1 : self.size(dim);
   require(k >= 1 && k <= n, "k of ", k, " is out of range for size ", n, " of dim ", dim);
   auto choose = [k](std::vector<Keyed>& keys) {

@@ -55,9 +55,9 @@ Tensor pow(const Tensor& base, double exponent) {
 
 extern "C" {
 
-AOTITorchError aoti_torch_cpu_pow_Tensor_Tensor(AtenTensorHandle self, AtenTensorHandle exponent, AtenTensorHandle* ret0) {
-  return guard(__func__,
-               [&] { *ret0 = give(pow(get(self), get(exponent), result_type(get(self), get(exponent)))); });
+AOTITorchError aoti_torch_cpu_pow_Tensor_Tensor(AtenTensorHandle self, AtenTensorHandle exponent,
+                                                AtenTensorHandle* ret0) {
+  return guard(__func__, [&] { *ret0 = give(pow(get(self), get(exponent), result_type(get(self), get(exponent)))); });
 }
 
 AOTITorchError aoti_torch_cpu_pow_Tensor_Scalar(AtenTensorHandle self, double exponent, AtenTensorHandle* ret0) {
@@ -65,7 +65,8 @@ AOTITorchError aoti_torch_cpu_pow_Tensor_Scalar(AtenTensorHandle self, double ex
 }
 
 AOTITorchError aoti_torch_cpu_pow_Scalar(double self, AtenTensorHandle exponent, AtenTensorHandle* ret0) {
-  return guard(__func__,
-               [&] { *ret0 = give(contiguous(pow(number(self), get(exponent), result_type_with_float(get(exponent))))); });
+  return guard(__func__, [&] {
+    *ret0 = give(contiguous(pow(number(self), get(exponent), result_type_with_float(get(exponent)))));
+  });
 }
 }

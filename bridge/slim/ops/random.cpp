@@ -16,7 +16,8 @@ void require_default(const AtenGeneratorHandle* generator) {
   require(generator == nullptr || *generator == nullptr, "generators other than the default one do not exist here");
 }
 
-// Without a dtype float32, for integers too: torch's default of int64 is not the shim's but Python's, which passes it on.
+// Without a dtype float32, for integers too: torch's default of int64 is not the shim's but Python's, which passes it
+// on.
 Tensor new_tensor(const int64_t* size, int64_t count, const int32_t* dtype) {
   return empty(list(size, count), optional_dtype(dtype).value_or(ScalarType::Float));
 }
@@ -47,9 +48,11 @@ AOTITorchError aoti_torch_cpu_rand_generator(const int64_t* size, int64_t size_l
   });
 }
 
-AOTITorchError aoti_torch_cpu_rand(const int64_t* size, int64_t size_len_, int32_t* dtype, int32_t* layout, int32_t* device,
-                                   int32_t device_index_, int32_t* pin_memory, AtenTensorHandle* ret0) {
-  return aoti_torch_cpu_rand_generator(size, size_len_, nullptr, dtype, layout, device, device_index_, pin_memory, ret0);
+AOTITorchError aoti_torch_cpu_rand(const int64_t* size, int64_t size_len_, int32_t* dtype, int32_t* layout,
+                                   int32_t* device, int32_t device_index_, int32_t* pin_memory,
+                                   AtenTensorHandle* ret0) {
+  return aoti_torch_cpu_rand_generator(size, size_len_, nullptr, dtype, layout, device, device_index_, pin_memory,
+                                       ret0);
 }
 
 AOTITorchError aoti_torch_cpu_rand_like_generator(AtenTensorHandle self, AtenGeneratorHandle* generator, int32_t* dtype,
@@ -66,8 +69,8 @@ AOTITorchError aoti_torch_cpu_rand_like_generator(AtenTensorHandle self, AtenGen
 AOTITorchError aoti_torch_cpu_rand_like(AtenTensorHandle self, int32_t* dtype, int32_t* layout, int32_t* device,
                                         int32_t device_index_, int32_t* pin_memory, int32_t* memory_format,
                                         AtenTensorHandle* ret0) {
-  return aoti_torch_cpu_rand_like_generator(self, nullptr, dtype, layout, device, device_index_, pin_memory, memory_format,
-                                            ret0);
+  return aoti_torch_cpu_rand_like_generator(self, nullptr, dtype, layout, device, device_index_, pin_memory,
+                                            memory_format, ret0);
 }
 
 AOTITorchError aoti_torch_cpu_uniform(AtenTensorHandle self, double from, double to, AtenGeneratorHandle* generator,
@@ -94,13 +97,15 @@ AOTITorchError aoti_torch_cpu_randn_generator(const int64_t* size, int64_t size_
 }
 
 AOTITorchError aoti_torch_cpu_randn(const int64_t* size, int64_t size_len_, int32_t* dtype, int32_t* layout,
-                                    int32_t* device, int32_t device_index_, int32_t* pin_memory, AtenTensorHandle* ret0) {
-  return aoti_torch_cpu_randn_generator(size, size_len_, nullptr, dtype, layout, device, device_index_, pin_memory, ret0);
+                                    int32_t* device, int32_t device_index_, int32_t* pin_memory,
+                                    AtenTensorHandle* ret0) {
+  return aoti_torch_cpu_randn_generator(size, size_len_, nullptr, dtype, layout, device, device_index_, pin_memory,
+                                        ret0);
 }
 
-AOTITorchError aoti_torch_cpu_randn_like_generator(AtenTensorHandle self, AtenGeneratorHandle* generator, int32_t* dtype,
-                                                   int32_t*, int32_t*, int32_t, int32_t*, int32_t* memory_format,
-                                                   AtenTensorHandle* ret0) {
+AOTITorchError aoti_torch_cpu_randn_like_generator(AtenTensorHandle self, AtenGeneratorHandle* generator,
+                                                   int32_t* dtype, int32_t*, int32_t*, int32_t, int32_t*,
+                                                   int32_t* memory_format, AtenTensorHandle* ret0) {
   return guard(__func__, [&] {
     require_default(generator);
     Tensor out = new_like(get(self), dtype, memory_format);
@@ -128,8 +133,9 @@ AOTITorchError aoti_torch_cpu_normal_functional(AtenTensorHandle self, double me
 
 // ---- integers -----------------------------------------------------------------------------------------------
 
-AOTITorchError aoti_torch_cpu_randint_low(int64_t low, int64_t high, const int64_t* size, int64_t size_len_, int32_t* dtype,
-                                          int32_t*, int32_t*, int32_t, int32_t*, AtenTensorHandle* ret0) {
+AOTITorchError aoti_torch_cpu_randint_low(int64_t low, int64_t high, const int64_t* size, int64_t size_len_,
+                                          int32_t* dtype, int32_t*, int32_t*, int32_t, int32_t*,
+                                          AtenTensorHandle* ret0) {
   return guard(__func__, [&] {
     Tensor out = new_tensor(size, size_len_, dtype);
     fill_integers(out, low, high);
@@ -137,14 +143,15 @@ AOTITorchError aoti_torch_cpu_randint_low(int64_t low, int64_t high, const int64
   });
 }
 
-AOTITorchError aoti_torch_cpu_randint(int64_t high, const int64_t* size, int64_t size_len_, int32_t* dtype, int32_t* layout,
-                                      int32_t* device, int32_t device_index_, int32_t* pin_memory, AtenTensorHandle* ret0) {
+AOTITorchError aoti_torch_cpu_randint(int64_t high, const int64_t* size, int64_t size_len_, int32_t* dtype,
+                                      int32_t* layout, int32_t* device, int32_t device_index_, int32_t* pin_memory,
+                                      AtenTensorHandle* ret0) {
   return aoti_torch_cpu_randint_low(0, high, size, size_len_, dtype, layout, device, device_index_, pin_memory, ret0);
 }
 
 AOTITorchError aoti_torch_cpu_randint_generator(int64_t high, const int64_t* size, int64_t size_len_,
-                                                AtenGeneratorHandle* generator, int32_t* dtype, int32_t*, int32_t*, int32_t,
-                                                int32_t*, AtenTensorHandle* ret0) {
+                                                AtenGeneratorHandle* generator, int32_t* dtype, int32_t*, int32_t*,
+                                                int32_t, int32_t*, AtenTensorHandle* ret0) {
   return guard(__func__, [&] {
     require_default(generator);
     Tensor out = new_tensor(size, size_len_, dtype);
@@ -208,7 +215,8 @@ AOTITorchError aoti_torch_cpu_bernoulli__float(AtenTensorHandle self, double p, 
   });
 }
 
-AOTITorchError aoti_torch_cpu_bernoulli__Tensor(AtenTensorHandle self, AtenTensorHandle p, AtenGeneratorHandle* generator) {
+AOTITorchError aoti_torch_cpu_bernoulli__Tensor(AtenTensorHandle self, AtenTensorHandle p,
+                                                AtenGeneratorHandle* generator) {
   return guard(__func__, [&] {
     require_default(generator);
     require(is_floating(get(p).dtype), "probabilities of ", dtype_name(get(p).dtype));

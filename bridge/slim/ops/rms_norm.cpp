@@ -31,18 +31,19 @@ void rms_norm(const Tensor& input, const Dims& normalized, const Tensor* weight,
   visit_float_lane(lane, [&](auto type) {
     using T = typename decltype(type)::type;
     const T eps = given_eps ? static_cast<T>(*given_eps) : std::numeric_limits<T>::epsilon();
-    parallel_for(0, scales.numel(), std::max<int64_t>(1, kGrain / 4 / std::max<int64_t>(n, 1)), [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) {
-        const T* x = source.data<T>() + row * n;
-        double sum = 0;
-        for (int64_t i = 0; i < n; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-        const T scale = 1 / std::sqrt(static_cast<T>(sum / static_cast<double>(n)) + eps);
-        scales.data<T>()[row] = scale;
-        for (int64_t i = 0; i < n; ++i) {
-          out.data<T>()[row * n + i] = x[i] * scale * (factors.defined() ? factors.data<T>()[i] : T(1));
-        }
-      }
-    });
+    parallel_for(0, scales.numel(), std::max<int64_t>(1, kGrain / 4 / std::max<int64_t>(n, 1)),
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t row = begin; row < end; ++row) {
+                     const T* x = source.data<T>() + row * n;
+                     double sum = 0;
+                     for (int64_t i = 0; i < n; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+                     const T scale = 1 / std::sqrt(static_cast<T>(sum / static_cast<double>(n)) + eps);
+                     scales.data<T>()[row] = scale;
+                     for (int64_t i = 0; i < n; ++i) {
+                       out.data<T>()[row * n + i] = x[i] * scale * (factors.defined() ? factors.data<T>()[i] : T(1));
+                     }
+                   }
+                 });
   });
   *output_handle = give(to(out, input.dtype));
   *scale_handle = give(std::move(scales));
@@ -54,6 +55,7 @@ extern "C" AOTITorchError aoti_torch_cpu__fused_rms_norm(AtenTensorHandle input,
                                                          int64_t normalized_shape_len_, AtenTensorHandle* weight,
                                                          double* eps, AtenTensorHandle* ret0, AtenTensorHandle* ret1) {
   return guard(__func__, [&] {
-    rms_norm(get(input), list(normalized_shape, normalized_shape_len_), get_optional(weight), optional(eps), ret0, ret1);
+    rms_norm(get(input), list(normalized_shape, normalized_shape_len_), get_optional(weight), optional(eps), ret0,
+             ret1);
   });
 }

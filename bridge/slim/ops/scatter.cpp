@@ -20,13 +20,13 @@ void check_shapes(const Tensor& self, int64_t dim, const Tensor& index, const Te
   const size_t d = self.wrap(dim);
   require(index.dtype == ScalarType::Long || index.dtype == ScalarType::Int, "an index must be int64 or int32, not ",
           dtype_name(index.dtype));
-  require(index.dim() == self.dim() && (from == nullptr || from->dim() == self.dim()), "self, index and source of shapes ",
-          to_string(self.sizes), ", ", to_string(index.sizes), ", ", to_string(from ? from->sizes : index.sizes),
-          " differ in dims");
+  require(index.dim() == self.dim() && (from == nullptr || from->dim() == self.dim()),
+          "self, index and source of shapes ", to_string(self.sizes), ", ", to_string(index.sizes), ", ",
+          to_string(from ? from->sizes : index.sizes), " differ in dims");
   for (size_t i = 0; i < index.sizes.size(); ++i) {
     const bool fits = (i == d || index.sizes[i] <= self.sizes[i]) && (!from || index.sizes[i] <= from->sizes[i]);
-    require(fits, "index of shape ", to_string(index.sizes), " exceeds self of ", to_string(self.sizes), " or source of ",
-            to_string(from ? from->sizes : index.sizes), " apart from dim ", dim);
+    require(fits, "index of shape ", to_string(index.sizes), " exceeds self of ", to_string(self.sizes),
+            " or source of ", to_string(from ? from->sizes : index.sizes), " apart from dim ", dim);
   }
 }
 
@@ -76,9 +76,8 @@ extern "C" {
 
 AOTITorchError aoti_torch_cpu_scatter_src_out(AtenTensorHandle out, AtenTensorHandle self, int64_t dim,
                                               AtenTensorHandle index, AtenTensorHandle src) {
-  return guard(__func__, [&] {
-    scatter_into(get(out), get(self), dim, get(index), get(src), Reduction::kAssign, true);
-  });
+  return guard(__func__,
+               [&] { scatter_into(get(out), get(self), dim, get(index), get(src), Reduction::kAssign, true); });
 }
 
 AOTITorchError aoti_torch_cpu_scatter_value_out(AtenTensorHandle out, AtenTensorHandle self, int64_t dim,
@@ -100,9 +99,8 @@ AOTITorchError aoti_torch_cpu_scatter_reduce_two_out(AtenTensorHandle out, AtenT
 
 AOTITorchError aoti_torch_scatter_out(AtenTensorHandle out, AtenTensorHandle self, int64_t dim, AtenTensorHandle index,
                                       AtenTensorHandle src) {
-  return guard(__func__, [&] {
-    scatter_into(get(out), get(self), dim, get(index), get(src), Reduction::kAssign, true);
-  });
+  return guard(__func__,
+               [&] { scatter_into(get(out), get(self), dim, get(index), get(src), Reduction::kAssign, true); });
 }
 
 AOTITorchError aoti_torch_scatter_reduce_out(AtenTensorHandle out, AtenTensorHandle self, int64_t dim,

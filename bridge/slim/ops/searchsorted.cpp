@@ -39,7 +39,8 @@ void check_shapes(const Tensor& sorted, const Tensor& self, const Tensor* sorter
   const Tensor order = contiguous(*sorter);
   for (int64_t i = 0; i < order.numel(); ++i) {
     const int64_t index = order.data<int64_t>()[i];
-    require(index >= 0 && index < sorted.size(-1), "sorter's index ", index, " is out of range for size ", sorted.size(-1));
+    require(index >= 0 && index < sorted.size(-1), "sorter's index ", index, " is out of range for size ",
+            sorted.size(-1));
   }
 }
 
@@ -51,7 +52,8 @@ Tensor searchsorted(const Tensor& sorted, const Tensor& self, ScalarType common,
   const Tensor order = sorter != nullptr ? contiguous(*sorter) : Tensor();
   const int64_t n = sequences.size(-1);
   // Values for each sequence; a single sequence serves all values.
-  const int64_t run = sequences.dim() == 1 ? std::max<int64_t>(values.numel(), 1) : std::max<int64_t>(values.size(-1), 1);
+  const int64_t run =
+      sequences.dim() == 1 ? std::max<int64_t>(values.numel(), 1) : std::max<int64_t>(values.size(-1), 1);
   Tensor out = empty(self.sizes, ScalarType::Long);
   visit_real_lane(sequences.dtype, [&](auto type) {
     using T = typename decltype(type)::type;

@@ -56,14 +56,16 @@ Tensor boundaries(const Tensor* lengths, const Tensor* offsets) {
   return ends;
 }
 
-Tensor segment_reduce(const Tensor& data, Reduction reduction, const Tensor* lengths, const Tensor* offsets, int64_t axis,
-                      std::optional<double> initial) {
+Tensor segment_reduce(const Tensor& data, Reduction reduction, const Tensor* lengths, const Tensor* offsets,
+                      int64_t axis, std::optional<double> initial) {
   require(is_floating(data.dtype), "segments of ", dtype_name(data.dtype));
   const size_t d = data.wrap(axis);
   const Tensor ends = boundaries(lengths, offsets);
-  require(ends.sizes.size() == d + 1 && ends.sizes.back() > 0, "segments of shape ", to_string(ends.sizes), " along dim ", axis);
+  require(ends.sizes.size() == d + 1 && ends.sizes.back() > 0, "segments of shape ", to_string(ends.sizes),
+          " along dim ", axis);
   for (size_t i = 0; i < d; ++i) {
-    require(ends.sizes[i] == data.sizes[i], "segments of shape ", to_string(ends.sizes), " for data of ", to_string(data.sizes));
+    require(ends.sizes[i] == data.sizes[i], "segments of shape ", to_string(ends.sizes), " for data of ",
+            to_string(data.sizes));
   }
   const int64_t n = data.sizes[d];
   const int64_t segments = ends.sizes.back() - 1;

@@ -10,7 +10,8 @@ namespace {
 // Below this many elements std::sort is ahead of counting digits.
 constexpr int64_t kRadixFrom = 512;
 
-// Stable: by digits of a byte, the lowest first, leaving out those in which all keys agree. `other` is scratch for n keys.
+// Stable: by digits of a byte, the lowest first, leaving out those in which all keys agree. `other` is scratch for n
+// keys.
 void radix_sort(Keyed* keys, Keyed* other, int64_t n) {
   Keyed* from = keys;
   for (int shift = 0; shift < 64; shift += 8) {

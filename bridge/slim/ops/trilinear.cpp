@@ -37,7 +37,8 @@ Tensor trilinear(const Tensor& i1, const Dims& dims1, const Tensor& i2, const Di
               const Strided<const T> x{at[1], step[1]};
               const Strided<const T> y{at[2], step[2]};
               const Strided<const T> z{at[3], step[3]};
-              for (int64_t i = 0; i < n; ++i) total[i] = wrapping_add(total[i], wrapping_multiply(wrapping_multiply(x[i], y[i]), z[i]));
+              for (int64_t i = 0; i < n; ++i)
+                total[i] = wrapping_add(total[i], wrapping_multiply(wrapping_multiply(x[i], y[i]), z[i]));
             },
             INT64_MAX);  // on one thread, since terms of one sum may lie anywhere
   });
@@ -49,10 +50,10 @@ Tensor trilinear(const Tensor& i1, const Dims& dims1, const Tensor& i2, const Di
 }  // namespace
 
 extern "C" AOTITorchError aoti_torch_cpu__trilinear(AtenTensorHandle i1, AtenTensorHandle i2, AtenTensorHandle i3,
-                                                    const int64_t* expand1, int64_t expand1_len_, const int64_t* expand2,
-                                                    int64_t expand2_len_, const int64_t* expand3, int64_t expand3_len_,
-                                                    const int64_t* sumdim, int64_t sumdim_len_, int64_t,
-                                                    AtenTensorHandle* ret0) {
+                                                    const int64_t* expand1, int64_t expand1_len_,
+                                                    const int64_t* expand2, int64_t expand2_len_,
+                                                    const int64_t* expand3, int64_t expand3_len_, const int64_t* sumdim,
+                                                    int64_t sumdim_len_, int64_t, AtenTensorHandle* ret0) {
   return guard(__func__, [&] {
     *ret0 = give(trilinear(get(i1), list(expand1, expand1_len_), get(i2), list(expand2, expand2_len_), get(i3),
                            list(expand3, expand3_len_), list(sumdim, sumdim_len_)));

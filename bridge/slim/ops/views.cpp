@@ -31,7 +31,8 @@ Tensor view_dtype(const Tensor& self, ScalarType dtype) {
   Tensor view = self;
   view.dtype = dtype;
   if (from == to) return view;
-  require(self.dim() > 0 && self.strides.back() == 1, "a view as ", dtype_name(dtype), " needs a last dim without gaps");
+  require(self.dim() > 0 && self.strides.back() == 1, "a view as ", dtype_name(dtype),
+          " needs a last dim without gaps");
   const size_t last = self.sizes.size() - 1;
   if (from > to) {
     const int64_t parts = from / to;
@@ -107,12 +108,13 @@ std::optional<MemoryFormat> memory_format(const int32_t* format) {
 
 extern "C" {
 
-AOTITorchError aoti_torch_cpu_permute(AtenTensorHandle self, const int64_t* dims, int64_t dims_len_, AtenTensorHandle* ret0) {
+AOTITorchError aoti_torch_cpu_permute(AtenTensorHandle self, const int64_t* dims, int64_t dims_len_,
+                                      AtenTensorHandle* ret0) {
   return guard(__func__, [&] { *ret0 = give(permute(get(self), list(dims, dims_len_))); });
 }
 
-AOTITorchError aoti_torch_cpu_slice_Tensor(AtenTensorHandle self, int64_t dim, int64_t* start, int64_t* end, int64_t step,
-                                           AtenTensorHandle* ret0) {
+AOTITorchError aoti_torch_cpu_slice_Tensor(AtenTensorHandle self, int64_t dim, int64_t* start, int64_t* end,
+                                           int64_t step, AtenTensorHandle* ret0) {
   return guard(__func__, [&] { *ret0 = give(slice(get(self), dim, optional(start), optional(end), step)); });
 }
 
@@ -147,8 +149,7 @@ AOTITorchError aoti_torch_cpu_view_as_real(AtenTensorHandle self, AtenTensorHand
   return guard(__func__, [&] { *ret0 = give(view_as_real(get(self))); });
 }
 
-AOTITorchError aoti_torch_cpu_resize_(AtenTensorHandle self, const int64_t* size, int64_t size_len_,
-                                      int32_t* format) {
+AOTITorchError aoti_torch_cpu_resize_(AtenTensorHandle self, const int64_t* size, int64_t size_len_, int32_t* format) {
   return guard(__func__, [&] {
     get(self);
     resize(self->tensor, list(size, size_len_), memory_format(format));

@@ -8,8 +8,8 @@
 //   AOT_SLIM_NAME(f, suffix, type) the name for this width: Sleef_expf16_u10 of (exp, _u10, f)
 //
 // float: computed in double, two registers of them, with relative errors below 1e-10, and rounded once. That is within
-//   0.51 ULP (exp: 0.96), where SLEEF's _u10 promises 1.0, and needs none of the pairs-of-floats arithmetic that makes a library of
-//   it.
+//   0.51 ULP (exp: 0.96), where SLEEF's _u10 promises 1.0, and needs none of the pairs-of-floats arithmetic that makes
+//   a library of it.
 // double: a loop over libm's function, which glibc keeps within 1 ULP or 2. Models in double are rare.
 //
 // Everything here has internal linkage: a function shared with a file compiled for lesser machines could be the one the
