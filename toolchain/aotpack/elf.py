@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -206,6 +207,6 @@ def _run(command: list[str], target: Path) -> None:
         raise BuildToolError(
             f"{Path(command[0]).name} failed with exit status {done.returncode} on {command[-1]}",
             meaning="the copy of this library could not be edited; the original is untouched",
-            fix=f"run it by hand: {' '.join(command)}",
-            detail=done.stderr,
+            fix="its words below say why; a newer version of the tool may know this kind of file",
+            detail=f"{shlex.join(command)}\n{done.stderr}",
         )

@@ -1,7 +1,7 @@
 """Every failure a user can meet, each with the exit code that scripts rely on.
 
 An error is three lines: what is wrong (with the values seen), what it means, and what to type next.
-The exit codes are a contract (docs/exit-codes in README); the C API uses the same numbers as statuses.
+The exit codes are a contract (the table in the README); the C API uses the same numbers as statuses.
 """
 
 from __future__ import annotations
