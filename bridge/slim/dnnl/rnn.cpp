@@ -84,7 +84,7 @@ extern "C" AOTITorchError aoti_torch_cpu_mkldnn_rnn_layer(
         const dnnl::lstm_forward::primitive_desc description(
             engine(), dnnl::prop_kind::forward_inference, direction, desc_of(x), h_desc, h_desc,
             any_desc(sizes_of(w_input), x.dtype), any_desc(sizes_of(w_state), x.dtype), desc_of(bias), desc_of(out),
-            h_desc, h_desc);
+            h_desc, h_desc, attributes());
         return {description.weights_layer_desc(), description.weights_iter_desc(), dnnl::lstm_forward(description)};
       });
       auto weight_of = [&](const Tensor& w, const memory::desc& wanted) {
