@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -206,6 +207,75 @@ def test_many_threads_share_the_allocator(core: ctypes.CDLL) -> None:
     for thread in threads:
         thread.join()
     assert memory(core)[0] == before
+
+
+#: Calls the oneDNN part from many threads; prints how many results differ from those of one thread.
+CONCURRENT = """
+import ctypes, sys, threading
+import numpy as np
+
+core, dnnl = (ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL) for path in sys.argv[1:])
+i64, rng = ctypes.c_int64, np.random.default_rng(0)
+
+def borrow(array):
+    sizes = (i64 * array.ndim)(*array.shape)
+    strides = (i64 * array.ndim)(*(s // 4 for s in array.strides))
+    handle = ctypes.c_void_p()
+    create = core.aoti_torch_create_tensor_from_blob
+    assert not create(ctypes.c_void_p(array.ctypes.data), i64(array.ndim), sizes, strides, i64(0), 6, 0, 0,
+                      ctypes.byref(handle))
+    return handle
+
+def numbers(*shape):
+    return rng.standard_normal(shape, dtype=np.float32) * np.float32(0.3)
+
+arrays = [numbers(2, 8, 20, 20), numbers(24, 8, 3, 3), numbers(6, 3, 16), numbers(64, 16), numbers(64, 16), numbers(64),
+          numbers(64), numbers(1, 3, 16), numbers(1, 3, 16)]
+pairs, zeros = (i64 * 2)(1, 1), (i64 * 2)(0, 0)
+
+def bytes_of(handle, count):
+    data = ctypes.c_void_p()
+    assert not core.aoti_torch_get_data_ptr(handle, ctypes.byref(data))
+    content = ctypes.string_at(data.value, count * 4)
+    core.aoti_torch_delete_tensor_object(handle)
+    return content
+
+def once():
+    x, w, *lstm = map(borrow, arrays)
+    out, rest = ctypes.c_void_p(), [ctypes.c_void_p() for _ in range(4)]
+    geometry = pairs, i64(2), pairs, i64(2), pairs, i64(2), 0, zeros, i64(2), i64(1)
+    assert not dnnl.aoti_torch_cpu_convolution(x, w, None, *geometry, ctypes.byref(out))
+    assert not dnnl.aoti_torch_cpu_mkldnn_rnn_layer(*lstm, 0, None, i64(0), i64(2), i64(16), i64(1), 1, 0, 0, 0,
+                                                    *(ctypes.byref(r) for r in rest))
+    result = bytes_of(out, 2 * 24 * 20 * 20) + bytes_of(rest[0], 6 * 3 * 16)
+    for handle in (x, w, *lstm, *rest[1:]):
+        core.aoti_torch_delete_tensor_object(handle)
+    return result
+
+expected, wrong = once(), []
+
+def work():
+    for _ in range(100):
+        if not np.allclose(np.frombuffer(once(), np.float32), np.frombuffer(expected, np.float32), atol=1e-5):
+            wrong.append(1)
+
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(len(wrong))
+"""
+
+
+def test_many_threads_share_a_plan_of_onednn(built: SlimBuild) -> None:
+    environment = {
+        **os.environ,
+        "LD_LIBRARY_PATH": os.pathsep.join(map(str, built.folders)),
+        "OMP_NUM_THREADS": "2",
+        "OMP_WAIT_POLICY": "passive",
+    }
+    command = [sys.executable, "-c", CONCURRENT, *built.libraries]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr[-2000:]
 
 
 def test_a_view_that_leaves_its_storage_is_refused(core: ctypes.CDLL) -> None:

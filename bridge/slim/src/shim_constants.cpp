@@ -1,9 +1,19 @@
 // The shim's getters of constants: torch's numbers for devices, dtypes, layouts and memory formats.
 #include <torch/headeronly/core/DeviceType.h>
+#if __has_include(<torch/headeronly/core/Layout.h>)
 #include <torch/headeronly/core/Layout.h>
 #include <torch/headeronly/core/MemoryFormat.h>
+#else  // torch 2.9
+#include <c10/core/Layout.h>
+#include <c10/core/MemoryFormat.h>
+#endif
 
-#include "dtype.h"
+#include "tensor.h"
+
+// What tensor.h counts on.
+static_assert(static_cast<int32_t>(slim::Layout::kMkldnn) == static_cast<int32_t>(c10::Layout::Mkldnn));
+static_assert(static_cast<int32_t>(slim::MemoryFormat::kChannelsLast3d) ==
+              static_cast<int32_t>(c10::MemoryFormat::ChannelsLast3d));
 
 #define AOT_SLIM_CONSTANT(NAME, VALUE) \
   int32_t NAME() { return static_cast<int32_t>(VALUE); }

@@ -96,7 +96,7 @@ class Storage {
 };
 
 // Torch's numbers.
-enum class Layout : int32_t { kStrided = 0, kMkldnn = 4 };
+enum class Layout : int32_t { kStrided = 0, kMkldnn = 3 };
 enum class MemoryFormat : int32_t { kContiguous = 0, kPreserve = 1, kChannelsLast = 2, kChannelsLast3d = 3 };
 
 // A constant in oneDNN's own layout. Only the oneDNN part looks inside.
