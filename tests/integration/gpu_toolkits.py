@@ -28,7 +28,17 @@ def cuda_home() -> Path | None:
         if not wheels.is_dir():
             scratch = wheels.with_suffix(".new")
             shutil.rmtree(scratch, ignore_errors=True)
-            command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", scratch, *CUDA_WHEELS]
+            command = [
+                sys.executable,
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--no-deps",
+                "--target",
+                scratch,
+                *CUDA_WHEELS,
+            ]
             if subprocess.run(command, check=False, capture_output=True).returncode:
                 return None
             scratch.rename(wheels)
