@@ -75,26 +75,25 @@ Indexing plan_indexing(const Tensor& self, const std::vector<const Tensor*>& giv
   }
   require(offsets.defined(), "indexing without an index");
   const size_t front = front_of_index_dims(indices);
-  Indexing plan{self, offsets};
+  Indexing plan{self, {}};
   plan.view.sizes = plan.view.strides = Dims();
-  Dims offset_strides;
-  for (size_t d = 0, placed = 0; d <= indices.size(); ++d) {
-    if (placed == front && offset_strides.size() == front) {
-      for (size_t i = 0; i < index_sizes.size(); ++i) {
-        plan.view.sizes.push_back(index_sizes[i]);
-        plan.view.strides.push_back(0);
-        offset_strides.push_back(offsets.strides[i]);
-      }
-      placed = SIZE_MAX;
+  Dims where_indexed;  // the sizes of the offsets among the dims of the result; 1 in those that are not indexed
+  auto place_index_dims = [&] {
+    for (const int64_t size : index_sizes) {
+      plan.view.sizes.push_back(size);
+      plan.view.strides.push_back(0);
+      where_indexed.push_back(size);
     }
-    if (d == indices.size() || indices[d].defined()) continue;
+  };
+  if (front == 0) place_index_dims();
+  for (size_t d = 0, kept = 0; d < indices.size(); ++d) {
+    if (indices[d].defined()) continue;
     plan.view.sizes.push_back(self.sizes[d]);
     plan.view.strides.push_back(self.strides[d]);
-    offset_strides.push_back(0);
-    if (placed != SIZE_MAX) ++placed;
+    where_indexed.push_back(1);
+    if (++kept == front) place_index_dims();
   }
-  plan.offsets.sizes = plan.view.sizes;
-  plan.offsets.strides = offset_strides;
+  plan.offsets = expand(reshape(offsets, where_indexed), plan.view.sizes);
   return plan;
 }
 

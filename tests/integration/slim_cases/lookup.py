@@ -23,7 +23,7 @@ def searchsorted(g: Generator) -> dict[str, Any]:
     found, sorter = sequences(g, shape)
     values = g.tensor(found.dtype if g.chance(0.7) else REAL, g.shape() if len(shape) == 1 else [*shape[:-1], 7])
     if sorter is not None and sorter.numel() and g.chance(0.05):
-        sorter = sorter.clone()
+        sorter = sorter.clone(memory_format=torch.contiguous_format)
         sorter.view(-1)[0] = shape[-1]
     right = g.chance(0.5)
     side = g.choice([None, "left", "right"])
