@@ -131,7 +131,7 @@ def build(request: BuildRequest, reporter: Reporter) -> BuildResult:
     with stage.exclusive(
         request.output, waiting=lambda: reporter.say(f"waiting for another build of {request.output}")
     ):
-        if uptodate.is_current(request.output, key):
+        if not request.force and uptodate.is_current(request.output, key):
             content = (request.output / manifest.NAME).read_bytes()
             return BuildResult(manifest.decode(content, manifest.NAME), "as before", changed=False)
         stage.check_output(request.output, force=request.force)  # again, now that nobody else writes there
@@ -373,7 +373,9 @@ def _licenses(torch: TorchInfo, recipe: Recipe, runtime: Runtime, *closures: Clo
     yield licenses.of_aotpack()
     if runtime == "full" and torch.site_packages is not None:
         yield from licenses.of_wheels(torch.site_packages, recipe)
-    yield from licenses.of_system(library.path for closure in closures for library in closure.libraries)
+    libraries = [library.path for closure in closures for library in closure.libraries]
+    yield from licenses.of_onednn(libraries)
+    yield from licenses.of_system(libraries)
 
 
 def _write(request: BuildRequest, gathered: Gathered, plan: BundlePlan, reporter: Reporter) -> Bundle:

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from aotpack import resources
+from aotpack import resources, slim
 from aotpack.plan import Copy, Entry, Part
 from aotpack.recipe import Recipe
 
@@ -39,6 +39,13 @@ def of_system(libraries: Iterable[Path]) -> Iterator[Entry]:
         text = Path("/usr/share/doc") / package / "copyright"
         if text.is_file():
             yield _entry(f"{package}/copyright", package, text)
+
+
+def of_onednn(libraries: Iterable[Path]) -> Iterator[Entry]:
+    """oneDNN's texts, when it is among the libraries."""
+    if any(path.name.startswith("libdnnl") for path in libraries):
+        for path in slim.onednn_licenses():
+            yield _entry(f"onednn/{path.name}", "oneDNN", path)
 
 
 def of_aotpack() -> Entry:

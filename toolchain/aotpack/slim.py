@@ -215,6 +215,16 @@ def find_onednn() -> OneDnn:
     return OneDnn(library, include, version)
 
 
+def onednn_licenses() -> tuple[Path, ...]:
+    """The texts that oneDNN is passed on with; none when its package is not installed."""
+    try:
+        distribution = importlib.metadata.distribution(_ONEDNN)
+    except importlib.metadata.PackageNotFoundError:
+        return ()
+    texts = (file for file in distribution.files or () if "doc" in file.parts and file.name != "README")
+    return tuple(sorted(Path(str(distribution.locate_file(file))).resolve() for file in texts))
+
+
 def _package_file(package: str, name: str) -> tuple[Path, str]:
     try:
         distribution = importlib.metadata.distribution(package)
