@@ -1,9 +1,11 @@
-# make help shows what there is. BACKEND=cpu|cuda|rocm chooses the backend, PYTHON the interpreter that makes the venvs.
+# make help shows what there is. BACKEND=cpu|cuda|rocm chooses the backend, PYTHON the interpreter that makes the venvs,
+# DEVICE what a model is compiled for (a GPU bundle may hold a CPU model: DEVICE=cpu).
 BACKEND ?= cpu
 PYTHON  ?= python3
 MODEL   ?= examples/mlp.py:model
 OUTPUT  ?= dist/$(basename $(notdir $(firstword $(subst :, ,$(MODEL)))))
-PACKAGE ?= build/$(notdir $(OUTPUT)).pt2
+PACKAGE ?= build/$(BACKEND)/$(notdir $(OUTPUT)).pt2
+DEVICE  ?= $(BACKEND)
 
 TOOL    := .venv-aotpack
 VENV    := $(if $(filter cpu,$(BACKEND)),.venv,.venv-$(BACKEND))
@@ -30,7 +32,7 @@ init: setup ## Make the backend's venv with its torch
 
 export: init ## Export MODEL=FILE.py:FUNCTION to PACKAGE (MODEL_ARGS=... adds options)
 	@mkdir -p $(dir $(PACKAGE))
-	@$(AOTPACK) export $(MODEL) --output $(PACKAGE) --verify $(MODEL_ARGS)
+	@$(AOTPACK) export $(MODEL) --output $(PACKAGE) --device $(DEVICE) --verify $(MODEL_ARGS)
 
 $(PACKAGE): $(firstword $(subst :, ,$(MODEL))) | init
 	@$(MAKE) --no-print-directory export

@@ -101,3 +101,10 @@ def test_the_digest_is_that_of_the_documented_form() -> None:
 
 def test_sizes_by_part_largest_first() -> None:
     assert list(bundle().sizes().items()) == [("runtime", 32), ("launcher", 10)]
+
+
+def test_fields_of_a_later_version_are_no_damage() -> None:
+    """Also within files and models: fields may be added without a new schema."""
+    document = json.loads(manifest.encode(bundle()))
+    document["files"][0]["later"] = document["models"]["mlp"]["inputs"][0]["later"] = 1
+    assert msgspec.json.decode(json.dumps(document).encode(), type=Bundle).files[0].path == "bin/aotrun"

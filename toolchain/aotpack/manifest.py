@@ -19,7 +19,7 @@ SCHEMA = 1
 NAME = "bundle.json"
 
 
-class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+class FileRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One file or link of the bundle."""
 
     #: Relative to the bundle, `/`-separated, without `.` and `..`.

@@ -31,7 +31,7 @@ DTYPES: tuple[str, ...] = (
 )
 
 
-class DynamicDim(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class DynamicDim(msgspec.Struct, frozen=True, omit_defaults=True):
     """A size that may differ between calls. Dims of the same symbol agree among all inputs of a call.
 
     A derived size is `factor` times the size of the symbol `of`, plus `offset`; its own symbol is that as text.
@@ -50,7 +50,7 @@ class DynamicDim(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 Dim = int | DynamicDim | None
 
 
-class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TensorSpec(msgspec.Struct, frozen=True):
     """One input or output, in call order."""
 
     name: str
