@@ -12,7 +12,7 @@ from aotpack.backend import Backend
 from aotpack.errors import TorchMismatchError
 from aotpack.python_env import ask_python
 from aotpack.torch_env import detect, find_torch
-from torch_trees import fill_torch, make_torch_venv, version_py
+from torch_trees import fill_torch, version_py
 
 
 @pytest.fixture
