@@ -101,7 +101,7 @@ Tensor repeating_pad(const Tensor& self, const Dims& pad, Mode mode) {
     }
     current = wider;
   }
-  const bool keeps_format = mode == Mode::kReplicate || (mode == Mode::kReflect && rank == 3);
+  const bool keeps_format = mode == Mode::kReplicate || (mode == Mode::kReflect && rank >= 2);
   if (!keeps_format || suggest_memory_format(self) == MemoryFormat::kContiguous) return current;
   Tensor arranged = empty(current.sizes, self.dtype, suggest_memory_format(self));
   copy(arranged, current);
