@@ -22,8 +22,7 @@ void check_input(const Tensor& self, size_t rank) {
 Windows sliding(int64_t size, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation, bool ceil_mode) {
   require(kernel > 0 && stride > 0 && dilation > 0, "kernel of ", kernel, ", stride of ", stride, " and dilation of ",
           dilation, " must be positive");
-  require(padding >= 0 && padding <= kernel / 2, "padding of ", padding,
-          " exceeds half the kernel of ", kernel);
+  require(padding >= 0 && padding <= kernel / 2, "padding of ", padding, " exceeds half the kernel of ", kernel);
   const int64_t reach = dilation * (kernel - 1) + 1;
   const int64_t room = size + 2 * padding - reach + (ceil_mode ? stride - 1 : 0);
   int64_t count = (room >= 0 ? room / stride : -((-room + stride - 1) / stride)) + 1;
