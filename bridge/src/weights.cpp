@@ -85,7 +85,7 @@ std::vector<Container::Constant> Container::list_constants(bool* has_folded) con
 }
 
 bool Container::map_weights(const std::vector<Constant>& constants) {
-  // Since torch 2.9 and spelled out, like all that a model may lack.
+  // Spelled out, so that headers older than the function serve too.
   struct Pair {
     const char* name;
     AtenTensorHandle handle;
@@ -136,7 +136,7 @@ void Container::copy_weights() {
 }
 
 bool Container::has_constants() const {
-  // Since torch 2.13. Of older models it cannot be told.
+  // Spelled out as above. Of models older than the function it cannot be told.
   struct Pair {
     const char* name;
     AtenTensorHandle handle;
