@@ -76,7 +76,7 @@ def test_a_portable_bundle_is_whole_and_closed(portable: Path) -> None:
 
 def test_nothing_in_it_names_the_build_machine(portable: Path, backend_venv: Path) -> None:
     """Paths in a binary are a leak at best and a wrong look-up at worst."""
-    secrets = [str(backend_venv).encode(), str(TOOLCHAIN.parent).encode()]
+    secrets = [str(folder).encode() for folder in (backend_venv, TOOLCHAIN, TOOLCHAIN.parent / "bridge")]
     ours = [path for path in portable.rglob("*") if path.is_file() and not path.is_symlink()]
     # model.so is the user's own product, whose debug strings torch decides.
     for path in ours:
@@ -97,7 +97,7 @@ def test_a_real_inference_in_an_empty_root(portable: Path) -> None:
 
 def test_a_development_bundle_links_and_runs(tmp_path: Path, backend_venv: Path, exported: Callable[..., Path]) -> None:
     output = tmp_path / "dist"
-    done = build(output, backend_venv, "--model", exported("mlp"))
+    done = build(output, backend_venv, "--runtime", "full", "--model", exported("mlp"))
     assert done.returncode == 0, done.stderr
     assert (output / "lib" / "libtorch_cpu.so").is_symlink()
     assert not (output / "libc").exists()
@@ -161,7 +161,7 @@ def test_several_models_in_one_bundle(tmp_path: Path, backend_venv: Path, export
 
 def test_dry_run_writes_nothing_and_says_why(tmp_path: Path, backend_venv: Path, exported: Callable[..., Path]) -> None:
     output = tmp_path / "dist"
-    done = build(output, backend_venv, "--portable", "--dry-run", "--model", exported("mlp"))
+    done = build(output, backend_venv, "--portable", "--runtime", "full", "--dry-run", "--model", exported("mlp"))
     assert done.returncode == 0, done.stderr
     assert "needed by libtorch_cpu.so" in done.stdout
     assert not output.exists()
@@ -239,6 +239,7 @@ def test_a_full_disk_leaves_the_older_bundle(tmp_path: Path, backend_venv: Path,
     )
     namespaces = ["--mount"] if os.geteuid() == 0 else ["--user", "--map-root-user", "--mount"]
     command = [sys.executable, "-m", "aotpack", "build", "--venv", backend_venv, "--model", exported("mlp")]
+    command += ["--runtime", "full"]
     done = subprocess.run(
         ["unshare", *namespaces, "sh", "-c", script, "sh", tmp_path, *command],
         capture_output=True,

@@ -203,7 +203,7 @@ class OneDnn:
 
 
 def find_onednn() -> OneDnn:
-    """Library and headers from the packages of aotpack's `slim` extra.
+    """Library and headers from the packages that aotpack depends on.
 
     Raises:
         BuildToolError: they are not installed.
@@ -237,7 +237,7 @@ def _package_file(package: str, name: str) -> tuple[Path, str]:
     raise BuildToolError(
         f"{name} is missing: the Python package {package} is not installed beside aotpack",
         meaning="this model's matrix products or convolutions run through oneDNN in the slim runtime",
-        fix='pip install "aotpack[slim]" (or build with --runtime full)',
+        fix=f"pip install {_ONEDNN} {_ONEDNN_DEVEL} (or build with --runtime full)",
     )
 
 
