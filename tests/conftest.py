@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+
 import pytest
+
+# CMake and Ninja of the venv serve the tests' own projects where the system has none.
+os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
 
 #: Marker -> the make target that runs its tests.
 OPT_IN = {
