@@ -748,7 +748,8 @@ def test_condition(case: Condition, machine: Callable[[str], Machine], monkeypat
             open_to_all = Path(folder)
             open_to_all.chmod(0o755)
             moved = Machine(Path(shutil.move(subject.folder, open_to_all)), case.backend, subject.env)
-            moved.folder.chmod(0o755)
+            for parent, _, _ in os.walk(moved.folder):  # whatever umask and pytest made of them
+                Path(parent).chmod(0o755)
             moved.findings()  # whatever is imported late must be by now
             with as_nobody():
                 findings = moved.findings(**options)

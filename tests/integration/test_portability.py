@@ -79,6 +79,8 @@ def test_as_another_user_from_a_read_only_mount(portable: Path) -> None:
         "exec setpriv --reuid 65534 --regid 65534 --clear-groups env -i /mnt/bin/aotrun check --model mlp --json"
     )
     done = run(["unshare", "--mount", "sh", "-c", script, "sh", portable])
+    if "propagation" in done.stderr:
+        pytest.skip(f"no mount namespaces here: {done.stderr.strip()}")
     assert report(done)["ok"]
 
 
