@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+import debian
 from aotpack.backend import Backend
 from aotpack.build import BuildRequest, Reporter, build
 from aotpack.sandbox import INSIDE, Sandbox, candidates, works
@@ -146,7 +147,7 @@ def test_on_another_debian(suite: str, portable: Path, tmp_path: Path) -> None:
         pytest.skip("needs root and debootstrap: apt install debootstrap")
     root = tmp_path / suite
     subprocess.run(
-        ["debootstrap", "--variant=minbase", suite, root, debian_mirror()], check=True, stdout=subprocess.DEVNULL
+        ["debootstrap", "--variant=minbase", suite, root, debian.mirror()], check=True, stdout=subprocess.DEVNULL
     )
     (root / "bundle").mkdir()
     script = (
@@ -154,13 +155,3 @@ def test_on_another_debian(suite: str, portable: Path, tmp_path: Path) -> None:
     )
     done = run(["unshare", "--mount", "sh", "-c", script, "sh", portable, root])
     assert report(done)["ok"]
-
-
-def debian_mirror() -> str:
-    """The mirror that this machine uses."""
-    for path in (Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")):
-        if path.is_file():
-            for word in path.read_text().split():
-                if word.startswith("http") and word.rstrip("/").endswith("/debian"):
-                    return word
-    pytest.skip("no Debian mirror in /etc/apt")

@@ -25,6 +25,7 @@ from aotpack.errors import AotpackError
 from aotpack.layout_tree import TreeLayout
 from aotpack.plan import BuildInputs
 from aotpack.recipe import load_recipe
+from debian import mirror
 from doubles.elf import Double, compile_doubles
 from doubles.environment import make_environment
 
@@ -32,8 +33,8 @@ pytestmark = [pytest.mark.rocm_real, pytest.mark.timeout(1800)]
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "tests" / "rocm-real"
 SOURCES = """\
-deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian experimental main
-deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian unstable main
+deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {mirror} experimental main
+deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {mirror} unstable main
 """
 PACKAGES = (
     *("libhipsparselt0/experimental", "libamdhip64-dev/experimental", "libroctx64-4"),
@@ -95,7 +96,7 @@ def debian() -> Path:
             return root
         for folder in ("lists/partial", "archives/partial", "debs"):
             (CACHE / folder).mkdir(parents=True, exist_ok=True)
-        (CACHE / "sources.list").write_text(SOURCES)
+        (CACHE / "sources.list").write_text(SOURCES.format(mirror=mirror()))
         apt = [
             "apt-get",
             *("-o", f"Dir::Etc::sourcelist={CACHE}/sources.list", "-o", "Dir::Etc::sourceparts=-"),
