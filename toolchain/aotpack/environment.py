@@ -246,7 +246,7 @@ def _unreachable_index(output: str, index: str | None) -> str | None:
     if index and any(f"{urlsplit(index).path.rstrip('/')}/torch/" in line for line in failures):
         return index
     asked = re.search(r"Looking in indexes: (.*)", output)
-    return asked[1] if asked else "https://pypi.org/simple"
+    return asked[1] if asked else "PyPI, pip's default index"
 
 
 def _run(command: Command, say: Callable[[str], None]) -> tuple[int, str]:
