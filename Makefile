@@ -15,7 +15,7 @@ CPP     := $(shell find bridge templates/launcher benchmarks tests -name '*.cpp'
 PY      := toolchain tests benchmarks templates/runner templates/consumers examples
 
 .PHONY: help setup init build build-debug build-portable export verify-portable test test-unit test-backend test-backends \
-  test-fixtures test-distros test-cuda-wheel test-rocm-real test-zoo test-gpu system-packages demo bench lint fmt-all \
+  test-fixtures test-distros test-cuda-wheel test-rocm-real test-zoo test-slim-sanitizers test-gpu system-packages demo bench lint fmt-all \
   fmt-cpp fmt-cpp-check style quality types schemas docs clean
 
 help: ## Show this list
@@ -67,6 +67,8 @@ test-rocm-real: setup init ## Real AMD libraries from Debian (about 130 MB)
 	$(PYTEST) tests -m rocm_real
 test-zoo: setup init ## Export and run the whole model zoo
 	$(PYTEST) tests -m zoo
+test-slim-sanitizers: setup init ## The slim runtime's ops under ASan and UBSan (many minutes)
+	$(PYTEST) tests -m sanitizers
 test-gpu: setup ## Needs a GPU
 	$(PYTEST) tests -m gpu
 system-packages:

@@ -18,6 +18,7 @@ OPT_IN = {
     "rocm_real": "test-rocm-real",
     "gpu": "test-gpu",
     "zoo": "test-zoo",
+    "sanitizers": "test-slim-sanitizers",
 }
 
 

@@ -113,6 +113,7 @@ def sanitized(torch_info: TorchInfo) -> SlimBuild:
     return build_slim(torch_info, tuple(Part), sanitize="address,undefined")
 
 
+@pytest.mark.sanitizers
 @pytest.mark.parametrize("module", CASES)
 def test_ops_under_sanitizers(sanitized: SlimBuild, backend_python: Path, module: str) -> None:
     preload = [
