@@ -1,11 +1,12 @@
 """What can only be seen with a GPU: one script, one call, on a machine that has one.
 
-    .venv-aotpack/bin/python -m benchmarks.gpu --backend cuda
+    .venv-aotpack/bin/python -m benchmarks.gpu --backend cuda [--venv DIR]
 
-Exports an MLP, a convolutional net and a transformer for the GPU, packs each into a portable bundle with code for this
-GPU alone and stubs for what the model does not need, runs it, compares with eager PyTorch, and tries what must be
-refused: a device that is not there, one of another kind, a model for another GPU. Writes benchmarks/RESULTS-gpu.md;
-ends with exit code 1 when anything is not as it should be.
+Exports an MLP, a convolutional net, a transformer and a chain of large matrix products for the GPU, packs each into a
+portable bundle with code for this GPU alone and stubs for what the model does not need, runs it in an empty root,
+compares with eager PyTorch, hands torch's own GPU tensors through, and tries what must be refused: a device that is not
+there, one of another kind, a model for another GPU. Writes benchmarks/RESULTS-gpu.md; ends with exit code 1 when
+anything is not as it should be.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,10 +28,30 @@ from benchmarks.measure import archive_size
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / "build" / "gpu"
 RESULTS = Path(__file__).with_name("RESULTS-gpu.md")
-MODELS = ("mlp", "convnet", "transformer")
+MODELS = ("mlp", "convnet", "transformer", "products")
 #: Callers at once, and how often each calls.
 CALLERS, CALLS = 8, 50
 ZSTD_LEVEL = 9
+
+#: Long enough on any GPU that a clock which does not wait for the device shows.
+PRODUCTS = """
+import torch
+from torch import nn
+
+class Products(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(4096, 4096, dtype=torch.float16) / 64)
+
+    def forward(self, x):
+        for _ in range(16):
+            x = x @ self.weight
+        return x.mean(dim=1)
+
+def model():
+    torch.manual_seed(0)
+    return Products().eval(), (torch.randn(2048, 4096, dtype=torch.float16),)
+"""
 
 #: What the backend's own torch says; its eager times are what bundles are compared with.
 EAGER = """
@@ -50,6 +72,35 @@ with torch.inference_mode():
         torch.cuda.synchronize()
         times.append((time.perf_counter() - start) * 1e3)
 print(json.dumps(sorted(times)[100]))
+"""
+
+#: Runs in the backend's own Python, on a bundle linked to it: torch's GPU tensors in and out, nothing copied.
+TENSORS = """
+import sys, importlib.util, torch
+sys.path.insert(0, sys.argv[1] + "/runner")
+import aotrun
+spec = importlib.util.spec_from_file_location("example", sys.argv[2])
+example = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(example)
+module, inputs = example.model()[:2]
+module, inputs = module.cuda().eval(), [value.cuda() for value in inputs]
+model = aotrun.load(sys.argv[1])
+torch.cuda.synchronize()
+before = torch.cuda.mem_get_info()[0]
+output = model(*inputs)
+shared = torch.from_dlpack(output)
+with torch.inference_mode():
+    wanted = module(*inputs)
+assert shared.device == wanted.device, (shared.device, wanted.device)
+torch.testing.assert_close(shared, wanted, rtol=1e-2, atol=1e-3)
+stream = torch.cuda.Stream()
+with torch.cuda.stream(stream):
+    busy = inputs[0]
+    for _ in range(200):
+        busy = busy + 0
+    late = torch.from_dlpack(model(busy))
+torch.testing.assert_close(late, wanted, rtol=1e-2, atol=1e-3)
+print("agrees on", shared.device)
 """
 
 FACTS = """
@@ -98,6 +149,16 @@ class Report:
         if not passed:
             self.failures.append(what)
 
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """A part that may fail as a whole; the others go on."""
+        start = time.monotonic()
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  (a GPU's time is short: see all that can be seen)
+            self.check(f"{name} came to its end", False, f"{type(error).__name__}: {error}"[-3000:])
+        print(f"  ({name}: {time.monotonic() - start:.0f} s)", flush=True)
+
     def expect(self, what: str, done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
         """A command must end with an exit code and say certain words."""
         text = done.stdout + done.stderr
@@ -111,10 +172,12 @@ def run(*command: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[s
 
 
 def aotpack(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run the tool; a failure ends the script with the tool's own words."""
+    """Run the tool; a failure is raised in the tool's own words."""
+    start = time.monotonic()
     done = run(sys.executable, "-m", "aotpack", *arguments)
+    print(f"  aotpack {arguments[0]}: {time.monotonic() - start:.1f} s", flush=True)
     if done.returncode:
-        raise SystemExit(f"aotpack {' '.join(map(str, arguments))}\n{done.stdout}{done.stderr}")
+        raise RuntimeError(f"aotpack {' '.join(map(str, arguments))}\n{done.stdout}{done.stderr}")
     return done
 
 
@@ -122,16 +185,28 @@ def main() -> None:
     """Do all of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backend", choices=("cuda", "rocm"), default="cuda")
-    parser.add_argument("--venv", type=Path, help="the environment that holds its torch; made when missing")
+    parser.add_argument(
+        "--venv", type=Path, help="an environment with its torch, taken as it is; by default the backend's own"
+    )
     options = parser.parse_args()
     venv = options.venv or ROOT / f".venv-{options.backend}"
-    aotpack("init", "--backend", options.backend, "--venv", venv)
+    if options.venv is None:
+        aotpack("init", "--backend", options.backend)
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
+    (WORK / "products.py").write_text(PRODUCTS)
     facts = json.loads(run(venv / "bin" / "python", "-c", FACTS).stdout)
     report = Report()
-    table = [measure(name, options.backend, venv, facts, report) for name in MODELS]
-    refusals(options.backend, facts, report)
+    table = []
+    for name in MODELS:
+        with report.step(name):
+            table.append(measure(name, options.backend, venv, facts, report))
+    with report.step("tensors of torch"):
+        tensors(options.backend, venv, report)
+    with report.step("refusals"):
+        refusals(options.backend, facts, report)
+    with report.step("doctor"):
+        doctors(options.backend, venv, facts, report)
     write(facts, table, report)
     if report.failures:
         raise SystemExit(f"{len(report.failures)} checks failed, see {RESULTS}")
@@ -140,11 +215,12 @@ def main() -> None:
 def measure(name: str, backend: str, venv: Path, facts: dict[str, Any], report: Report) -> str:
     """Export, build, run and compare one model; returns its row of the table."""
     package, bundle = WORK / f"{name}.pt2", WORK / name
-    source = ROOT / "examples" / f"{name}.py"
+    source = source_of(name)
     aotpack("export", f"{source}:model", "--output", package, "--device", backend, "--venv", venv, "--verify")
     build = ("build", "--backend", backend, "--venv", venv, "--model", f"{name}={package}", "--portable")
     aotpack(*build, "--arch", facts["arch"], "--output", bundle)
-    aotpack("verify", bundle)
+    ran = json.loads(aotpack("verify", bundle, "--run", "--json").stdout)["run"]
+    report.check(f"{name} runs where only the bundle and the driver are", ran["sandbox"] is not None, str(ran)[:300])
     for device in (backend, f"{backend}:0"):
         done = run(bundle / "bin" / "aotrun", "check", "--model", name, "--device", device)
         report.expect(f"{name} on {device} gives what eager PyTorch gave", done, 0, "as recorded at export")
@@ -157,12 +233,51 @@ def measure(name: str, backend: str, venv: Path, facts: dict[str, Any], report: 
         f"{name} called by {CALLERS} threads at once", passed, (threads.stdout + threads.stderr)[-200:].strip()
     )
     eager = float(run(venv / "bin" / "python", "-c", EAGER, source).stdout)
+    if name == "products":
+        clock = bench["latency_ms"]
+        seen = f"{clock:.2f} ms, eager PyTorch {eager:.2f} ms"
+        report.check("the clock waits for the device", 0.5 < clock / eager < 2, seen)
     on_disk = sum(path.lstat().st_blocks * 512 for path in bundle.rglob("*"))
-    archive = archive_size([bundle], ZSTD_LEVEL)
+    archive = f"{archive_size([bundle], ZSTD_LEVEL) / 1e6:.0f}" if shutil.which("zstd") else "no zstd here"
     return (
         f"| {name} | {bench['median_ms']:.3f} | {eager:.3f} | {bench['load_ms']:.0f} | {used / 1e6:.0f} "
-        f"| {on_disk / 1e6:.0f} | {archive / 1e6:.0f} |"
+        f"| {on_disk / 1e6:.0f} | {archive} |"
     )
+
+
+def source_of(name: str) -> Path:
+    """The file that defines a model."""
+    folder = WORK if name == "products" else ROOT / "examples"
+    return folder / f"{name}.py"
+
+
+def tensors(backend: str, venv: Path, report: Report) -> None:
+    """GPU tensors of torch through a development bundle, which shares torch's libraries."""
+    for name in ("mlp", "transformer"):
+        bundle = WORK / f"{name}-development"
+        aotpack(
+            *("build", "--backend", backend, "--venv", venv, "--output", bundle),
+            *("--model", f"{name}={WORK / name}.pt2"),
+        )
+        done = run(venv / "bin" / "python", "-c", TENSORS, bundle, source_of(name))
+        report.expect(f"{name} takes and gives torch's own GPU tensors", done, 0, "agrees on cuda:0")
+
+
+def doctors(backend: str, venv: Path, facts: dict[str, Any], report: Report) -> None:
+    """Both doctors know this GPU and find nothing wrong with it."""
+    bundle = WORK / "mlp"
+    here = run(
+        *(sys.executable, "-m", "aotpack", "doctor", "--backend", backend, "--venv", venv, "--json"),
+        *("--model", WORK / "mlp.pt2", "--bundle", bundle),
+    )
+    there = run(bundle / "bin" / "aotrun", "doctor", "--json")
+    for what, done in (("aotpack doctor", here), ("aotrun doctor", there)):
+        (WORK / f"{what.replace(' ', '-')}.json").write_text(done.stdout)
+        found = {each["code"]: each["severity"] for each in json.loads(done.stdout)["findings"]}
+        errors = [code for code, severity in found.items() if severity == "error"]
+        report.check(f"{what} finds no error", not errors and done.returncode == 0, f"{found}; {done.stderr[-200:]}")
+    plain = run(bundle / "bin" / "aotrun", "doctor")
+    (WORK / "aotrun-doctor.txt").write_text(plain.stdout + plain.stderr)
 
 
 def refusals(backend: str, facts: dict[str, Any], report: Report) -> None:
@@ -176,6 +291,8 @@ def refusals(backend: str, facts: dict[str, Any], report: Report) -> None:
     with changed_json(bundle / "models" / "mlp" / "model.json", gpu_archs=[other]):
         done = run(aotrun, "bench", "--model", "mlp")
     report.expect("a model for another GPU is refused, both named", done, 5, other, facts["arch"])
+    for bad in (f"{backend}:-1", f"{backend}:x"):
+        report.expect(f"{bad} is no device", run(aotrun, "check", "--device", bad), 2, bad)
     wrong = "rocm" if backend == "cuda" else "cpu"
     report.expect("a device of another kind is refused", run(aotrun, "bench", "--device", wrong), 5)
 

@@ -26,6 +26,7 @@
 
 #include "error.h"
 #include "library.h"
+#include "mapped_file.h"
 
 namespace aot {
 namespace {
@@ -51,6 +52,32 @@ std::string architecture_of(const Properties& properties) {
 }
 #endif
 constexpr Status kSuccess = AOT_GPU(Success);
+
+#if defined(AOT_GPU_ROCM)
+/// ROCm's user-space half travels in the bundle.
+void load_driver() {}
+#else
+/// Where containers, WSL and NixOS keep the driver's libraries. The loader does not look there by itself: such systems
+/// name the folder in LD_LIBRARY_PATH, which our launcher drops.
+constexpr const char* kDriverFolders[] = {"/usr/local/nvidia/lib64", "/usr/local/nvidia/lib", "/usr/lib/wsl/lib",
+                                          "/run/opengl-driver/lib"};
+
+/// Loads the driver's library for good, wherever it is; all who ask for it by name later get this one. Without a driver
+/// it does nothing, and the first call into the runtime says so.
+void load_driver() {
+  constexpr const char* kDriver = "libcuda.so.1";
+  if (dlopen(kDriver, RTLD_LAZY | RTLD_GLOBAL) != nullptr) return;
+  for (const char* folder : kDriverFolders) {
+    const auto path_of = [&](const char* name) { return std::string(folder) + '/' + name; };
+    if (!exists(path_of(kDriver)) || dlopen(path_of(kDriver).c_str(), RTLD_LAZY | RTLD_GLOBAL) == nullptr) continue;
+    // These it opens by name when it needs them: the compiler of PTX, and the management library.
+    for (const char* name : {"libnvidia-ptxjitcompiler.so.1", "libnvidia-ml.so.1"}) {
+      dlopen(path_of(name).c_str(), RTLD_LAZY | RTLD_GLOBAL);
+    }
+    return;
+  }
+}
+#endif
 
 /// Functions of the GPU's runtime library, under the names that CUDA and HIP share.
 struct Api {
@@ -82,6 +109,7 @@ struct Api {
 
  private:
   Api() {
+    load_driver();
     const Library library(runtime_library(kTorchLibrary), RTLD_LAZY | RTLD_GLOBAL | RTLD_NODELETE);
     bind(library, AOT_EXPANDED_TEXT(AOT_GPU(GetDeviceCount)), get_device_count);
     bind(library, AOT_EXPANDED_TEXT(AOT_GPU(SetDevice)), set_device);

@@ -10,6 +10,7 @@ import gc
 import json
 import sys
 import threading
+import traceback
 
 BUNDLE = sys.argv[1]
 sys.path.insert(0, f"{BUNDLE}/runner")
@@ -109,12 +110,16 @@ result = model.run(x)
 seen["result"] = [list(result.outputs), result.latency_ms > 0, result.peak_rss_bytes > 0]
 
 wrong: list[bool] = []
+raised: list[str] = []
 
 
 def work(seed: int) -> None:
-    mine = np.random.default_rng(seed).random((seed + 1, 64), dtype=np.float32)
-    expected = np.array(model(mine))
-    wrong.extend(not np.array_equal(np.asarray(model(mine)), expected) for _ in range(200))
+    try:
+        mine = np.random.default_rng(seed).random((seed + 1, 64), dtype=np.float32)
+        expected = np.array(model(mine))
+        wrong.extend(not np.array_equal(np.asarray(model(mine)), expected) for _ in range(200))
+    except BaseException:  # noqa: BLE001  (what a thread raises would go unseen)
+        raised.append(traceback.format_exc())
 
 
 threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
@@ -123,6 +128,7 @@ for thread in threads:
 for thread in threads:
     thread.join()
 seen["threads"] = [len(wrong), any(wrong)]
+seen["raised"] = raised
 
 errors = {}
 for name, call in {

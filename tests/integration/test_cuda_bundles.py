@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 from gpu_toolkits import cuda_home
 
-from aotpack import bridge, manifest, verify
+from aotpack import bridge, manifest, sandbox, verify
 from aotpack.backend import Backend
 from aotpack.build import BuildRequest, Reporter, build, dry_run
 from aotpack.cli import group as command_line
@@ -284,6 +284,26 @@ def test_without_a_driver_the_device_is_missing_and_the_exit_code_says_so(small:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 7
         assert "driver" in done.stderr
+
+
+@pytest.mark.parametrize("folder", ["/usr/local/nvidia/lib64", "/usr/lib/wsl/lib", "/run/opengl-driver/lib"])
+def test_a_driver_is_found_where_only_ld_library_path_would_lead(small: Path, folder: str, tmp_path: Path) -> None:
+    """A double of libcuda that says when it is loaded; the machine's own places have none in an empty root."""
+    box = sandbox.find_sandbox()
+    if box is None:
+        pytest.skip("no sandbox on this machine: install bubblewrap")
+    source = tmp_path / "driver.c"
+    source.write_text(
+        "#include <unistd.h>\n"
+        '__attribute__((constructor)) static void say(void) { (void)!write(2, "driver loaded\\n", 14); }\n'
+    )
+    library = tmp_path / "libcuda.so.1"
+    subprocess.run(["cc", "-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-o", library, source], check=True)
+    command = [f"{sandbox.INSIDE}/bin/aotrun", "check", "--device", "cuda"]
+    for extra, loads in ((((library, f"{folder}/libcuda.so.1"),), 1), ((), 0)):
+        done = subprocess.run(box.command(small, command, extra), capture_output=True, text=True, check=False)
+        assert done.returncode == 7, done.stderr
+        assert done.stderr.count("driver loaded") == loads, done.stderr
 
 
 def test_a_cuda_bundle_does_not_answer_to_rocm(small: Path) -> None:

@@ -148,3 +148,31 @@ def test_a_runner_that_outgrows_the_library_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BuildToolError) as caught:
         plan_interpreter(Path(sys.executable), [package])
     assert "package.part imports statistics" in caught.value.detail
+
+
+def test_devices_are_shown_with_proc_and_sys(tmp_path: Path) -> None:
+    """As a GPU's driver needs them; without devices there is none of it."""
+    box = find_sandbox()
+    if box is None or box.name == "chroot":
+        pytest.skip("no sandbox that can show devices")
+    bundle = assemble(tmp_path / "bundle", Path(sys.executable))
+    (bundle / "runner" / "aotrun" / "__main__.py").write_text(
+        "import os\n"
+        "print(*sorted(os.listdir('/')))\n"
+        "if os.path.exists('/dev/zero'):\n"
+        "    descriptor = os.open('/dev/zero', os.O_RDWR)\n"
+        "    print(os.read(descriptor, 2), os.write(descriptor, b'x'), os.readlink('/proc/self/exe'))\n"
+    )
+    alone, with_device = (
+        subprocess.run(
+            box.command(bundle, [f"{INSIDE}/bin/aotrun"], devices=devices),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout.splitlines()
+        for devices in ((), (Path("/dev/zero"),))
+    )
+    assert alone == ["bundle"]
+    assert with_device[0].split() == ["bundle", "dev", "proc", "sys"]
+    assert with_device[1].startswith("b'\\x00\\x00' 1 /bundle/")

@@ -72,6 +72,7 @@ def test_tells_about_outputs(seen: dict[str, Any]) -> None:
 
 
 def test_many_threads(seen: dict[str, Any]) -> None:
+    assert seen["raised"] == []
     assert seen["threads"] == [1600, False]
 
 

@@ -78,6 +78,17 @@ class License(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     glob: str
 
 
+class Driver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What of the GPU's driver a program uses, on the machine that it runs on."""
+
+    #: Globs of device nodes.
+    devices: tuple[str, ...] = ()
+    #: The driver's main library, by soname; the others lie beside it.
+    library: str | None = None
+    #: fnmatch patterns of file names of its libraries.
+    libraries: tuple[str, ...] = ()
+
+
 class DriverFloor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The oldest driver for a toolkit version: the driver it was released with, and the minor-version floor."""
 
@@ -105,6 +116,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     known_libraries: tuple[str, ...] = ()
     edits: Edits = Edits()
     licenses: tuple[License, ...] = ()
+    driver: Driver = Driver()
     driver_floors: tuple[DriverFloor, ...] = ()
 
     def may_strip(self, name: str) -> bool:

@@ -27,16 +27,25 @@ class Sandbox:
     #: Options of unshare that make the namespaces.
     namespaces: tuple[str, ...] = ()
 
-    def command(self, root: Path, arguments: Sequence[str], extra: Sequence[tuple[Path, str]] = ()) -> list[str]:
+    def command(
+        self,
+        root: Path,
+        arguments: Sequence[str],
+        extra: Sequence[tuple[Path, str]] = (),
+        devices: Sequence[Path] = (),
+    ) -> list[str]:
         """The command line that runs `arguments` (first: a path inside) with the bundle at `INSIDE`, read-only.
 
         Args:
             root: the bundle.
             arguments: program and arguments, as seen from inside.
             extra: further (host path, inside path) pairs, read-only.
+            devices: device nodes. With them come /proc and /sys, which drivers ask about the machine.
         """
         if self.name == "bubblewrap":
             binds = [item for source, target in extra for item in ("--ro-bind", str(source), target)]
+            binds += [item for node in devices for item in ("--dev-bind", str(node), str(node))]
+            binds += ["--proc", "/proc", "--ro-bind", "/sys", "/sys"] if devices else []
             return [
                 self.program,
                 "--unshare-all",
@@ -48,7 +57,8 @@ class Sandbox:
                 *("--chdir", "/"),
                 *arguments,
             ]
-        pairs = [text for source, target in extra for text in (str(source), target)]
+        shown = [*extra, *((node, str(node)) for node in devices)]
+        pairs = [text for source, target in shown for text in (str(source), target)]
         chroot = shutil.which("chroot", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or "chroot"
         shell = [
             "sh",
@@ -57,27 +67,32 @@ class Sandbox:
             "sh",
             chroot,
             str(root.resolve()),
-            str(len(extra)),
+            "with-kernel" if devices else "alone",
+            str(len(shown)),
             *pairs,
             *arguments,
         ]
         return [self.program, *self.namespaces, *shell]
 
 
-# Fixed text; every name travels as an argument: chroot, the bundle, the number of pairs, the pairs, the command.
+# Fixed text; every name travels as an argument: chroot, the bundle, whether /proc and /sys are there, the number of
+# pairs, the pairs, the command.
 _SCRIPTS = {
     # A mount namespace of its own; /mnt exists everywhere, and the mount on it is seen in there alone.
-    "unshare": """set -e; chroot=$1; root=$2; count=$3; shift 3; top=/mnt
+    "unshare": """set -e; chroot=$1; root=$2; kernel=$3; count=$4; shift 4; top=/mnt
 mount -t tmpfs -o mode=755 tmpfs "$top"; mkdir "$top/bundle"
 mount --bind "$root" "$top/bundle"; mount -o remount,bind,ro "$top/bundle"
 while [ "$count" -gt 0 ]; do
   mkdir -p "$(dirname "$top$2")"; if [ -d "$1" ]; then mkdir -p "$top$2"; else : > "$top$2"; fi
   mount --bind "$1" "$top$2"; mount -o remount,bind,ro "$top$2"; shift 2; count=$((count - 1))
 done
+if [ "$kernel" = with-kernel ]; then
+  mkdir -p "$top/proc" "$top/sys"; mount -t proc proc "$top/proc"; mount --rbind /sys "$top/sys"
+fi
 mount -o remount,ro "$top"; cd "$top"; exec env -i "$chroot" "$top" "$@"
 """,
     # Where even root may not mount, as within a chroot: hard links (or copies) in a folder beside the bundle.
-    "chroot": """set -e; chroot=$1; root=$2; count=$3; shift 3
+    "chroot": """set -e; chroot=$1; root=$2; count=$4; shift 4
 top=$(mktemp -d "$(dirname "$root")/.aotpack-root-XXXXXX"); trap 'rm -rf "$top"' EXIT
 cp -al "$root" "$top/bundle" 2>/dev/null || { rm -rf "$top/bundle"; cp -a "$root" "$top/bundle"; }
 while [ "$count" -gt 0 ]; do

@@ -17,11 +17,14 @@ from typing import Any
 from packaging.version import Version
 
 from aotpack import manifest, places, sandbox
+from aotpack.backend import Backend
 from aotpack.closure import Origin, origin_of
 from aotpack.elf import Elf, is_elf, read_elf
 from aotpack.errors import DamagedError, MachineMismatchError, UsageError
+from aotpack.gpu_driver import find_driver
 from aotpack.manifest import Bundle, FileRecord
 from aotpack.plan import GCC, LIBC
+from aotpack.recipe import load_recipe
 from aotpack.stage import sha256_of
 
 
@@ -188,7 +191,7 @@ def _models(folder: Path, bundle: Bundle) -> Iterator[Problem]:
 
 
 def check_run(folder: Path, bundle: Bundle) -> RunResult:
-    """Run every model on its recorded sample in a root that holds only the bundle.
+    """Run every model on its recorded sample in a root that holds only the bundle, and the GPU's driver for GPU models.
 
     Without a sandbox on this machine it runs with an empty environment and says so in the result.
     Raises DamagedError with the bundle's own words when a run fails, MachineMismatchError when it cannot run here.
@@ -200,14 +203,16 @@ def check_run(folder: Path, bundle: Bundle) -> RunResult:
         why = "no sandbox is available here: install bubblewrap, or allow user namespaces"
     else:
         why = ""
-    results = {name: _run_model(folder, name, box) for name in bundle.models}
+    results = {name: _run_model(folder, name, box, model.device) for name, model in bundle.models.items()}
     return RunResult(box.name if box else None, why, results)
 
 
-def _run_model(folder: Path, name: str, box: sandbox.Sandbox | None) -> dict[str, Any]:
+def _run_model(folder: Path, name: str, box: sandbox.Sandbox | None, device: str) -> dict[str, Any]:
     arguments = ["bin/aotrun", "check", "--model", name, "--json"]
     if box:
-        command = box.command(folder, [f"{sandbox.INSIDE}/{arguments[0]}", *arguments[1:]])
+        driver = find_driver(load_recipe(Backend(device)).driver)
+        inside = [f"{sandbox.INSIDE}/{arguments[0]}", *arguments[1:]]
+        command = box.command(folder, inside, driver.libraries, driver.devices)
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     else:
         command = [str(folder.absolute() / arguments[0]), *arguments[1:]]  # the run starts in another folder

@@ -8,7 +8,7 @@ import re
 from typing import Mapping
 
 from aotpack_doctor.facts import Amd, Gpu, Node, Nvidia, Toolkit
-from aotpack_doctor.host_facts import LIBRARY_FOLDERS, listing, read_text
+from aotpack_doctor.host_facts import DRIVER_FOLDERS, LIBRARY_FOLDERS, listing, read_text
 
 #: NVIDIA's management library, which comes with the driver.
 NVML = "libnvidia-ml.so.1"
@@ -29,14 +29,14 @@ def read_nvidia(root: str = "/", environment: Mapping[str, str] = os.environ, nv
         )
         module = found[1] if found else ""
     dev = os.path.join(root, "dev")
-    driver, error, gpus = _ask_nvml(nvml)
+    driver, error, gpus = _ask_nvml(nvml, root, environment)
     return Nvidia(
         module=module or None,
         nodes=tuple(_node(os.path.join(dev, name)) for name in listing(dev) if re.fullmatch(r"nvidia\d+", name)),
         driver=driver,
         nvml_error=error,
         gpus=gpus,
-        libcuda=tuple(_find_all(root, environment, "libcuda.so.1")),
+        libcuda=tuple(find_driver_library("libcuda.so.1", root, environment)),
     )
 
 
@@ -98,10 +98,10 @@ def _gfx(version: str) -> str | None:
     return f"gfx{number // 10000}{number // 100 % 100:x}{number % 100:x}" if number else None
 
 
-def _find_all(root: str, environment: Mapping[str, str], name: str) -> list[str]:
-    """The files of this name that the loader would meet, in its order."""
+def find_driver_library(name: str, root: str = "/", environment: Mapping[str, str] = os.environ) -> list[str]:
+    """The files of this name that a program would meet, the loader's order first."""
     folders = [folder for folder in environment.get("LD_LIBRARY_PATH", "").split(":") if folder]
-    folders += [os.path.join(root, folder) for folder in LIBRARY_FOLDERS]
+    folders += [os.path.join(root, folder) for folder in (*LIBRARY_FOLDERS, *DRIVER_FOLDERS)]
     found: dict[str, str] = {}
     for folder in folders:
         path = os.path.join(folder, name)
@@ -110,10 +110,22 @@ def _find_all(root: str, environment: Mapping[str, str], name: str) -> list[str]
     return list(found.values())
 
 
-def _ask_nvml(name: str) -> tuple[str | None, tuple[int, str] | None, tuple[Gpu, ...]]:
+def _load(name: str, root: str, environment: Mapping[str, str]) -> ctypes.CDLL:
+    """A library of the driver, by name as the loader finds it, else from where drivers are known to be."""
+    try:
+        return ctypes.CDLL(name)
+    except OSError:
+        for path in find_driver_library(name, root, environment):
+            return ctypes.CDLL(path)
+        raise
+
+
+def _ask_nvml(
+    name: str, root: str, environment: Mapping[str, str]
+) -> tuple[str | None, tuple[int, str] | None, tuple[Gpu, ...]]:
     """Driver version, error and devices. Error 0: there is no NVML."""
     try:
-        library = ctypes.CDLL(name)
+        library = _load(name, root, environment)
     except OSError as error:
         return None, (0, str(error)), ()
     library.nvmlErrorString.restype = ctypes.c_char_p
