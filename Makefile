@@ -11,7 +11,7 @@ TOOL    := .venv-aotpack
 VENV    := $(if $(filter cpu,$(BACKEND)),.venv,.venv-$(BACKEND))
 AOTPACK := $(TOOL)/bin/aotpack
 PYTEST  := $(TOOL)/bin/python -m pytest
-CPP     := $(shell find bridge templates/launcher benchmarks tests -name '*.cpp' -o -name '*.hpp' -o -name '*.h' -o -name '*.c' | grep -v /abi/)
+CPP     := $(shell find bridge templates/launcher templates/hash benchmarks tests -name '*.cpp' -o -name '*.hpp' -o -name '*.h' -o -name '*.c' | grep -v /abi/)
 PY      := toolchain tests benchmarks templates/runner templates/consumers examples
 
 .PHONY: help setup init build build-debug build-portable export verify-portable test test-unit test-backend test-backends \

@@ -20,7 +20,7 @@ from pathlib import Path
 from aotpack.backend import Backend
 from aotpack.bridge import build_bridge
 from aotpack.torch_env import TorchInfo, find_torch
-from benchmarks import embedding
+from benchmarks import doctor, embedding
 from benchmarks.measure import Contender, Sample, archive_size, median, run_in_turn, size_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,6 +64,7 @@ def main() -> None:
     check_agreement(samples)
     sizes = {name: (size_of(paths), archive_size(paths, ZSTD_LEVEL)) for name, paths in disk(contenders)}
     lines = [*report(samples, sizes, timings), "", *embedding.table(list(embedding.measure(WORK / "full", WORK)))]
+    lines += ["", *doctor.table(list(doctor.measure(WORK / "full", WORK)))]
     (ROOT / "benchmarks" / "RESULTS.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print((ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8"))
 

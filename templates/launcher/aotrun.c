@@ -148,16 +148,26 @@ static void find_root(const struct process* process, char* root) {
 
 /* ---- environment --------------------------------------------------------------------------------------------- */
 
-/* Removes in place what could divert the loader, the C library or the interpreter. */
+/* Removes in place what could divert the loader, the C library or the interpreter.
+ *
+ * Programs that embed the bundle are not protected like this, so `aotrun doctor` wants to warn of the two that are
+ * common. They stay under names that mean nothing to anybody else: in lower case, `ld_preload=`, which needs no memory.
+ */
 static void clean_environment(char** envp) {
+  static const char told[][17] = {"LD_LIBRARY_PATH=", "LD_PRELOAD="};
   static const char hostile[][16] = {
       "LD_",     "PYTHON",       "GLIBC_TUNABLES=", "GCONV_PATH=", "LOCPATH=",
       "MALLOC_", "GETCONF_DIR=", "NLSPATH=",        "NIS_PATH=",   "RES_OPTIONS=",
   };
   char** kept = envp;
   for (char** entry = envp; *entry != NULL; entry++) {
-    int drop = 0;
+    int drop = starts_with(*entry, "ld_"); /* only from here may such a name come */
     for (size_t i = 0; i < sizeof hostile / sizeof hostile[0]; i++) drop |= starts_with(*entry, hostile[i]);
+    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
+      if (!starts_with(*entry, told[i])) continue;
+      for (char* c = *entry; *c != '='; c++) *c = *c == '_' ? '_' : (char)(*c - 'A' + 'a');
+      drop = 0;
+    }
     if (!drop) *kept++ = *entry;
   }
   *kept = NULL;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import re
@@ -18,7 +17,9 @@ import pytest
 
 import aotpack
 from aotpack import doctor_report, resources, sandbox
+from aotpack.launcher import build_hashes
 from aotpack.manifest import FileRecord
+from aotpack_doctor import on_target
 from aotpack_doctor.checks import bundle
 from doctor_machine import Machine, make_machine
 from torch_trees import make_torch_venv
@@ -113,21 +114,37 @@ def test_a_large_bundle_is_looked_at_quickly(machine: Machine) -> None:
 def test_the_page(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     facts = machine.facts()
     assert facts.bundle is not None
-    home = str(tmp_path.parent)
-    finding = bundle.CHANGED.found(f"{home}/x on {socket.gethostname()} & <b>", "rsync")
+    home = str(tmp_path.parent / "zaphod-b")
     monkeypatch.setenv("HOME", home)
-    clean, named = (doctor_report.page(facts, [finding], with_names=names) for names in (False, True))
-    assert home in named
-    assert home not in clean
-    assert socket.gethostname() not in clean
-    assert not re.search(rf"(?<![\w-]){re.escape(getpass.getuser())}(?![\w-])", clean)
+    monkeypatch.setenv("USER", "tricia.m")
+    monkeypatch.setattr(socket, "gethostname", lambda: "heart-of-gold.example.org")
+    sizes = (*facts.bundle.sizes, ("models/tricia.m/model.so", "model", 1000))
+    edges = (*facts.bundle.edges, ("models/tricia.m/model.so", "lib/libhelper.so"))
+    facts = facts._replace(bundle=facts.bundle._replace(path=f"{home}/b", sizes=sizes, edges=edges))
+    seen = f"{home}/x of tricia.m at heart-of-gold.example.org, /home/ford/y & <b>"
+    named, clean = (
+        doctor_report.page(facts, [bundle.CHANGED.found(seen, f"rsync {home}/x ~tricia.m/")], with_names=names)
+        for names in (True, False)
+    )
+    for word in (home, "zaphod-b", "tricia.m", "heart-of-gold", "ford"):
+        assert word in named
+        assert word not in clean
     assert "&amp; &lt;b&gt;" in clean
     assert "http" not in re.sub(r"https://www\.nvidia\.com\S*", "", clean), "it must be readable offline"
+    assert "docs/doctor.md#ap501" in clean
+    assert "1 error. Next: rsync ~/x" in clean
     drawings = re.findall(r"<svg.*?</svg>", clean, re.DOTALL)
     assert len(drawings) == 2
-    sizes, graph = (ET.fromstring(drawing) for drawing in drawings)  # noqa: S314  (our own)
-    assert len(sizes.findall(".//rect")) == sum(size > 0 for _path, _part, size in facts.bundle.sizes)
+    tiles, graph = (ET.fromstring(drawing) for drawing in drawings)  # noqa: S314  (our own)
+    assert len(tiles.findall(".//rect")) == sum(size > 0 for _path, _part, size in sizes)
     assert "libaot_bridge.so" in "".join(graph.itertext())
+
+
+def test_the_graph_leaves_out_what_follows() -> None:
+    chain = [("a", "b"), ("b", "c"), ("a", "c"), ("c", "d"), ("a", "d"), ("b", "d")]
+    assert doctor_report.direct(chain) == [("a", "b"), ("b", "c"), ("c", "d")]
+    cycle = [("a", "b"), ("b", "a"), ("c", "a"), ("c", "b"), ("a", "a")]
+    assert doctor_report.direct(cycle) == [("a", "b"), ("b", "a"), ("c", "a"), ("c", "b")]
 
 
 def test_the_page_from_the_command_line(machine: Machine, tmp_path: Path) -> None:
@@ -172,6 +189,81 @@ def test_aotrun_doctor_finds_damage(portable: Path, tmp_path: Path) -> None:
     assert "warning AP503" in quick.stdout
 
 
+def test_aotrun_doctor_sees_what_the_launcher_dropped(portable: Path, tmp_path: Path) -> None:
+    (tmp_path / "libtorch_cpu.so").touch()
+    preloaded = tmp_path / "other/libgomp.so.1"
+    preloaded.parent.mkdir()
+    preloaded.touch()
+    env = {"LD_LIBRARY_PATH": str(tmp_path), "LD_PRELOAD": f"/nonexistent/x.so {preloaded}"}
+    command = [portable / "bin/aotrun", "doctor", "--quick", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    findings = json.loads(done.stdout)["findings"]
+    assert {each["code"] for each in findings} == {"AP607"}
+    assert {each["severity"] for each in findings} == {"warning"}, "harmless for bin/aotrun itself"
+    assert {(each["fix"][0], each["seen"]) for each in findings} == {
+        ("unset LD_LIBRARY_PATH", f"LD_LIBRARY_PATH: {tmp_path}/libtorch_cpu.so"),
+        ("unset LD_PRELOAD", f"LD_PRELOAD: {preloaded}"),
+        ("unset LD_PRELOAD", "LD_PRELOAD names /nonexistent/x.so, which does not exist"),
+    }
+    quiet = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={"LD_LIBRARY_PATH": str(tmp_path / "none")}
+    )
+    assert json.loads(quiet.stdout)["findings"] == []
+
+
+def test_the_library_that_hashes_is_checked_before_it_is_loaded(portable: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(portable, copy, symlinks=True, copy_function=os.link)
+    victim = copy / on_target.HASHES
+    content = victim.read_bytes()
+    victim.unlink()  # a hard link so far
+    victim.write_bytes(content.replace(b"aot_sha256_blocks", b"aot_sha256_blockz"))
+    maps = "import sys; sys.path[:0] = ['runner']; from aotpack_doctor import on_target\n"
+    maps += (
+        "code = on_target.main(['--json'], '.'); print(open('/proc/self/maps').read(), file=sys.stderr); sys.exit(code)"
+    )
+    loader = next((copy / "libc").glob("ld-linux-*.so.*"))
+    python = [loader, "--library-path", copy / "libc", copy / "python/bin/python3", "-I", "-S", "-B", "-c", maps]
+    for folder, code in ((copy, 6), (portable, 0)):
+        done = subprocess.run(python, capture_output=True, text=True, check=False, cwd=folder)
+        assert done.returncode == code, done.stdout + done.stderr
+        assert (on_target.HASHES in done.stderr) == (folder == portable)
+    assert [each["code"] for each in json.loads(done.stdout)["findings"]] == []
+
+
+# ---- the library that hashes -----------------------------------------------------------------------------------
+
+#: Sizes around blocks and paddings, fed in pieces of several sizes.
+_HASH_TEST = """
+import hashlib, random, sys
+from aotpack_doctor import hashing
+new = hashing.native(sys.argv[1])
+data = random.Random(1).randbytes(5000)
+for size in [*range(200), 4999, 5000]:
+    for step in (1, 55, 64, 100, 5000):
+        digest = new()
+        for start in range(0, size, step):
+            digest.update(memoryview(bytearray(data[start : min(size, start + step)])))
+        assert digest.hexdigest() == digest.hexdigest() == hashlib.sha256(data[:size]).hexdigest(), (size, step)
+print("equal")
+"""
+
+
+@pytest.mark.parametrize("cpu", [None, "Nehalem", "Haswell", "max"])
+def test_the_library_that_hashes_agrees_with_openssl(cpu: str | None) -> None:
+    """On this CPU; without the instructions that it prefers; with BMI2 alone; with SHA."""
+    command: list[str | Path] = [sys.executable, "-c", _HASH_TEST, build_hashes()]
+    if cpu:
+        emulator = shutil.which("qemu-x86_64") or shutil.which("qemu-x86_64-static")
+        if emulator is None:
+            pytest.skip("qemu-user is not installed: apt install qemu-user")
+        command = [emulator, "-cpu", cpu, *command]
+    source = str(Path(aotpack.__file__).parents[1])
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PYTHONPATH": source})
+    assert done.stdout == "equal\n", done.stderr
+
+
 def test_aotrun_doctor_on_a_cpu_that_lacks_features(portable: Path) -> None:
     emulator = shutil.which("qemu-x86_64") or shutil.which("qemu-x86_64-static")
     if emulator is None:
@@ -204,6 +296,7 @@ def test_a_treemap_fills_its_rectangle(sizes: list[float]) -> None:
 
 def test_the_redactor_leaves_other_words_alone() -> None:
     clean = doctor_report.redactor({"HOME": "/home/ann", "USER": "ann"}, "box.example.org")
-    assert clean("/home/ann/x on box.example.org by ann, /home/anna, planned, boxes") == (
-        "~/x on HOST by USER, /home/anna, planned, boxes"
+    assert clean("/home/ann/x on box.example.org by ann, /home/anna, planned, boxes, root") == (
+        "~/x on HOST by USER, /home/USER, planned, boxes, root"
     )
+    assert clean("/data/ann_models/x /data/home/ann box-1") == "/data/USER_models/x /data/home/USER HOST-1"

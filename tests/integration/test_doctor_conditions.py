@@ -173,7 +173,13 @@ def neither_bubblewrap_nor_namespaces(machine: Machine, patch: pytest.MonkeyPatc
 
 
 @condition("AP201")
-def no_environment(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+def no_environment(machine: Machine, patch: pytest.MonkeyPatch) -> dict[str, Any]:
+    shutil.rmtree(machine.venv)
+    return {"bundle": False}
+
+
+@condition("AP201", severity=Severity.INFO)
+def no_environment_beside_a_bundle_that_needs_none(machine: Machine, patch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(machine.venv)
 
 
@@ -192,13 +198,15 @@ def a_rocm_torch_for_cuda(machine: Machine, patch: pytest.MonkeyPatch) -> dict[s
 
 
 @condition("AP203")
-def version_py_is_gone(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+def version_py_is_gone(machine: Machine, patch: pytest.MonkeyPatch) -> dict[str, Any]:
     (machine.torch / "version.py").unlink()
+    return {"bundle": False}
 
 
 @condition("AP203")
-def a_library_of_torch_is_gone(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+def a_library_of_torch_is_gone(machine: Machine, patch: pytest.MonkeyPatch) -> dict[str, Any]:
     (machine.torch / "lib/libc10.so").unlink()
+    return {"bundle": False}
 
 
 @condition("AP204")
@@ -320,10 +328,16 @@ def a_container_without_gpus(machine: Machine, patch: pytest.MonkeyPatch) -> Non
     machine.write(".dockerenv", "")
 
 
-@condition("AP316", "cuda")
+@condition("AP316", "cuda", severity=Severity.WARNING)
 def the_stub_of_libcuda_comes_first(machine: Machine, patch: pytest.MonkeyPatch) -> None:
     stub = machine.write("usr/local/cuda/lib64/stubs/libcuda.so.1", "")
     machine.env["LD_LIBRARY_PATH"] = str(stub.parent)
+
+
+@condition("AP316", "cuda")
+def the_stub_of_libcuda_comes_first_for_torch(machine: Machine, patch: pytest.MonkeyPatch) -> dict[str, Any]:
+    the_stub_of_libcuda_comes_first(machine, patch)
+    return {"bundle": False}
 
 
 @condition("AP317")
@@ -374,9 +388,15 @@ def a_gpu_is_taken_for_another(machine: Machine, patch: pytest.MonkeyPatch) -> N
     machine.env["HSA_OVERRIDE_GFX_VERSION"] = "10.3.0"
 
 
-@condition("AP334", "rocm", others=("AP607",))
+@condition("AP334", "rocm", others=("AP607",), severity=Severity.WARNING)
 def system_rocm_on_the_library_path(machine: Machine, patch: pytest.MonkeyPatch) -> None:
     machine.env["LD_LIBRARY_PATH"] = str(machine.write("opt/rocm/lib/libamdhip64.so", "").parent)
+
+
+@condition("AP334", "rocm")
+def system_rocm_instead_of_torchs(machine: Machine, patch: pytest.MonkeyPatch) -> dict[str, Any]:
+    machine.env["LD_LIBRARY_PATH"] = str(machine.write("opt/rocm/lib/libamdhip64.so", "").parent)
+    return {"bundle": False}
 
 
 @condition("AP335", "rocm", others=("AP502",))
@@ -517,6 +537,19 @@ def a_truncated_library(machine: Machine, patch: pytest.MonkeyPatch) -> None:
     os.truncate(machine.bundle / "lib/libaot_bridge.so", 5000)
 
 
+@condition("AP501")
+def a_pipe_in_place_of_a_file(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    (machine.bundle / "models/mlp/model.json").unlink()
+    os.mkfifo(machine.bundle / "models/mlp/model.json")
+
+
+@condition("AP501")
+def a_description_that_names_a_file_elsewhere(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    record = manifest.FileRecord(path="../project/x", part="runtime", reason="test", size=1, sha256="0" * 64)
+    (machine.project / "x").write_text("x")
+    machine.seal(files=(*machine.records(), record))
+
+
 @condition("AP502")
 def a_missing_file(machine: Machine, patch: pytest.MonkeyPatch) -> None:
     (machine.bundle / "models/mlp/model.json").unlink()
@@ -636,6 +669,11 @@ def a_library_of_the_same_name_on_the_library_path(machine: Machine, patch: pyte
 
 
 @condition("AP607", severity=Severity.WARNING)
+def a_preload_of_the_same_name(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    machine.env["LD_PRELOAD"] = f"/usr/$LIB/libx.so {machine.write('home/lib/libhelper.so', '')}"
+
+
+@condition("AP607", severity=Severity.WARNING)
 def a_preload_that_does_not_exist(machine: Machine, patch: pytest.MonkeyPatch) -> None:
     machine.env["LD_PRELOAD"] = "/nonexistent/libjemalloc.so.2"
 
@@ -653,6 +691,26 @@ def system_rocm_behind_an_rpath(machine: Machine) -> None:
     machine.library("lib/librocblas.so", soname="librocblas.so.5", needed=("libamdhip64.so",), rpath="$ORIGIN")
     machine.seal()
     machine.env["LD_LIBRARY_PATH"] = str(machine.write("opt/rocm/lib/libamdhip64.so", "").parent)
+
+
+def a_slim_runtime_in_parts(machine: Machine) -> None:
+    (machine.bundle / "lib/libtorch_cpu.so").unlink()
+    for name, function in (("slim", "aoti_torch_zeros"), ("slim_dnnl", "aoti_torch_delete_tensor_object")):
+        machine.library(f"lib/libaot_{name}.so", SHIM.replace("aoti_torch_delete_tensor_object", function))
+    machine.library("models/mlp/model.so", MODEL, needed=("libaot_slim_dnnl.so",), runpath="$ORIGIN/../../lib")
+    machine.seal(runtime="slim")
+
+
+def permissions_that_only_libraries_lost(machine: Machine) -> None:
+    records = machine.records()
+    library = machine.bundle / "lib/libhelper.so"
+    library.chmod(0o644)  # nobody starts it
+    machine.seal(
+        files=tuple(
+            msgspec.structs.replace(each, executable=True) if each.path == "lib/libhelper.so" else each
+            for each in records
+        )
+    )
 
 
 def an_older_model(machine: Machine) -> None:
@@ -699,6 +757,8 @@ def a_bundled_libc_on_an_older_system(machine: Machine) -> None:
     ("backend", "make"),
     [
         ("rocm", system_rocm_behind_an_rpath),
+        ("cpu", a_slim_runtime_in_parts),
+        ("cpu", permissions_that_only_libraries_lost),
         ("cpu", an_older_model),
         ("cuda", a_driver_that_is_newer),
         ("cuda", an_older_toolkit_of_the_same_major_version),

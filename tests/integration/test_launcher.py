@@ -156,6 +156,16 @@ def test_hostile_environment(bare: Path, tmp_path: Path) -> None:
     kept = probe["environment"]
     assert not set(hostile) & set(kept)
     assert {name: kept[name] for name in harmless} == harmless
+    told = {name for name in kept if name.startswith("ld_")}
+    assert told == {"ld_library_path", "ld_preload"}, "for the doctor; in lower case they mean nothing to a loader"
+    assert (kept["ld_library_path"], kept["ld_preload"]) == (hostile["LD_LIBRARY_PATH"], hostile["LD_PRELOAD"])
+
+
+def test_what_the_launcher_tells_comes_from_itself(bare: Path) -> None:
+    longest = "/x:" * 40_000
+    probe = seen(run(bare / "bin" / "aotrun", env=environment(ld_preload="/x.so", LD_LIBRARY_PATH=longest)))
+    assert "ld_preload" not in probe["environment"]
+    assert probe["environment"]["ld_library_path"] == longest
 
 
 def test_exit_code_and_signals_are_those_of_the_runner(broken: Path) -> None:

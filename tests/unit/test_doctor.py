@@ -6,6 +6,8 @@ import ast
 import io
 import json
 import re
+import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import pytest
 from aotpack import resources
 from aotpack_doctor import elf, finding, gpu_code, host_facts, on_target, registry, render, versions
 from aotpack_doctor.explain import explain, explainable
-from aotpack_doctor.facts import Host, HostFacts
+from aotpack_doctor.facts import Bundle, Fault, Host, HostFacts
 from aotpack_doctor.finding import Finding, Kind, Severity
 from aotpack_doctor.registry import Check
 from aotpack_doctor.runner import examine
@@ -216,6 +218,26 @@ def test_colours_change_no_words() -> None:
     assert re.sub(r"\033\[[\d;]*m", "", painted) == render.report(HostFacts(), findings, render.plain)
 
 
+def test_names_move_no_cursor_and_run_nothing() -> None:
+    name = "lib/\033]0;x\a$(reboot) 'a'\n.so"
+    bundle = Bundle("/my bundle", foreign=(Fault(name, "is not part of the bundle"),))
+    text = render.report(HostFacts(bundle=bundle), examine(HostFacts(bundle=bundle)), render.plain)
+    assert "\033" not in text
+    assert "\a" not in text
+    quoted = finding.quoted(f"./{name}")
+    assert shlex.split(quoted) == [f"./{name}"]
+    fix = examine(HostFacts(bundle=bundle))[0].fix[0]
+    assert shlex.split(fix) == ["cd", "/my bundle", "&&", "rm", f"./{name}"]
+
+
+@pytest.mark.parametrize("text", ["", "a b", "-rf", "$HOME", "it's", "~", "*", "a;b", "plain/path-1.so+x", "ü"])
+def test_quoted_words_are_one_word_for_a_shell(text: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"printf %s -- {finding.quoted(text)}"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "--" + text
+
+
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert on_target.main(["--list"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == len(KINDS)
@@ -307,8 +329,8 @@ def test_it_speaks_python_3_8_and_imports_nothing_of_aotpack() -> None:
 
 
 #: Modules of the standard library that bundles carry.
-STANDARD = {"__future__", "ctypes", "enum", "hashlib", "json", "mmap", "os", "re", "struct", "sys"}
-STANDARD |= {"textwrap", "typing"}
+STANDARD = {"__future__", "ctypes", "enum", "hashlib", "json", "mmap", "os", "re", "stat"}
+STANDARD |= {"struct", "sys", "textwrap", "threading", "typing"}
 
 
 def test_the_readme_names_findings_that_exist_by_messages_that_are_explained() -> None:

@@ -24,7 +24,7 @@ from aotpack.compilers import find_compiler
 from aotpack.errors import ModelMismatchError, TorchMismatchError, UsageError
 from aotpack.features import choose as choose_features
 from aotpack.interpreter import plan_interpreter
-from aotpack.launcher import build_launcher
+from aotpack.launcher import HASHES, build_hashes, build_launcher
 from aotpack.layout_tree import TreeLayout, find_data
 from aotpack.manifest import Bundle
 from aotpack.model import ModelInfo, read_model
@@ -366,6 +366,7 @@ def _own_files() -> Iterator[Entry]:
     ):
         for path in resources.files_below(source):
             yield Entry(f"{folder}/{path.relative_to(source).as_posix()}", part, reason, Copy(path))
+    yield Entry(f"runner/{HASHES}", Part.RUNNER, "aotrun doctor hashes with it", Copy(build_hashes()))
 
 
 def _licenses(torch: TorchInfo, recipe: Recipe, runtime: Runtime, *closures: Closure) -> Iterator[Entry]:

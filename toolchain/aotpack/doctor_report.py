@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
+from aotpack import __version__
 from aotpack_doctor.facts import Bundle, HostFacts
 from aotpack_doctor.finding import Finding, worst_first
-from aotpack_doctor.render import summaries_of
+from aotpack_doctor.render import conclusion, summaries_of
+
+Clean = Callable[[str], str]
+
+#: Files in the table of the largest ones, boxes of the graph side by side.
+_SHOWN, _ACROSS = 15, 5
+
+#: Names that many models share: shown with their folder.
+_COMMON = ("model.so", "python3")
 
 #: Colours of the parts of a bundle, which both drawings share.
 _COLOURS = {
@@ -28,14 +38,29 @@ _COLOURS = {
 _OTHER_COLOUR = "#bab0ac"
 
 _STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222;background:#fff}
-h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em}code,pre{font:13px/1.4 ui-monospace,monospace}
-table{border-collapse:collapse}td,th{padding:.15em .8em .15em 0;text-align:left;vertical-align:top}
-.finding{border-left:4px solid;padding:.1em 1em;margin:1em 0}.error{border-color:#c62828}.warning{border-color:#ef6c00}
-.info{border-color:#0277bd}.ok{border-color:#2e7d32}pre{background:#f4f4f4;padding:.5em;overflow-x:auto;margin:.3em 0}
-svg{max-width:100%;height:auto;border:1px solid #ddd}svg text{font:11px ui-monospace,monospace}
-@media(prefers-color-scheme:dark){body{background:#161616;color:#ddd}pre{background:#262626}svg{background:#eee}}
+:root{color-scheme:light dark;--text:#222;--quiet:#666;--paper:#fff;--card:#f4f4f4;--line:#9a9a9a}
+@media(prefers-color-scheme:dark){:root{--text:#ddd;--quiet:#999;--paper:#161616;--card:#262626;--line:#777}}
+body{font:15px/1.5 system-ui,sans-serif;max-width:66em;margin:2em auto;padding:0 1em;color:var(--text);
+background:var(--paper);overflow-wrap:anywhere}
+h1{font-size:1.5em;margin-bottom:.3em}h2{font-size:1.15em;margin:2em 0 .6em}
+code,pre{font:13px/1.4 ui-monospace,monospace}
+table{border-collapse:collapse}td,th{padding:.1em 1em .1em 0;text-align:left;vertical-align:top}
+th{overflow-wrap:normal;white-space:nowrap}
+td.number{text-align:right;white-space:nowrap}p{margin:.3em 0}.quiet{color:var(--quiet)}
+.finding{border-left:4px solid;padding:.2em 1em;margin:1.2em 0}
+.error{border-color:#c62828}.warning{border-color:#ef6c00}
+.info{border-color:#0277bd}.ok{border-color:#2e7d32}
+pre{background:var(--card);padding:.5em;overflow-x:auto;margin:.4em 0;overflow-wrap:normal}
+.legend{display:flex;flex-wrap:wrap;gap:.2em 1.4em;margin-bottom:.6em}
+.legend i{display:inline-block;width:.8em;height:.8em;
+margin-right:.4em}.drawing{overflow-x:auto}svg{display:block;width:100%;min-width:46em;height:auto}
+svg text{font:12px ui-monospace,monospace}.graph rect{fill:var(--card);stroke:var(--line);stroke-width:2}
+.graph text{fill:var(--text)}.graph path{fill:none;stroke:var(--line)}.graph .absent{stroke-dasharray:4}
+.map rect{stroke:var(--paper)}.map text{fill:#000}details{margin-top:.8em}summary{cursor:pointer}
 """
+
+#: Pixels of a character of the drawings' font.
+_CHARACTER = 7.3
 
 
 class Rectangle(NamedTuple):
@@ -55,52 +80,70 @@ def page(facts: HostFacts, findings: list[Finding], *, with_names: bool = False)
         findings: what was found.
         with_names: leave the home folder, host and user name in it.
     """
-    clean: Callable[[str], str] = str if with_names else redactor(os.environ, socket.gethostname())
+    clean: Clean = str if with_names else redactor(os.environ, socket.gethostname())
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
         f"<title>aotpack doctor</title><style>{_STYLE}</style><h1>aotpack doctor</h1>",
+        f"<p class=quiet>aotpack {escape(__version__)}</p>",
+        f"<p><b>{escape(clean(conclusion(findings)))}</b></p>",
         *_summary(facts, clean),
         "<h2>Findings</h2>",
         *(_finding(found, clean) for found in worst_first(findings)),
     ]
     if not findings:
-        parts.append("<p class='finding ok'>All is well.</p>")
+        parts.append("<p class='finding ok'>None.</p>")
     if facts.bundle is not None and facts.bundle.sizes:
-        parts += ["<h2>Sizes</h2>", *_legend(facts.bundle), treemap(facts.bundle.sizes)]
-        parts += ["<h2>Dependencies</h2>", graph(facts.bundle)]
+        parts += ["<h2>Sizes</h2>", *_legend(facts.bundle), treemap(facts.bundle.sizes, clean)]
+        parts += [*_largest(facts.bundle, clean)]
+    if facts.bundle is not None and facts.bundle.edges:
+        parts += ["<h2>Dependencies</h2>"]
+        parts.append("<p class=quiet>Who needs whom, from above; what follows from other lines is left out.</p>")
+        parts += [graph(facts.bundle, clean), *_needs(facts.bundle, clean)]
     return "\n".join(parts) + "\n"
 
 
-def redactor(env: Mapping[str, str], host: str) -> Callable[[str], str]:
-    """A function that takes the home folder, user and host name out of a text."""
-    words = {env.get("USER"): "USER", env.get("LOGNAME"): "USER", host: "HOST", host.partition(".")[0]: "HOST"}
-    home = env.get("HOME", "").rstrip("/")
-    if home:
+def redactor(env: Mapping[str, str], host: str) -> Clean:
+    """A function that takes home folders, user and host name out of a text."""
+    words = {env.get(name, ""): "USER" for name in ("USER", "LOGNAME", "SUDO_USER")}
+    words |= {host: "HOST", host.partition(".")[0]: "HOST"}
+    homes = {env.get("HOME", "").rstrip("/")}
+    try:
+        entry = pwd.getpwuid(os.getuid())
+        words[entry.pw_name] = "USER"
+        homes.add(entry.pw_dir.rstrip("/"))
+    except KeyError:
+        pass  # a user without an entry, as in containers
+    homes.discard("")
+    for home in homes:
         words.setdefault(home.rpartition("/")[2], "USER")
+    # These name nobody.
+    ordinary = ("", "root", "nobody", "localhost")
+    chosen = sorted((word for word in words if word not in ordinary), key=len, reverse=True)
 
     def clean(text: str) -> str:
-        if home:
-            text = re.sub(rf"{re.escape(home)}(?=/|$|[^\w.-])", "~", text)
-        for word, instead in words.items():
-            if word:
-                text = re.sub(rf"(?<![\w-]){re.escape(word)}(?![\w-])", instead, text)
+        for home in sorted(homes, key=len, reverse=True):
+            text = re.sub(rf"(?<![\w.-]){re.escape(home)}(?=/|$|[^\w.-])", "~", text)
+        text = re.sub(r"/home/[^/\s:;,'\"]+", "/home/USER", text)
+        for word in chosen:
+            text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", words[word], text)
         return text
 
     return clean
 
 
-def _summary(facts: HostFacts, clean: Callable[[str], str]) -> Iterator[str]:
+def _summary(facts: HostFacts, clean: Clean) -> Iterator[str]:
     yield "<table>"
     for group, text in summaries_of(facts).items():
         yield f"<tr><th>{group}<td>{escape(clean(text))}"
     yield "</table>"
 
 
-def _finding(found: Finding, clean: Callable[[str], str]) -> str:
+def _finding(found: Finding, clean: Clean) -> str:
     fix = "".join(f"<pre>{escape(clean(step))}</pre>" for step in found.fix)
     return (
-        f"<div class='finding {found.severity}' id={found.kind.code.lower()}><b>{found.severity} {found.kind.code}: "
-        f"{escape(found.kind.title)}</b><p>{escape(clean(found.seen))}<p>{escape(found.kind.meaning)}{fix}</div>"
+        f"<div class='finding {found.severity}'><b>{found.severity} {found.kind.code}: "
+        f"{escape(found.kind.title)}</b><p>{escape(clean(found.seen))}<p>{escape(found.kind.meaning)}{fix}"
+        f"<p class=quiet>{escape(found.docs)}</div>"
     )
 
 
@@ -108,30 +151,77 @@ def _legend(bundle: Bundle) -> Iterator[str]:
     totals: dict[str, int] = {}
     for _path, part, size in bundle.sizes:
         totals[part] = totals.get(part, 0) + size
-    yield "<table>"
+    yield "<div class=legend>"
     for part, size in sorted(totals.items(), key=lambda item: -item[1]):
-        yield f"<tr><td><span style='color:{_colour(part)}'>&#9632;</span> {escape(part)}<td>{size / 1e6:.1f} MB"
-    yield "</table>"
+        yield f"<span><i style='background:{_colour(part)}'></i>{escape(part)} {_size(size)}</span>"
+    yield "</div>"
+
+
+def _largest(bundle: Bundle, clean: Clean) -> Iterator[str]:
+    yield f"<details><summary>The {min(_SHOWN, len(bundle.sizes))} largest files</summary><table>"
+    for path, part, size in sorted(bundle.sizes, key=lambda entry: -entry[2])[:_SHOWN]:
+        yield f"<tr><td class=number>{_size(size)}<td><code>{escape(clean(path))}</code><td>{escape(part)}"
+    yield "</table></details>"
+
+
+def _needs(bundle: Bundle, clean: Clean) -> Iterator[str]:
+    needs: dict[str, list[str]] = {}
+    for source, target in bundle.edges:
+        needs.setdefault(source, []).append(target)
+    yield "<details><summary>All of them</summary><table>"
+    for source, targets in sorted(needs.items()):
+        listed = " ".join(f"<code>{escape(clean(target))}</code>" for target in sorted(targets))
+        yield f"<tr><td><code>{escape(clean(source))}</code><td>{listed}"
+    yield "</table></details>"
+
+
+def _size(size: int) -> str:
+    return next(
+        (f"{size / unit:.1f} {name}" for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if size >= unit),
+        f"{size} B",
+    )
 
 
 def _colour(part: str) -> str:
     return _COLOURS.get(part, _OTHER_COLOUR)
 
 
-def treemap(sizes: Sequence[tuple[str, str, int]], width: int = 1000, height: int = 420) -> str:
+def treemap(sizes: Sequence[tuple[str, str, int]], clean: Clean = str, width: int = 1000, height: int = 420) -> str:
     """An SVG in which every file's area is its size. `sizes`: path, part, bytes."""
     files = sorted((entry for entry in sizes if entry[2] > 0), key=lambda entry: -entry[2])
     shapes = []
     for (path, part, size), place in zip(files, squarify([entry[2] for entry in files], width, height), strict=True):
-        label = f"{path}, {size / 1e6:.1f} MB"
         shapes.append(
             f"<rect x='{place.x:.1f}' y='{place.y:.1f}' width='{place.width:.1f}' height='{place.height:.1f}' "
-            f"fill='{_colour(part)}' stroke='#fff'><title>{escape(label)}</title></rect>"
+            f"fill='{_colour(part)}'><title>{escape(f'{clean(path)}, {_size(size)}')}</title></rect>"
         )
-        name = path.rpartition("/")[2]
-        if place.width > 7 * len(name) and place.height > 16:
-            shapes.append(f"<text x='{place.x + 4:.1f}' y='{place.y + 13:.1f}' fill='#fff'>{escape(name)}</text>")
-    return f"<svg viewBox='0 0 {width} {height}' role='img' aria-label='sizes of files'>{''.join(shapes)}</svg>"
+        shapes += _label(clean(path).rpartition("/")[2], size, place)
+    return (
+        f"<div class=drawing><svg class='map' viewBox='0 0 {width} {height}' role='img' aria-label='sizes of files'>"
+        f"{''.join(shapes)}</svg></div>"
+    )
+
+
+def _label(name: str, size: int, place: Rectangle) -> Iterator[str]:
+    """The file's name in its rectangle: upright where it is high and narrow, cut short, or left out."""
+    upright = place.height > 2 * place.width
+    along, across = (place.height, place.width) if upright else (place.width, place.height)
+    room = int((along - 8) / _CHARACTER)
+    if room < 4 or across < 16:
+        return
+    lines = [_cut(name, room), *([_size(size)] if across > 32 and room > 8 else [])]
+    for index, line in enumerate(lines):
+        down = 14 + 15 * index
+        where = (
+            f"transform='translate({place.x + place.width - down:.1f} {place.y + 4:.1f}) rotate(90)'"
+            if upright
+            else f"x='{place.x + 4:.1f}' y='{place.y + down:.1f}'"
+        )
+        yield f"<text {where}>{escape(line)}</text>"
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def squarify(sizes: Sequence[float], width: float, height: float) -> list[Rectangle]:
@@ -174,33 +264,70 @@ def _worst(row: Sequence[float], side: float) -> float:
     return max(max(side * side * area / total**2, total**2 / (side * side * area)) for area in row)
 
 
-def graph(bundle: Bundle) -> str:
-    """An SVG of which file needs which: from the left (needed by none) to the right. Dashed: not in the bundle."""
-    edges = [edge for edge in bundle.edges if not edge[0].startswith("python/lib/python")]
-    layers = _layers(edges)
+def graph(bundle: Bundle, clean: Clean = str) -> str:
+    """An SVG of which file needs which: from above (needed by none) downwards. Dashed: not in the bundle."""
+    edges = direct([edge for edge in bundle.edges if not edge[0].startswith("python/lib/python")])
     present = {path: part for path, part, _size in bundle.sizes}
+    width, column, row, box, line = 1000, 196, 74, 184, 30
     places: dict[str, tuple[float, float]] = {}
-    column, row = 250, 30
-    for depth, names in enumerate(layers):
-        for index, name in enumerate(names):
-            places[name] = (10 + depth * column, 24 + index * row)
+    y = 20.0
+    for names in _layers(edges):
+        # A long layer takes several lines, each centred.
+        for start in range(0, len(names), _ACROSS):
+            shown = names[start : start + _ACROSS]
+            left = (width - column * len(shown) + column - box) / 2
+            places |= {name: (left + index * column, y) for index, name in enumerate(shown)}
+            y += line
+        y += row - line
     lines, boxes = [], []
     for source, target in edges:
-        x1, y1 = places[source]
-        x2, y2 = places[target]
-        start, middle = x1 + 190, (x1 + 190 + x2) / 2
-        lines.append(f"<path d='M{start} {y1}C{middle} {y1} {middle} {y2} {x2} {y2}' fill='none' stroke='#999'/>")
-    for name, (x, y) in places.items():
-        stroke = f"stroke='{_colour(present[name])}'" if name in present else "stroke='#999' stroke-dasharray='4'"
-        short = escape(name.rpartition("/")[2][:28])
+        (x1, y1), (x2, y2) = places[source], places[target]
+        top, bottom = y1 + 11, y2 - 11
+        middle = (top + bottom) / 2
+        x1, x2 = x1 + box / 2, x2 + box / 2
+        lines.append(f"<path d='M{x1} {top}C{x1} {middle} {x2} {middle} {x2} {bottom}'/>")
+    for name, (x, y_of) in places.items():
+        look = f"style='stroke:{_colour(present[name])}'" if name in present else "class='absent'"
+        short = clean(name).rpartition("/")[2]
+        if short in _COMMON:
+            short = "/".join(clean(name).split("/")[-2:])
         boxes.append(
-            f"<rect x='{x}' y='{y - 11}' width='190' height='22' rx='4' fill='#fff' {stroke}/>"
-            f"<text x='{x + 6}' y='{y + 4}'>{short}<title>{escape(name)}</title></text>"
+            f"<rect x='{x}' y='{y_of - 11}' width='{box}' height='22' rx='4' {look}>"
+            f"<title>{escape(clean(name))}</title></rect>"
+            f"<text x='{x + 6}' y='{y_of + 4}'>{escape(_cut(short, int((box - 12) / _CHARACTER)))}</text>"
         )
-    width = 20 + column * max(len(layers), 1)
-    height = 20 + row * max((len(names) for names in layers), default=1)
     label = "which file needs which"
-    return f"<svg viewBox='0 0 {width} {height}' role='img' aria-label='{label}'>{''.join(lines + boxes)}</svg>"
+    return (
+        f"<div class=drawing><svg class='graph' viewBox='0 0 {width} {y - row + 30:.0f}' role='img' "
+        f"aria-label='{label}'>{''.join(lines + boxes)}</svg></div>"
+    )
+
+
+def direct(edges: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Edges without those that other edges imply: the transitive reduction (of what has no cycles)."""
+    targets: dict[str, set[str]] = {}
+    for source, target in edges:
+        if source != target:
+            targets.setdefault(source, set()).add(target)
+
+    def reached(name: str) -> set[str]:
+        """What a name needs, directly or not."""
+        found: set[str] = set()
+        ahead = [name]
+        while ahead:
+            new = targets.get(ahead.pop(), set()) - found
+            found |= new
+            ahead += new
+        return found
+
+    beyond = {name: reached(name) for name in {name for edge in edges for name in edge}}
+    return sorted(
+        (source, target)
+        for source, wanted in targets.items()
+        for target in wanted
+        # In a cycle each implies the other: then both stay.
+        if not any(target in beyond[other] and other not in beyond[target] for other in wanted - {target})
+    )
 
 
 def _layers(edges: Sequence[tuple[str, str]]) -> list[list[str]]:

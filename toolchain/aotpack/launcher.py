@@ -1,4 +1,4 @@
-"""Compiles `bin/aotrun`: a static program without a libc, from templates/launcher."""
+"""Compiles what stands on the kernel alone: `bin/aotrun`, and the SHA-256 that `aotrun doctor` loads."""
 
 from __future__ import annotations
 
@@ -9,26 +9,34 @@ from aotpack.cache import cached_folder, content_key
 from aotpack.compilers import find_compiler, run_tool
 
 NAME = "aotrun"
-_SOURCES = resources.TEMPLATES / "launcher"
-#: Nothing of the machine gets in: no start files, no libc, no libgcc. Not position-independent, because nobody would
-#: relocate it. One segment layout and no build id, so that the same sources give the same bytes.
-FLAGS = (
+HASHES = "libaot_sha256.so"
+#: Nothing of the machine gets in: no start files, no libc, no libgcc. No build id, so that the same sources give the
+#: same bytes.
+_FREESTANDING = (
     "-std=c11",
-    "-Os",
     "-Wall",
     "-Wextra",
     "-Werror",
     "-ffreestanding",
-    "-fno-builtin",
-    "-fno-pie",
     "-fno-stack-protector",
     "-fno-asynchronous-unwind-tables",
     "-nostdlib",
-    "-static",
-    "-no-pie",
     "-s",
     "-Wl,-z,noexecstack",
     "-Wl,--build-id=none",
+)
+#: Not position-independent, because nobody would relocate it.
+FLAGS = (*_FREESTANDING, "-Os", "-fno-builtin", "-fno-pie", "-static", "-no-pie")
+#: One segment for all that is only read: the library is smaller than two pages.
+_HASH_FLAGS = (
+    *_FREESTANDING,
+    "-O3",
+    "-fPIC",
+    "-shared",
+    "-fvisibility=hidden",
+    "-Wl,-z,defs",
+    "-Wl,-z,noseparate-code",
+    f"-Wl,-soname,{HASHES}",
 )
 
 
@@ -38,11 +46,21 @@ def build_launcher() -> Path:
     Raises:
         BuildToolError: there is no C compiler, or it fails.
     """
+    return _build(NAME, "launcher", FLAGS)
+
+
+def build_hashes() -> Path:
+    """The same for the library that hashes."""
+    return _build(HASHES, "hash", _HASH_FLAGS)
+
+
+def _build(name: str, folder: str, flags: tuple[str, ...]) -> Path:
     compiler = find_compiler("c")
-    sources = sorted(_SOURCES.glob("*.[ch]"))
-    key = content_key([compiler.identity, *compiler.command, *FLAGS, *(path.read_bytes() for path in sources)])
+    sources = sorted((resources.TEMPLATES / folder).glob("*.[ch]"))
+    key = content_key([compiler.identity, *compiler.command, *flags, *(path.read_bytes() for path in sources)])
 
-    def compile_it(folder: Path) -> None:
-        run_tool([*compiler.command, *FLAGS, str(_SOURCES / "aotrun.c"), "-o", str(folder / NAME)])
+    def compile_it(target: Path) -> None:
+        units = [str(path) for path in sources if path.suffix == ".c"]
+        run_tool([*compiler.command, *flags, *units, "-o", str(target / name)])
 
-    return cached_folder("launcher", key, compile_it) / NAME
+    return cached_folder(folder, key, compile_it) / name

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
-import hashlib
 import os
 import shutil
 import stat
@@ -23,6 +22,7 @@ from aotpack.elf import apply_edit, strip_copy
 from aotpack.errors import DamagedError, UsageError
 from aotpack.manifest import NAME, FileRecord
 from aotpack.plan import Copy, Entry, Link, Member, Text
+from aotpack_doctor.hashing import sha256_of
 
 _CHUNK = 4 << 20
 
@@ -156,7 +156,7 @@ def _write(folder: Path, entry: Entry, progress: Progress) -> FileRecord:
             path.chmod(0o755)
             apply_edit(path, left)
     path.chmod(0o755 if executable else 0o644)
-    digest = sha256_of(path)
+    digest = sha256_of(str(path))
     if isinstance(content, Copy) and content.wheel_sha256 not in (None, digest):
         raise DamagedError(
             f"{content.source}: SHA-256 {digest[:12]}..., its wheel recorded {str(content.wheel_sha256)[:12]}...",
@@ -180,14 +180,3 @@ def _pour(read: Callable[[int], bytes], path: Path, progress: Progress) -> None:
         while chunk := read(_CHUNK):
             target.write(chunk)
             progress(len(chunk))
-
-
-def sha256_of(path: Path, progress: Progress | None = None) -> str:
-    """SHA-256 of a file's content."""
-    digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-            if progress:
-                progress(len(chunk))
-    return digest.hexdigest()

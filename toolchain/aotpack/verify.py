@@ -25,7 +25,7 @@ from aotpack.gpu_driver import find_driver
 from aotpack.manifest import Bundle, FileRecord
 from aotpack.plan import GCC, LIBC
 from aotpack.recipe import load_recipe
-from aotpack.stage import sha256_of
+from aotpack_doctor.hashing import sha256_of_all
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ def check_static(folder: Path, progress: Callable[[int], None] = lambda _done: N
 
 
 def _files(folder: Path, bundle: Bundle, progress: Callable[[int], None]) -> Iterator[Problem]:
+    hashed = sha256_of_all(_whole(folder, bundle), progress)
     for record in bundle.files:
         if not _stays_inside(record.path):
             yield Problem(record.path, "names a place outside of the bundle")
@@ -95,9 +96,12 @@ def _files(folder: Path, bundle: Bundle, progress: Callable[[int], None]) -> Ite
             yield Problem(record.path, "is missing")
         else:
             status = path.stat()
-            if status.st_size != record.size:
+            actual = hashed.get(str(path))
+            if actual is None:
                 yield Problem(record.path, f"has {status.st_size} bytes instead of {record.size}")
-            elif (actual := sha256_of(path, progress)) != record.sha256:
+            elif isinstance(actual, OSError):
+                yield Problem(record.path, f"cannot be read: {actual.strerror}")
+            elif actual != record.sha256:
                 yield Problem(
                     record.path, f"has another content: SHA-256 {actual[:12]}..., sealed {str(record.sha256)[:12]}..."
                 )
@@ -105,6 +109,15 @@ def _files(folder: Path, bundle: Bundle, progress: Callable[[int], None]) -> Ite
                 yield Problem(record.path, "is not the file that the vendor's wheel recorded; it must not be changed")
             if record.executable and not status.st_mode & stat.S_IXUSR:
                 yield Problem(record.path, "is no longer executable (copied without its permissions?)")
+
+
+def _whole(folder: Path, bundle: Bundle) -> Iterator[str]:
+    """Files that have the size that was sealed: those whose content is worth a look."""
+    for record in bundle.files:
+        path = folder / record.path
+        plain = record.link is None and _stays_inside(record.path) and not path.is_symlink() and path.is_file()
+        if plain and path.stat().st_size == record.size:
+            yield str(path)
 
 
 def _stays_inside(path: str) -> bool:

@@ -6,9 +6,10 @@ import hashlib
 import json
 import os
 import re
+import stat
 from typing import Any, Callable, Iterator
 
-from aotpack_doctor import elf
+from aotpack_doctor import elf, hashing
 from aotpack_doctor.facts import Bundle, Fault, Host, Model, RocmTree
 from aotpack_doctor.host_facts import listing, mount_of
 
@@ -103,7 +104,7 @@ def shim_of(folder: str) -> frozenset[str]:
     """The shim functions that a folder's runtime exports; none when there is no runtime in it."""
     names: set[str] = set()
     for name in listing(folder):
-        if re.fullmatch(r"libaot_slim\.so|libtorch_(cpu|cuda|hip)\.so", name):
+        if re.fullmatch(r"libaot_slim\w*\.so|libtorch_(cpu|cuda|hip)\.so", name):
             try:
                 names |= elf.shim_names(os.path.join(folder, name))
             except (OSError, ValueError):
@@ -111,28 +112,41 @@ def shim_of(folder: str) -> frozenset[str]:
     return frozenset(names)
 
 
-def compare_contents(bundle: Bundle, progress: Callable[[int], None]) -> Bundle:
+def compare_contents(bundle: Bundle, progress: Callable[[int], None], library: str | None = None) -> Bundle:
     """The bundle with `changed` completed by the files whose SHA-256 is not what was sealed. Works at disk speed.
 
     Args:
         bundle: from `read_bundle`.
         progress: called with the bytes just done.
+        library: a file of the bundle that hashes faster than a Python without OpenSSL; loaded when it is unchanged.
     """
     document, _problem = _description(os.path.join(bundle.path, NAME))
     known = {fault.path for fault in (*bundle.missing, *bundle.changed, *bundle.unreadable)}
-    changed = list(bundle.changed)
-    for record in document["files"] if document and bundle.sizes else ():  # no sizes: not a description
-        if record.get("link") is not None or record["path"] in known:
-            continue
-        digest = hashlib.sha256()
-        with open(os.path.join(bundle.path, record["path"]), "rb") as stream:
-            for block in iter(lambda: stream.read(1 << 20), b""):
-                digest.update(block)
-                progress(len(block))
-        if digest.hexdigest() != record["sha256"]:
-            what = f"SHA-256 {digest.hexdigest()[:12]}, sealed {record['sha256'][:12]}"
-            changed.append(Fault(record["path"], what))
-    return bundle._replace(changed=tuple(changed))
+    sealed = {
+        os.path.join(bundle.path, record["path"]): record
+        for record in (document["files"] if document and bundle.sizes else ())  # no sizes: not a description
+        if record.get("link") is None and record["path"] not in known
+    }
+    own = os.path.join(bundle.path, library) if library else None
+    faults: list[Fault] = []
+    found = hashing.sha256_of_all(sealed, progress, _fastest(own, sealed))
+    for path, record in sealed.items():
+        actual = found[path]
+        if isinstance(actual, OSError):
+            faults.append(Fault(record["path"], f"cannot be read: {actual.strerror}"))
+        elif actual != record["sha256"]:
+            faults.append(Fault(record["path"], f"SHA-256 {actual[:12]}, sealed {record['sha256'][:12]}"))
+    return bundle._replace(changed=(*bundle.changed, *faults))
+
+
+def _fastest(library: str | None, sealed: dict[str, Any]) -> hashing.New:
+    if library in sealed and not hashing.has_openssl():
+        try:
+            if hashing.sha256_of(library) == sealed[library]["sha256"]:
+                return hashing.native(library)
+        except (OSError, AttributeError):
+            pass  # it is of another machine's type, or cannot be read: then it takes longer
+    return hashlib.sha256
 
 
 def read_model(name: str, metadata: dict[str, Any], folder: str, runtime: frozenset[str]) -> Model:
@@ -265,6 +279,9 @@ class _Faults:
     def look_at(self, record: dict[str, Any], elves: dict[str, elf.Elf]) -> None:
         name = record["path"]
         path = os.path.join(self.folder, name)
+        if os.path.isabs(name) or ".." in name.split("/"):
+            self.changed.append(Fault(name, "names a place outside of the bundle"))
+            return
         if record.get("link") is not None:
             self._look_at_link(name, path, record["link"])
             return
@@ -273,13 +290,18 @@ class _Faults:
         except OSError:
             self.missing.append(Fault(name, "is missing"))
             return
+        if not stat.S_ISREG(status.st_mode):
+            self.changed.append(Fault(name, "is not a plain file"))
+            return
         if status.st_size != record.get("size", 0):
             self.changed.append(Fault(name, f"{status.st_size} bytes instead of {record.get('size', 0)}"))
             return
         if not os.access(path, os.R_OK, effective_ids=True):
             self.unreadable.append(Fault(name, "may not be read"))
             return
-        if record.get("executable") and not os.access(path, os.X_OK, effective_ids=True):
+        # The kernel asks for the permission to start a program, and nobody for that to load a library.
+        starts = name.startswith(("bin/", "python/bin/", "libc/ld-")) and record.get("executable")
+        if starts and not os.access(path, os.X_OK, effective_ids=True):
             self.unreadable.append(Fault(name, "may not be executed"))
         # Only names that may be ELF files are opened: a bundle has thousands of data files.
         if ".so" in name or record.get("executable"):
@@ -346,10 +368,14 @@ def _inside(place: str, folder: str) -> str | None:
 
 
 def _shadowed(elves: dict[str, elf.Elf], host: Host) -> Iterator[Fault]:
-    """Libraries that a program linked to the bundle would take from LD_LIBRARY_PATH; RPATH outranks it, RUNPATH not."""
+    """Libraries that a program linked to the bundle would take from elsewhere: LD_PRELOAD comes before all else,
+    LD_LIBRARY_PATH before RUNPATH and after RPATH."""
     names = {os.path.basename(path): path for path in elves if path.startswith("lib/")}
     exposed = {needed for facts in elves.values() if facts.search_kind != "RPATH" for needed in facts.needed}
+    for entry in host.preload:
+        if os.path.basename(entry) in names and entry not in host.preload_missing:
+            yield Fault(names[os.path.basename(entry)], f"LD_PRELOAD: {entry}")
     for folder in host.library_path:
         for name in folder.libraries:
             if name in names and name in exposed:
-                yield Fault(names[name], f"{folder.path}/{name}")
+                yield Fault(names[name], f"LD_LIBRARY_PATH: {folder.path}/{name}")

@@ -123,7 +123,7 @@ class Host(NamedTuple):
         container: `docker`, `podman`, ...; None outside of one.
         environment: the variables that change how libraries load or devices are chosen.
         library_path: LD_LIBRARY_PATH, folder by folder.
-        preload_missing: files in LD_PRELOAD that do not exist.
+        preload: LD_PRELOAD, entry by entry; preload_missing: those that are files which do not exist.
     """
 
     system: str = "Linux"
@@ -137,6 +137,7 @@ class Host(NamedTuple):
     container: str | None = None
     environment: dict[str, str] = {}  # noqa: RUF012  (never written to)
     library_path: tuple[LibraryFolder, ...] = ()
+    preload: tuple[str, ...] = ()
     preload_missing: tuple[str, ...] = ()
 
 
@@ -259,7 +260,7 @@ class Bundle(NamedTuple):
         unresolved: libraries that nothing provides.
         unreadable: files that this user may not read, or not execute where it must.
         noexec: the mount point, when the file system forbids execution.
-        shadowed: libraries of the bundle that a folder of LD_LIBRARY_PATH has as well.
+        shadowed: libraries of the bundle that LD_LIBRARY_PATH or LD_PRELOAD, the fault's `what`, would replace.
         edges: (file, file it needs), for the report; sizes: path -> (part, bytes).
     """
 

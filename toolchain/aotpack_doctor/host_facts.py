@@ -57,6 +57,7 @@ def read_host(
     uname = os.uname()
     libc, libc_version = _libc(root)
     cpuinfo = read_text(os.path.join(root, "proc/cpuinfo"))
+    preload = tuple(name for name in re.split(r"[ :]+", environment.get("LD_PRELOAD", "")) if name)
     flags = re.search(r"^flags\s*:\s*(.*)$", cpuinfo, re.MULTILINE)
     model = re.search(r"^model name\s*:\s*(.*)$", cpuinfo, re.MULTILINE)
     if cpu_features is None and flags:
@@ -73,11 +74,9 @@ def read_host(
         container=_container(root),
         environment={name: environment[name] for name in VARIABLES if environment.get(name)},
         library_path=tuple(_library_path(environment.get("LD_LIBRARY_PATH", ""))),
-        preload_missing=tuple(
-            name
-            for name in re.split(r"[ :]+", environment.get("LD_PRELOAD", ""))
-            if "/" in name and not os.path.exists(name)
-        ),
+        preload=preload,
+        # The loader replaces $LIB and $ORIGIN by what only it knows.
+        preload_missing=tuple(name for name in preload if "/" in name and "$" not in name and not os.path.exists(name)),
     )
 
 

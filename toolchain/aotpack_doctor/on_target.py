@@ -31,6 +31,10 @@ Exit codes: 0 no errors, 6 the bundle is damaged, 5 a model does not fit, 7 this
 
 #: Within a bundle.
 BRIDGE = "lib/libaot_bridge.so"
+HASHES = "runner/libaot_sha256.so"
+
+#: What the launcher tells of.
+_TOLD = ("LD_LIBRARY_PATH", "LD_PRELOAD")
 
 #: Options that other commands share and that change nothing here.
 _QUIET = ("-q", "--quiet")
@@ -74,7 +78,7 @@ def main(words: Sequence[str], root: str | None = None) -> int:
     if facts.bundle is not None and "--quick" not in rest:
         # The slow part comes last.
         progress = _progress(facts.bundle, silent=any(word in rest for word in _QUIET))
-        facts = facts._replace(bundle=compare_contents(facts.bundle, progress))
+        facts = facts._replace(bundle=compare_contents(facts.bundle, progress, HASHES))
     findings = examine(facts)
     write_findings(facts, findings, as_json)
     return finding.exit_code(findings)
@@ -82,7 +86,8 @@ def main(words: Sequence[str], root: str | None = None) -> int:
 
 def read_facts(bundle: str) -> HostFacts:
     """Facts of a bundle and of the machine that is to run it."""
-    host = read_host()
+    environment = _environment()
+    host = read_host(environment=environment)
     seen, models = read_bundle(bundle, host)
     if all(fault.path != BRIDGE for fault in seen.changed):  # a truncated library kills whoever loads it
         host = host._replace(cpu_features=cpu_features(os.path.join(bundle, BRIDGE)) or host.cpu_features)
@@ -91,12 +96,18 @@ def read_facts(bundle: str) -> HostFacts:
         backend=seen.backend,
         runs_here=True,
         host=host,
-        nvidia=gpu_facts.read_nvidia() if seen.backend == "cuda" else None,
+        nvidia=gpu_facts.read_nvidia(environment=environment) if seen.backend == "cuda" else None,
         amd=gpu_facts.read_amd() if seen.backend == "rocm" else None,
         driver_floor=DriverFloor(None, None, floor) if floor else None,
         models=models,
         bundle=seen,
     )
+
+
+def _environment() -> dict[str, str]:
+    """As it was before `bin/aotrun` cleaned it: the launcher leaves two of the loader's variables in lower case."""
+    told = {name: os.environ[name.lower()] for name in _TOLD if name.lower() in os.environ}
+    return {**os.environ, **told}
 
 
 def cpu_features(bridge: str) -> frozenset[str] | None:

@@ -28,13 +28,13 @@ def ansi(style: str, text: str) -> str:
 
 def report(facts: HostFacts, findings: list[Finding], paint: Paint) -> str:
     """The whole answer: a line a group, the findings, what to do next."""
-    lines = [*_groups(facts, findings, paint), *_findings(findings, paint), "", _last_line(findings, paint)]
+    lines = [*_groups(facts, findings, paint), *_findings(findings, paint), "", conclusion(findings, paint)]
     return "\n".join(lines)
 
 
 def explained(findings: list[Finding], paint: Paint) -> str:
     """The answer to a pasted message."""
-    return "\n".join([*_findings(findings, paint), "", _last_line(findings, paint)]).lstrip("\n")
+    return "\n".join([*_findings(findings, paint), "", conclusion(findings, paint)]).lstrip("\n")
 
 
 def _groups(facts: HostFacts, findings: list[Finding], paint: Paint) -> Iterator[str]:
@@ -46,7 +46,7 @@ def _groups(facts: HostFacts, findings: list[Finding], paint: Paint) -> Iterator
         state = str(mine[0].severity) if mine else "ok"
         count = f" ({len(mine)})" if len(mine) > 1 else ""
         label = paint(state, (state + count).ljust(_LABEL + 3))
-        summary = summaries.get(group, "")
+        summary = _printable(summaries.get(group, ""))
         yield f"{label} {paint('bold', group)}" + (" " * (9 - len(group)) + summary if summary else "")
 
 
@@ -55,12 +55,17 @@ def _findings(findings: list[Finding], paint: Paint) -> Iterator[str]:
         yield ""
         head = f"{found.severity} {found.kind.code}"
         yield f"{paint(str(found.severity), head)}  {paint('bold', found.kind.title)}"
-        yield from _block("seen", found.seen)
+        yield from _block("seen", _printable(found.seen))
         yield from _block("meaning", found.kind.meaning)
         for number, step in enumerate(found.fix):
             # Not wrapped: it is there to be copied.
-            yield f"  {('fix' if number == 0 else 'or').ljust(_LABEL)}{paint('code', step)}"
+            yield f"  {('fix' if number == 0 else 'or').ljust(_LABEL)}{paint('code', _printable(step))}"
         yield f"  {'docs'.ljust(_LABEL)}{paint('dim', found.docs)}"
+
+
+def _printable(text: str) -> str:
+    """File names may hold what moves a terminal's cursor, or worse."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _block(label: str, text: str) -> list[str]:
@@ -75,7 +80,8 @@ def _block(label: str, text: str) -> list[str]:
     )
 
 
-def _last_line(findings: list[Finding], paint: Paint) -> str:
+def conclusion(findings: list[Finding], paint: Paint = plain) -> str:
+    """The last line: how many of what, and what to do next."""
     if not findings:
         return paint("ok", "All is well.")
     ordered = worst_first(findings)
@@ -85,7 +91,7 @@ def _last_line(findings: list[Finding], paint: Paint) -> str:
         for number in [sum(found.severity is severity for found in findings)]
         if number
     ]
-    step = ordered[0].fix[0] if ordered[0].fix else f"see {ordered[0].docs}"
+    step = _printable(ordered[0].fix[0]) if ordered[0].fix else f"see {ordered[0].docs}"
     if ordered[0].severity is Severity.INFO:
         return paint("ok", f"All is well ({', '.join(counts)}).")
     return f"{', '.join(counts)}. Next: {paint('code', step)}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Iterator
 
 from aotpack_doctor.facts import Fault, HostFacts
-from aotpack_doctor.finding import Finding, Kind, Severity
+from aotpack_doctor.finding import Finding, Kind, Severity, quoted
 from aotpack_doctor.registry import check
 
 CHANGED = Kind(
@@ -98,8 +99,8 @@ def files(facts: HostFacts) -> Iterator[Finding]:
     if facts.bundle.missing:
         yield MISSING.found(_list(facts.bundle.missing), _COPY, _BUILD)
     if facts.bundle.foreign:
-        names = " ".join(fault.path for fault in facts.bundle.foreign[:_SHOWN])
-        yield FOREIGN.found(_list(facts.bundle.foreign), f"cd {facts.bundle.path} && rm {names}")
+        names = " ".join(quoted(f"./{fault.path}") for fault in facts.bundle.foreign[:_SHOWN])
+        yield FOREIGN.found(_list(facts.bundle.foreign), f"cd {quoted(facts.bundle.path)} && rm {names}")
 
 
 @check(OUTSIDE_PATH, OUTSIDE_LINK, DANGLING)
@@ -120,7 +121,7 @@ def stacks(facts: HostFacts) -> Iterator[Finding]:
     if facts.bundle and facts.bundle.stacks:
         yield STACK.found(
             _list(facts.bundle.stacks),
-            f"patchelf --clear-execstack {facts.bundle.stacks[0].path}   # before packing it",
+            f"patchelf --clear-execstack {quoted(os.path.basename(facts.bundle.stacks[0].path))}   # before packing it",
             _BUILD,
         )
 

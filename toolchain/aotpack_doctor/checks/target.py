@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Iterator
 
 from aotpack_doctor import versions
 from aotpack_doctor.facts import Bundle, HostFacts
-from aotpack_doctor.finding import Finding, Kind, Severity
+from aotpack_doctor.finding import Finding, Kind, Severity, quoted
 from aotpack_doctor.host_facts import plain_feature
 from aotpack_doctor.registry import check
 
@@ -68,6 +69,9 @@ KERNEL = Kind(
 )
 
 
+_SHOWN = 5
+
+
 def _whole(facts: HostFacts) -> Bundle | None:
     return facts.bundle if facts.bundle is not None and facts.bundle.machine is not None else None
 
@@ -89,7 +93,7 @@ def libraries(facts: HostFacts) -> Iterator[Finding]:
     if floor and host.libstdcxx and versions.older(host.libstdcxx, floor):
         yield GLIBCXX.found(
             f"the bundle's libraries need GLIBCXX {floor}, this machine has {host.libstdcxx}",
-            f"link the program with -Wl,-rpath,{bundle.path}/lib:{bundle.path}/lib/gcc",
+            f"link the program with {quoted(f'-Wl,-rpath,{bundle.path}/lib:{bundle.path}/lib/gcc')}",
             severity=Severity.ERROR if bundle.libc == "host" else None,
         )
 
@@ -123,7 +127,7 @@ def noexec(facts: HostFacts) -> Iterator[Finding]:
     if facts.bundle and facts.bundle.noexec:
         yield NOEXEC.found(
             f"{facts.bundle.path} is on {facts.bundle.noexec}, mounted noexec",
-            f"sudo mount -o remount,exec {facts.bundle.noexec}",
+            f"sudo mount -o remount,exec {quoted(facts.bundle.noexec)}",
             "copy the bundle to another file system",
         )
 
@@ -131,19 +135,24 @@ def noexec(facts: HostFacts) -> Iterator[Finding]:
 @check(UNREADABLE)
 def readable(facts: HostFacts) -> Iterator[Finding]:
     if facts.bundle and facts.bundle.unreadable:
-        names = [f"{fault.path} {fault.what}" for fault in facts.bundle.unreadable[:5]]
-        yield UNREADABLE.found(
-            "; ".join(names), f"chmod -R u+rX {facts.bundle.path}", f"chmod +x {facts.bundle.path}/bin/*"
-        )
+        faults = facts.bundle.unreadable
+        more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+        fix = f"chmod -R a+rX {quoted(facts.bundle.path)}"
+        programs = [quoted(os.path.join(facts.bundle.path, fault.path)) for fault in faults if "executed" in fault.what]
+        if programs:
+            fix += f" && chmod +x {' '.join(programs)}"
+        yield UNREADABLE.found("; ".join(f"{fault.path} {fault.what}" for fault in faults[:_SHOWN]) + more, fix)
 
 
 @check(INTERFERING)
 def interfering(facts: HostFacts) -> Iterator[Finding]:
     if facts.bundle is None:
         return
-    if facts.bundle.shadowed:
-        seen = ", ".join(fault.what for fault in facts.bundle.shadowed[:5])
-        yield INTERFERING.found(f"LD_LIBRARY_PATH: {seen}", "unset LD_LIBRARY_PATH")
+    for variable in ("LD_LIBRARY_PATH", "LD_PRELOAD"):
+        seen = [fault.what for fault in facts.bundle.shadowed if fault.what.startswith(variable)]
+        if seen:
+            more = f", and {len(seen) - _SHOWN} more" if len(seen) > _SHOWN else ""
+            yield INTERFERING.found(", ".join(seen[:_SHOWN]) + more, f"unset {variable}")
     if facts.host.preload_missing:
         yield INTERFERING.found(
             f"LD_PRELOAD names {', '.join(facts.host.preload_missing)}, which does not exist", "unset LD_PRELOAD"

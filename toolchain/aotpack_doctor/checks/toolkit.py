@@ -159,6 +159,11 @@ def _severity(facts: HostFacts) -> Severity:
     return Severity.ERROR if facts.runs_here else Severity.WARNING
 
 
+def _severity_of_library_path(facts: HostFacts) -> Severity:
+    """A bundle's launcher drops LD_LIBRARY_PATH; only programs that embed the bundle meet what is on it."""
+    return Severity.WARNING if facts.bundle else Severity.ERROR
+
+
 @check(TOOLKIT_MAJOR, TOOLKIT_MINOR)
 def cuda_toolkit(facts: HostFacts) -> Iterator[Finding]:
     if facts.backend != "cuda" or not facts.toolkit or not facts.toolkit.version or not facts.torch:
@@ -248,6 +253,7 @@ def libcuda(facts: HostFacts) -> Iterator[Finding]:
         yield LIBCUDA_STUB.found(
             f"{first} comes first",
             'export LD_LIBRARY_PATH="$(echo "$LD_LIBRARY_PATH" | tr : "\\n" | grep -v /stubs | paste -sd:)"',
+            severity=_severity_of_library_path(facts),
         )
 
 
@@ -331,7 +337,9 @@ def system_rocm(facts: HostFacts) -> Iterator[Finding]:
         if tree is not None and tree.search_kind == "RPATH":
             continue  # an RPATH comes before LD_LIBRARY_PATH: harmless
         yield SYSTEM_ROCM.found(
-            f"LD_LIBRARY_PATH has {folder.path} with a HIP runtime of its own", "unset LD_LIBRARY_PATH"
+            f"LD_LIBRARY_PATH has {folder.path} with a HIP runtime of its own",
+            "unset LD_LIBRARY_PATH",
+            severity=_severity_of_library_path(facts),
         )
 
 

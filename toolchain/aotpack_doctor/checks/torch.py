@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Iterator
 
 from aotpack_doctor.facts import HostFacts, Torch
-from aotpack_doctor.finding import Finding, Kind, Severity
+from aotpack_doctor.finding import Finding, Kind, Severity, quoted
 from aotpack_doctor.registry import check
 
 NONE = Kind("AP201", Severity.ERROR, "No torch", "aotpack packs the libraries of an installed PyTorch.", 3)
@@ -90,8 +90,10 @@ def found(facts: HostFacts) -> Iterator[Finding]:
         fix = ["pip install --force-reinstall torch   # in that environment", *fix]
     serving = [other for other in torch.others if f"({facts.backend}" in other.label]
     if torch.problem == "variant" and serving:
-        fix = [f"aotpack build --backend {facts.backend} --venv {serving[0].path} ...", *fix]
-    yield _PROBLEMS[torch.problem].found(torch.explanation, *fix)
+        fix = [f"aotpack build --backend {facts.backend} --venv {quoted(serving[0].path)} ...", *fix]
+    # A portable bundle needs no torch any more, only its next build does; a development bundle tells by its links.
+    severity = Severity.INFO if facts.bundle and facts.bundle.problem is None else None
+    yield _PROBLEMS[torch.problem].found(torch.explanation, *fix, severity=severity)
 
 
 @check(OTHER_ACTIVE)
@@ -101,8 +103,8 @@ def active(facts: HostFacts) -> Iterator[Finding]:
         label = next((f" with torch {other.label}" for other in torch.others if other.path == torch.active), "")
         yield OTHER_ACTIVE.found(
             f"active: {torch.active}{label}; used: {torch.path} with torch {torch.label} (from {torch.source})",
-            f"aotpack build --backend {facts.backend} --venv {torch.active} ...   # to use the active one",
-            f"source {torch.path}/bin/activate   # to work in the used one",
+            f"aotpack build --backend {facts.backend} --venv {quoted(torch.active)} ...   # to use the active one",
+            f"source {quoted(torch.path)}/bin/activate   # to work in the used one",
         )
 
 
@@ -122,18 +124,18 @@ def packages(facts: HostFacts) -> Iterator[Finding]:
     torch = _usable(facts)
     if not torch:
         return
-    install = f"{torch.path}/bin/python3 -m pip install"
+    install = f"{quoted(torch.path)}/bin/python3 -m pip install"
     missing = [need for need in torch.needs if need.installed is None]
     if missing:
         yield PACKAGE_MISSING.found(
             f"torch {torch.version} asks for {', '.join(need.name + need.wanted for need in missing)}: not installed",
-            f"{install} {' '.join(repr(need.name + need.wanted) for need in missing)}",
+            f"{install} {' '.join(quoted(need.name + need.wanted) for need in missing)}",
         )
     other = [need for need in torch.needs if need.installed is not None]
     if other:
         yield PACKAGE_VERSION.found(
             "; ".join(f"{need.name} {need.installed}, torch {torch.version} asks for {need.wanted}" for need in other),
-            f"{install} {' '.join(repr(need.name + need.wanted) for need in other)}",
+            f"{install} {' '.join(quoted(need.name + need.wanted) for need in other)}",
         )
 
 
@@ -156,5 +158,5 @@ def headers(facts: HostFacts) -> Iterator[Finding]:
     if torch and not torch.headers:
         yield NO_HEADERS.found(
             f"{torch.path} has no torch/csrc/inductor/aoti_torch/c/shim.h",
-            f"{torch.path}/bin/python3 -m pip install --force-reinstall --no-deps torch=={torch.version}",
+            f"{quoted(torch.path)}/bin/python3 -m pip install --force-reinstall --no-deps torch=={torch.version}",
         )
