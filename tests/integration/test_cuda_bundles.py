@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from aotpack import bridge, manifest, sandbox, verify
 from aotpack.backend import Backend
 from aotpack.build import BuildRequest, Reporter, build, dry_run
 from aotpack.cli import group as command_line
-from aotpack.elf import is_elf, read_elf
+from aotpack.elf import ElfEdit, apply_edit, is_elf, read_elf
 from aotpack.errors import BuildToolError, DamagedError, TorchMismatchError, UsageError
 from doubles.cuda import CU12, CU13, NUMBERS, CudaDouble, make_cuda
 
@@ -246,6 +247,36 @@ def test_a_development_bundle_leaves_nothing_out(
 ) -> None:
     with pytest.raises(UsageError, match="--portable"):
         build(request_for(double, None, tmp_path / "b", **option), Reporter())
+
+
+def test_gpu_code_and_the_driver_of_this_machine_are_told_from_libraries(
+    double: CudaDouble, exported: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A package as Inductor makes it for CUDA: cubins are ELF files too, and model.so names the driver's library."""
+    package = tmp_path / "gpu.pt2"
+    with zipfile.ZipFile(exported("mlp")) as plain, zipfile.ZipFile(package, "w") as made:
+        for entry in plain.namelist():
+            content = plain.read(entry)
+            if entry.endswith(".wrapper.so"):
+                # A cubin's double: an ELF file for another kind of machine, EM_CUDA.
+                made.writestr(f"{entry.rpartition('/')[0]}/kernel.cubin", content[:18] + b"\xbe\0" + content[20:])
+                model = tmp_path / "model.so"
+                model.write_bytes(content)
+                apply_edit(model, ElfEdit(add_needed=("libcuda.so.1",)))
+                content = model.read_bytes()
+            made.writestr(entry, content)
+    folder = double.site_packages / "torch" / "lib"
+    driver = folder / "libcuda.so.1"  # as if the loader of this machine found one
+    shutil.copy(folder / "libc10.so", driver)
+    try:
+        output = tmp_path / "bundle"
+        build(request_for(double, package, output, portable=True), Reporter())
+    finally:
+        driver.unlink()
+    assert verify.check_static(output).problems == ()
+    assert (output / "models" / "mlp" / "kernels" / "kernel.cubin").is_file()
+    assert not list(output.rglob("libcuda.so*"))
+    assert "libcuda.so.1" in verify.load_bundle(output).host_libraries
 
 
 def test_an_unknown_group_is_refused(double: CudaDouble, tmp_path: Path) -> None:

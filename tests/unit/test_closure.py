@@ -120,6 +120,14 @@ def test_host_libraries_stay_on_the_host() -> None:
     assert [library.name for library in found.libraries] == ["libroot.so"]
 
 
+def test_host_libraries_stay_on_the_host_also_when_a_model_names_them() -> None:
+    table = Table({"libroot.so": (), "libcuda.so.1": ()})
+    driver = Root("libcuda.so.1", Path("/driver/libcuda.so.1"), "needed by model m")
+    found = walk([root(), driver], table, recipe(host_libraries=("libcuda.so.*",)))
+    assert [need.soname for need in found.host] == ["libcuda.so.1"]
+    assert [library.name for library in found.libraries] == ["libroot.so"]
+
+
 def test_a_library_outside_the_recipe_is_reported() -> None:
     table = Table(
         {"libroot.so": ("libknown.so", "libodd.so", "libc.so.6"), "libknown.so": (), "libodd.so": (), "libc.so.6": ()}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from aotpack.backend import Backend
@@ -101,6 +103,12 @@ def test_the_copy_of_a_model_names_the_runtime_that_is_there() -> None:
     weights = contents(plan())["models/mlp/weights.blob"]
     assert isinstance(weights, Member)
     assert not weights.edit
+
+
+def test_a_driver_that_a_model_names_is_left_to_the_target() -> None:
+    model = replace(MODEL, needed=("libcuda.so.1",))
+    recipe = msgspec.structs.replace(RECIPE, host_libraries=("libcuda.so.1",))
+    assert plan(models=(model,), recipe=recipe).host_libraries == ("libcuda.so.1",)
 
 
 def test_a_missing_library_ends_the_plan() -> None:

@@ -148,14 +148,16 @@ def walk(
         provided: sonames that something else supplies; they are not followed.
     """
     libraries: dict[str, Library] = {}
-    host: dict[str, Missing] = {}
     missing: dict[str, Missing] = {}
     unknown: list[Library] = []
     left_out: dict[str, LeftOut] = {}
     supplied = frozenset(provided)
     on = frozenset(recipe.groups) if recipe and features is None else features or frozenset()
     named = {root.name for root in roots}
-    queue = deque((root.name, root.path, root.reason) for root in roots)
+    on_host = recipe.host_libraries if recipe else ()
+    # A driver's library stays on the target even where this machine has one: a model names it like any other.
+    host = {root.name: Missing(root.name, root.reason) for root in roots if matches(root.name, on_host)}
+    queue = deque((root.name, root.path, root.reason) for root in roots if root.name not in host)
     while queue:
         name, path, reason = queue.popleft()
         if name in libraries:
@@ -168,7 +170,7 @@ def walk(
         for soname in library.elf.needed:
             if soname in libraries or soname in supplied:
                 continue
-            if recipe and matches(soname, recipe.host_libraries):
+            if matches(soname, on_host):
                 host.setdefault(soname, Missing(soname, why))
             elif (found := finder.find(soname, path)) is None:
                 missing.setdefault(soname, Missing(soname, why))

@@ -24,6 +24,8 @@ from aotpack.errors import BuildToolError
 
 MAGIC = b"\x7fELF"
 
+#: Code for GPUs comes in ELF files too: CUDA's cubins, AMD's code objects. Drivers read them, the loader never does.
+_GPU_MACHINES = ("EM_CUDA", "EM_AMDGPU")
 _MACHINES = {"EM_X86_64": "x86_64", "EM_AARCH64": "aarch64", "EM_386": "i386", "EM_PPC64": "ppc64le", "EM_ARM": "arm"}
 
 
@@ -41,6 +43,11 @@ class Elf:
     #: Soname of the provider -> version names this file wants of it, such as `GLIBC_2.34`.
     version_needs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     executable_stack: bool = False
+
+    @property
+    def is_gpu_code(self) -> bool:
+        """Whether it is for a GPU, so that nothing of the loader's concerns it."""
+        return self.machine in _GPU_MACHINES
 
     def floor(self, prefix: str) -> str | None:
         """The highest version wanted under a prefix: `floor("GLIBC")` -> `2.34`; None when none is wanted."""

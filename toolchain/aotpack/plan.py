@@ -219,6 +219,8 @@ def plan_bundle(inputs: BuildInputs) -> BundlePlan:
     entries += inputs.interpreter
     entries += inputs.files
     host = {need.soname for need in (*inputs.runtime.host, *inputs.interpreter_closure.host)}
+    named = (soname for model in inputs.models for soname in model.needed)
+    host |= {soname for soname in named if matches(soname, inputs.recipe.host_libraries)}
     if inputs.libc == "host" or not inputs.portable:
         libraries = (*inputs.runtime.libraries, *inputs.interpreter_closure.libraries)
         host |= {library.name for library in libraries if library.origin is Origin.GLIBC}

@@ -159,6 +159,8 @@ def _elves(folder: Path, bundle: Bundle) -> Iterator[Problem]:
         except ValueError as error:
             yield Problem(record.path, str(error))
             continue
+        if elf.is_gpu_code:
+            continue
         for what in _elf_problems(record, elf, bundle, present):
             yield Problem(record.path, what)
 
