@@ -37,7 +37,14 @@ RUNTIME = {"cpu": "libtorch_cpu.so", "cuda": "libtorch_cuda.so", "rocm": "libtor
 _HERE = "$ORIGIN:$ORIGIN/gcc"
 
 
-def nvml_source(driver: str = "570.86.15", capability: tuple[int, int] = (9, 0), status: int = 0) -> str:
+def nvml_source(
+    driver: str = "570.86.15",
+    capability: tuple[int, int] = (9, 0),
+    status: int = 0,
+    gpus: int = 1,
+    memory: int = 80 << 30,
+    split: bool = False,
+) -> str:
     """A driver's management library that knows one GPU, or refuses with a status."""
     return f"""
 #include <string.h>
@@ -46,12 +53,13 @@ int nvmlInit_v2(void) {{ return {status}; }}
 int nvmlShutdown(void) {{ return 0; }}
 const char* nvmlErrorString(int status) {{ return status == 18 ? "Driver/library version mismatch" : "error"; }}
 int nvmlSystemGetDriverVersion(char* text, unsigned size) {{ strncpy(text, "{driver}", size); return 0; }}
-int nvmlDeviceGetCount_v2(unsigned* count) {{ *count = 1; return 0; }}
+int nvmlDeviceGetCount_v2(unsigned* count) {{ *count = {gpus}; return 0; }}
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, void** device) {{ *device = (void*)1; return (int)index; }}
 int nvmlDeviceGetName(void* device, char* text, unsigned size) {{ strncpy(text, "NVIDIA H100", size); return !device; }}
 int nvmlDeviceGetCudaComputeCapability(void* device, int* major, int* minor) {{
   *major = {capability[0]}; *minor = {capability[1]}; return !device; }}
-int nvmlDeviceGetMemoryInfo(void* device, memory* m) {{ m->total = 80ull << 30; return !device; }}
+int nvmlDeviceGetMemoryInfo(void* device, memory* m) {{ m->total = {memory}ull; return !device; }}
+int nvmlDeviceGetMigMode(void* device, unsigned* now, unsigned* next) {{ *now = *next = {int(split)}; return !device; }}
 """
 
 
@@ -245,7 +253,8 @@ def _fill_bundle(machine: Machine) -> None:
 
 def _make_cuda(machine: Machine) -> None:
     machine.write("sys/module/nvidia/version", "570.86.15\n")
-    machine.write("dev/nvidia0", "")
+    for node in ("nvidia0", "nvidiactl", "nvidia-uvm"):
+        machine.write(f"dev/{node}", "")
     machine.write("lib/x86_64-linux-gnu/libcuda.so.1", "")
     machine.write("usr/local/cuda/version.json", json.dumps({"cuda": {"name": "CUDA SDK", "version": "12.8.1"}}))
     machine.nvml()

@@ -287,8 +287,14 @@ def no_nvidia_driver_to_build_with(machine: Machine, patch: pytest.MonkeyPatch) 
 
 def remove_nvidia_driver(machine: Machine) -> None:
     shutil.rmtree(machine.root / "sys/module/nvidia")
-    (machine.root / "dev/nvidia0").unlink()
+    shutil.rmtree(machine.root / "dev")
     (machine.folder / "libnvidia-ml.so.1").unlink()
+
+
+@condition("AP310", "cuda")
+def a_management_library_without_its_functions(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    remove_nvidia_driver(machine)
+    compile_one(machine.folder, Double("libnvidia-ml.so.1", "int nothing;\n"), machine.scratch)
 
 
 @condition("AP311", "cuda")
@@ -328,6 +334,13 @@ def a_container_without_gpus(machine: Machine, patch: pytest.MonkeyPatch) -> Non
     machine.write(".dockerenv", "")
 
 
+@condition("AP315", "cuda")
+def a_container_that_leaves_no_file(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    (machine.root / "dev/nvidia0").unlink()
+    machine.nvml(gpus=0)
+    machine.write("proc/self/mounts", "overlay / overlay rw,relatime 0 0\n")
+
+
 @condition("AP316", "cuda", severity=Severity.WARNING)
 def the_stub_of_libcuda_comes_first(machine: Machine, patch: pytest.MonkeyPatch) -> None:
     stub = machine.write("usr/local/cuda/lib64/stubs/libcuda.so.1", "")
@@ -357,6 +370,38 @@ def a_cuda_library_of_another_major_version(machine: Machine, patch: pytest.Monk
     compile_one(machine.folder / "elsewhere", Double("libcudart.so.12", "int cudart;\n"), machine.scratch)
     machine.library("lib/libhelper.so", needed=("libcudart.so.12",), runpath="$ORIGIN")
     machine.seal()
+
+
+@condition("AP320", "cuda")
+def nvidia_nodes_of_somebody_else(machine: Machine, patch: pytest.MonkeyPatch) -> dict[str, Any]:
+    (machine.root / "dev/nvidia0").chmod(0o600)
+    return {"as_nobody": True}
+
+
+@condition("AP320", "cuda")
+def a_driver_that_does_not_answer(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    machine.nvml(status=999)
+
+
+@condition("AP320", "cuda", severity=Severity.WARNING)
+def a_driver_that_finds_no_gpu(machine: Machine, patch: pytest.MonkeyPatch) -> dict[str, Any]:
+    machine.nvml(gpus=0)
+    return {"bundle": False}
+
+
+@condition("AP321", "cuda")
+def an_empty_list_of_gpus(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    machine.env["CUDA_VISIBLE_DEVICES"] = ""
+
+
+@condition("AP321", "cuda")
+def a_list_of_gpus_that_starts_beyond_the_last(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    machine.env["CUDA_VISIBLE_DEVICES"] = "1,0"
+
+
+@condition("AP321", "rocm")
+def no_amd_gpu_is_listed(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    machine.env["HIP_VISIBLE_DEVICES"] = "-1"
 
 
 @condition("AP330", "rocm")
@@ -523,6 +568,11 @@ def a_model_that_calls_what_the_runtime_lacks(machine: Machine, patch: pytest.Mo
     machine.seal()
 
 
+@condition("AP412", "cuda")
+def a_model_larger_than_the_gpus_memory(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    machine.nvml(memory=1000)
+
+
 # ---- AP5xx: the bundle -----------------------------------------------------------------------------------------
 
 
@@ -555,6 +605,12 @@ def a_missing_file(machine: Machine, patch: pytest.MonkeyPatch) -> None:
     (machine.bundle / "models/mlp/model.json").unlink()
 
 
+@condition("AP502")
+def a_part_of_the_slim_runtime_is_missing(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    a_slim_runtime_in_parts(machine)
+    (machine.bundle / "lib/libaot_slim_dnnl.so").unlink()
+
+
 @condition("AP503", severity=Severity.WARNING)
 def a_foreign_file(machine: Machine, patch: pytest.MonkeyPatch) -> None:
     (machine.bundle / "lib/notes.txt").touch()
@@ -576,6 +632,22 @@ def a_relative_search_path_that_leaves(machine: Machine, patch: pytest.MonkeyPat
 def a_link_that_leaves(machine: Machine, patch: pytest.MonkeyPatch) -> None:
     (machine.bundle / "lib/libz.so.1").symlink_to("/usr/lib/os-release")
     machine.seal()
+
+
+@condition("AP505")
+def a_link_that_leaves_in_place_of_a_file(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    (machine.bundle / "models/mlp/model.json").unlink()
+    (machine.bundle / "models/mlp/model.json").symlink_to("/usr/lib/os-release")
+
+
+@condition("AP501")
+def a_link_in_place_of_a_file(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    (machine.bundle / "models/mlp/model.json").rename(machine.bundle / "models/mlp/sample.npz")
+    (machine.bundle / "models/mlp/model.json").symlink_to("sample.npz")
+    machine.seal(files=(*(each for each in machine.records() if each.path != "models/mlp/model.json"), PLAIN))
+
+
+PLAIN = manifest.FileRecord(path="models/mlp/model.json", part="model", reason="test", size=2, sha256="0" * 64)
 
 
 @condition("AP506")
@@ -725,6 +797,18 @@ def an_older_toolkit_of_the_same_major_version(machine: Machine) -> None:
     machine.write("usr/local/cuda/version.json", '{"cuda": {"name": "CUDA SDK", "version": "12.6.0"}}')
 
 
+def a_gpu_that_is_split(machine: Machine) -> None:
+    machine.nvml(memory=1000, split=True)
+
+
+def gpus_that_are_listed(machine: Machine) -> None:
+    machine.env["CUDA_VISIBLE_DEVICES"] = "0,7"
+
+
+def a_gpu_that_is_listed_by_its_name(machine: Machine) -> None:
+    machine.env["CUDA_VISIBLE_DEVICES"] = "GPU-8932f937"
+
+
 def a_gpu_of_the_same_major_version(machine: Machine) -> None:
     machine.seal(model={"gpu_archs": ("sm_80",)}, gpu_archs=("sm_80",))
     machine.nvml(capability=(8, 6))
@@ -762,6 +846,9 @@ def a_bundled_libc_on_an_older_system(machine: Machine) -> None:
         ("cpu", an_older_model),
         ("cuda", a_driver_that_is_newer),
         ("cuda", an_older_toolkit_of_the_same_major_version),
+        ("cuda", a_gpu_that_is_split),
+        ("cuda", gpus_that_are_listed),
+        ("cuda", a_gpu_that_is_listed_by_its_name),
         ("cuda", a_gpu_of_the_same_major_version),
         ("cuda", a_cpu_model_in_a_cuda_bundle),
         ("cpu", an_active_environment_without_a_torch),

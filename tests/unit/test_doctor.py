@@ -151,6 +151,41 @@ MESSAGES = {
     "libfoo.so.1: cannot open shared object file: No such file or directory": "AP507",
     "OSError: [Errno 28] No space left on device": "AP106",
     "ModuleNotFoundError: No module named 'torch'": "AP201",
+    # What people met in the field.
+    "RuntimeError: Unexpected error from cudaGetDeviceCount(). Error 804: forward compatibility was attempted on non "
+    "supported HW": "AP311",
+    "nvidia-container-cli: requirement error: unsatisfied condition: cuda>=12.4, please update your driver": "AP311",
+    "RuntimeError: CUDA error: the provided PTX was compiled with an unsupported toolchain.": "AP312",
+    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity": "AP412",
+    "torch.OutOfMemoryError: HIP out of memory. Tried to allocate 2.00 GiB": "AP412",
+    "RuntimeError: CUDA unknown error - this may be due to an incorrectly set up environment": "AP320",
+    "Failed to initialize NVML: Unknown Error": "AP320",
+    "RuntimeError: No CUDA GPUs are available": "AP321",
+    "docker: Error response from daemon: unknown or invalid runtime name: nvidia.": "AP315",
+    "ImportError: /usr/lib/x86_64-linux-gnu/libcuda.so.1: file too short": "AP315",
+    "RuntimeError: The detected CUDA version (11.8) mismatches the version that was used to compile PyTorch (12.1)": (
+        "AP301"
+    ),
+    "AssertionError: Torch not compiled with CUDA enabled": "AP202",
+    "NotImplementedError: Could not run 'aten::empty.memory_format' with arguments from the 'CUDA' backend.": "AP202",
+    "ImportError: libtorch_cpu.so: undefined symbol: iJIT_NotifyEvent": "AP208",
+    "ImportError: libtorch_cuda.so: undefined symbol: ncclCommRegister": "AP208",
+    "nvrtc: error: failed to open libnvrtc-builtins.so.12.8.": "AP319",
+    "Could not load library libcudnn_cnn_infer.so.8. Error: libcuda.so: no such file": "AP319",
+    "Unable to load any of {libcudnn_cnn.so.9.1.0, libcudnn_cnn.so.9.1, libcudnn_cnn.so.9, libcudnn_cnn.so}": "AP319",
+    "MIOpen(HIP): Warning [SQLiteBase] Missing system database file: gfx1030_36.kdb Performance may degrade.": "AP335",
+    "rocBLAS error from hip error code: 'hipErrorInvalidDeviceFunction':98": "AP332",
+    "RuntimeError: CUDA driver error: file not found": "AP502",
+    "RuntimeError: CUDA driver error: device kernel image is invalid": "AP406",
+    "RuntimeError: Failed to find a generated cpp file or so file for model 'forward' in the zip archive.": "AP401",
+    "RuntimeError: PytorchStreamReader failed reading zip archive: failed finding central directory": "AP401",
+    "torch._inductor.exc.InvalidCxxCompiler: No working C++ compiler found in config.cpp.cxx: (None, 'g++')": "AP101",
+    "RuntimeError: Failed to find C compiler. Please specify via CC environment variable.": "AP101",
+    "ops.so: undefined symbol: _ZN3c106detail14torchCheckFailEPKcS2_jRKSs": "AP411",
+    "FATAL: kernel too old": "AP608",
+    "Error loading shared library ld-linux-x86-64.so.2: No such file or directory (needed by ./app)": "AP601",
+    "bash: line 1: ./app: cannot execute: required file not found": "AP601",
+    "bash: dist/mlp/bin/aotrun: Permission denied": "AP606",
 }
 
 
@@ -161,6 +196,10 @@ def test_a_message_leads_to_its_finding(message: str) -> None:
     assert found[0].seen == message
     assert found[0].fix
     assert "{0}" not in "".join(found[0].fix)
+    # What is only a warning where it is said.
+    mild = "LD_PRELOAD" in message or "Warning" in message
+    assert found[0].severity is (Severity.WARNING if mild else Severity.ERROR)
+    jsonschema.validate(finding.document(found), SCHEMA)
 
 
 def test_every_pattern_has_a_message() -> None:
@@ -336,7 +375,8 @@ STANDARD |= {"struct", "sys", "textwrap", "threading", "typing"}
 def test_the_readme_names_findings_that_exist_by_messages_that_are_explained() -> None:
     readme = (ROOT / "README.md").read_text()
     table = readme[readme.index("## Troubleshooting") : readme.index("## Read on")]
-    assert set(re.findall(r"\[(AP\d+)\]", table)) <= set(registry.kinds())
+    named = set(re.findall(r"\[(AP\d+)\]", table))
+    assert explainable() <= named <= set(registry.kinds())
     for row in table.splitlines():
         cells = row.split(" | ")
         if len(cells) != 2:

@@ -26,6 +26,8 @@ _DATA = (
     (r"libaotriton.*\.so.*", "aotriton.images", False),
     (r"libMIOpen\.so.*", "../share/miopen/db", True),
 )
+#: What exports the shim.
+_RUNTIME = re.compile(r"libaot_slim\w*\.so|libtorch_(cpu|cuda|hip)\.so")
 #: glibc's own libraries, which a bundle may leave to the target.
 _GLIBC = re.compile(r"(ld-linux[-\w]*|libc|libm|libdl|libpthread|librt|libutil|libresolv|libanl)\.so(\.\d+)?$")
 
@@ -67,7 +69,8 @@ def _described(
         floors={name: value for name, value in document["floors"].items() if value and isinstance(value, str)},
         sizes=tuple((record["path"], record["part"], record.get("size", 0)) for record in files),
     )
-    faults = _Faults(path, bundle.portable)
+    point, options = mount_of(path, root)
+    faults = _Faults(path, portable=bundle.portable, noexec="noexec" in options)
     for record in files:
         faults.look_at(record, elves)
     faults.look_for_foreign({record["path"] for record in files})
@@ -77,7 +80,6 @@ def _described(
         for name, needed, provider in needs:
             if provider is None and needed not in provided and not (bundle.libc == "host" and _GLIBC.match(needed)):
                 faults.unresolved.append(Fault(name, f"needs {needed}"))
-    point, options = mount_of(path, root)
     bundle = bundle._replace(
         missing=tuple(faults.missing),
         changed=tuple(faults.changed),
@@ -93,7 +95,10 @@ def _described(
         rocm=read_rocm_tree(os.path.join(path, "lib")) if bundle.backend == "rocm" else None,
         edges=tuple((name, provider or needed) for name, needed, provider in needs),
     )
-    runtime = shim_of(os.path.join(path, "lib"))
+    # What a runtime that is not itself lacks is no news.
+    faulty = {fault.path for fault in (*bundle.missing, *bundle.changed, *bundle.outside_links, *bundle.dangling)}
+    whole = not any(_RUNTIME.fullmatch(os.path.basename(name)) for name in faulty)
+    runtime = shim_of(os.path.join(path, "lib")) if whole else frozenset()
     return bundle, tuple(
         read_model(name, metadata, os.path.join(path, "models", name), runtime)
         for name, metadata in document["models"].items()
@@ -104,7 +109,7 @@ def shim_of(folder: str) -> frozenset[str]:
     """The shim functions that a folder's runtime exports; none when there is no runtime in it."""
     names: set[str] = set()
     for name in listing(folder):
-        if re.fullmatch(r"libaot_slim\w*\.so|libtorch_(cpu|cuda|hip)\.so", name):
+        if _RUNTIME.fullmatch(name):
             try:
                 names |= elf.shim_names(os.path.join(folder, name))
             except (OSError, ValueError):
@@ -121,7 +126,7 @@ def compare_contents(bundle: Bundle, progress: Callable[[int], None], library: s
         library: a file of the bundle that hashes faster than a Python without OpenSSL; loaded when it is unchanged.
     """
     document, _problem = _description(os.path.join(bundle.path, NAME))
-    known = {fault.path for fault in (*bundle.missing, *bundle.changed, *bundle.unreadable)}
+    known = {fault.path for fault in (*bundle.missing, *bundle.changed, *bundle.unreadable, *bundle.outside_links)}
     sealed = {
         os.path.join(bundle.path, record["path"]): record
         for record in (document["files"] if document and bundle.sizes else ())  # no sizes: not a description
@@ -263,9 +268,10 @@ def _description(path: str) -> tuple[dict[str, Any] | None, str | None]:
 class _Faults:
     """Collects what is wrong with a bundle's files."""
 
-    def __init__(self, folder: str, portable: bool) -> None:
+    def __init__(self, folder: str, *, portable: bool, noexec: bool) -> None:
         self.folder = folder
         self.portable = portable
+        self.noexec = noexec
         self.missing: list[Fault] = []
         self.changed: list[Fault] = []
         self.foreign: list[Fault] = []
@@ -290,6 +296,9 @@ class _Faults:
         except OSError:
             self.missing.append(Fault(name, "is missing"))
             return
+        if stat.S_ISLNK(status.st_mode):
+            self._look_at_stray_link(name, path)
+            return
         if not stat.S_ISREG(status.st_mode):
             self.changed.append(Fault(name, "is not a plain file"))
             return
@@ -299,21 +308,31 @@ class _Faults:
         if not os.access(path, os.R_OK, effective_ids=True):
             self.unreadable.append(Fault(name, "may not be read"))
             return
-        # The kernel asks for the permission to start a program, and nobody for that to load a library.
+        # The kernel asks for the permission to start a program, and nobody for that to load a library. On a mount with
+        # noexec it denies it for every file.
         starts = name.startswith(("bin/", "python/bin/", "libc/ld-")) and record.get("executable")
-        if starts and not os.access(path, os.X_OK, effective_ids=True):
+        if starts and not self.noexec and not os.access(path, os.X_OK, effective_ids=True):
             self.unreadable.append(Fault(name, "may not be executed"))
         # Only names that may be ELF files are opened: a bundle has thousands of data files.
         if ".so" in name or record.get("executable"):
             self._look_at_elf(name, path, elves, pristine=bool(record.get("pristine")))
+
+    def _look_at_stray_link(self, name: str, path: str) -> None:
+        target = os.readlink(path)
+        if self.portable and not self._is_inside(path):
+            self.outside_links.append(Fault(name, f"links to {target}, in place of a file"))
+        else:
+            self.changed.append(Fault(name, f"is a link to {target} in place of a file"))
+
+    def _is_inside(self, path: str) -> bool:
+        return os.path.realpath(path).startswith(os.path.realpath(self.folder) + os.sep)
 
     def _look_at_link(self, name: str, path: str, link: str) -> None:
         if not os.path.islink(path):
             self.missing.append(Fault(name, "is no longer a link" if os.path.exists(path) else "is missing"))
             return
         target = os.readlink(path)
-        inside = os.path.realpath(path).startswith(os.path.realpath(self.folder) + os.sep)
-        if self.portable and not inside:
+        if self.portable and not self._is_inside(path):
             self.outside_links.append(Fault(name, f"links to {target}"))
         elif target != link:
             self.changed.append(Fault(name, f"links to {target} instead of {link}"))

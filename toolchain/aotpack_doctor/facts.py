@@ -58,7 +58,7 @@ class Nvidia(NamedTuple):
 
     Attributes:
         module: version of the loaded kernel module.
-        nodes: `/dev/nvidia*` of GPUs.
+        nodes: `/dev/nvidia0` and further GPUs, `/dev/nvidiactl`, `/dev/nvidia-uvm`.
         driver: version that NVML reports.
         nvml_error: NVML's number and text when it refused; number 0 when the library is not there.
         libcuda: the `libcuda.so.1` files that the loader would meet, in its order.

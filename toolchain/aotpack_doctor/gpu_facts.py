@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-from typing import Mapping
+from typing import Any, Callable, Mapping
 
 from aotpack_doctor.facts import Amd, Gpu, Node, Nvidia, Toolkit
 from aotpack_doctor.host_facts import DRIVER_FOLDERS, LIBRARY_FOLDERS, listing, read_text
@@ -32,7 +32,9 @@ def read_nvidia(root: str = "/", environment: Mapping[str, str] = os.environ, nv
     driver, error, gpus = _ask_nvml(nvml, root, environment)
     return Nvidia(
         module=module or None,
-        nodes=tuple(_node(os.path.join(dev, name)) for name in listing(dev) if re.fullmatch(r"nvidia\d+", name)),
+        nodes=tuple(
+            _node(os.path.join(dev, name)) for name in listing(dev) if re.fullmatch(r"nvidia(\d+|ctl|-uvm)", name)
+        ),
         driver=driver,
         nvml_error=error,
         gpus=gpus,
@@ -126,17 +128,15 @@ def _ask_nvml(
     """Driver version, error and devices. Error 0: there is no NVML."""
     try:
         library = _load(name, root, environment)
-    except OSError as error:
+        library.nvmlErrorString.restype = ctypes.c_char_p
+        status = library.nvmlInit_v2()
+    except (OSError, AttributeError) as error:  # no such file, or one without NVML's functions
         return None, (0, str(error)), ()
-    library.nvmlErrorString.restype = ctypes.c_char_p
-    status = library.nvmlInit_v2()
     if status:
-        return None, (status, library.nvmlErrorString(status).decode()), ()
+        said = library.nvmlErrorString(status)
+        return None, (status, said.decode(errors="replace") if said else f"error {status}"), ()
     try:
-        text = ctypes.create_string_buffer(96)
-        driver = None
-        if library.nvmlSystemGetDriverVersion(text, ctypes.c_uint(len(text))) == 0:
-            driver = text.value.decode()
+        driver = _nvml_text(library.nvmlSystemGetDriverVersion)
         count = ctypes.c_uint()
         library.nvmlDeviceGetCount_v2(ctypes.byref(count))
         return driver, None, tuple(_nvml_device(library, index) for index in range(count.value))
@@ -148,14 +148,23 @@ class _Memory(ctypes.Structure):
     _fields_ = (("total", ctypes.c_ulonglong), ("free", ctypes.c_ulonglong), ("used", ctypes.c_ulonglong))
 
 
+def _nvml_text(ask: Callable[..., int], *subject: Any) -> str | None:
+    """A text that NVML writes into a buffer; its longest, a device's name, has 96 bytes."""
+    text = ctypes.create_string_buffer(96)
+    done = ask(*subject, text, ctypes.c_uint(len(text))) == 0
+    return text.value.decode(errors="replace") or None if done else None
+
+
 def _nvml_device(library: ctypes.CDLL, index: int) -> Gpu:
     device = ctypes.c_void_p()
     if library.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(index), ctypes.byref(device)):
         return Gpu(None, None)
-    text = ctypes.create_string_buffer(96)
-    name = text.value.decode() if library.nvmlDeviceGetName(device, text, ctypes.c_uint(len(text))) == 0 else None
-    name = text.value.decode() or name
+    name = _nvml_text(library.nvmlDeviceGetName, device)
     major, minor, memory = ctypes.c_int(), ctypes.c_int(), _Memory()
     known = library.nvmlDeviceGetCudaComputeCapability(device, ctypes.byref(major), ctypes.byref(minor)) == 0
-    has_memory = library.nvmlDeviceGetMemoryInfo(device, ctypes.byref(memory)) == 0
+    # Of a GPU that is split (MIG) a program gets a part, whose memory is not the whole one's.
+    mode, pending = ctypes.c_uint(), ctypes.c_uint()
+    get_mode = getattr(library, "nvmlDeviceGetMigMode", None)  # since driver 450
+    split = get_mode is not None and get_mode(device, ctypes.byref(mode), ctypes.byref(pending)) == 0 and mode.value
+    has_memory = not split and library.nvmlDeviceGetMemoryInfo(device, ctypes.byref(memory)) == 0
     return Gpu(name, f"sm_{major.value}{minor.value}" if known else None, memory.total if has_memory else None)

@@ -72,7 +72,12 @@ def read_host(
         libc_version=libc_version,
         libstdcxx=_libstdcxx(root),
         container=_container(root),
-        environment={name: environment[name] for name in VARIABLES if environment.get(name)},
+        # An empty list of devices is not the same as none.
+        environment={
+            name: environment[name]
+            for name in VARIABLES
+            if environment.get(name) or (name in environment and name.endswith("_VISIBLE_DEVICES"))
+        },
         library_path=tuple(_library_path(environment.get("LD_LIBRARY_PATH", ""))),
         preload=preload,
         # The loader replaces $LIB and $ORIGIN by what only it knows.
@@ -161,6 +166,8 @@ def _container(root: str) -> str | None:
         return "docker"
     if os.path.exists(os.path.join(root, "run/.containerenv")):
         return "podman"
+    if read_text(os.path.join(root, "proc/self/mounts")).startswith("overlay / "):
+        return "a container"  # Kubernetes and others leave no file behind
     found = re.search(r"docker|containerd|kubepods|lxc|podman", read_text(os.path.join(root, "proc/1/cgroup")))
     return found[0] if found else None
 

@@ -74,9 +74,12 @@ DANGLING = Kind(
     6,
 )
 
-_COPY = "copy the bundle again: rsync -a --checksum SOURCE/ DESTINATION/"
 _BUILD = "aotpack build --portable --force ...   # build it again"
 _SHOWN = 5
+
+
+def _copy(path: str) -> str:
+    return f"rsync -a --checksum SOURCE/ {quoted(path)}/   # copy the bundle again from where it came"
 
 
 def _list(faults: tuple[Fault, ...]) -> str:
@@ -87,7 +90,7 @@ def _list(faults: tuple[Fault, ...]) -> str:
 @check(UNTRUSTED)
 def description(facts: HostFacts) -> Iterator[Finding]:
     if facts.bundle and facts.bundle.problem:
-        yield UNTRUSTED.found(facts.bundle.problem, _COPY, _BUILD)
+        yield UNTRUSTED.found(facts.bundle.problem, _copy(facts.bundle.path), _BUILD)
 
 
 @check(CHANGED, MISSING, FOREIGN)
@@ -95,9 +98,9 @@ def files(facts: HostFacts) -> Iterator[Finding]:
     if facts.bundle is None:
         return
     if facts.bundle.changed:
-        yield CHANGED.found(_list(facts.bundle.changed), _COPY, _BUILD)
+        yield CHANGED.found(_list(facts.bundle.changed), _copy(facts.bundle.path), _BUILD)
     if facts.bundle.missing:
-        yield MISSING.found(_list(facts.bundle.missing), _COPY, _BUILD)
+        yield MISSING.found(_list(facts.bundle.missing), _copy(facts.bundle.path), _BUILD)
     if facts.bundle.foreign:
         names = " ".join(quoted(f"./{fault.path}") for fault in facts.bundle.foreign[:_SHOWN])
         yield FOREIGN.found(_list(facts.bundle.foreign), f"cd {quoted(facts.bundle.path)} && rm {names}")

@@ -90,6 +90,14 @@ MISSING_SYMBOL = Kind(
     5,
 )
 
+GPU_MEMORY = Kind(
+    "AP412",
+    Severity.ERROR,
+    "The model does not fit into the GPU's memory",
+    "Weights, outputs and what the kernels need in between must fit at once, beside whatever else uses the GPU.",
+    7,
+)
+
 _EXPORT = "aotpack export FILE.py:FUNCTION --output MODEL.pt2"
 
 
@@ -190,6 +198,22 @@ def described(facts: HostFacts) -> Iterator[Finding]:
     for model in _readable(facts):
         if not model.described:
             yield UNDESCRIBED.found(model.name, _EXPORT)
+
+
+@check(GPU_MEMORY)
+def gpu_memory(facts: HostFacts) -> Iterator[Finding]:
+    largest = max((gpu.memory or 0 for gpu in gpus_of(facts)), default=0)
+    if facts.bundle is None or not largest or any(gpu.memory is None for gpu in gpus_of(facts)):
+        return
+    for model in _readable(facts):
+        start = f"models/{model.name}/"
+        size = sum(size for path, _part, size in facts.bundle.sizes if path.startswith(start))
+        if model.device == facts.backend and size > largest:
+            yield GPU_MEMORY.found(
+                f"{model.name} has {size / 1e9:.1f} GB of weights and code; the GPU has {largest / 1e9:.1f} GB",
+                "nvidia-smi   # what the GPU has" if facts.backend == "cuda" else "rocm-smi --showmeminfo vram",
+                f"{_EXPORT}   # in bfloat16, or in smaller parts",
+            )
 
 
 @check(FLOOR)

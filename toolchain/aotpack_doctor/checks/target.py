@@ -128,7 +128,7 @@ def noexec(facts: HostFacts) -> Iterator[Finding]:
         yield NOEXEC.found(
             f"{facts.bundle.path} is on {facts.bundle.noexec}, mounted noexec",
             f"sudo mount -o remount,exec {quoted(facts.bundle.noexec)}",
-            "copy the bundle to another file system",
+            f"cp -a {quoted(facts.bundle.path)} /another/disk/",
         )
 
 

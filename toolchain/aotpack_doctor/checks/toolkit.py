@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Iterator
 
 from aotpack_doctor import versions
-from aotpack_doctor.facts import Gpu, HostFacts
+from aotpack_doctor.facts import Gpu, HostFacts, Node, Nvidia
 from aotpack_doctor.finding import Finding, Kind, Severity
 from aotpack_doctor.gpu_code import runs_cuda, runs_rocm
 from aotpack_doctor.registry import check
@@ -85,6 +85,21 @@ NVML_MISMATCH = Kind(
     Severity.ERROR,
     "The NVIDIA driver's library and kernel module do not match",
     "The driver was updated while its old kernel module stayed loaded; CUDA does not start until both are the same.",
+    7,
+)
+NVIDIA_UNUSABLE = Kind(
+    "AP320",
+    Severity.ERROR,
+    "The NVIDIA GPU cannot be used",
+    "The driver is loaded, but the GPU's device nodes are barred, or it does not answer: CUDA reports no device, or an "
+    "unknown error.",
+    7,
+)
+HIDDEN_GPUS = Kind(
+    "AP321",
+    Severity.ERROR,
+    "A variable hides all GPUs",
+    "CUDA and HIP show a program only the devices on this list, and read it up to the first that is not there.",
     7,
 )
 CUDA_LIBRARY = Kind(
@@ -189,7 +204,7 @@ def nvidia_driver(facts: HostFacts) -> Iterator[Finding]:
             "sudo reboot",
             severity=_severity(facts),
         )
-    elif nvidia.module and not nvidia.nodes and not nvidia.gpus and facts.host.container:
+    elif nvidia.module and not _gpu_nodes(nvidia) and not nvidia.gpus and facts.host.container:
         yield CONTAINER_WITHOUT_GPUS.found(
             f"kernel module {nvidia.module}, no /dev/nvidia0, inside {facts.host.container}",
             "docker run --gpus all ...",
@@ -202,6 +217,43 @@ def nvidia_driver(facts: HostFacts) -> Iterator[Finding]:
             "sudo apt-get install nvidia-driver   # or from https://www.nvidia.com/drivers",
             severity=_severity(facts),
         )
+
+
+@check(NVIDIA_UNUSABLE)
+def nvidia_gpus(facts: HostFacts) -> Iterator[Finding]:
+    nvidia = facts.nvidia
+    if facts.backend != "cuda" or nvidia is None or not (nvidia.module or nvidia.driver):
+        return
+    barred = [node.path for node in nvidia.nodes if not node.usable]
+    number, said = nvidia.nvml_error or (0, "")
+    if barred:
+        seen = f"no read and write permission on {', '.join(barred)}"
+        fix = ("ls -l /dev/nvidia*", "sudo chmod a+rw " + " ".join(barred))
+    elif number not in (0, _NVML_MISMATCH):
+        seen = f"NVML: {said} ({number})"
+        fix = ("nvidia-smi", "sudo dmesg | grep -i -e nvrm -e xid   # what the driver says of the GPU")
+    elif nvidia.driver and not nvidia.gpus and not facts.host.container:
+        seen = f"driver {nvidia.driver} finds no GPU"
+        fix = ("lspci | grep -i nvidia", "sudo dmesg | grep -i -e nvrm -e xid   # what the driver says of the GPU")
+    else:
+        return
+    yield NVIDIA_UNUSABLE.found(seen, *fix, severity=_severity(facts))
+
+
+@check(HIDDEN_GPUS)
+def hidden_gpus(facts: HostFacts) -> Iterator[Finding]:
+    variables = {"cuda": ("CUDA_VISIBLE_DEVICES",), "rocm": ("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")}
+    count = len(gpus_of(facts))
+    for name in variables.get(facts.backend, ()):
+        value = facts.host.environment.get(name)
+        first = value.split(",")[0].strip() if value is not None else None
+        beyond = first is not None and first.isdigit() and 0 < count <= int(first)
+        if first == "" or (first is not None and first.startswith("-")) or beyond:
+            yield HIDDEN_GPUS.found(
+                f"{name}={value!r}" + (f"; this machine has {count}, numbered from 0" if beyond else ""),
+                f"unset {name}",
+                severity=_severity(facts),
+            )
 
 
 @check(DRIVER_TOO_OLD, DRIVER_MINOR)
@@ -365,6 +417,10 @@ def _archs(facts: HostFacts) -> tuple[str, ...]:
     if facts.bundle is not None:
         return facts.bundle.gpu_archs
     return facts.torch.archs or () if facts.torch else ()
+
+
+def _gpu_nodes(nvidia: Nvidia) -> list[Node]:
+    return [node for node in nvidia.nodes if node.path[-1].isdigit()]
 
 
 def gpus_of(facts: HostFacts) -> tuple[Gpu, ...]:
