@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aotpack import slim
 from aotpack.errors import AotpackError, BuildToolError, UsageError
 from aotpack.export import ExportRequest, export
 from aotpack.metadata import DynamicDim, ModelMetadata
@@ -168,7 +169,8 @@ def test_slim_needs_no_libtorch_and_no_matrix_library_for_small_products(exporte
     model = read(exported("mlp", profile="slim"))
     assert model.metadata.profile == "slim"
     assert not [name for name in model.needed if "torch" in name]
-    assert "aoti_torch_cpu_addmm_out" not in model.shim_symbols
+    # Small products are generated code, whatever a clock on a busy machine would say.
+    assert slim.judge(model.imports).parts == (slim.Part.CORE,)
 
 
 # ---- what cannot be had -------------------------------------------------------------------------------------------

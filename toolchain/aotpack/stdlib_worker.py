@@ -9,31 +9,35 @@ What it writes depends on the sources alone: no time stamps, no path of this mac
 
 from __future__ import annotations
 
+import ast
 import importlib.machinery
 import importlib.util
 import json
 import modulefinder
 import os
 import py_compile
+import subprocess
 import sys
 import sysconfig
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, Iterator, List, Optional
+    from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 # Reached through imports that the runner never takes: development tools, network protocols, databases, other platforms.
-# `_hashlib` and `_ssl` would bring OpenSSL: hashlib has its own SHA-256. What is left out here must be optional for
-# whoever imports it; the tests import every module that is left in.
+# `_hashlib` and `_ssl` would bring OpenSSL: hashlib has its own SHA-256. What some version of the library cannot do
+# without comes back (`closure`); the packages themselves must do without all of it.
 EXCLUDED = (
-    "asyncio bdb _bz2 bz2 cmd code codeop compileall concurrent.futures.process csv _curses curses dataclasses dbm "
-    "_decimal decimal difflib distutils doctest email ensurepip ftplib _gdbm getpass _hashlib html http idlelib "
-    "imaplib importlib.metadata importlib.readers importlib.resources lib2to3 logging _lzma lzma mimetypes msilib "
-    "_multiprocessing multiprocessing netrc nturl2path optparse pdb pickle pip pkgutil plistlib poplib _posixshmem "
-    "pprint pty pyclbr _pydecimal pydoc pydoc_data pyexpat readline rlcompleter runpy sched secrets setuptools site "
-    "smtplib sqlite3 _ssl ssl statistics tarfile telnetlib test _testcapi _tkinter tkinter tracemalloc tty turtle "
-    "unicodedata unittest urllib.error urllib.request urllib.response _uuid uuid venv webbrowser winreg wsgiref xml "
-    "xmlrpc zipapp"
+    "argparse ast asyncio bdb _bz2 bz2 cmd code codeop compileall concurrent.futures.process csv _curses "
+    "curses dataclasses dbm _decimal decimal difflib dis distutils doctest email ensurepip fcntl ftplib _gdbm getpass "
+    "gettext glob grp _hashlib html http idlelib imaplib importlib._bootstrap importlib._bootstrap_external "
+    "importlib.abc importlib.metadata importlib.readers importlib.resources inspect ipaddress lib2to3 locale logging "
+    "_lzma lzma mimetypes msilib _multiprocessing multiprocessing netrc nturl2path _opcode opcode _opcode_metadata "
+    "optparse pdb pickle pip pkgutil plistlib poplib _posixshmem _posixsubprocess pprint pty py_compile pyclbr "
+    "_pydecimal pydoc pydoc_data pyexpat readline rlcompleter runpy sched secrets select selectors setuptools shlex "
+    "signal site smtplib sqlite3 _ssl ssl statistics string.templatelib subprocess tarfile telnetlib test _testcapi "
+    "_tkinter tkinter tracemalloc tty turtle unicodedata unittest urllib.error urllib.parse "
+    "urllib.request urllib.response _uuid uuid venv webbrowser winreg wsgiref xml xmlrpc zipapp"
 )
 
 # Never imported by name: codecs are looked up when first used, here for standard streams, paths, JSON and zip entries.
@@ -44,31 +48,96 @@ ALWAYS = (
 )
 
 
-def modules_of(packages: List[str]) -> Iterator[str]:
-    """Names of all modules in package folders."""
+# Run by a fresh interpreter: imports modules where others cannot be had. Prints what it misses, or which of the modules
+# that it then has are built into the interpreter's own code.
+PROBE = """
+import importlib, json, sys
+paths, absent, names = json.load(sys.stdin)
+sys.path[:0] = paths
+sys.modules.update(dict.fromkeys(set(absent) - set(sys.modules)))
+missing = None
+try:
+    for name in names:
+        importlib.import_module(name)
+except ImportError as error:
+    missing = error.name or str(error)
+origins = [(name, getattr(module, "__spec__", None)) for name, module in sys.modules.items()]
+frozen = sorted(name for name, spec in origins if spec and spec.name == name and spec.origin == "frozen")
+print(json.dumps({"missing": missing, "frozen": frozen}))
+"""
+
+
+def modules_of(packages: List[str]) -> Iterator[Tuple[str, str]]:
+    """Name and file of all modules in package folders."""
     for package in packages:
         for folder, folders, files in os.walk(package):
             folders[:] = sorted(name for name in folders if name != "__pycache__")
             inside = os.path.relpath(folder, os.path.dirname(package)).replace(os.sep, ".")
             for name in sorted(files):
                 if name.endswith(".py"):
-                    yield inside if name == "__init__.py" else inside + "." + name[:-3]
+                    yield inside if name == "__init__.py" else inside + "." + name[:-3], os.path.join(folder, name)
+
+
+def imports_of(file: str) -> Iterator[str]:
+    """What a file imports when it runs: everything but imports under `if TYPE_CHECKING`."""
+    with open(file, encoding="utf-8") as stream:
+        pending: List[ast.AST] = [ast.parse(stream.read(), file)]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            pending += node.orelse
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+        pending += ast.iter_child_nodes(node)
+
+
+def probe(packages: List[str], absent: Iterable[str], names: List[str]) -> Dict[str, Any]:
+    """What PROBE says."""
+    request = json.dumps([[os.path.dirname(package) for package in packages], sorted(absent), names])
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", "-c", PROBE], input=request, stdout=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit("the packages cannot be imported here")
+    answer: Dict[str, Any] = json.loads(done.stdout)
+    return answer
 
 
 def closure(packages: List[str]) -> Dict[str, str]:
     """Name -> file of every module that the packages can reach, the packages' own included."""
+    ours = dict(modules_of(packages))
+    absent = set(EXCLUDED.split())
+    wanted = ALWAYS.split()
+    for name, file in ours.items():
+        for imported in imports_of(file):
+            if imported in absent:
+                sys.exit("%s imports %s, which stdlib_worker.py leaves out" % (name, imported))
+            # Others, like NumPy, are used where a program has them.
+            if importlib.util.find_spec(imported.partition(".")[0]):
+                wanted.append(imported)
+    # A __main__ would run.
+    importable = [name for name in (*wanted, *ours) if not name.endswith("__main__")]
+    while True:
+        answer = probe(packages, absent, importable)
+        missing = answer["missing"]
+        if missing is None:
+            break
+        if missing not in absent:
+            sys.exit("this Python has no module %s" % missing)
+        absent.remove(missing)
     path = [os.path.dirname(package) for package in packages]
     path += [folder for folder in sys.path if os.path.isdir(folder)]
-    finder = modulefinder.ModuleFinder(path=path, excludes=EXCLUDED.split())
-    for name in [*ALWAYS.split(), *modules_of(packages)]:
+    finder = modulefinder.ModuleFinder(path=path, excludes=sorted(absent))
+    for name in (*ALWAYS.split(), *ours):
         # A package that is imported for its submodules; import_hook follows the dots.
         finder.import_hook(name)
-    for name, importers in finder.badmodules.items():
-        ours = [importer for importer in importers if importer.partition(".")[0] in map(os.path.basename, packages)]
-        if name in EXCLUDED.split() and ours:
-            sys.exit("%s imports %s, which stdlib_worker.py leaves out" % (ours[0], name))
     files = {name: getattr(module, "__file__", None) for name, module in sorted(finder.modules.items())}
-    return {name: file for name, file in files.items() if file}
+    # The landmark by which an interpreter finds its library must be a file.
+    inside = set(answer["frozen"]) - {"os"}
+    return {name: file for name, file in files.items() if file and name not in inside}
 
 
 def write_bytecode(source: str, shown: str, target: str, optimize: int) -> None:

@@ -22,7 +22,7 @@ import torch._inductor
 from torch._inductor import config, cpp_builder, cpu_vec_isa
 from torch._inductor.exc import InvalidCxxCompiler
 
-from . import naming
+from . import matrix_products, naming
 from .failure import WorkerError, no_space
 from .running import Run, TensorsOnly
 from .source import Subject
@@ -50,8 +50,8 @@ BLOB: dict[str, Any] = {
 #: Options added by `--profile`.
 PROFILES: dict[str, dict[str, Any]] = {
     "default": {},
-    # For the slim runtime: small matrix products become generated code, large ones stay with the library, as measured
-    # on this machine; batch norm is folded and convolutions are prepacked; libtorch is not asked for by name.
+    # For the slim runtime: small matrix products become generated code, large ones stay with the library
+    # (matrix_products.py); batch norm is folded and convolutions are prepacked; libtorch is not asked for by name.
     "slim": {
         "freezing": True,
         "max_autotune": True,
@@ -198,6 +198,8 @@ def compile_program(program: Any, profile: str, cpu_isa: str) -> Compiled:
     options = {key: value for key, value in options.items() if _known(key)}
     if all(map(_known, BLOB)):
         options.update(BLOB)
+    if profile == "slim":
+        matrix_products.choose_by_size()
     args, kwargs = program.example_inputs
     try:
         with torch.no_grad():

@@ -1,0 +1,47 @@
+"""What multiplies matrices in a model for the slim runtime: code that Inductor generates, or the library.
+
+Inductor would time both and take the faster. On a busy machine that is a lottery, whose losers bring a library of 46 MB
+into the bundle of a small model; so the size of a product decides, and the same model always gives the same package.
+
+Measured with float32 on AVX2 (us, generated code and oneDNN, which a call of the library adds some 3 us to): one row
+times 384 x 384 9.4 and 11.1, 1 x 768 x 768 39 and 46; 8 x 64 x 256 5.0 and 4.4, 32 x 64 x 64 5.2 and 4.0;
+8 x 256 x 256 18 and 14, 32 x 256 x 256 69 and 50, 128 x 384 x 384 575 and 433. A single row is bound by memory, which
+both read once; else the library's head start is used up at about a quarter of a million multiplications.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch._inductor import select_algorithm
+from torch._inductor.ir import ChoiceCaller
+from torch._inductor.virtualized import V
+
+#: Up to so many multiplications are generated code.
+MOST_GENERATED = 1 << 18
+
+
+def is_generated(rows: int, columns: int, depth: int) -> bool:
+    """Whether generated code is to multiply rows x depth by depth x columns."""
+    return rows == 1 or rows * columns * depth <= MOST_GENERATED
+
+
+def choose_by_size() -> None:
+    """Let no clock decide between generated code and the library from now on in this process."""
+    select_algorithm.add_preprocessing_fn(_choose)
+
+
+def _choose(choices: list[ChoiceCaller]) -> list[ChoiceCaller]:
+    library = [choice for choice in choices if isinstance(choice, select_algorithm.ExternKernelCaller)]
+    generated = [choice for choice in choices if choice not in library]
+    if not generated or not library:
+        return choices
+    template: Any = generated[0].template
+    return generated[:1] if is_generated(*map(_likely, (template.m, template.n, template.k))) else library
+
+
+def _likely(size: Any) -> int:
+    """A size, or what the example inputs had where it is dynamic."""
+    # size_hint in older torch.
+    hint = getattr(V.graph.sizevars, "optimization_hint", None) or V.graph.sizevars.size_hint
+    return int(hint(size))
