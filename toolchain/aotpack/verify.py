@@ -238,15 +238,25 @@ def _run_model(folder: Path, name: str, box: sandbox.Sandbox | None, device: str
             f"model {name}: this machine cannot run it",
             meaning="the bundle may be sound; what it asks for is not here",
             fix=f"run it where it is to be used: {folder}/bin/aotrun check --model {name}",
-            detail=done.stderr.strip(),
+            detail=_words(done),
         )
     if done.returncode:
         raise DamagedError(
             f"model {name}: aotrun check ended with exit code {done.returncode}",
             meaning="the bundle does not run as it should" + (" in an empty root" if box else ""),
             fix=f"run it yourself and read its message: {folder}/bin/aotrun check --model {name}",
-            detail=done.stderr.strip(),
+            detail=_words(done),
         )
     result = json.loads(done.stdout)
     assert isinstance(result, dict)  # noqa: S101  (the runner's own contract)
     return result
+
+
+def _words(done: subprocess.CompletedProcess[str]) -> str:
+    """What a failed check says: the lines of the report that failed, and what stands on standard error."""
+    try:
+        checks = json.loads(done.stdout)["checks"]
+        failed = [f"{check['name']}: {check['detail']}" for check in checks if not check["ok"]]
+    except (ValueError, KeyError, TypeError):
+        failed = [done.stdout.strip()]
+    return "\n".join(filter(None, [*failed, done.stderr.strip()]))
