@@ -110,7 +110,7 @@ struct Api {
  private:
   Api() {
     load_driver();
-    const Library library(runtime_library(kTorchLibrary), RTLD_LAZY | RTLD_GLOBAL | RTLD_NODELETE);
+    const Library library = load_for_good(kTorchLibrary);
     bind(library, AOT_EXPANDED_TEXT(AOT_GPU(GetDeviceCount)), get_device_count);
     bind(library, AOT_EXPANDED_TEXT(AOT_GPU(SetDevice)), set_device);
     bind(library, AOT_EXPANDED_TEXT(AOT_GPU(DeviceSynchronize)), device_synchronize);

@@ -51,6 +51,10 @@ std::string own_folder();
 /// this process has a library of that name.
 std::string runtime_library(const std::string& name);
 
+/// Loads a library of the runtime and keeps it for good: torch cannot be unloaded. Models find the runtime's functions
+/// in the global scope.
+Library load_for_good(const std::string& name);
+
 /// The error that a dlopen message stands for. Apart from the loading for tests' sake.
 class Error translate_dlerror(const std::string& path, const std::string& message);
 

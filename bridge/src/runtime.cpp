@@ -16,12 +16,6 @@ namespace {
 std::mutex loading;
 std::unique_ptr<const Runtime> loaded;
 
-/// Loads a library of the runtime and keeps it for good: torch cannot be unloaded. Models find the runtime's functions
-/// in the global scope.
-Library load_for_good(const std::string& name) {
-  return {runtime_library(name), RTLD_LAZY | RTLD_GLOBAL | RTLD_NODELETE};
-}
-
 }  // namespace
 
 std::string Runtime::library_name() {

@@ -19,7 +19,8 @@ import pytest
 import debian
 from aotpack.backend import Backend
 from aotpack.build import BuildRequest, Reporter, build
-from aotpack.sandbox import INSIDE, Sandbox, candidates, works
+from aotpack.elf import read_elf
+from aotpack.sandbox import INSIDE, Sandbox, candidates, find_sandbox, works
 
 CHECK = ("check", "--model", "mlp", "--json")
 
@@ -54,6 +55,24 @@ def report(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 def run(command: Sequence[str | Path], **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, **options)
+
+
+def test_a_compiler_that_links_libstdcxx_statically(
+    backend_venv: Path, exported: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing then brings libstdc++ into the process before libtorch asks for it."""
+    monkeypatch.setenv("CXX", "c++ -static-libstdc++ -static-libgcc")
+    output = tmp_path / "bundle"
+    models = (("mlp", exported("mlp")),)
+    request = BuildRequest(
+        backend=Backend.CPU, output=output, models=models, portable=True, runtime="full", venv=backend_venv
+    )
+    build(request, Reporter())
+    assert "libstdc++.so.6" not in read_elf(output / "lib" / "libaot_bridge.so").needed
+    box = find_sandbox()
+    if box is None:
+        pytest.skip("no sandbox on this machine: install bubblewrap")
+    assert report(run(box.command(output, [f"{INSIDE}/bin/aotrun", *CHECK])))["ok"]
 
 
 def test_in_an_empty_root(portable: Path, sandbox: Sandbox) -> None:
