@@ -146,7 +146,8 @@ class Report:
 
     def check(self, what: str, passed: bool, seen: str) -> None:
         """One line of the list of checks."""
-        self.lines.append(f"- {'ok' if passed else '**FAILED**'}: {what} ({seen})")
+        line = " ".join(seen.replace(f"{ROOT}/", "").split())
+        self.lines.append(f"- {'ok' if passed else '**FAILED**'}: {what} ({line})")
         print(self.lines[-1], flush=True)
         if not passed:
             self.failures.append(what)
@@ -165,7 +166,8 @@ class Report:
         """A command must end with an exit code and say certain words."""
         text = done.stdout + done.stderr
         passed = done.returncode == code and all(word in text for word in words)
-        self.check(what, passed, f"exit code {done.returncode}: {(done.stderr or done.stdout).strip()[:200]!r}")
+        telling = [line for line in text.splitlines() if any(word in line for word in words)] or text.splitlines()
+        self.check(what, passed, f"exit code {done.returncode}: {telling[0] if passed else text[-1500:]}")
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -232,7 +234,11 @@ def measure(name: str, backend: str, venv: Path, facts: dict[str, Any], report: 
     aotpack(*build, "--arch", facts["arch"], "--output", bundle)
     ran = run(sys.executable, "-m", "aotpack", "verify", bundle, "--run", "--json")
     passed = ran.returncode == 0 and json.loads(ran.stdout)["run"]["sandbox"] is not None
-    report.check(f"{name} runs where only the bundle and the driver are", passed, (ran.stdout + ran.stderr)[-1500:])
+    seen = (ran.stdout + ran.stderr)[-1500:]
+    if passed:
+        document = json.loads(ran.stdout)["run"]
+        seen = "; ".join([document["sandbox"], *(each["detail"] for each in document["models"][name]["checks"][2:])])
+    report.check(f"{name} runs where only the bundle and the driver are", passed, seen)
     for device in (backend, f"{backend}:0"):
         done = run(bundle / "bin" / "aotrun", "check", "--model", name, "--device", device)
         report.expect(f"{name} on {device} gives what eager PyTorch gave", done, 0, "as recorded at export")
@@ -284,7 +290,7 @@ def doctors(backend: str, venv: Path, facts: dict[str, Any], report: Report) -> 
         (WORK / f"{what.replace(' ', '-')}.json").write_text(done.stdout)
         found = {each["code"]: each["severity"] for each in json.loads(done.stdout)["findings"]}
         errors = [code for code, severity in found.items() if severity == "error"]
-        report.check(f"{what} finds no error", not errors and done.returncode == 0, f"{found}; {done.stderr[-200:]}")
+        report.check(f"{what} finds no error", not errors and done.returncode == 0, f"{len(found)} findings: {found}")
     plain = run(bundle / "bin" / "aotrun", "doctor")
     (WORK / "aotrun-doctor.txt").write_text(plain.stdout + plain.stderr)
 
