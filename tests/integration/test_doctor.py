@@ -111,6 +111,25 @@ def test_a_large_bundle_is_looked_at_quickly(machine: Machine) -> None:
     machine.seal(files=tuple(records))
 
 
+def test_a_real_mount_that_forbids_execution(machine: Machine, tmp_path: Path) -> None:
+    """The kernel then also denies what a file's own permissions allow, which is no finding of its own."""
+    script = 'mount -t tmpfs -o noexec tmpfs "$1" && cp -a "$2/." "$1" && cd "$3" && shift 3 && exec "$@"'
+    looks = [sys.executable, "-m", "aotpack", "doctor", "--bundle", tmp_path, "--quick", "--json"]
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-ec", script, "sh", tmp_path, machine.bundle, machine.project, *looks],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(aotpack.__file__).parents[1])},
+    )
+    if done.returncode == 1 or "unshare" in done.stderr:
+        pytest.skip(f"no mount namespace here: {done.stderr.strip()}")
+    assert done.returncode == 7, done.stdout + done.stderr
+    found = {each["code"]: each["seen"] for each in json.loads(done.stdout)["findings"]}
+    assert found.keys() & {"AP605", "AP606"} == {"AP605"}
+    assert found["AP605"] == f"{tmp_path} is on {tmp_path}, mounted noexec"
+
+
 def test_the_page(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     facts = machine.facts()
     assert facts.bundle is not None

@@ -21,7 +21,7 @@ Clean = Callable[[str], str]
 _SHOWN, _ACROSS = 15, 5
 
 #: Names that many models share: shown with their folder.
-_COMMON = ("model.so", "python3")
+_COMMON = ("model.so", "weights.blob", "python3")
 
 #: Colours of the parts of a bundle, which both drawings share.
 _COLOURS = {
@@ -195,7 +195,7 @@ def treemap(sizes: Sequence[tuple[str, str, int]], clean: Clean = str, width: in
             f"<rect x='{place.x:.1f}' y='{place.y:.1f}' width='{place.width:.1f}' height='{place.height:.1f}' "
             f"fill='{_colour(part)}'><title>{escape(f'{clean(path)}, {_size(size)}')}</title></rect>"
         )
-        shapes += _label(clean(path).rpartition("/")[2], size, place)
+        shapes += _label(_short(clean(path)), size, place)
     return (
         f"<div class=drawing><svg class='map' viewBox='0 0 {width} {height}' role='img' aria-label='sizes of files'>"
         f"{''.join(shapes)}</svg></div>"
@@ -218,6 +218,11 @@ def _label(name: str, size: int, place: Rectangle) -> Iterator[str]:
             else f"x='{place.x + 4:.1f}' y='{place.y + down:.1f}'"
         )
         yield f"<text {where}>{escape(line)}</text>"
+
+
+def _short(path: str) -> str:
+    folder, _, name = path.rpartition("/")
+    return f"{folder.rpartition('/')[2]}/{name}" if name in _COMMON else name
 
 
 def _cut(text: str, length: int) -> str:
@@ -288,9 +293,7 @@ def graph(bundle: Bundle, clean: Clean = str) -> str:
         lines.append(f"<path d='M{x1} {top}C{x1} {middle} {x2} {middle} {x2} {bottom}'/>")
     for name, (x, y_of) in places.items():
         look = f"style='stroke:{_colour(present[name])}'" if name in present else "class='absent'"
-        short = clean(name).rpartition("/")[2]
-        if short in _COMMON:
-            short = "/".join(clean(name).split("/")[-2:])
+        short = _short(clean(name))
         boxes.append(
             f"<rect x='{x}' y='{y_of - 11}' width='{box}' height='22' rx='4' {look}>"
             f"<title>{escape(clean(name))}</title></rect>"
