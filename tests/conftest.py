@@ -6,7 +6,12 @@ import os
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A deadline is a timed assertion: on a busy machine it fails for no reason.
+hypothesis.settings.register_profile("aotpack", deadline=None)
+hypothesis.settings.load_profile("aotpack")
 
 # CMake and Ninja of the venv serve the tests' own projects where the system has none.
 os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -109,6 +110,23 @@ def test_a_large_bundle_is_looked_at_quickly(machine: Machine) -> None:
     assert "AP501" not in done.stdout
     large.unlink()
     machine.seal(files=tuple(records))
+
+
+@pytest.mark.parametrize("damage", [True, False])
+def test_progress_leaves_nothing_on_a_terminal(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bool
+) -> None:
+    copy = shutil.copytree(machine.bundle, tmp_path / "copy", symlinks=True)
+    if damage:
+        (copy / "models/mlp/model.so").unlink()  # so that the count does not reach the total
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert on_target.main([], str(copy)) == (6 if damage else 0)
+    said = terminal.getvalue()
+    assert "comparing contents of 0 MB: 20 %" in said
+    assert said.endswith("\r\033[K")
+    assert ("100 %" in said) == (not damage)
 
 
 def test_a_real_mount_that_forbids_execution(machine: Machine, tmp_path: Path) -> None:

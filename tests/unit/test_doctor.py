@@ -368,7 +368,7 @@ def test_it_speaks_python_3_8_and_imports_nothing_of_aotpack() -> None:
 
 
 #: Modules of the standard library that bundles carry.
-STANDARD = {"__future__", "ctypes", "enum", "hashlib", "json", "mmap", "os", "re", "stat"}
+STANDARD = {"__future__", "contextlib", "ctypes", "enum", "hashlib", "json", "mmap", "os", "re", "stat"}
 STANDARD |= {"struct", "sys", "textwrap", "threading", "typing"}
 
 

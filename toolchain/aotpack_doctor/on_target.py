@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
 import sys
-from typing import Callable, Sequence
+from typing import Callable, Iterator, Sequence
 
 from aotpack_doctor import finding, gpu_facts, registry, render
 from aotpack_doctor.bundle_facts import compare_contents, read_bundle
@@ -77,8 +78,8 @@ def main(words: Sequence[str], root: str | None = None) -> int:
     facts = read_facts(bundle)
     if facts.bundle is not None and "--quick" not in rest:
         # The slow part comes last.
-        progress = _progress(facts.bundle, silent=any(word in rest for word in _QUIET))
-        facts = facts._replace(bundle=compare_contents(facts.bundle, progress, HASHES))
+        with _progress(facts.bundle, silent=any(word in rest for word in _QUIET)) as progress:
+            facts = facts._replace(bundle=compare_contents(facts.bundle, progress, HASHES))
     findings = examine(facts)
     write_findings(facts, findings, as_json)
     return finding.exit_code(findings)
@@ -168,24 +169,28 @@ def paint() -> render.Paint:
     return render.ansi if colourful else render.plain
 
 
-def _progress(bundle: Bundle, *, silent: bool) -> Callable[[int], None]:
-    """Says what takes time; counts bytes on a terminal."""
+@contextlib.contextmanager
+def _progress(bundle: Bundle, *, silent: bool) -> Iterator[Callable[[int], None]]:
+    """Says what takes time; counts bytes on a terminal, and leaves nothing there."""
     total = sum(size for _path, _part, size in bundle.sizes)
-    if silent or not total:
-        return lambda _done: None
-    sys.stderr.write(f"comparing contents of {total / 1e6:.0f} MB")
-    if not sys.stderr.isatty():
-        sys.stderr.write("\n")
-        return lambda _done: None
+    text = f"comparing contents of {total / 1e6:.0f} MB"
+    on_terminal = sys.stderr.isatty()
     done = 0
 
     def advance(count: int) -> None:
         nonlocal done
         before, done = done, done + count
-        if done >= total:
-            sys.stderr.write("\r\033[K")
-        elif before * 100 // total != done * 100 // total:
-            sys.stderr.write(f"\rcomparing contents of {total / 1e6:.0f} MB: {done * 100 // total} %")
+        if on_terminal and before * 100 // total != done * 100 // total:
+            sys.stderr.write(f"\r{text}: {done * 100 // total} %")
             sys.stderr.flush()
 
-    return advance
+    if silent or not total:
+        yield lambda _done: None
+        return
+    sys.stderr.write(text if on_terminal else f"{text}\n")
+    try:
+        yield advance
+    finally:
+        if on_terminal:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
