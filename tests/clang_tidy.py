@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,12 +25,11 @@ LEFT_OUT = ("device_gpu.cpp",)
 def main() -> int:
     """0 when there is nothing to say."""
     torch = find_torch(Backend.CPU, venv=ROOT / ".venv")
-    packages = Path(sysconfig.get_path("purelib"))
     includes = ["bridge/include", "bridge/src", "bridge/proxy", "bridge/tests"]
     flags = ["-std=c++17", *(f"-I{ROOT / folder}" for folder in includes)]
-    for folder in (*torch.include_dirs, packages / "nlohmann_json" / "include"):
+    for folder in torch.include_dirs:
         flags += ["-isystem", str(folder)]
-    flags += ['-DAOT_COMPILER="c++"', '-DAOT_RUNPATH="$ORIGIN"', "-DJSON_NO_IO"]
+    flags += ['-DAOT_COMPILER="c++"', '-DAOT_RUNPATH="$ORIGIN"']
     files = [path for folder in SOURCES for path in sorted((ROOT / folder).glob("*.cpp")) if path.name not in LEFT_OUT]
     database = ROOT / "build" / "clang-tidy"
     database.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// JSON values, as much as model descriptions need. Parsing is nlohmann-json's; its own value type would take two thirds
-// of the bridge's compile time, so the events of its parser build this smaller one.
+// JSON values, as much as model descriptions need. Read here and not by a library: the header of one takes longer to
+// compile than all of the bridge.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +41,7 @@ class Json {
   const Json& at(std::string_view key) const;
 
  private:
-  friend class JsonBuilder;
+  friend class JsonReader;
 
   const Json& expect(Kind kind, const char* name) const;
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is read from text and what is told in text: JSON, metadata, devices, loader messages, statistics, errors.
 #include <cmath>
+#include <limits>
 #include <random>
+#include <string>
 
 #include "check.h"
 #include "cpu_features.h"
@@ -60,6 +62,67 @@ TEST(gpu_code_runs_on_its_own_kind) {
   CHECK(aot::gpu_code_runs("gfx90a:sramecc+:xnack-", "gfx90a"));
   CHECK(!aot::gpu_code_runs("gfx908", "gfx90a"));
   CHECK(!aot::gpu_code_runs("sm_90", "gfx90a"));
+}
+
+TEST(json_is_read_to_the_letter) {
+  for (const char* text : {"0", "-0", "1e5", "1E-5", "-1.25e+3", " [ ] ", "{\"a\":{\"b\":[[]]}}", "\t\r\n true", "\"\"",
+                           R"("\"\\\/\b\f\n\r\t")", "\"\xf0\x90\x80\x80\xf4\x8f\xbf\xbf\"", "\"\x7f\"",
+                           R"("\u0000\uD834\udd1e")", "9223372036854775807"}) {
+    CHECK(is_json(text));
+  }
+  for (const char* text : {"-",
+                           "+1",
+                           "01",
+                           "1.",
+                           ".5",
+                           "1e",
+                           "1e+",
+                           "0x1",
+                           "tru",
+                           "True",
+                           "nulls",
+                           "[1,]",
+                           "[,1]",
+                           "[1 2]",
+                           "[1",
+                           "]",
+                           "{\"a\"}",
+                           "{\"a\":}",
+                           "{\"a\":1,}",
+                           "{a:1}",
+                           "{1:2}",
+                           "{\"a\":1",
+                           "'a'",
+                           "\"",
+                           "\"\\",
+                           "\"a\nb\"",
+                           R"("\x")",
+                           R"("\u12")",
+                           R"("\u12g4")",
+                           R"("\u+123")",
+                           R"("\uD834")",
+                           R"("\uD834\u0041")",
+                           R"("\uDD1E")",
+                           R"("\uD834\n")",
+                           "\"\xc0\x80\"",
+                           "\"\xe0\x80\x80\"",
+                           "\"\xed\xa0\x80\"",
+                           "\"\xf4\x90\x80\x80\"",
+                           "\"\xf5\x80\x80\x80\"",
+                           "\"\xe2\x82\"",
+                           "\"\x80\"",
+                           "\v1",
+                           "\xef\xbb\xbf{}"}) {
+    CHECK(!is_json(text));
+  }
+  CHECK(!is_json(std::string("\"a\0b\"", 5)));
+  CHECK(!is_json(std::string("1\0", 2)));
+  CHECK_EQUAL(Json::parse(R"("\u00e9\u20AC\uD834\uDD1e\/")").text(), "\xc3\xa9\xe2\x82\xac\xf0\x9d\x84\x9e/");
+  CHECK_EQUAL(Json::parse(R"("a\u0000b")").text(), std::string("a\0b", 3));
+  CHECK_EQUAL(Json::parse("-9223372036854775808").integer(), std::numeric_limits<int64_t>::min());
+  CHECK(Json::parse("-9223372036854775809").kind() == Json::Kind::Real);
+  CHECK(Json::parse("10000000000000000000000").kind() == Json::Kind::Real);
+  CHECK(Json::parse("1e2").kind() == Json::Kind::Real);
 }
 
 TEST(json_quote_is_json) {

@@ -6,7 +6,6 @@ names no place of this machine: libraries look beside themselves, and staging se
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +28,6 @@ RUNPATH = ("$ORIGIN", "$ORIGIN/gcc")
 
 #: Headers that stand for the libraries they belong to, beside torch's version: a change in these changes the bridge.
 _TORCH_HEADERS = ("torch/csrc/inductor/aoti_torch/c/shim.h", "torch/csrc/inductor/aoti_runtime/interface.h")
-_JSON_HEADER = "nlohmann/detail/abi_macros.hpp"
 #: The headers that a GPU build needs, the variables that name its toolkit, the usual place, and the folders of
 #: site-packages that hold it otherwise.
 _GPU_HEADERS = {
@@ -97,18 +95,15 @@ def _built(
             meaning="the bridge is compiled against torch's C interface",
             fix="install torch again: aotpack init",
         )
-    json = _json_include()
     definitions = {
         **options,
         # Real paths: what is reached by two is compiled once.
         "AOT_TORCH_INCLUDE": ";".join(str(folder.resolve()) for folder in torch.include_dirs),
-        "AOT_JSON_INCLUDE": str(json),
         "AOT_CXX11_ABI": "1" if torch.cxx11_abi else "0",
     }
     if "aot_proxy" in products:  # the bridge itself is linked to nothing of torch's
         definitions["AOT_TORCH_LIB"] = str(torch.lib_dirs[0])
     headers = [folder / name for folder in torch.include_dirs for name in _TORCH_HEADERS]
-    headers.append(json / _JSON_HEADER)
     if backend is not Backend.CPU:
         gpu = _gpu_include(backend, torch)
         definitions |= {"AOT_GPU": str(backend), "AOT_GPU_INCLUDE": str(gpu)}
@@ -152,15 +147,4 @@ def _gpu_include(backend: Backend, torch: TorchInfo) -> Path:
         f"{' and '.join(headers)}: in none of {', '.join(map(str, folders))}",
         meaning=f"the {backend} part of the bridge is compiled against the toolkit's headers",
         fix=f"install the toolkit's development files, or set {variables[0]} to where they are",
-    )
-
-
-def _json_include() -> Path:
-    found = importlib.util.find_spec("nlohmann_json")
-    if found is not None and found.submodule_search_locations:
-        return Path(found.submodule_search_locations[0]) / "include"
-    raise BuildToolError(
-        "the Python package nlohmann-json is missing",
-        meaning="the bridge reads JSON with it; aotpack depends on it",
-        fix="pip install nlohmann-json",
     )
