@@ -5,6 +5,7 @@
 #include <chrono>
 #include <utility>
 
+#include "below_autograd.h"
 #include "cpu_features.h"
 #include "debug.h"
 #include "error.h"
@@ -103,6 +104,7 @@ aot_model::aot_model(const std::string& path, const aot_load_options& options)
   check_gpu(package, *device_);
   aot::Runtime::load(*device_);
   aot::use_threads(num_threads_);
+  const aot::BelowAutograd below_autograd;  // constants may be computed now
   device_->activate();
   container_ =
       std::make_shared<const aot::Container>(std::move(package), *device_, std::max<uint32_t>(options.num_runners, 1));
@@ -137,6 +139,7 @@ std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, 
   const aot::RunnerSlots::Hold slot(slots_);
   device_->activate();
   aot::use_threads(num_threads_);
+  const aot::BelowAutograd below_autograd;
 
   std::vector<aot::Input> prepared;
   prepared.reserve(num_inputs);

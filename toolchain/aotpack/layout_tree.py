@@ -71,7 +71,8 @@ class TreeLayout:
             if library.path not in placed:
                 placed[library.path] = place
                 _refuse_outside(library, place, inputs.recipe)
-                edit = ElfEdit(strip=inputs.recipe.may_strip(library.name))
+                name = library.name
+                edit = ElfEdit(strip=inputs.recipe.may_strip(name), shorten_start=inputs.recipe.may_shorten_start(name))
                 yield Entry(place, Part.RUNTIME, library.reason, Copy(library.path, edit))
                 yield from _neighbours(library, place, system)
             if library.name != library.path.name:

@@ -280,7 +280,13 @@ def copy_of(library: Library, recipe: Recipe, archs: tuple[str, ...] = ()) -> Co
     needs_path = relative != search or (library.elf.needed and "$ORIGIN" not in relative)
     path = ":".join(dict.fromkeys(("$ORIGIN", *relative))) if needs_path else None
     kept = archs if recipe.may_trim(library.name) else ()
-    return Copy(library.path, ElfEdit(strip=recipe.may_strip(library.name), search_path=path, device_code_for=kept))
+    edit = ElfEdit(
+        strip=recipe.may_strip(library.name),
+        shorten_start=recipe.may_shorten_start(library.name),
+        search_path=path,
+        device_code_for=kept,
+    )
+    return Copy(library.path, edit)
 
 
 def _leaves(text: str) -> bool:

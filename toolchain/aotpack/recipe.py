@@ -66,6 +66,8 @@ class Edits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which libraries may be stripped or patched. A library that matches `never` is copied bit for bit."""
 
     strip: tuple[str, ...] = ()
+    #: What they register for autograd, tracing and the like is not registered when they are loaded (`start`).
+    shorten_start: tuple[str, ...] = ()
     #: Device code for other GPUs than those of `--arch` goes.
     trim: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
@@ -122,6 +124,10 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def may_strip(self, name: str) -> bool:
         """Whether the library of this file name loses its static symbols in a portable bundle."""
         return matches(name, self.edits.strip) and not matches(name, self.edits.never)
+
+    def may_shorten_start(self, name: str) -> bool:
+        """Whether the library of this file name runs fewer initialisers in a portable bundle."""
+        return matches(name, self.edits.shorten_start) and not matches(name, self.edits.never)
 
     def may_trim(self, name: str) -> bool:
         """Whether the library of this file name loses device code that no GPU of `--arch` can use."""

@@ -154,7 +154,7 @@ def _write(folder: Path, entry: Entry, progress: Progress) -> FileRecord:
         left = replace(content.edit, strip=content.edit.strip and isinstance(content, Member))
         if left:
             path.chmod(0o755)
-            apply_edit(path, left)
+            apply_edit(path, left, content.source if isinstance(content, Copy) else path)
     path.chmod(0o755 if executable else 0o644)
     digest = sha256_of(str(path))
     if isinstance(content, Copy) and content.wheel_sha256 not in (None, digest):
