@@ -262,7 +262,7 @@ def test_gpu_code_and_the_driver_of_this_machine_are_told_from_libraries(
                 made.writestr(f"{entry.rpartition('/')[0]}/kernel.cubin", content[:18] + b"\xbe\0" + content[20:])
                 model = tmp_path / "model.so"
                 model.write_bytes(content)
-                apply_edit(model, ElfEdit(add_needed=("libcuda.so.1",)))
+                apply_edit(model, ElfEdit(add_needed=("libcuda.so.1",)), model)
                 content = model.read_bytes()
             made.writestr(entry, content)
     folder = double.site_packages / "torch" / "lib"
