@@ -132,9 +132,8 @@ def compare_contents(bundle: Bundle, progress: Callable[[int], None], library: s
         for record in (document["files"] if document and bundle.sizes else ())  # no sizes: not a description
         if record.get("link") is None and record["path"] not in known
     }
-    own = os.path.join(bundle.path, library) if library else None
     faults: list[Fault] = []
-    found = hashing.sha256_of_all(sealed, progress, _fastest(own, sealed))
+    found = hashing.sha256_of_all(sealed, progress, _fastest(bundle.path, library))
     for path, record in sealed.items():
         actual = found[path]
         if isinstance(actual, OSError):
@@ -144,14 +143,24 @@ def compare_contents(bundle: Bundle, progress: Callable[[int], None], library: s
     return bundle._replace(changed=(*bundle.changed, *faults))
 
 
-def _fastest(library: str | None, sealed: dict[str, Any]) -> hashing.New:
-    if library in sealed and not hashing.has_openssl():
+def _fastest(folder: str, library: str | None) -> hashing.New:
+    if library and not hashing.has_openssl() and is_as_sealed(folder, library):
         try:
-            if hashing.sha256_of(library) == sealed[library]["sha256"]:
-                return hashing.native(library)
+            return hashing.native(os.path.join(folder, library))
         except (OSError, AttributeError):
-            pass  # it is of another machine's type, or cannot be read: then it takes longer
+            pass  # it is of another machine's type: then it takes longer
     return hashlib.sha256
+
+
+def is_as_sealed(folder: str, name: str) -> bool:
+    """Whether a file of a bundle has the content that was sealed: to be asked before it is loaded into this process,
+    which a damaged library may kill."""
+    document, _problem = _description(os.path.join(folder, NAME))
+    try:
+        sealed = next(record["sha256"] for record in document["files"] if record["path"] == name) if document else None
+        return sealed is not None and hashing.sha256_of(os.path.join(folder, name)) == sealed
+    except (StopIteration, OSError, KeyError, TypeError):
+        return False
 
 
 def read_model(name: str, metadata: dict[str, Any], folder: str, runtime: frozenset[str]) -> Model:

@@ -10,7 +10,7 @@ import sys
 from typing import Callable, Iterator, Sequence
 
 from aotpack_doctor import finding, gpu_facts, registry, render
-from aotpack_doctor.bundle_facts import compare_contents, read_bundle
+from aotpack_doctor.bundle_facts import compare_contents, is_as_sealed, read_bundle
 from aotpack_doctor.explain import explain
 from aotpack_doctor.facts import Bundle, DriverFloor, HostFacts
 from aotpack_doctor.host_facts import read_host
@@ -90,7 +90,7 @@ def read_facts(bundle: str) -> HostFacts:
     environment = _environment()
     host = read_host(environment=environment)
     seen, models = read_bundle(bundle, host)
-    if all(fault.path != BRIDGE for fault in seen.changed):  # a truncated library kills whoever loads it
+    if is_as_sealed(bundle, BRIDGE):
         host = host._replace(cpu_features=cpu_features(os.path.join(bundle, BRIDGE)) or host.cpu_features)
     floor = seen.floors.get("driver")
     return HostFacts(
