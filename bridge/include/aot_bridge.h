@@ -38,7 +38,7 @@ extern "C" {
 #endif
 
 /* Grows by one whenever a function or a field is added. Functions are never changed or removed. */
-#define AOT_API_VERSION 1
+#define AOT_API_VERSION 2
 
 /* ---- status ------------------------------------------------------------------------------------------------- */
 
@@ -140,7 +140,13 @@ typedef struct aot_tensor_info {
   aot_dtype dtype;     /* bits == 0 when unknown */
   uint32_t reserved;   /* 0 */
   const aot_dim* dims; /* ndim entries; valid as long as the model */
+  /* since version 2 */
+  int32_t mutation;    /* of an input: AOT_MUTATION_UNKNOWN, ... */
+  uint32_t reserved_2; /* 0 */
 } aot_tensor_info;
+
+/* Whether the model writes into an input in place. An older library, which says nothing about it, leaves 0 as it is. */
+enum { AOT_MUTATION_UNKNOWN = 0, AOT_NOT_MUTATED = 1, AOT_MUTATED = 2 };
 
 AOT_API size_t aot_model_num_inputs(const aot_model* model);
 AOT_API size_t aot_model_num_outputs(const aot_model* model);
@@ -165,11 +171,16 @@ typedef struct aot_run_stats {
 /* Runs the model. `inputs` in the order of aot_model_input_info, borrowed for the call; CPU inputs of a CPU model are
  * not copied if they are in C order and aligned to their elements; others are, and so are host inputs of a GPU model.
  * A model that writes into an input changes the caller's memory, as in Python, except from a GPU back to the host.
- * `outputs` receives num_outputs owned tensors, all or none. They never share memory with an input: where the model
- * returns a view of one, the output is a copy. `stats` may be NULL (GPU work is synchronised before the call returns
- * either way). */
+ * `outputs` receives num_outputs owned tensors, all or none. They never share memory with an input or a weight: where
+ * the model returns a view of one, the output is a copy. `stats` may be NULL (GPU work is synchronised before the call
+ * returns either way). */
 AOT_API aot_status aot_model_run(aot_model* model, const aot_view* inputs, size_t num_inputs, aot_tensor** outputs,
                                  size_t num_outputs, aot_run_stats* stats);
+
+/* Runs the model as aot_model_run does, but writes into no input: of one that the model changes in place, or of which
+ * the package does not say whether it does (AOT_MUTATION_UNKNOWN), the model gets a copy. Since version 2. */
+AOT_API aot_status aot_model_run_const(aot_model* model, const aot_view* inputs, size_t num_inputs,
+                                       aot_tensor** outputs, size_t num_outputs, aot_run_stats* stats);
 
 /* ---- the machine --------------------------------------------------------------------------------------------- */
 

@@ -121,8 +121,8 @@ class Span {
   constexpr Span(T* data, std::size_t size) noexcept : data_(data), size_(size) {}
 
   /// From anything with data() and size(): vector, array, string, std::span.
-  template <class Container,
-            class = std::enable_if_t<std::is_convertible_v<decltype(std::declval<Container&>().data()), T*> &&
+  template <class Container, class E = std::remove_pointer_t<decltype(std::declval<Container&>().data())>,
+            class = std::enable_if_t<std::is_convertible_v<E (*)[], T (*)[]> &&  // not to elements of a base class
                                      std::is_convertible_v<decltype(std::declval<Container&>().size()), std::size_t>>>
   constexpr Span(Container&& container) noexcept  // NOLINT(google-explicit-constructor)
       : data_(container.data()), size_(container.size()) {}
@@ -223,8 +223,8 @@ inline std::size_t num_elements(Span<const std::int64_t> shape) noexcept {
 
 /// An input: memory that the caller keeps, with a shape that the view owns.
 ///
-/// The model reads the memory during the call without copying it (a CPU model), so it must live that long. It is const
-/// for every model but one whose Python code writes to its argument in place.
+/// The model reads the memory during the call without copying it (a CPU model), so it must live that long. It is never
+/// written to: a model that does so in place gets a copy, or see MutableView.
 class View {
  public:
   /// `data` holds num_elements(shape) elements in C order.
@@ -284,14 +284,31 @@ class View {
   Shape strides_;
 };
 
+/// An input that the model may write to in place: for Model::run_in_place. Of memory that is not const.
+class MutableView : public View {
+ public:
+  template <class T, class = std::enable_if_t<!std::is_const_v<T>, decltype(dtype_of<T>::value)>>
+  MutableView(T* data, Shape shape) : View(data, std::move(shape)) {}
+  template <class Container, class T = std::remove_pointer_t<decltype(std::declval<Container&>().data())>,
+            class = std::enable_if_t<!std::is_const_v<T> &&
+                                     (std::is_lvalue_reference_v<Container> ||
+                                      std::is_trivially_destructible_v<std::remove_reference_t<Container>>)>>
+  MutableView(Container&& data, Shape shape) : View(std::forward<Container>(data), std::move(shape)) {}
+  MutableView(void* data, DType dtype, Shape shape, Shape strides = {}, aot_device device = {AOT_DEVICE_CPU, 0})
+      : View(data, dtype, std::move(shape), std::move(strides), device) {}
+  template <class Mdspan, class T = typename Mdspan::element_type, class = std::enable_if_t<!std::is_const_v<T>>,
+            class = decltype(std::declval<Mdspan>().extent(0))>
+  explicit MutableView(const Mdspan& mdspan) : View(mdspan) {}
+};
+
 /// An output: memory that this handle owns. A tensor that was moved from or released may only be assigned or destroyed.
 class Tensor {
  public:
   Tensor() noexcept = default;
   /// Takes over a tensor of the C API.
-  explicit Tensor(aot_tensor* handle) noexcept : handle_(handle), view_(aot_tensor_view(handle)) {}
+  explicit Tensor(aot_tensor* handle) noexcept : handle_(handle) {}
 
-  [[nodiscard]] const aot_view& raw() const noexcept { return *view_; }
+  [[nodiscard]] const aot_view& raw() const noexcept { return *aot_tensor_view(handle_.get()); }
   [[nodiscard]] DType dtype() const noexcept { return raw().dtype; }
   [[nodiscard]] aot_device device() const noexcept { return raw().device; }
   [[nodiscard]] Span<const std::int64_t> shape() const noexcept {
@@ -423,7 +440,6 @@ class Tensor {
   }
 
   std::unique_ptr<aot_tensor, Free> handle_;
-  const aot_view* view_ = nullptr;  // valid as long as the handle
 };
 
 // ---- models ---------------------------------------------------------------------------------------------------------
@@ -450,6 +466,7 @@ struct TensorInfo {
   DType dtype;    ///< bits == 0 when unknown
   bool has_rank;  ///< false when the package says nothing about it (made by plain PyTorch)
   std::vector<Dim> dims;
+  std::optional<bool> mutated;  ///< whether the model writes into the input; empty when unknown, and for outputs
 };
 
 /// What one run took.
@@ -479,30 +496,9 @@ class Model {
     return try_load(path, options).value();
   }
 
-  /// Runs the model on inputs in the order of inputs(); safe from many threads at once.
+  /// Runs the model on inputs in the order of inputs(), and writes to none of them; safe from many threads at once.
   [[nodiscard]] Result<std::vector<Tensor>> try_run(Span<const View> inputs, RunStats* stats = nullptr) const {
-    constexpr std::size_t few = 8;  // enough for most models without touching the heap
-    std::array<aot_view, few> view_slots;
-    std::array<aot_tensor*, few> output_slots;
-    std::vector<aot_view> view_heap(inputs.size() > few ? inputs.size() : 0);
-    std::vector<aot_tensor*> output_heap(num_outputs_ > few ? num_outputs_ : 0);
-    aot_view* views = view_heap.empty() ? view_slots.data() : view_heap.data();
-    aot_tensor** outputs = output_heap.empty() ? output_slots.data() : output_heap.data();
-
-    std::transform(inputs.begin(), inputs.end(), views, [](const View& view) { return view.raw(); });
-    aot_run_stats raw;
-    raw.struct_size = sizeof(raw);
-    raw.reserved = 0;
-    const aot_status status =
-        aot_model_run(handle_.get(), views, inputs.size(), outputs, num_outputs_, stats == nullptr ? nullptr : &raw);
-    if (status != AOT_OK) return Error::last(status);
-    if (stats != nullptr) {
-      *stats = {raw.latency_ms, raw.device_used_bytes, raw.device_total_bytes, raw.peak_rss_bytes};
-    }
-    std::vector<Tensor> tensors;
-    tensors.reserve(num_outputs_);
-    for (std::size_t index = 0; index < num_outputs_; ++index) tensors.emplace_back(outputs[index]);
-    return tensors;
+    return call(aot_model_run_const, inputs, stats);
   }
   [[nodiscard]] std::vector<Tensor> run(Span<const View> inputs, RunStats* stats = nullptr) const {
     return try_run(inputs, stats).value();
@@ -513,6 +509,23 @@ class Model {
   }
   [[nodiscard]] std::vector<Tensor> run(std::initializer_list<View> inputs, RunStats* stats = nullptr) const {
     return try_run(inputs, stats).value();
+  }
+
+  /// The same in place: what the model writes into an input (TensorInfo::mutated) is there afterwards, as in Python.
+  [[nodiscard]] Result<std::vector<Tensor>> try_run_in_place(Span<const MutableView> inputs,
+                                                             RunStats* stats = nullptr) const {
+    return call(aot_model_run, inputs, stats);
+  }
+  [[nodiscard]] std::vector<Tensor> run_in_place(Span<const MutableView> inputs, RunStats* stats = nullptr) const {
+    return try_run_in_place(inputs, stats).value();
+  }
+  [[nodiscard]] Result<std::vector<Tensor>> try_run_in_place(std::initializer_list<MutableView> inputs,
+                                                             RunStats* stats = nullptr) const {
+    return try_run_in_place(Span<const MutableView>(inputs.begin(), inputs.size()), stats);
+  }
+  [[nodiscard]] std::vector<Tensor> run_in_place(std::initializer_list<MutableView> inputs,
+                                                 RunStats* stats = nullptr) const {
+    return try_run_in_place(inputs, stats).value();
   }
 
   [[nodiscard]] std::vector<TensorInfo> inputs() const {
@@ -532,6 +545,33 @@ class Model {
 
   explicit Model(aot_model* handle) : handle_(handle), num_outputs_(aot_model_num_outputs(handle)) {}
 
+  template <class InputView>
+  [[nodiscard]] Result<std::vector<Tensor>> call(decltype(&aot_model_run) function, Span<const InputView> inputs,
+                                                 RunStats* stats) const {
+    constexpr std::size_t few = 8;  // enough for most models without touching the heap
+    std::array<aot_view, few> view_slots;
+    std::array<aot_tensor*, few> output_slots;
+    std::vector<aot_view> view_heap(inputs.size() > few ? inputs.size() : 0);
+    std::vector<aot_tensor*> output_heap(num_outputs_ > few ? num_outputs_ : 0);
+    aot_view* views = view_heap.empty() ? view_slots.data() : view_heap.data();
+    aot_tensor** outputs = output_heap.empty() ? output_slots.data() : output_heap.data();
+
+    std::transform(inputs.begin(), inputs.end(), views, [](const View& view) { return view.raw(); });
+    aot_run_stats raw;
+    raw.struct_size = sizeof(raw);
+    raw.reserved = 0;
+    std::vector<Tensor> tensors;
+    tensors.reserve(num_outputs_);  // before there are outputs to lose
+    const aot_status status =
+        function(handle_.get(), views, inputs.size(), outputs, num_outputs_, stats == nullptr ? nullptr : &raw);
+    if (status != AOT_OK) return Error::last(status);
+    if (stats != nullptr) {
+      *stats = {raw.latency_ms, raw.device_used_bytes, raw.device_total_bytes, raw.peak_rss_bytes};
+    }
+    for (std::size_t index = 0; index < num_outputs_; ++index) tensors.emplace_back(outputs[index]);
+    return tensors;
+  }
+
   template <class InfoOf>
   [[nodiscard]] std::vector<TensorInfo> describe(std::size_t count, InfoOf info_of) const {
     std::vector<TensorInfo> infos;
@@ -539,7 +579,8 @@ class Model {
       aot_tensor_info raw{};
       raw.struct_size = sizeof(raw);
       info_of(handle_.get(), index, &raw);  // fails only on an index out of range
-      TensorInfo info{raw.name, raw.dtype, raw.ndim >= 0, {}};
+      TensorInfo info{raw.name, raw.dtype, raw.ndim >= 0, {}, {}};
+      if (raw.mutation != AOT_MUTATION_UNKNOWN) info.mutated = raw.mutation == AOT_MUTATED;
       for (std::int32_t axis = 0; axis < raw.ndim; ++axis) {
         const aot_dim& dim = raw.dims[axis];
         info.dims.push_back({dim.min, dim.max, dim.symbol == nullptr ? "" : dim.symbol});

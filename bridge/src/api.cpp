@@ -76,7 +76,33 @@ void give_info(const std::vector<aot::TensorInfo>& tensors, size_t index, aot_te
   info.name = tensor.name.c_str();
   info.dtype = tensor.dtype;
   info.dims = tensor.raw.data();
+  info.mutation = tensor.mutation;
   give(info, out);
+}
+
+aot_status run(aot_model* model, const aot_view* inputs, size_t num_inputs, bool const_inputs, aot_tensor** outputs,
+               size_t num_outputs, aot_run_stats* stats) {
+  return guarded([&] {
+    require(model, "model");
+    if (num_inputs > 0) require(inputs, "inputs");
+    if (num_outputs > 0) require(outputs, "outputs");
+    if (num_outputs != model->outputs().size()) {
+      throw usage_error("there is room for " + std::to_string(num_outputs) + " outputs; the model has " +
+                            std::to_string(model->outputs().size()),
+                        "Every output needs its place.", "Pass an array of aot_model_num_outputs() pointers.");
+    }
+    std::fill_n(outputs, num_outputs, nullptr);
+    aot_run_stats values{};
+    std::vector<std::unique_ptr<aot_tensor>> results = model->run(inputs, num_inputs, const_inputs, &values.latency_ms);
+    if (stats != nullptr) {
+      const aot::DeviceMemory memory = model->device().memory();
+      values.device_used_bytes = memory.used_bytes;
+      values.device_total_bytes = memory.total_bytes;
+      values.peak_rss_bytes = peak_rss();
+      give(values, stats);
+    }
+    for (size_t i = 0; i < num_outputs; ++i) outputs[i] = results[i].release();
+  });
 }
 
 /// A tensor and the struct that a DLPack consumer holds.
@@ -166,27 +192,12 @@ const char* aot_model_metadata(const aot_model* model) {
 
 aot_status aot_model_run(aot_model* model, const aot_view* inputs, size_t num_inputs, aot_tensor** outputs,
                          size_t num_outputs, aot_run_stats* stats) {
-  return guarded([&] {
-    require(model, "model");
-    if (num_inputs > 0) require(inputs, "inputs");
-    if (num_outputs > 0) require(outputs, "outputs");
-    if (num_outputs != model->outputs().size()) {
-      throw usage_error("there is room for " + std::to_string(num_outputs) + " outputs; the model has " +
-                            std::to_string(model->outputs().size()),
-                        "Every output needs its place.", "Pass an array of aot_model_num_outputs() pointers.");
-    }
-    std::fill_n(outputs, num_outputs, nullptr);
-    aot_run_stats values{};
-    std::vector<std::unique_ptr<aot_tensor>> results = model->run(inputs, num_inputs, &values.latency_ms);
-    if (stats != nullptr) {
-      const aot::DeviceMemory memory = model->device().memory();
-      values.device_used_bytes = memory.used_bytes;
-      values.device_total_bytes = memory.total_bytes;
-      values.peak_rss_bytes = peak_rss();
-      give(values, stats);
-    }
-    for (size_t i = 0; i < num_outputs; ++i) outputs[i] = results[i].release();
-  });
+  return run(model, inputs, num_inputs, /*const_inputs=*/false, outputs, num_outputs, stats);
+}
+
+aot_status aot_model_run_const(aot_model* model, const aot_view* inputs, size_t num_inputs, aot_tensor** outputs,
+                               size_t num_outputs, aot_run_stats* stats) {
+  return run(model, inputs, num_inputs, /*const_inputs=*/true, outputs, num_outputs, stats);
 }
 
 aot_status aot_device_check(const char* device, aot_device_report* report) {

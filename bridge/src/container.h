@@ -5,6 +5,7 @@
 #include <torch/csrc/inductor/aoti_runtime/interface.h>
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,10 @@ class Container {
   const std::vector<std::string>& input_names() const { return input_names_; }
   const std::vector<std::string>& output_names() const { return output_names_; }
 
+  /// Whether the memory there is that of a constant, as far as that is known: AOTInductor tells of its copies since
+  /// torch 2.13, and never of what it folded.
+  bool has_constant_at(const void* address) const;
+
   /// Runs on one of the runners; callers must not be more than there are. The handles of `inputs` are consumed when the
   /// call succeeds; on failure those that were are null. Throws AOT_FAILED with the model's message.
   void run(std::vector<AtenTensorHandle>& inputs, std::vector<AtenTensorHandle>& outputs) const;
@@ -43,11 +48,15 @@ class Container {
     int32_t dtype;  // torch's number
     size_t bytes;   // in the weights' file
   };
+  struct Range {
+    const uint8_t* begin;
+    const uint8_t* end;
+  };
   void load_constants();
   std::vector<Constant> list_constants(bool* has_folded) const;
   bool map_weights(const std::vector<Constant>& constants);
   void copy_weights();
-  bool has_constants() const;
+  std::optional<std::vector<Range>> copied_constants() const;
 
   std::vector<std::string> names(decltype(&AOTInductorModelContainerGetNumInputs) count,
                                  decltype(&AOTInductorModelContainerGetInputName) name) const;
@@ -57,6 +66,7 @@ class Container {
   AOTInductorModelContainerHandle handle_ = nullptr;
   ProxyExecutor proxy_;
   std::vector<TensorHandle> constants_;  // over the mapped weights; empty when the container copied them
+  std::vector<Range> constant_memory_;   // of the constants, sorted
   decltype(&AOTInductorModelContainerDelete) delete_ = nullptr;
   decltype(&AOTInductorModelContainerRun) run_ = nullptr;
   // Present since torch 2.13; declared here so that older headers serve too.

@@ -31,7 +31,8 @@ size_t extent(const aot_view& view, size_t size) {
 
 }  // namespace
 
-Input::Input(const aot_view& view, const std::string& name, const Device& device, bool c_order) : view_(view) {
+Input::Input(const aot_view& view, const std::string& name, const Device& device, bool c_order, Writes writes)
+    : view_(view), writes_(writes) {
   dtype_from_dlpack(view.dtype, &dtype_);
   const size_t size = size_of(dtype_);
   const bool is_host = view.device.type == AOT_DEVICE_CPU;
@@ -51,7 +52,7 @@ Input::Input(const aot_view& view, const std::string& name, const Device& device
     lent_begin_ = first_byte(view);
     lent_end_ = lent_begin_ + extent(view, size);
   }
-  if (can_borrow && is_aligned(dtype_, view) && (in_order || !c_order)) {
+  if (can_borrow && writes != Writes::kHidden && is_aligned(dtype_, view) && (in_order || !c_order)) {
     handle_ = borrow(view);
     return;
   }
@@ -76,7 +77,7 @@ Input::Input(const aot_view& view, const std::string& name, const Device& device
 bool Input::lends(const void* address) const { return address >= lent_begin_ && address < lent_end_; }
 
 void Input::write_back() const {
-  if (copy_.get() == nullptr || lent_begin_ == nullptr) return;
+  if (writes_ != Writes::kSeen || copy_.get() == nullptr || lent_begin_ == nullptr) return;
   if (view_.device.type != AOT_DEVICE_CPU) {
     const Runtime& runtime = Runtime::get();
     runtime.check(runtime.aoti_torch_copy_(borrow(view_).get(), copy_.get(), /*non_blocking=*/0), "updating an input");

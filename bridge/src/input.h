@@ -11,11 +11,19 @@
 
 namespace aot {
 
+/// What becomes of what the model writes into an input in place.
+enum class Writes {
+  kNone,    // it writes nothing
+  kHidden,  // it may write; the caller's memory must stay as it is
+  kSeen,    // it may write, and changes the caller's memory
+};
+
 class Input {
  public:
   /// `view` must have passed check_view(). With `c_order` an input in another order is copied; a misaligned one always
-  /// is, and host memory for a GPU. Throws AOT_USAGE for memory on a device that the model cannot read.
-  Input(const aot_view& view, const std::string& name, const Device& device, bool c_order);
+  /// is, and host memory for a GPU, and what has hidden writes. Throws AOT_USAGE for memory on a device that the model
+  /// cannot read.
+  Input(const aot_view& view, const std::string& name, const Device& device, bool c_order, Writes writes);
 
   /// The tensor for the model, which takes it over.
   AtenTensorHandle take_handle() { return handle_.release(); }
@@ -29,6 +37,7 @@ class Input {
 
  private:
   aot_view view_;
+  Writes writes_;
   Dtype dtype_{};
   TensorHandle handle_;
   TensorHandle copy_;  // a second reference to what the model gets, when that is a copy

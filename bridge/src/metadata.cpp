@@ -56,6 +56,9 @@ std::vector<TensorSpec> parse_specs(const Json& values, bool is_input) {
     TensorSpec spec;
     spec.name = value.at("name").text();
     spec.dtype = dtype_from_name(value.at("dtype").text());
+    if (const Json* mutated = given(value, "mutated")) {
+      spec.mutation = mutated->boolean() ? AOT_MUTATED : AOT_NOT_MUTATED;
+    }
     for (const Json& dim_value : value.at("dims").items()) {
       Dim dim = parse_dim(dim_value);
       const bool is_unknown = dim_value.is_null();

@@ -27,6 +27,7 @@ struct TensorSpec {
   std::string name;
   Dtype dtype = Dtype::Float32;
   std::vector<Dim> dims;
+  int32_t mutation = AOT_MUTATION_UNKNOWN;  // of an input
 };
 
 /// How one weight lies in the weights' file. Numbers count elements.

@@ -72,6 +72,7 @@ std::vector<aot::TensorInfo> describe(const std::vector<aot::TensorSpec>& specs)
     info.dtype = aot::dlpack_of(specs[i].dtype);
     info.ndim = static_cast<int32_t>(specs[i].dims.size());
     info.dims = specs[i].dims;
+    info.mutation = specs[i].mutation;
     for (const aot::Dim& dim : info.dims) {
       info.raw.push_back({dim.min, dim.max, dim.symbol.empty() ? nullptr : dim.symbol.c_str()});
     }
@@ -84,6 +85,11 @@ std::vector<aot::TensorInfo> describe(const std::vector<std::string>& names) {
   std::vector<aot::TensorInfo> infos(names.size());
   for (size_t i = 0; i < names.size(); ++i) infos[i].name = names[i];
   return infos;
+}
+
+aot::Writes writes_of(const aot::TensorInfo& input, bool is_const) {
+  if (input.mutation == AOT_NOT_MUTATED) return aot::Writes::kNone;
+  return is_const ? aot::Writes::kHidden : aot::Writes::kSeen;
 }
 
 void check_count(size_t described, size_t actual, const char* what, const std::string& path) {
@@ -126,7 +132,8 @@ aot_model::aot_model(const std::string& path, const aot_load_options& options)
 
 aot_model::~aot_model() { slots_.wait_until_idle(); }
 
-std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, size_t num_inputs, double* latency_ms) {
+std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, size_t num_inputs, bool const_inputs,
+                                                        double* latency_ms) {
   if (num_inputs != inputs_.size()) {
     throw aot::usage_error(
         std::to_string(num_inputs) + " inputs were given; the model takes " + std::to_string(inputs_.size()),
@@ -144,7 +151,8 @@ std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, 
   std::vector<aot::Input> prepared;
   prepared.reserve(num_inputs);
   for (size_t i = 0; i < num_inputs; ++i) {
-    prepared.emplace_back(inputs[i], inputs_[i].name, *device_, /*c_order=*/has_signature);
+    prepared.emplace_back(inputs[i], inputs_[i].name, *device_, /*c_order=*/has_signature,
+                          writes_of(inputs_[i], const_inputs));
   }
   std::vector<AtenTensorHandle> input_handles(num_inputs);
   for (size_t i = 0; i < num_inputs; ++i) input_handles[i] = prepared[i].take_handle();
@@ -174,10 +182,13 @@ std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, 
   }
   for (const aot::Input& input : prepared) input.write_back();
   for (std::unique_ptr<aot_tensor>& output : outputs) {
-    const bool is_lent = std::any_of(prepared.begin(), prepared.end(),
-                                     [&](const aot::Input& input) { return input.lends(output->view.data); });
-    // The caller may free an input as soon as the call returns, so an output that is a view of one becomes a copy.
-    if (is_lent) output = std::make_unique<aot_tensor>(aot::clone(output->handle), device_->id(), container_);
+    const void* data = output->view.data;
+    const bool is_lent =
+        std::any_of(prepared.begin(), prepared.end(), [&](const aot::Input& input) { return input.lends(data); });
+    // The caller may free an input as soon as the call returns, and owns its outputs, while the next call may read or
+    // write the model's weights: an output that is a view of either becomes a copy.
+    if (is_lent || container_->has_constant_at(data))
+      output = std::make_unique<aot_tensor>(aot::clone(output->handle), device_->id(), container_);
   }
   if (aot::is_debugging()) {
     for (size_t i = 0; i < outputs.size(); ++i) aot::debug_tensor("output " + outputs_[i].name, outputs[i]->view);

@@ -21,6 +21,7 @@ struct TensorInfo {
   int32_t ndim = -1;         // -1 when unknown
   std::vector<Dim> dims;     // owns the symbols
   std::vector<aot_dim> raw;  // points into `dims`
+  int32_t mutation = AOT_MUTATION_UNKNOWN;
 };
 
 }  // namespace aot
@@ -36,8 +37,10 @@ struct aot_model {
   const aot::Device& device() const { return *device_; }
   const aot::Metadata& metadata() const { return container_->package().metadata; }
 
-  /// Runs the model. `latency_ms` is the wall time of the model itself.
-  std::vector<std::unique_ptr<aot_tensor>> run(const aot_view* inputs, size_t num_inputs, double* latency_ms);
+  /// Runs the model. With `const_inputs` nothing that the model writes reaches the caller's memory. `latency_ms` is the
+  /// wall time of the model itself.
+  std::vector<std::unique_ptr<aot_tensor>> run(const aot_view* inputs, size_t num_inputs, bool const_inputs,
+                                               double* latency_ms);
 
  private:
   const aot::Device* device_ = nullptr;

@@ -23,6 +23,7 @@ namespace aot {
   X(aoti_torch_clone)                      \
   X(aoti_torch_copy_)                      \
   X(aoti_torch_get_data_ptr)               \
+  X(aoti_torch_get_storage_size)           \
   X(aoti_torch_get_dim)                    \
   X(aoti_torch_get_sizes)                  \
   X(aoti_torch_get_strides)                \

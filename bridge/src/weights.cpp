@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a container gets its weights: used where the file is mapped if the metadata says how they lie, copied otherwise.
+#include <algorithm>
 #include <limits>
 
 #include "container.h"
@@ -40,10 +41,19 @@ void Container::load_constants() {
                               " bytes; the model needs " + std::to_string(needed),
                           "The weights are truncated, or belong to another model.");
     }
-    if (!map_weights(constants)) copy_weights();
-  } else if (needed > 0 && !has_constants()) {
-    throw damaged_error("the weights of " + package_.path + " are missing",
-                        "The model keeps them apart from its code, in weights.blob.");
+    if (map_weights(constants)) {
+      constant_memory_ = {{package_.weights, package_.weights + package_.weights_size}};
+    } else {
+      copy_weights();
+    }
+  }
+  if (constant_memory_.empty() && needed > 0) {
+    const std::optional<std::vector<Range>> copied = copied_constants();
+    if (copied && copied->empty()) {
+      throw damaged_error("the weights of " + package_.path + " are missing",
+                          "The model keeps them apart from its code, in weights.blob.");
+    }
+    constant_memory_ = copied.value_or(std::vector<Range>{});
   }
 
   if (has_folded) {
@@ -135,19 +145,38 @@ void Container::copy_weights() {
   package_.storage = MappedFile();
 }
 
-bool Container::has_constants() const {
-  // Spelled out as above. Of models older than the function it cannot be told.
+/// Nothing when the model is older than the function that tells.
+std::optional<std::vector<Container::Range>> Container::copied_constants() const {
+  // Spelled out as above.
   struct Pair {
     const char* name;
     AtenTensorHandle handle;
   };
   AOTIRuntimeError (*extract)(AOTInductorModelContainerHandle, const Pair**, size_t*, bool) = nullptr;
   bind_if_present(library_, "AOTInductorModelContainerExtractConstantsMapEntries", extract);
-  if (extract == nullptr) return true;
+  if (extract == nullptr) return std::nullopt;
   const Pair* pairs = nullptr;
   size_t count = 0;
-  check(extract(handle_, &pairs, &count, /*use_inactive=*/false), "looking for the model's constants");
-  return count > 0;
+  constexpr const char* kDoing = "looking for the model's constants";
+  check(extract(handle_, &pairs, &count, /*use_inactive=*/false), kDoing);
+  const Runtime& runtime = Runtime::get();
+  std::vector<Range> ranges;
+  for (size_t i = 0; i < count; ++i) {
+    void* data = nullptr;
+    int64_t bytes = 0;
+    runtime.check(runtime.aoti_torch_get_data_ptr(pairs[i].handle, &data), kDoing);
+    runtime.check(runtime.aoti_torch_get_storage_size(pairs[i].handle, &bytes), kDoing);
+    const auto* begin = static_cast<const uint8_t*>(data);
+    ranges.push_back({begin, begin + bytes});
+  }
+  std::sort(ranges.begin(), ranges.end(), [](const Range& a, const Range& b) { return a.begin < b.begin; });
+  return ranges;
+}
+
+bool Container::has_constant_at(const void* address) const {
+  const auto after = std::upper_bound(constant_memory_.begin(), constant_memory_.end(), address,
+                                      [](const void* at, const Range& range) { return at < range.begin; });
+  return after != constant_memory_.begin() && address < std::prev(after)->end;
 }
 
 }  // namespace aot

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes as c
+import json
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -68,6 +70,8 @@ class TensorInfo(c.Structure):
         ("dtype", Dtype),
         ("reserved", c.c_uint32),
         ("dims", c.POINTER(Dim)),
+        ("mutation", c.c_int32),
+        ("reserved_2", c.c_uint32),
     )
 
 
@@ -130,14 +134,15 @@ class Bridge:
             getattr(self.c, name).argtypes = [c.c_void_p]
         for name in ("aot_model_input_info", "aot_model_output_info"):
             getattr(self.c, name).argtypes = [c.c_void_p, c.c_size_t, c.POINTER(TensorInfo)]
-        self.c.aot_model_run.argtypes = [
-            c.c_void_p,
-            c.POINTER(View),
-            c.c_size_t,
-            c.POINTER(c.c_void_p),
-            c.c_size_t,
-            c.POINTER(RunStats),
-        ]
+        for name in ("aot_model_run", "aot_model_run_const"):
+            getattr(self.c, name).argtypes = [
+                c.c_void_p,
+                c.POINTER(View),
+                c.c_size_t,
+                c.POINTER(c.c_void_p),
+                c.c_size_t,
+                c.POINTER(RunStats),
+            ]
 
     def check(self, status: int) -> None:
         """Raise BridgeError unless the status is AOT_OK."""
@@ -172,24 +177,23 @@ class Model:
         self.bridge.c.aot_model_free(self.handle)
         self.handle = c.c_void_p()
 
-    def __call__(self, *arrays: Array) -> list[Array]:
-        """Run and copy the outputs."""
-        outputs = self.run([view(array) for array in arrays])
+    def __call__(self, *arrays: Array, const: bool = False) -> list[Array]:
+        """Run, on const inputs if asked, and copy the outputs."""
+        outputs = self.run([view(array) for array in arrays], const=const)
         try:
             return [self.copy(output) for output in outputs]
         finally:
             for output in outputs:
                 self.bridge.c.aot_tensor_free(output)
 
-    def run(self, views: Sequence[View], stats: RunStats | None = None) -> list[c.c_void_p]:
-        """Run; returns owned aot_tensor pointers."""
+    def run(self, views: Sequence[View], stats: RunStats | None = None, *, const: bool = False) -> list[c.c_void_p]:
+        """Run, on const inputs if asked; returns owned aot_tensor pointers."""
+        function = self.bridge.c.aot_model_run_const if const else self.bridge.c.aot_model_run
         count = self.bridge.c.aot_model_num_outputs(self.handle)
         outputs = (c.c_void_p * max(count, 1))()
         inputs = (View * max(len(views), 1))(*views)
         self.bridge.check(
-            self.bridge.c.aot_model_run(
-                self.handle, inputs, len(views), outputs, count, None if stats is None else c.byref(stats)
-            )
+            function(self.handle, inputs, len(views), outputs, count, None if stats is None else c.byref(stats))
         )
         return [c.c_void_p(output) for output in outputs[:count]]
 
@@ -205,6 +209,22 @@ class Model:
         info = TensorInfo(struct_size=c.sizeof(TensorInfo))
         self.bridge.check(getattr(self.bridge.c, f"aot_model_{kind}_info")(self.handle, index, c.byref(info)))
         return info
+
+
+def unpack(package: Path, folder: Path) -> Path:
+    """A model folder as a bundle has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(package) as archive:
+        names = archive.namelist()
+        library = next(name for name in names if name.endswith(".so"))
+        stem = library.removesuffix(".so")
+        (folder / "model.so").write_bytes(archive.read(library))
+        document = json.loads(archive.read(f"{stem}_metadata.json"))["aotpack"]
+        (folder / "model.json").write_text(document)
+        for entry, name in ((f"{stem}_weights.blob", "weights.blob"), (f"{stem}.json", "extern_kernel_nodes.json")):
+            if entry in names:
+                (folder / name).write_bytes(archive.read(entry))
+    return folder
 
 
 def numpy_dtype(dtype: Dtype) -> np.dtype[Any]:

@@ -1,23 +1,26 @@
 """Runs in an interpreter of the user's own with NumPy and torch: `aotrun` as a library. Prints JSON of what it saw.
 
-python runner_library.py BUNDLE
+python runner_library.py BUNDLE INPLACE.pt2 SILENT
+INPLACE adds its second input to its first one in place; SILENT is its folder, which does not say so.
 """
 
 from __future__ import annotations
 
 import array
+import ctypes
 import gc
 import json
 import sys
 import threading
 import traceback
 
-BUNDLE = sys.argv[1]
+BUNDLE, INPLACE, SILENT = sys.argv[1:]
 sys.path.insert(0, f"{BUNDLE}/runner")
 
 import aotrun  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from aotrun import _ffi  # noqa: E402
 
 model = aotrun.load(BUNDLE, runners=4, threads=1)
 x = np.random.default_rng(0).random((8, 64), dtype=np.float32)
@@ -65,13 +68,31 @@ for name, value in values.items():
     agree[name] = bool(np.array_equal(np.asarray(output), y))
 seen["agree"] = agree
 
+# Several inputs; what the model changes in place is changed, unless it is read-only.
+adding, silent = aotrun.load(INPLACE), aotrun.load(SILENT)
+ones = np.ones(4, np.float32)
+fixed = np.ones(4, np.float32)
+fixed.flags.writeable = False
+in_place: dict[str, object] = {"says": [spec.mutated for spec in (*adding.inputs, *silent.inputs, adding.outputs[0])]}
+for name, state in {"numpy": ones.copy(), "torch": torch.ones(4), "strided": np.ones(8, np.float32)[::2]}.items():
+    outputs = adding(state, fixed)
+    in_place[name] = [np.asarray(outputs[0]).tolist(), np.asarray(state).tolist()]
+for name, state in {
+    "read-only": fixed,
+    "bytes": memoryview(ones.tobytes()).cast("f"),
+    "read-only, strided": np.broadcast_to(fixed, (2, 4))[1],
+}.items():
+    in_place[f"silent, {name}"] = [np.asarray(silent(state, ones)[0]).tolist(), np.asarray(state).tolist()]
+seen["in place"] = in_place
+
 # Inputs are borrowed: the library is given the caller's own address.
 pointers = []
 run = model._run_function
 
 
 def spy(handle: object, views: object, *rest: object) -> object:
-    pointers.append(views[0].data + views[0].byte_offset)  # type: ignore[index]
+    view = ctypes.cast(views, ctypes.POINTER(_ffi.View))[0]  # type: ignore[arg-type]
+    pointers.append(view.data + view.byte_offset)
     return run(handle, views, *rest)
 
 
@@ -145,6 +166,7 @@ for name, call in {
     "objects": lambda: model(np.zeros((8, 64), object)),
     "odd strides": lambda: model(np.zeros((8, 64), [("a", "u1"), ("b", "<f4")])["b"]),
     "grad": lambda: model(torch.zeros(8, 64, requires_grad=True)),
+    "read-only": lambda: adding(fixed, ones),
     "no bundle": lambda: aotrun.load("/"),
     "no file": lambda: aotrun.load("/missing.pt2"),
     "no model": lambda: aotrun.load(BUNDLE, model="nope"),

@@ -28,6 +28,7 @@ from bridge_client import (
     Managed,
     Model,
     RunStats,
+    unpack,
     view,
 )
 
@@ -88,22 +89,6 @@ class Sample:
         self.inputs: list[Array] = [arrays[key] for key in arrays.files if key.startswith("in.")]
         self.outputs: list[Array] = [arrays[key] for key in arrays.files if key.startswith("out.")]
         self.input_names = [key[3:] for key in arrays.files if key.startswith("in.")]
-
-
-def unpack(package: Path, folder: Path) -> Path:
-    """A model folder as a bundle has it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(package) as archive:
-        names = archive.namelist()
-        library = next(name for name in names if name.endswith(".so"))
-        stem = library.removesuffix(".so")
-        (folder / "model.so").write_bytes(archive.read(library))
-        document = json.loads(archive.read(f"{stem}_metadata.json"))["aotpack"]
-        (folder / "model.json").write_text(document)
-        for entry, name in ((f"{stem}_weights.blob", "weights.blob"), (f"{stem}.json", "extern_kernel_nodes.json")):
-            if entry in names:
-                (folder / name).write_bytes(archive.read(entry))
-    return folder
 
 
 def refused(call: Callable[[], object], status: int, *parts: str) -> None:
@@ -220,6 +205,61 @@ def test_inputs_changed_in_place_are_the_callers(bridge: Bridge, exported: Calla
         np.testing.assert_array_equal(strided, [1, 1, 2, 1, 3, 1, 4, 1])
 
 
+def test_const_inputs_stay_as_they_are(bridge: Bridge, exported: Callable[..., Path], tmp_path: Path) -> None:
+    """The model sees what it writes, the caller does not; also where the package does not say what is written."""
+    x = np.arange(4, dtype=np.float32)
+    silent = unpack(exported("inplace"), tmp_path / "silent")
+    description = silent / "model.json"
+    document = json.loads(description.read_text())
+    assert [spec.pop("mutated") for spec in document["inputs"]] == [True, False]
+    description.write_text(json.dumps(document))
+    for path, mutations in ((exported("inplace"), [2, 1]), (silent, [0, 0])):
+        with bridge.load(path) as model:
+            assert [model.info("input", index).mutation for index in range(2)] == mutations
+            memory = np.frombuffer(bytearray(40), np.uint8)
+            misaligned = memory[1:17].view(np.float32)
+            for state in (np.ones(4, np.float32), np.ones(8, np.float32)[::2], misaligned):
+                state[:] = 1
+                outputs = model(state, x, const=True)
+                np.testing.assert_array_equal(outputs[0], 1 + x)
+                np.testing.assert_array_equal(state, 1)
+                np.testing.assert_array_equal(x, np.arange(4))
+                model(state, x)
+                np.testing.assert_array_equal(state, 1 + x)
+
+
+def test_const_inputs_may_be_read_only(bridge: Bridge, exported: Callable[..., Path], tmp_path: Path) -> None:
+    np.save(tmp_path / "state.npy", np.ones(4, np.float32))
+    mapped = np.load(tmp_path / "state.npy", mmap_mode="r")  # a write to it would be a signal
+    x = np.arange(4, dtype=np.float32)
+    with bridge.load(exported("inplace")) as model:
+        np.testing.assert_array_equal(model(mapped, x, const=True)[0], 1 + x)
+
+
+def test_outputs_are_not_the_model_s_own_memory(
+    bridge: Bridge, exported: Callable[..., Path], backend_venv: Path
+) -> None:
+    """A caller may write to an output without changing a weight; a model may change its buffer, and no output."""
+    zeros = np.zeros(4, np.float32)
+    with bridge.load(exported("inplace")) as model:
+        outputs = model.run([view(zeros), view(zeros)])
+        data = bridge.c.aot_tensor_view(outputs[2]).contents.data
+        c.memset(data, 0xFF, 16)
+        np.testing.assert_array_equal(model(zeros, zeros)[2], [0, 1, 2, 3])
+        for output in outputs:
+            bridge.c.aot_tensor_free(output)
+
+    package = cached_export(backend_venv, HERE / "embedding" / "running_total.py")
+    before = package.read_bytes()
+    with bridge.load(package) as model:
+        kept = model.run([view(np.ones(4, np.float32))])
+        for expected in (2, 3):
+            np.testing.assert_array_equal(model(np.ones(4, np.float32))[0], [expected] * 4)
+        np.testing.assert_array_equal(model.copy(kept[0]), [1] * 4)
+        bridge.c.aot_tensor_free(kept[0])
+    assert package.read_bytes() == before, "the buffer is the process's own, not the file's"
+
+
 def test_inputs_that_only_are_read_may_be_read_only(mlp: Model, exported: Callable[..., Path], tmp_path: Path) -> None:
     x = Sample(exported("mlp")).inputs[0]
     np.save(tmp_path / "x.npy", np.asfortranarray(x))
@@ -268,20 +308,6 @@ def test_weights_are_used_where_they_are_mapped(bridge: Bridge, exported: Callab
         document["constants"] = [lie, *described[1:]]
         (folder / "model.json").write_text(json.dumps(document))
         refused(lambda: bridge.load(folder), DAMAGED, "is described larger than it is")
-
-
-def test_a_constant_that_a_caller_writes_to_stays_the_files(
-    bridge: Bridge, exported: Callable[..., Path], tmp_path: Path
-) -> None:
-    folder = unpack(exported("inplace"), tmp_path / "model")
-    before = (folder / "weights.blob").read_bytes()
-    with bridge.load(folder) as model:
-        outputs = model.run([view(np.zeros(4, np.float32)), view(np.zeros(4, np.float32))])
-        row = bridge.c.aot_tensor_view(outputs[2]).contents  # a view of a constant, as in Python
-        c.memset(row.data, 0, 4 * 4)
-        for output in outputs:
-            bridge.c.aot_tensor_free(output)
-    assert (folder / "weights.blob").read_bytes() == before
 
 
 def test_outputs_leave_by_dlpack(mlp: Model, exported: Callable[..., Path]) -> None:

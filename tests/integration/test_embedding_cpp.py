@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,14 +34,17 @@ def made(portable: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("standard", ["c++17", "c++20"])
-def test_the_wrapper_keeps_its_promises(standard: str, portable: Path, backend_venv: Path, tmp_path: Path) -> None:
+def test_the_wrapper_keeps_its_promises(
+    standard: str, portable: Path, exported: Callable[..., Path], backend_venv: Path, tmp_path: Path
+) -> None:
     program = tmp_path / "wrapper"
     library = portable / "lib"
     run(
         *("g++", f"-std={standard}", "-O1", *STRICT, f"-I{portable}/include", SOURCES / "wrapper.cpp"),
         *("-o", program, f"-L{library}", "-laot_bridge", "-ldl", "-pthread", f"-Wl,-rpath,{library}"),
     )
-    run(program, portable / "models" / "mlp", cached_export(backend_venv, SOURCES / "transpose.py"))
+    transposing = cached_export(backend_venv, SOURCES / "transpose.py")
+    run(program, portable / "models" / "mlp", transposing, exported("inplace"))
 
 
 def test_the_header_stands_alone_without_exceptions_and_rtti() -> None:

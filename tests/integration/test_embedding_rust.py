@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from bridge_client import unpack
 from embedding_projects import (
     ROOT,
     SHOWN,
@@ -22,6 +25,7 @@ from embedding_projects import (
 )
 
 TEMPLATE = ROOT / "templates" / "consumers" / "rust"
+SOURCES = Path(__file__).parent / "embedding"
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +111,46 @@ def test_a_check_that_fails_says_so_and_exits_with_its_class(program: Path) -> N
     done = run(program, "--check", "--device", "cuda", "--format", "json", status=5)  # a CPU bundle
     assert json.loads(done.stdout)["ok"] is False
     assert_three_lines(done)
+
+
+@pytest.mark.parametrize("package_says", [True, False])
+def test_immutable_memory_is_never_written_to(
+    package_says: bool, made: Path, exported: Callable[..., Path], tmp_path: Path
+) -> None:
+    """`infer` leaves memory as it is, `infer_mut` changes it as Python would, also when the package says nothing."""
+    model = unpack(exported("inplace"), tmp_path / "model")
+    document = json.loads((model / "model.json").read_text())
+    if not package_says:
+        for spec in document["inputs"]:
+            del spec["mutated"]
+        (model / "model.json").write_text(json.dumps(document))
+    example = made / "examples" / "in_place.rs"
+    example.parent.mkdir(exist_ok=True)
+    example.write_text((SOURCES / "in_place.rs").read_text().replace("aot_app", "my_app"))
+    done = run("cargo", "run", "--quiet", "--offline", "--example", "in_place", model, cwd=made)
+    assert done.stdout.splitlines() == [
+        f"mutated: {'[Some(true), Some(false)]' if package_says else '[None, None]'}",
+        "infer: [2.0, 2.0, 2.0, 2.0] [1.0, 1.0, 1.0, 1.0] [1.0, 1.0, 1.0, 1.0]",
+        "of zeros: [1.0, 1.0, 1.0, 1.0]",
+        "infer_mut: [3.0, 3.0, 3.0, 3.0] [1.0, 1.0, 1.0, 1.0]",
+        "of a static: [2.0, 2.0, 2.0, 2.0] [1.0, 1.0, 1.0, 1.0]",
+        "of an output: [3.0, 3.0, 3.0, 3.0] [3.0, 3.0, 3.0, 3.0]",
+        "a constant: [0.0, 1.0, 2.0, 3.0] [0.0, 1.0, 2.0, 3.0]",
+        "wrong: 2",
+        "too few: 2",
+    ]
+
+
+def test_an_older_bundle_is_told_at_build_time(made: Path, portable: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "my-app"
+    shutil.copytree(made, folder, symlinks=True, ignore=shutil.ignore_patterns("target", "bundle"))
+    for name in ("lib", "include"):
+        (folder / "bundle" / name).mkdir(parents=True)
+    (folder / "bundle" / "lib" / "libaot_bridge.so").symlink_to(portable / "lib" / "libaot_bridge.so")
+    shutil.copy(SOURCES / "abi" / "1" / "aot_bridge.h", folder / "bundle" / "include")
+    done = run("cargo", "build", "--offline", cwd=folder, status=101)
+    assert "has version 1" in done.stderr
+    assert "build it again" in done.stderr
 
 
 @pytest.mark.parametrize(

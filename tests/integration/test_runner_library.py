@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bridge_client import unpack
 
 SCRIPT = Path(__file__).with_name("runner_library.py")
 
@@ -28,6 +30,7 @@ ERRORS = {
     "objects": "|O",
     "odd strides": "strides",
     "grad": "require gradient",
+    "read-only": "input state is read-only",
     "no bundle": "no bundle and no model folder",
     "no file": "no such file",
     "no model": "no model 'nope'",
@@ -37,10 +40,17 @@ ERRORS = {
 
 
 @pytest.fixture(scope="module")
-def seen(portable: Path, backend_venv: Path) -> dict[str, Any]:
+def seen(
+    portable: Path, backend_venv: Path, exported: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
     """What the script saw."""
+    silent = unpack(exported("inplace"), tmp_path_factory.mktemp("silent") / "model")
+    document = json.loads((silent / "model.json").read_text())
+    for spec in document["inputs"]:
+        del spec["mutated"]
+    (silent / "model.json").write_text(json.dumps(document))
     done = subprocess.run(
-        [backend_venv / "bin" / "python", "-B", SCRIPT, portable],
+        [backend_venv / "bin" / "python", "-B", SCRIPT, portable, exported("inplace"), silent],
         capture_output=True,
         text=True,
         check=False,
@@ -63,6 +73,20 @@ def test_borrows_inputs_and_shares_outputs(seen: dict[str, Any]) -> None:
     assert seen["addresses"] == 1
     assert all(seen["alive"])
     assert (seen["held by consumers"], seen["held by nobody"]) == (1, 0)
+
+
+def test_writes_in_place_as_python_does(seen: dict[str, Any]) -> None:
+    found = seen["in place"]
+    assert found.pop("says") == [True, False, None, None, None]
+    both, output = [[2.0] * 4, [2.0] * 4], [[2.0] * 4, [1.0] * 4]
+    assert found == {
+        "numpy": both,
+        "torch": both,
+        "strided": both,
+        "silent, read-only": output,
+        "silent, bytes": output,
+        "silent, read-only, strided": output,
+    }
 
 
 def test_tells_about_outputs(seen: dict[str, Any]) -> None:

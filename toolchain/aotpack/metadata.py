@@ -50,12 +50,14 @@ class DynamicDim(msgspec.Struct, frozen=True, omit_defaults=True):
 Dim = int | DynamicDim | None
 
 
-class TensorSpec(msgspec.Struct, frozen=True):
+class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """One input or output, in call order."""
 
     name: str
     dtype: str
     dims: tuple[Dim, ...]
+    #: Of an input: whether the model writes into it in place; None in packages that do not say.
+    mutated: bool | None = None
 
 
 class Floors(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,7 +1,10 @@
 //! Links to the bundle: the folder `bundle` of this project, or a link there.
 
 use std::path::Path;
-use std::{env, process};
+use std::{env, fs, process};
+
+/// The first version of the C API that has all that `src/ffi.rs` declares.
+const API_VERSION: u32 = 2;
 
 fn main() {
     let project = env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
@@ -14,6 +17,20 @@ fn main() {
              this project is linked to the bundle that lies in its folder `bundle`\n\
              make one with `aotpack build` and link it: ln -s /path/to/the/bundle bundle",
             library.display()
+        );
+        process::exit(1);
+    }
+
+    let header = fs::read_to_string(Path::new(&project).join("bundle/include/aot_bridge.h")).unwrap_or_default();
+    let version = header
+        .lines()
+        .find_map(|line| line.strip_prefix("#define AOT_API_VERSION ")?.trim().parse::<u32>().ok())
+        .unwrap_or(0);
+    if version < API_VERSION {
+        eprintln!(
+            "error: the bundle's aot_bridge.h has version {version}; this project needs {API_VERSION}\n\
+             the bundle was built by an older aotpack\n\
+             build it again with `aotpack build`"
         );
         process::exit(1);
     }

@@ -30,6 +30,8 @@ LIBRARY = "libaot_bridge.so"
 
 #: DLDeviceType
 CPU, CUDA, ROCM = 1, 2, 10
+#: aot_tensor_info.mutation
+NOT_MUTATED, MUTATED = 1, 2
 DEVICE_NAMES = {CPU: "cpu", CUDA: "cuda", ROCM: "rocm"}
 
 
@@ -90,6 +92,8 @@ class TensorInfo(Sized):
         ("dtype", DataType),
         ("reserved", c_uint32),
         ("dims", POINTER(Dim)),
+        ("mutation", c_int32),
+        ("reserved_2", c_uint32),
     ]
 
 

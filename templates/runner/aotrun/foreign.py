@@ -7,16 +7,18 @@ or of a type that DLPack lacks), the buffer protocol (array.array, memoryview, b
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, c_char_p, c_int, c_int64, c_ssize_t, c_void_p, py_object
+from ctypes import POINTER, c_char_p, c_int, c_int64, c_size_t, c_ssize_t, c_void_p, py_object
 
 from aotrun._ffi import CPU, CUDA, ROCM, View
-from aotrun.arrays import Array
+from aotrun.arrays import Array, c_strides
 from aotrun.dtypes import BY_FORMAT, BY_TYPESTR, DType
 from aotrun.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, List, Optional, Sequence, Tuple
+
+    from aotrun.model import Spec
 
 _INT64_POINTER = POINTER(c_int64)
 
@@ -42,38 +44,52 @@ class _PyBuffer(ctypes.Structure):
 # Prototypes of our own: the functions of ctypes.pythonapi are shared with every other package of the process.
 _get_buffer = ctypes.PYFUNCTYPE(c_int, py_object, c_void_p, c_int)(("PyObject_GetBuffer", ctypes.pythonapi))
 _release_buffer = ctypes.PYFUNCTYPE(None, c_void_p)(("PyBuffer_Release", ctypes.pythonapi))
-_capsule_pointer = ctypes.PYFUNCTYPE(c_void_p, py_object, c_char_p)(("PyCapsule_GetPointer", ctypes.pythonapi))
-_copy = ctypes.memmove
-_VIEW_SIZE = ctypes.sizeof(View)
+
+
+class _Address(c_void_p):
+    """What a function returns as itself, ready to be an argument: c_void_p would become an int."""
+
+
+# Without argtypes, which are looked up for each argument of each call: what is passed are objects of ctypes.
+_capsule_pointer = ctypes.PyDLL(None)["PyCapsule_GetPointer"]
+_capsule_pointer.restype = _Address
+_copy = ctypes.PyDLL(None)["memmove"]
+_NAME = c_char_p(b"dltensor")
+_VIEW_SIZE = c_size_t(ctypes.sizeof(View))
 _PYBUF_RECORDS_RO = 0x18 | 0x4  # strides and format, read-only will do
 
 
 class Views:
-    """Room for the views of one call's inputs, kept between calls."""
+    """Room for the views of one call's inputs, which are those of `specs`; kept between calls."""
 
-    __slots__ = ("_addresses", "_slots", "array")
+    __slots__ = ("_addresses", "_array", "_slots", "_specs")
 
-    def __init__(self, count: int) -> None:
-        self.array = (View * count)()
-        self._slots = [self.array[index] for index in range(count)]
-        self._addresses = [ctypes.addressof(slot) for slot in self._slots]
+    def __init__(self, specs: Sequence[Spec]) -> None:
+        self._specs = specs
+        self._array = (View * len(specs))()
+        self._slots = [self._array[index] for index in range(len(specs))]
+        self._addresses = [c_void_p(ctypes.addressof(slot)) for slot in self._slots]
 
-    def borrow(self, values: Sequence[Any], names: Sequence[str]) -> List[Any]:
-        """Make the views those of `values`. Raises UsageError for what is no array.
+    def borrow(self, values: Sequence[Any], keep: List[Any]) -> Any:
+        """Make the views those of `values`, as many as there is room for.
 
-        Returns what must stay alive while the views are in use.
+        Raises UsageError for what is no array, and for what is read-only where the model writes.
+
+        Returns the address of the first one; adds to `keep` what must stay alive while they are in use.
         """
-        keep: List[Any] = []
         for index, value in enumerate(values):
             try:
                 capsule = value.__dlpack__() if value.__dlpack_device__()[0] == CPU else _from_device(value)
             except (AttributeError, BufferError, RuntimeError, TypeError) as error:
-                keep.append(_describe(self._slots[index], value, names[index], error))
+                keep.append(_describe(self._slots[index], value, self._specs[index], error))
                 continue
             # The capsule stays ours: never renamed, it frees its tensor itself when it goes.
-            _copy(self._addresses[index], _capsule_pointer(capsule, b"dltensor"), _VIEW_SIZE)
             keep.append(capsule)
-        return keep
+            view = _capsule_pointer(py_object(capsule), _NAME)
+            if len(values) == 1:
+                return view  # where it is
+            _copy(self._addresses[index], view, _VIEW_SIZE)
+        return self._array
 
 
 def _from_device(value: Any) -> Any:
@@ -84,8 +100,9 @@ def _from_device(value: Any) -> Any:
     return value.__dlpack__(stream=0) if device == ROCM else value.__dlpack__()
 
 
-def _describe(slot: View, value: Any, name: str, why_not_dlpack: Exception) -> Any:
+def _describe(slot: View, value: Any, spec: Spec, why_not_dlpack: Exception) -> Any:
     """Fill a view of something that DLPack does not give; returns what keeps its memory alive."""
+    name = spec.name
     if isinstance(value, Array):
         data = (ctypes.c_char * len(value.data)).from_buffer(value.data)
         return data, _fill(slot, ctypes.addressof(data), value.dtype, value.shape, value.strides)
@@ -96,7 +113,9 @@ def _describe(slot: View, value: Any, name: str, why_not_dlpack: Exception) -> A
         if dtype is None:
             raise _no_dtype(name, interface["typestr"])
         strides = _in_elements(interface.get("strides"), dtype.itemsize, name)
-        return value, _fill(slot, interface["data"][0], dtype, interface["shape"], strides)
+        address, is_read_only = interface["data"]
+        sizes = _fill(slot, address, dtype, interface["shape"], strides)
+        return value, sizes, _writable(slot, spec, dtype) if is_read_only else None
     if hasattr(value, "__dlpack__"):
         raise UsageError(
             f"input {name}: {why_not_dlpack}",
@@ -104,7 +123,28 @@ def _describe(slot: View, value: Any, name: str, why_not_dlpack: Exception) -> A
             "Pass x.detach(), or a copy.",
         )
     buffer = _Buffer(value, name)
-    return buffer, _fill(slot, buffer.address, buffer.dtype, buffer.shape, buffer.strides)
+    sizes = _fill(slot, buffer.address, buffer.dtype, buffer.shape, buffer.strides)
+    return buffer, sizes, _writable(slot, spec, buffer.dtype) if buffer.is_read_only else None
+
+
+def _writable(slot: View, spec: Spec, dtype: DType) -> Any:
+    """Let a view of read-only memory be of a copy where the package does not say whether the model writes there."""
+    if spec.mutated is False:
+        return None
+    if spec.mutated:
+        raise UsageError(
+            f"input {spec.name} is read-only",
+            "The model writes into it in place, as its Python code does.",
+            "Pass an array that may be written to, such as a copy: x.copy().",
+        )
+    shape = slot.shape[: slot.ndim]
+    strides = slot.strides[: slot.ndim] if slot.strides else c_strides(shape)
+    if 0 in shape or min(strides, default=0) < 0:
+        return None  # nothing to write to, or what the model will refuse
+    last = sum((size - 1) * step for size, step in zip(shape, strides))
+    copy = ctypes.create_string_buffer(ctypes.string_at(slot.data, (last + 1) * dtype.itemsize))
+    slot.data = ctypes.addressof(copy)
+    return copy
 
 
 def _fill(slot: View, address: int, dtype: DType, shape: Sequence[int], strides: Optional[Sequence[int]]) -> Any:
@@ -147,6 +187,7 @@ class _Buffer:
             raise _no_dtype(name, text)
         self.dtype = dtype
         self.address = raw.buf
+        self.is_read_only = bool(raw.readonly)
         self.shape = tuple(raw.shape[: raw.ndim])
         self.strides = _in_elements(tuple(raw.strides[: raw.ndim]), dtype.itemsize, name) if raw.strides else None
 

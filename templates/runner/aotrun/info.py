@@ -35,7 +35,9 @@ def main(values: Dict[str, Any]) -> int:
         print(f"model     {name}")
         for direction in ("inputs", "outputs"):
             for spec in metadata.get(direction, []):
-                print(f"  {direction[:-1]:<7} {spec['name']}: {spec['dtype']}[{', '.join(map(_dim, spec['dims']))}]")
+                note = " (written in place)" if spec.get("mutated") else ""
+                dims = ", ".join(map(_dim, spec["dims"]))
+                print(f"  {direction[:-1]:<7} {spec['name']}: {spec['dtype']}[{dims}]{note}")
         if not metadata.get("has_signature", True):
             print("  made by plain PyTorch: the package does not tell its signature")
     return 0

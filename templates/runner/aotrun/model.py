@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from ctypes import byref, c_void_p
+from ctypes import byref, c_int32, c_size_t, c_void_p
 
 from aotrun import _ffi, bundle
 from aotrun.dtypes import BY_CODE
@@ -52,19 +52,24 @@ class Spec:
         name: unique among inputs or outputs.
         dtype: None when the package does not say.
         dims: None when the package does not say.
+        mutated: whether the model writes into the input in place; None when the package does not say, and for outputs.
     """
 
-    __slots__ = ("dims", "dtype", "name")
+    __slots__ = ("dims", "dtype", "mutated", "name")
 
-    def __init__(self, name: str, dtype: Optional[DType], dims: Optional[Tuple[Dim, ...]]) -> None:
+    def __init__(
+        self, name: str, dtype: Optional[DType], dims: Optional[Tuple[Dim, ...]], mutated: Optional[bool]
+    ) -> None:
         self.name = name
         self.dtype = dtype
         self.dims = dims
+        self.mutated = mutated
 
     def __str__(self) -> str:
         if self.dtype is None or self.dims is None:
             return f"{self.name}: unknown"
-        return f"{self.name}: {self.dtype.name}[{', '.join(map(str, self.dims))}]"
+        note = " (written in place)" if self.mutated else ""
+        return f"{self.name}: {self.dtype.name}[{', '.join(map(str, self.dims))}]{note}"
 
     __repr__ = __str__
 
@@ -134,7 +139,12 @@ class Model:
         self._names = [spec.name for spec in self.inputs]
         self._num_inputs = len(self.inputs)
         self._num_outputs = len(self.outputs)
-        self._run_function = library.aot_model_run
+        # A function of its own without argtypes, which are looked up for each argument of each call: what is passed are
+        # objects of ctypes.
+        self._run_function = library["aot_model_run"]
+        self._run_function.restype = c_int32
+        self._free = library.aot_tensor_free
+        self._counts = c_size_t(self._num_inputs), c_size_t(self._num_outputs)
         #: Input and output slots for as many callers as there have been at once.
         self._frames: List[Tuple[Views, Any]] = []
 
@@ -145,7 +155,8 @@ class Model:
             _ffi.check(self._library, describe(self._handle, index, byref(info)))
             dtype = BY_CODE.get((info.dtype.code, info.dtype.bits)) if info.dtype.bits else None
             dims = None if info.ndim < 0 else tuple(Dim(d.min, d.max, d.symbol) for d in info.dims[: info.ndim])
-            specs.append(Spec(info.name.decode("utf-8"), dtype, dims))
+            mutated = {_ffi.MUTATED: True, _ffi.NOT_MUTATED: False}.get(info.mutation)
+            specs.append(Spec(info.name.decode("utf-8"), dtype, dims, mutated))
         return tuple(specs)
 
     @property
@@ -164,7 +175,8 @@ class Model:
         """Run on positional or named inputs; returns the output, or a tuple when there are several.
 
         Inputs are borrowed for the call, without a copy on the CPU: NumPy arrays, torch tensors, anything with
-        `__dlpack__` or the buffer protocol. Raises UsageError when they do not fit the signature.
+        `__dlpack__` or the buffer protocol. A model that writes into one in place changes the caller's array, as its
+        Python code does. Raises UsageError when they do not fit the signature.
         """
         outputs = self._run(self._in_order(args, named) if named else args, None)
         return outputs[0] if len(outputs) == 1 else outputs
@@ -181,18 +193,20 @@ class Model:
         try:
             frame = self._frames.pop()
         except IndexError:
-            frame = Views(self._num_inputs), (c_void_p * self._num_outputs)()
+            frame = Views(self.inputs), (c_void_p * self._num_outputs)()
         try:
             views, pointers = frame
-            keep = views.borrow(inputs, self._names)
+            num_inputs, num_outputs = self._counts
+            keep: List[Any] = []
+            first = views.borrow(inputs, keep)
             handle = self._handle or self._closed()
             measured = None if stats is None else byref(stats)
-            status = self._run_function(handle, views.array, self._num_inputs, pointers, self._num_outputs, measured)
-            del keep
+            status = self._run_function(handle, first, num_inputs, pointers, num_outputs, measured)
             if status:
                 _ffi.check(self._library, status)
-            library = self._library
-            return tuple([Tensor(library, pointer) for pointer in pointers])
+            if self._num_outputs == 1:  # a comprehension would cost a tenth of the call
+                return (Tensor(self._library, self._free, pointers[0]),)
+            return tuple([Tensor(self._library, self._free, pointer) for pointer in pointers[:]])
         finally:
             self._frames.append(frame)
 

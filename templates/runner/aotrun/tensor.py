@@ -23,15 +23,16 @@ class Tensor:
     Memory is freed when the last of them goes. On a GPU, DLPack is the way to share; `tolist` and `numpy` copy.
     """
 
-    __slots__ = ("__weakref__", "_facts", "_library", "_pointer")
+    __slots__ = ("__weakref__", "_facts", "_free", "_library", "_pointer")
 
-    def __init__(self, library: Any, pointer: int) -> None:
+    def __init__(self, library: Any, free: Any, pointer: int) -> None:
         self._library = library
+        self._free = free
         self._pointer = pointer
         self._facts: Optional[Tuple[_ffi.View, DType, Tuple[int, ...]]] = None
 
     def __del__(self) -> None:
-        self._library.aot_tensor_free(self._pointer)
+        self._free(self._pointer)
 
     def __repr__(self) -> str:
         device = "" if self.device == "cpu" else f", device={self.device}"

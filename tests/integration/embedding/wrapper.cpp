@@ -1,5 +1,6 @@
-// What aot_bridge.hpp promises beyond the template's program. argv[1] is the folder of the MLP, argv[2] that of a model
-// whose output is a transposed view. Exits with the number of promises broken.
+// What aot_bridge.hpp promises beyond the template's program. argv[1] is the folder of the MLP, argv[2] a model whose
+// output is a transposed view, argv[3] one that adds its second input to its first one in place. Exits with the number
+// of promises broken.
 #include <aot_bridge.hpp>
 #include <array>
 #include <cmath>
@@ -124,6 +125,31 @@ void strides(const aot::Model& transposing) {
          "a strided mdspan is an input");
 }
 
+static_assert(!std::is_constructible_v<aot::MutableView, const std::vector<float>&, aot::Shape>);
+static_assert(!std::is_constructible_v<aot::MutableView, const float*, aot::Shape>);
+static_assert(!std::is_constructible_v<aot::MutableView, Mdspan<const float, 2>>);
+static_assert(!std::is_constructible_v<aot::MutableView, aot::View>);
+static_assert(!std::is_convertible_v<std::vector<aot::MutableView>, aot::Span<const aot::View>>, "of another size");
+
+void in_place(const aot::Model& adding) {
+  const std::vector<aot::TensorInfo> infos = adding.inputs();
+  expect(infos[0].mutated == true && infos[1].mutated == false, "what is written into is known");
+  expect(!adding.outputs()[0].mutated, "of outputs it is not");
+
+  const std::vector<float> ones(4, 1);
+  std::vector<float> state(4, 1);
+  expect(adding.run({aot::View(state, {4}), aot::View(ones, {4})})[0].to_vector<float>()[0] == 2, "the model adds");
+  expect(state == ones, "run() writes to no input");
+  expect(adding.run({aot::View(ones, {4}), aot::View(ones, {4})}).size() == 3 && ones[0] == 1, "const stays const");
+
+  std::vector<float> x(4, 1);
+  (void)adding.run_in_place({aot::MutableView(state, {4}), aot::MutableView(x, {4})});
+  expect(state == std::vector<float>(4, 2) && x == ones, "run_in_place() changes what the model changes");
+  float strided[] = {1, 9, 1, 9, 1, 9, 1, 9};
+  (void)adding.run_in_place({aot::MutableView(strided, aot::dtype_of_v<float>, {4}, {2}), aot::MutableView(x, {4})});
+  expect(strided[6] == 2 && strided[7] == 9, "through strides as well");
+}
+
 void threads(const aot::Model& model) {
   const std::vector<float> x(8 * 64, 0.5F);
   const auto expected = model.run({aot::View(x, {8, 64})})[0].to_vector<float>();
@@ -151,6 +177,7 @@ int main(int, char** argv) {
   errors_by_choice(model);
   outputs(model);
   strides(aot::Model::load(argv[2]));
+  in_place(aot::Model::load(argv[3]));
   threads(model);
   return failures;
 }

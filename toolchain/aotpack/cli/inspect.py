@@ -160,7 +160,13 @@ def _signature(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], 
     if not known:
         return ["signature not recorded (made by plain PyTorch)"]
     rows = [("input", spec) for spec in inputs] + [("output", spec) for spec in outputs]
-    return [f"{kind:<6} {spec.name}: {spec.dtype}[{', '.join(map(_dim, spec.dims))}]" for kind, spec in rows]
+    return [
+        f"{kind:<6} {spec.name}: {spec.dtype}[{', '.join(map(_dim, spec.dims))}]{_note(spec)}" for kind, spec in rows
+    ]
+
+
+def _note(spec: TensorSpec) -> str:
+    return " (written in place)" if spec.mutated else ""
 
 
 def _dim(dim: Dim) -> str:

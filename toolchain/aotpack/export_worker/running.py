@@ -32,7 +32,11 @@ class Run:
 
 
 def run_eager(subject: Subject, args: Any, kwargs: Any) -> Run:
-    """Call the module as Python would, on copies of its inputs. Raises WorkerError when the module raises."""
+    """Call the module as Python would, on copies of its inputs. Raises WorkerError when the module raises.
+
+    A module that changes its own buffers gets them back as they were: the package starts with them.
+    """
+    buffers = [(buffer, buffer.clone()) for buffer in subject.module.buffers()]
     before = tensors(copy.deepcopy((args, kwargs)))
     # Copied together, so that inputs which share memory still do.
     args, kwargs = copy.deepcopy((args, kwargs))
@@ -50,7 +54,7 @@ def run_eager(subject: Subject, args: Any, kwargs: Any) -> Run:
             kind="usage",
         ) from error
     leaves = [(naming.keys(path), leaf) for path, leaf in pytree.tree_flatten_with_path(returned)[0]]
-    return Run(
+    run = Run(
         inputs=before,
         inputs_after=tensors((args, kwargs)),
         # Copied, because an output may be an input, or a part of the module that the next call changes.
@@ -58,6 +62,10 @@ def run_eager(subject: Subject, args: Any, kwargs: Any) -> Run:
         output_paths=[path for path, leaf in leaves if isinstance(leaf, torch.Tensor)],
         others=[(path, leaf) for path, leaf in leaves if not isinstance(leaf, torch.Tensor)],
     )
+    with torch.no_grad():
+        for buffer, before_call in buffers:
+            buffer.copy_(before_call)
+    return run
 
 
 def tensors(tree: Any) -> list[torch.Tensor]:

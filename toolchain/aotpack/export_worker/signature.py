@@ -46,14 +46,20 @@ def describe(program: Any, subject: Subject, run: Run) -> Signature:
 
     notes: list[str] = []
     tensors: list[tuple[str, Any, Any]] = []
+    written = _written_inputs(program)
+    mutated: list[bool] = []
     for name, path, (_, leaf), argument in zip(names, paths, flat, user_inputs, strict=True):
         if isinstance(leaf, torch.Tensor):
             spec = _shape_spec(subject.dynamic_shapes, subject, path)
             tensors.append((name, placeholders[argument.name].meta["val"], spec))
+            mutated.append(argument.name in written)
         elif leaf is not None:
             notes.append(f"input {name} is not a tensor: its value {leaf!r} is fixed in the package")
     symbols = _symbol_names(tensors)
-    inputs = [_spec(name, value, symbols, ranges, output=False) for name, value, _ in tensors]
+    inputs = [
+        _spec(name, value, symbols, ranges, output=False) | {"mutated": is_mutated}
+        for (name, value, _), is_mutated in zip(tensors, mutated, strict=True)
+    ]
 
     returned = next(node for node in program.graph.nodes if node.op == "output").args[0]
     kinds = [spec.kind.name for spec in program.graph_signature.output_specs]
@@ -63,6 +69,22 @@ def describe(program: Any, subject: Subject, run: Run) -> Signature:
         _spec(name, value, symbols, ranges, output=True) for name, value in zip(output_names, values, strict=True)
     ]
     return Signature(inputs, outputs, [_sizes(value) for _, value, _ in tensors], ranges, notes)
+
+
+def _written_inputs(program: Any) -> set[str]:
+    """Placeholders of the inputs that the program writes into in place."""
+    modules = [module for module in program.graph_module.modules() if isinstance(module, torch.fx.GraphModule)]
+    targets = [node.target for module in modules for node in module.graph.nodes if node.op == "call_function"]
+    if any(map(_may_write, targets)):
+        # Only a functional graph tells of what has been written, through whatever views. Making it traces once more.
+        program = program.run_decompositions({})
+    return set(program.graph_signature.user_inputs_to_mutate.values())
+
+
+def _may_write(target: Any) -> bool:
+    if isinstance(target, torch._ops.OpOverload):
+        return bool(target._schema.is_mutable)
+    return isinstance(target, torch._ops.HigherOrderOperator)
 
 
 def _sizes(value: Any) -> list[Any]:

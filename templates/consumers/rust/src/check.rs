@@ -90,7 +90,8 @@ fn signature(info: &TensorInfo) -> Value {
             format!("[{}]", texts.join(", "))
         },
     );
-    Value::String(format!("{}: {}{dims}", info.name, info.dtype.map_or("unknown", DType::name)))
+    let note = if info.mutated == Some(true) { " (written in place)" } else { "" };
+    Value::String(format!("{}: {}{dims}{note}", info.name, info.dtype.map_or("unknown", DType::name)))
 }
 
 /// Names on the left, values on the right, members indented.
@@ -121,12 +122,15 @@ mod tests {
     fn input() -> TensorInfo {
         let fixed = Dim { min: Some(64), max: Some(64), symbol: None };
         let batch = Dim { min: Some(1), max: None, symbol: Some(String::from("batch")) };
-        TensorInfo { name: String::from("x"), dtype: Some(DType::Float32), dims: Some(vec![batch, fixed]) }
+        let dims = Some(vec![batch, fixed]);
+        TensorInfo { name: String::from("x"), dtype: Some(DType::Float32), dims, mutated: Some(false) }
     }
 
     #[test]
     fn a_signature_reads_like_python() {
         assert_eq!(signature(&input()), Value::String(String::from("x: float32[batch in 1.., 64]")));
+        let state = TensorInfo { mutated: Some(true), ..input() };
+        assert_eq!(signature(&state), Value::String(String::from("x: float32[batch in 1.., 64] (written in place)")));
     }
 
     #[test]

@@ -13,6 +13,8 @@ use std::slice;
 
 const OK: i32 = 0;
 const DEVICE_CPU: i32 = 1;
+const NOT_MUTATED: i32 = 1;
+const MUTATED: i32 = 2;
 
 /// Types that C knows by name only.
 macro_rules! opaque {
@@ -75,6 +77,8 @@ struct RawTensorInfo {
     dtype: RawDType,
     reserved: u32,
     dims: *const RawDim,
+    mutation: i32,
+    reserved_2: u32,
 }
 
 #[repr(C)]
@@ -119,6 +123,14 @@ extern "C" {
     fn aot_model_output_info(model: *const RawModel, index: usize, info: *mut RawTensorInfo) -> i32;
     fn aot_model_metadata(model: *const RawModel) -> *const c_char;
     fn aot_model_run(
+        model: *mut RawModel,
+        inputs: *const RawView,
+        num_inputs: usize,
+        outputs: *mut *mut RawTensor,
+        num_outputs: usize,
+        stats: *mut RawRunStats,
+    ) -> i32;
+    fn aot_model_run_const(
         model: *mut RawModel,
         inputs: *const RawView,
         num_inputs: usize,
@@ -201,6 +213,12 @@ pub(crate) fn as_bytes<T: Element>(elements: &[T]) -> &[u8] {
     unsafe { slice::from_raw_parts(elements.as_ptr().cast(), size_of_val(elements)) }
 }
 
+/// The memory of elements, to be filled with elements.
+pub(crate) fn as_bytes_mut<T: Element>(elements: &mut [T]) -> &mut [u8] {
+    // SAFETY: as above; what is written there are elements again, which `Model::run_mut` sees to for `bool`.
+    unsafe { slice::from_raw_parts_mut(elements.as_mut_ptr().cast(), size_of_val(elements)) }
+}
+
 /// Elements of that memory, or `None` when it is not aligned for them, not a whole number of them, or holds a byte that
 /// is not a `bool`.
 pub(crate) fn from_bytes<T: Element>(bytes: &[u8]) -> Option<&[T]> {
@@ -236,7 +254,7 @@ impl AlignedBytes {
         &as_bytes(&self.words)[..self.len]
     }
 
-    fn bytes_mut(&mut self) -> &mut [u8] {
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: `words` holds at least `len` bytes, and every byte is valid.
         unsafe { slice::from_raw_parts_mut(self.words.as_mut_ptr().cast(), self.len) }
     }
@@ -337,6 +355,8 @@ unsafe impl Send for Model {}
 // SAFETY: as above.
 unsafe impl Sync for Model {}
 
+type Run =
+    unsafe extern "C" fn(*mut RawModel, *const RawView, usize, *mut *mut RawTensor, usize, *mut RawRunStats) -> i32;
 type InfoOf = unsafe extern "C" fn(*const RawModel, usize, *mut RawTensorInfo) -> i32;
 
 impl Model {
@@ -387,6 +407,8 @@ impl Model {
             dtype: RawDType { code: 0, bits: 0, lanes: 1 },
             reserved: 0,
             dims: ptr::null(),
+            mutation: 0,
+            reserved_2: 0,
         };
         // SAFETY: the handle is alive and the struct is as large as it says.
         check(unsafe { info_of(self.handle.as_ptr(), index, &mut raw) })?;
@@ -411,11 +433,52 @@ impl Model {
             name: unsafe { text(raw.name) }.to_owned(),
             dtype: DType::from_dlpack(raw.dtype.code, raw.dtype.bits),
             dims,
+            mutated: match raw.mutation {
+                MUTATED => Some(true),
+                NOT_MUTATED => Some(false),
+                _ => None,
+            },
         })
     }
 
     pub(crate) fn run(&self, inputs: &[Tensor<'_>], num_outputs: usize) -> Result<InferenceResult, Error> {
         let views: Vec<RawView> = inputs.iter().map(input_view).collect();
+        // SAFETY: the memory behind the views outlives the call, which writes to none of it.
+        unsafe { self.call(aot_model_run_const, &views, num_outputs) }
+    }
+
+    /// Runs in place. Where `infos` does not rule out that the model writes, the tensor's memory becomes its own.
+    pub(crate) fn run_mut(
+        &self,
+        inputs: &mut [Tensor<'_>],
+        infos: &[TensorInfo],
+        num_outputs: usize,
+    ) -> Result<InferenceResult, Error> {
+        let is_written = |index: usize| infos.get(index).map_or(true, |info| info.mutated != Some(false));
+        let views: Vec<RawView> = inputs
+            .iter_mut()
+            .enumerate()
+            .map(|(index, tensor)| {
+                let mut view = input_view(tensor);
+                if is_written(index) {
+                    view.data = tensor.bytes_mut().as_mut_ptr().cast();
+                }
+                view
+            })
+            .collect();
+        // SAFETY: the memory behind the views outlives the call, and what it may write to is borrowed mutably.
+        let result = unsafe { self.call(aot_model_run, &views, num_outputs) };
+        for (_, tensor) in inputs.iter_mut().enumerate().filter(|&(index, _)| is_written(index)) {
+            if tensor.dtype() == DType::Bool {
+                tensor.bytes_mut().iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
+            }
+        }
+        result
+    }
+
+    /// # Safety
+    /// The views' memory lives until the call is over, and may be written to if `run` does.
+    unsafe fn call(&self, run: Run, views: &[RawView], num_outputs: usize) -> Result<InferenceResult, Error> {
         let mut handles = vec![ptr::null_mut(); num_outputs];
         let mut stats = RawRunStats {
             struct_size: struct_size::<RawRunStats>(),
@@ -425,17 +488,9 @@ impl Model {
             device_total_bytes: 0,
             peak_rss_bytes: 0,
         };
-        // SAFETY: the handle is alive; views and the memory behind them, handles and stats outlive the call; the
-        // library checks sizes against the signature and writes to no input.
+        // SAFETY: the handle is alive; views, handles and stats outlive the call, and the caller promises the rest.
         check(unsafe {
-            aot_model_run(
-                self.handle.as_ptr(),
-                views.as_ptr(),
-                views.len(),
-                handles.as_mut_ptr(),
-                handles.len(),
-                &mut stats,
-            )
+            run(self.handle.as_ptr(), views.as_ptr(), views.len(), handles.as_mut_ptr(), handles.len(), &mut stats)
         })?;
         // Every output is taken over, so that none leaks when one of them is refused.
         let taken: Vec<_> = handles.into_iter().filter_map(NonNull::new).map(take_output).collect();
@@ -521,7 +576,7 @@ pub(crate) fn library_path() -> PathBuf {
 const _: () = assert!(size_of::<RawView>() == 48);
 const _: () = assert!(size_of::<RawLoadOptions>() == 24);
 const _: () = assert!(size_of::<RawDim>() == 24);
-const _: () = assert!(size_of::<RawTensorInfo>() == 32);
+const _: () = assert!(size_of::<RawTensorInfo>() == 40);
 const _: () = assert!(size_of::<RawRunStats>() == 40);
 const _: () = assert!(size_of::<RawDeviceReport>() == 224);
 

@@ -65,7 +65,7 @@ mod tests {
     use aot_app::{DType, InferenceResult, Tensor, TensorInfo};
 
     fn result() -> (Vec<TensorInfo>, InferenceResult) {
-        let info = TensorInfo { name: String::from("y"), dtype: Some(DType::Float32), dims: None };
+        let info = TensorInfo { name: String::from("y"), dtype: Some(DType::Float32), dims: None, mutated: None };
         let outputs = vec![Tensor::zeros(DType::Float32, &[3, 4]).unwrap()];
         (vec![info], InferenceResult { outputs, latency_ms: 0.25, memory_bytes: 2_000_000 })
     }

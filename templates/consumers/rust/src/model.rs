@@ -11,11 +11,22 @@ pub trait ModelRunner {
     /// The outputs in the order of [`InferenceResult::outputs`].
     fn outputs(&self) -> &[TensorInfo];
 
-    /// Runs on inputs in the order of [`ModelRunner::inputs`].
+    /// Runs on inputs in the order of [`ModelRunner::inputs`]. They stay as they are: a model that writes into one in
+    /// place gets a copy of it.
     ///
     /// # Errors
     /// [`Error::Usage`] when the inputs do not fit the signature, [`Error::Failed`] when the model raises an error.
     fn infer(&self, inputs: &[Tensor<'_>]) -> Result<InferenceResult, Error>;
+
+    /// [`ModelRunner::infer`] in place: what the model writes into an input ([`TensorInfo::mutated`]) is there
+    /// afterwards. A tensor of [`Tensor::from_mut_slice`] is written through; what cannot be, because it is borrowed to
+    /// read or is an output, is copied into the tensor first. A runner that writes into no input need not define it.
+    ///
+    /// # Errors
+    /// As for [`ModelRunner::infer`]. After [`Error::Failed`] the inputs that the model writes into hold anything.
+    fn infer_mut(&self, inputs: &mut [Tensor<'_>]) -> Result<InferenceResult, Error> {
+        self.infer(inputs)
+    }
 }
 
 /// What a run gave and what it took.
@@ -49,6 +60,8 @@ pub struct TensorInfo {
     pub dtype: Option<DType>,
     /// `None` when the package says nothing about it: it was made by plain `PyTorch`.
     pub dims: Option<Vec<Dim>>,
+    /// Whether the model writes into the input in place; `None` when the package does not say, and for outputs.
+    pub mutated: Option<bool>,
 }
 
 impl TensorInfo {
@@ -91,8 +104,7 @@ pub struct AotModel {
 impl AotModel {
     /// Loads a bundle's model folder (see [`crate::find_model`]) or a `.pt2` archive. Weights are mapped, not read.
     ///
-    /// The model is native code and is trusted like a linked library. One whose Python code writes to its arguments in
-    /// place does so here too: give it memory that nothing else reads.
+    /// The model is native code and is trusted like a linked library, and so is what its package says of it.
     ///
     /// # Errors
     /// Every class but [`Error::Failed`] has its reasons to refuse a model; see there.
@@ -131,6 +143,10 @@ impl ModelRunner for AotModel {
     fn infer(&self, inputs: &[Tensor<'_>]) -> Result<InferenceResult, Error> {
         self.handle.run(inputs, self.outputs.len())
     }
+
+    fn infer_mut(&self, inputs: &mut [Tensor<'_>]) -> Result<InferenceResult, Error> {
+        self.handle.run_mut(inputs, &self.inputs, self.outputs.len())
+    }
 }
 
 #[cfg(test)]
@@ -148,7 +164,8 @@ mod tests {
     fn zeros_are_of_a_size_the_model_takes() {
         let fixed = Dim { min: Some(64), max: Some(64), symbol: None };
         let batch = Dim { min: Some(0), max: None, symbol: Some(String::from("batch")) };
-        let info = TensorInfo { name: String::from("x"), dtype: Some(DType::Float32), dims: Some(vec![batch, fixed]) };
+        let dims = Some(vec![batch, fixed]);
+        let info = TensorInfo { name: String::from("x"), dtype: Some(DType::Float32), dims, mutated: None };
         assert_eq!(info.zeros().unwrap().shape(), [2, 64]);
         assert!(TensorInfo { dims: None, ..info }.zeros().is_err());
     }

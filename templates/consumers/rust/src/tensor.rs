@@ -130,7 +130,7 @@ impl From<F16> for f32 {
 
 pub use ffi::Element;
 
-/// An array in host memory, in C order: borrowed from the caller, owned, or an output of a model.
+/// An array in host memory, in C order: borrowed from the caller, to read or to write, owned, or an output of a model.
 #[derive(Debug)]
 pub struct Tensor<'a> {
     dtype: DType,
@@ -141,6 +141,7 @@ pub struct Tensor<'a> {
 #[derive(Debug)]
 enum Storage<'a> {
     Borrowed(&'a [u8]),
+    BorrowedMut(&'a mut [u8]),
     Owned(ffi::AlignedBytes),
     Output(ffi::OwnedTensor),
 }
@@ -157,6 +158,14 @@ impl<'a> Tensor<'a> {
     /// [`Error::Usage`] when `shape` does not hold as many elements as `data`.
     pub fn from_slice<T: Element>(data: &'a [T], shape: &[i64]) -> Result<Self, Error> {
         Self::new(T::DTYPE, shape, Storage::Borrowed(ffi::as_bytes(data)))
+    }
+
+    /// Borrows `data` for [`crate::ModelRunner::infer_mut`], where the model may write to it.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when `shape` does not hold as many elements as `data`.
+    pub fn from_mut_slice<T: Element>(data: &'a mut [T], shape: &[i64]) -> Result<Self, Error> {
+        Self::new(T::DTYPE, shape, Storage::BorrowedMut(ffi::as_bytes_mut(data)))
     }
 
     /// Copies `bytes`, the elements in native byte order.
@@ -223,8 +232,22 @@ impl<'a> Tensor<'a> {
     pub fn bytes(&self) -> &[u8] {
         match &self.storage {
             Storage::Borrowed(bytes) => bytes,
+            Storage::BorrowedMut(bytes) => bytes,
             Storage::Owned(buffer) => buffer.bytes(),
             Storage::Output(output) => output.bytes(),
+        }
+    }
+
+    /// The elements' memory, for a model to write to: copied first when it is borrowed to read, or an output, whose
+    /// memory other outputs may share.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        if matches!(self.storage, Storage::Borrowed(_) | Storage::Output(_)) {
+            self.storage = Storage::Owned(ffi::AlignedBytes::copy_of(self.bytes()));
+        }
+        match &mut self.storage {
+            Storage::BorrowedMut(bytes) => bytes,
+            Storage::Owned(buffer) => buffer.bytes_mut(),
+            Storage::Borrowed(_) | Storage::Output(_) => &mut [], // became `Owned` above
         }
     }
 
@@ -280,6 +303,19 @@ mod tests {
         let tensor = Tensor::from_slice(&data, &[3]).unwrap();
         assert_eq!(tensor.as_slice::<i64>().unwrap().as_ptr(), data.as_ptr());
         assert_eq!(tensor.as_slice::<f64>().unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn memory_borrowed_to_read_is_copied_before_it_is_written_to() {
+        let data = [1_i64, 2];
+        let mut tensor = Tensor::from_slice(&data, &[2]).unwrap();
+        tensor.bytes_mut().fill(0);
+        assert_eq!(tensor.as_slice::<i64>().unwrap(), [0, 0]);
+        assert_eq!(data, [1, 2]);
+
+        let mut data = [1_i64, 2];
+        Tensor::from_mut_slice(&mut data, &[2]).unwrap().bytes_mut().fill(0);
+        assert_eq!(data, [0, 0]);
     }
 
     #[test]

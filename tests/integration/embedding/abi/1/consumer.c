@@ -1,5 +1,5 @@
 /* A program of API version 1: built against the frozen header, run against the bundle of today. It calls every function
- * and never changes; a new version of the header gets a consumer of its own. argv: model folder. */
+ * of that version and never changes; a new version of the header gets a consumer of its own. argv: model folder. */
 #include <aot_bridge.h>
 #include <stdio.h>
 #include <stdlib.h>
