@@ -92,17 +92,28 @@ class [[nodiscard]] Result {
   [[nodiscard]] const Error& error() const noexcept { return *std::get_if<1>(&state_); }
 
   /// The value; without one throws the error.
-  T& value() & { return *checked(); }
-  T&& value() && { return std::move(*checked()); }
+  T& value() & {
+    check();
+    return **this;
+  }
+  const T& value() const& {
+    check();
+    return **this;
+  }
+  T&& value() && {
+    check();
+    return std::move(**this);
+  }
 
   /// The value, unchecked: only after has_value().
   T& operator*() noexcept { return *std::get_if<0>(&state_); }
+  const T& operator*() const noexcept { return *std::get_if<0>(&state_); }
   T* operator->() noexcept { return std::get_if<0>(&state_); }
+  const T* operator->() const noexcept { return std::get_if<0>(&state_); }
 
  private:
-  T* checked() {
+  void check() const {
     if (!has_value()) detail::raise(error());
-    return std::get_if<0>(&state_);
   }
 
   std::variant<T, Error> state_;

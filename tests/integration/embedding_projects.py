@@ -105,3 +105,14 @@ def needs(tool: str) -> None:
     """Skip, loudly, where a tool of the language is not installed."""
     if shutil.which(tool) is None:
         pytest.skip(f"{tool.upper()} IS NOT INSTALLED: the tests of this language's template do not run here")
+
+
+def two_models(bundle: Path, folder: Path) -> Path:
+    """A bundle that holds the model of `bundle` twice, as `first` and `second`; the rest are links to it."""
+    (folder / "models").mkdir(parents=True)
+    for entry in bundle.iterdir():
+        if entry.name != "models":
+            (folder / entry.name).symlink_to(entry)
+    for name in ("first", "second"):
+        (folder / "models" / name).symlink_to(bundle / "models" / "mlp")
+    return folder

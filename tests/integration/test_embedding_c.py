@@ -15,6 +15,7 @@ from embedding_projects import (
     run,
     runpath,
     sample,
+    two_models,
 )
 
 STRICT = "-O2 -Wall -Wextra -Werror -Wpedantic -Wconversion -Wshadow"
@@ -86,4 +87,17 @@ def test_aot_bundle_names_another_bundle(made: Path, portable: Path, tmp_path: P
     path, expected = sample(portable, tmp_path)
     program = made / "build" / "my-app"
     assert_prints(run(program, path, AOT_BUNDLE=str(portable)).stdout, expected)
-    assert "/nowhere" in run(program, path, status=2, AOT_BUNDLE="/nowhere").stderr
+    done = run(program, path, status=2, AOT_BUNDLE="/nowhere")
+    assert_three_lines(done)
+    assert "/nowhere/models holds none" in done.stderr
+
+
+def test_of_several_models_one_is_named(made: Path, portable: Path, tmp_path: Path) -> None:
+    path, expected = sample(portable, tmp_path)
+    bundle = str(two_models(portable, tmp_path / "two"))
+    done = run(made / "build" / "my-app", path, status=2, AOT_BUNDLE=bundle)
+    assert_three_lines(done)
+    assert {"first", "second"} <= set(done.stderr.splitlines()[0].replace(",", "").split())
+    assert_prints(run(made / "build" / "my-app", "--model", "second", path, AOT_BUNDLE=bundle).stdout, expected)
+    run("make", "test", cwd=made, status=2, AOT_BUNDLE=bundle)
+    run("make", "test", cwd=made, AOT_BUNDLE=bundle, AOT_MODEL="second")

@@ -16,6 +16,7 @@ from embedding_projects import (
     run,
     runpath,
     sample,
+    two_models,
 )
 
 from exporting import cached_export
@@ -91,3 +92,14 @@ def test_a_bundle_without_its_library_is_not_found(portable: Path, tmp_path: Pat
     (incomplete / "share" / "cmake").symlink_to(portable / "share" / "cmake")
     done = run("cmake", "-S", folder, "-B", tmp_path / "build", f"-DAOT_BUNDLE={incomplete}", status=1)
     assert "libaot_bridge.so is missing" in " ".join(done.stderr.split())
+
+
+def test_of_several_models_one_is_named(made: Path, portable: Path, tmp_path: Path) -> None:
+    path, expected = sample(portable, tmp_path)
+    bundle = str(two_models(portable, tmp_path / "two"))
+    done = run(made / "build" / "my-app", path, status=2, AOT_BUNDLE=bundle)
+    assert_three_lines(done)
+    assert "holds first, second" in done.stderr
+    assert_prints(run(made / "build" / "my-app", "--model", "second", path, AOT_BUNDLE=bundle).stdout, expected)
+    assert "holds first, second" in run(made / "build" / "test-app", status=1, AOT_BUNDLE=bundle).stderr
+    run(made / "build" / "test-app", AOT_BUNDLE=bundle, AOT_MODEL="second")

@@ -17,6 +17,7 @@ from embedding_projects import (
     project,
     run,
     sample,
+    two_models,
 )
 
 
@@ -143,3 +144,21 @@ np.savez(sys.argv[2], y=np.stack(list(table["output0"])), pid=table["pid"], inod
         direct = (sys.executable, "-c", f"{program}; np.save(sys.argv[2], np.asarray(y))")
         run(*direct, tmp_path / "rows.npy", tmp_path / "direct.npy", cwd=made, PYTHONPATH="src")
         np.testing.assert_allclose(out["y"], np.load(tmp_path / "direct.npy"), rtol=1e-4, atol=1e-5)
+
+
+def test_of_several_models_one_is_named(made: Path, portable: Path, tmp_path: Path) -> None:
+    path, expected = sample(portable, tmp_path)
+    environment = {"AOT_BUNDLE": str(two_models(portable, tmp_path / "two")), "PYTHONPATH": "src"}
+    done = run(sys.executable, "-m", "my_app", path, cwd=made, status=2, **environment)
+    assert_three_lines(done)
+    assert "first, second" in done.stderr
+    named = run(sys.executable, "-m", "my_app", "--model", "second", path, cwd=made, **environment)
+    assert_prints(named.stdout, expected)
+    tests = (sys.executable, "-W", "error", "-m", "unittest", "discover", "tests")
+    run(*tests, cwd=made, **environment, AOT_MODEL="second")
+
+
+def test_the_command_line_says_how_it_is_used(made: Path) -> None:
+    for arguments, status in ((["--help"], 0), ([], 2), (["--model"], 2), (["--what", "x.npy"], 2)):
+        done = run(sys.executable, "-m", "my_app", *arguments, cwd=made, status=status, PYTHONPATH="src")
+        assert done.stderr.startswith("usage: python -m my_app ")

@@ -22,6 +22,7 @@ from embedding_projects import (
     run,
     runpath,
     sample,
+    two_models,
 )
 
 TEMPLATE = ROOT / "templates" / "consumers" / "rust"
@@ -109,7 +110,9 @@ def test_check_reports_device_build_model_and_inference(program: Path, portable:
 
 def test_a_check_that_fails_says_so_and_exits_with_its_class(program: Path) -> None:
     done = run(program, "--check", "--device", "cuda", "--format", "json", status=5)  # a CPU bundle
-    assert json.loads(done.stdout)["ok"] is False
+    document = json.loads(done.stdout)
+    assert document["ok"] is False
+    assert done.stderr.strip() == f"error: {document['error']}"
     assert_three_lines(done)
 
 
@@ -191,3 +194,14 @@ def test_a_project_without_a_bundle_says_what_to_do(tmp_path: Path, portable: Pa
     (folder / "bundle").unlink()
     done = run("cargo", "build", "--offline", cwd=folder, status=101)
     assert "ln -s" in done.stderr
+
+
+def test_of_several_models_one_is_named(made: Path, program: Path, portable: Path, tmp_path: Path) -> None:
+    path, _ = sample(portable, tmp_path)
+    bundle = str(two_models(portable, tmp_path / "two"))
+    done = run(program, "infer", "--input", path, status=2, AOT_BUNDLE=bundle)
+    assert_three_lines(done)
+    assert "holds first, second" in done.stderr
+    run(program, "infer", "--model", "second", "--input", path, AOT_BUNDLE=bundle)
+    done = run("cargo", "test", "--offline", "--test", "model", cwd=made, AOT_BUNDLE=bundle, AOT_MODEL="second")
+    assert "0 failed" in done.stdout

@@ -81,6 +81,8 @@ void errors_by_choice(const aot::Model& model) {
   } catch (const aot::Error& error) {
     expect(error.status() == AOT_USAGE, "a view of another size is a usage error");
   }
+  const auto taken = model.try_run({aot::View(x, {8, 64})});
+  expect(taken.value().size() == 1 && taken->size() == 1 && (*taken)[0].size() == 80, "a const result has its value");
   expect(!aot::Model::try_load("/nonexistent"), "a missing model comes back as a value");
   expect(!aot::try_check_device("cuda:99"), "a missing device comes back as a value");
 }

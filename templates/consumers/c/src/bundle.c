@@ -32,20 +32,23 @@ aot_status find_model(const char* name, char* path, size_t size) {
   }
 
   char found[256] = "";
+  char known[1024] = ""; /* names, for the message */
   int matches = 0;
   DIR* models = opendir(path);
   for (struct dirent* entry; models != NULL && (entry = readdir(models)) != NULL;) {
-    if (entry->d_name[0] == '.' || (name != NULL && strcmp(name, entry->d_name) != 0)) continue;
+    if (entry->d_name[0] == '.') continue;
+    const size_t used = strlen(known);
+    snprintf(known + used, sizeof known - used, "%s%s", used > 0 ? ", " : "", entry->d_name);
+    if (name != NULL && strcmp(name, entry->d_name) != 0) continue;
     snprintf(found, sizeof found, "%s", entry->d_name);
     ++matches;
   }
   if (models != NULL) closedir(models);
 
   if (matches != 1) {
-    fprintf(stderr, "error: %s holds %d models%s%s\n", path, matches, name != NULL ? " named " : "",
-            name != NULL ? name : "");
-    fputs("a bundle has a folder per model, and one must be chosen\nuse --model NAME, or set AOT_BUNDLE to a bundle\n",
-          stderr);
+    fprintf(stderr, "error: %s%s; %s holds %s\n", name != NULL ? "no model is named " : "no model was named",
+            name != NULL ? name : "", path, known[0] != '\0' ? known : "none");
+    fputs("a bundle has a folder per model\nname one of them with --model, or set AOT_BUNDLE to a bundle\n", stderr);
     return AOT_USAGE;
   }
   const size_t length = strlen(path);

@@ -1,5 +1,6 @@
 #include "npy.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,7 +79,10 @@ static aot_status read_array(const char* path, FILE* file, npy_array* array) {
 aot_status npy_load(const char* path, npy_array* array) {
   *array = (npy_array){0};
   FILE* file = fopen(path, "rb");
-  if (file == NULL) return refuse(path, "it cannot be opened");
+  if (file == NULL) {
+    fprintf(stderr, "error: %s: %s\nan input cannot be read\ncheck the path\n", path, strerror(errno));
+    return AOT_USAGE;
+  }
   const aot_status status = read_array(path, file, array);
   fclose(file);
   if (status != AOT_OK) npy_free(array);

@@ -32,7 +32,7 @@ inline aot::Error unreadable(const std::string& path, const std::string& why) {
 inline Array load(const std::string& path) {
   constexpr std::size_t magic_size = 6;
   std::ifstream file(path, std::ios::binary);
-  if (!file) throw unreadable(path, "cannot be opened");
+  if (!file) throw aot::Error(AOT_USAGE, path + " cannot be opened\nan input cannot be read\ncheck the path");
   const std::string content{std::istreambuf_iterator<char>(file), {}};
   if (content.compare(0, magic_size, "\x93NUMPY") != 0 || content.size() < 12) {
     throw unreadable(path, "is not a .npy file");

@@ -1,4 +1,4 @@
-"""Runs the bundle's model on zeros of the sizes that its signature asks for."""
+"""Runs the bundle's only model, or the one that AOT_MODEL names, on zeros of the sizes that its signature asks for."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def zeros(predictor: Predictor) -> list[Any]:
 
 class PredictorTest(unittest.TestCase):
     def setUp(self) -> None:
-        self.predictor = Predictor(concurrency=2)
+        self.predictor = Predictor(model=os.environ.get("AOT_MODEL"), concurrency=2)
         self.addCleanup(self.predictor.close)
         self.inputs = zeros(self.predictor)
 

@@ -13,6 +13,9 @@ pub fn run(options: &Options) -> Result<(), Error> {
     ];
     let outcome = examine(options, &mut report);
     let ok = outcome.is_ok();
+    if let Err(error) = &outcome {
+        report.push((String::from("error"), Value::String(error.to_string())));
+    }
     report.push((String::from("ok"), Value::Bool(ok)));
     let report = Value::Object(report);
     match options.format {
@@ -100,7 +103,7 @@ fn pretty(value: &Value, indent: usize) -> String {
     let pad = " ".repeat(indent);
     let line = |(key, value): &(String, Value)| match value {
         Value::Object(_) => format!("{pad}{key}\n{}", pretty(value, indent + 2)),
-        Value::String(string) => format!("{pad}{key}: {string}\n"),
+        Value::String(string) => format!("{pad}{key}: {}\n", string.replace('\n', "; ")),
         Value::Array(items) if items.iter().all(|item| matches!(item, Value::String(_))) => {
             let texts: Vec<&str> = items
                 .iter()

@@ -29,7 +29,9 @@ const DESCRS: [(&str, DType); 14] = [
 /// # Errors
 /// [`Error::Usage`] when it cannot be opened or is not a little-endian array in C order.
 pub fn read(path: &Path) -> Result<Tensor<'static>, Error> {
-    let content = fs::read(path).map_err(|error| unusable(path, &error.to_string()))?;
+    let content = fs::read(path).map_err(|error| {
+        Error::usage(&format!("{}: {error}", path.display()), "an input cannot be read", "check the path")
+    })?;
     decode(&content).map_err(|what| unusable(path, &what))
 }
 

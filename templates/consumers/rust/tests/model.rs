@@ -8,8 +8,10 @@ fn zeros(model: &AotModel) -> Option<Vec<Tensor<'static>>> {
     model.inputs().iter().map(|info| info.zeros().ok()).collect()
 }
 
+/// The bundle's only model, or the one that `AOT_MODEL` names.
 fn load() -> AotModel {
-    AotModel::load(find_model(None).unwrap(), Device::cpu()).unwrap()
+    let name = std::env::var("AOT_MODEL").ok();
+    AotModel::load(find_model(name.as_deref()).unwrap_or_else(|error| panic!("{error}")), Device::cpu()).unwrap()
 }
 
 #[test]

@@ -8,15 +8,28 @@ import sys
 from aot_app.bundle import bundle_path, use_runner
 from aot_app.predictor import Predictor
 
-_USAGE = "usage: python -m aot_app INPUT.npy...    one file per input, in the model's order"
+_USAGE = """\
+usage: python -m aot_app [--model NAME] [--device cpu|cuda[:N]|rocm[:N]] INPUT.npy...
+one .npy file per input, in the model's order; the bundle is the folder `bundle`, or AOT_BUNDLE"""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0 done, else that of the error's class."""
-    paths = sys.argv[1:] if arguments is None else arguments
-    if not paths or paths[0] in ("-h", "--help"):
+    paths: list[str] = []
+    options: dict[str, str] = {}
+    rest = iter(sys.argv[1:] if arguments is None else arguments)  # the bundle's own interpreter has no argparse
+    for argument in rest:
+        value = next(rest, None) if argument in ("--model", "--device") else None
+        if value is not None:
+            options[argument[2:]] = value
+        elif argument.startswith("-"):
+            print(_USAGE, file=sys.stderr)
+            return 0 if argument in ("-h", "--help") else 2
+        else:
+            paths.append(argument)
+    if not paths:
         print(_USAGE, file=sys.stderr)
-        return 0 if paths else 2
+        return 2
     try:
         use_runner(bundle_path())
     except FileNotFoundError as error:
@@ -34,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
                     arrays.append(read_npy(stream, os.fstat(stream.fileno()).st_size, path))
             except OSError as error:
                 raise UsageError(f"{path}: {error.strerror}", "An input cannot be read.", "Check the path.") from None
-        predictor = Predictor()
+        predictor = Predictor(model=options.get("model"), device=options.get("device"))
         result = predictor.model.run(*arrays)
     except AotError as error:
         print(f"error: {error}", file=sys.stderr)
