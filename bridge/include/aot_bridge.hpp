@@ -317,9 +317,15 @@ class Tensor {
  public:
   Tensor() noexcept = default;
   /// Takes over a tensor of the C API.
-  explicit Tensor(aot_tensor* handle) noexcept : handle_(handle) {}
+  explicit Tensor(aot_tensor* handle) noexcept : handle_(handle), view_(aot_tensor_view(handle)) {}
+  Tensor(Tensor&& other) noexcept : handle_(std::move(other.handle_)), view_(std::exchange(other.view_, nullptr)) {}
+  Tensor& operator=(Tensor&& other) noexcept {
+    handle_ = std::move(other.handle_);
+    view_ = std::exchange(other.view_, nullptr);
+    return *this;
+  }
 
-  [[nodiscard]] const aot_view& raw() const noexcept { return *aot_tensor_view(handle_.get()); }
+  [[nodiscard]] const aot_view& raw() const noexcept { return *view_; }
   [[nodiscard]] DType dtype() const noexcept { return raw().dtype; }
   [[nodiscard]] aot_device device() const noexcept { return raw().device; }
   [[nodiscard]] Span<const std::int64_t> shape() const noexcept {
@@ -415,6 +421,7 @@ class Tensor {
   /// Hands the memory to a DLPack consumer, who calls its deleter; leaves this handle empty.
   [[nodiscard]] Result<aot_managed*> try_release_dlpack() noexcept {
     aot_managed* managed = nullptr;
+    view_ = nullptr;
     const aot_status status = aot_tensor_to_dlpack(handle_.release(), &managed);
     if (status != AOT_OK) return Error::last(status);
     return managed;
@@ -451,6 +458,7 @@ class Tensor {
   }
 
   std::unique_ptr<aot_tensor, Free> handle_;
+  const aot_view* view_ = nullptr;  // valid as long as the handle
 };
 
 // ---- models ---------------------------------------------------------------------------------------------------------
