@@ -58,8 +58,9 @@ def main() -> None:
     WORK.mkdir(parents=True, exist_ok=True)
     torch = find_torch(Backend.CPU, venv=ROOT / ".venv")
     packages = {runtime: export_package(profile) for runtime, profile in (("full", "default"), ("slim", "slim"))}
+    packages["plain"] = export_plain_package(torch)
     timings = {"bridge compile": compile_bridge(torch), **build_bundles(packages)}
-    contenders = list(make_contenders(torch, packages["full"], options.calls))
+    contenders = list(make_contenders(torch, packages["plain"], options.calls))
     samples = run_in_turn(contenders, options.rounds)
     check_agreement(samples)
     sizes = {name: (size_of(paths), archive_size(paths, ZSTD_LEVEL)) for name, paths in disk(contenders)}
@@ -84,6 +85,15 @@ def export_package(profile: str) -> Path:
     return package
 
 
+def export_plain_package(torch: TorchInfo) -> Path:
+    """The example as PyTorch's tutorial exports it, which is what users of its package loader have."""
+    package = WORK / "mlp-plain.pt2"
+    if not package.exists():
+        export = [str(torch.python), str(PROGRAMS / "export_plain.py"), str(ROOT / "examples/mlp.py"), str(package)]
+        subprocess.run(export, check=True, stdout=sys.stderr)
+    return package
+
+
 def compile_bridge(torch: TorchInfo) -> float:
     """Seconds of compiling the bridge into an empty cache, which the builds below then find."""
     cache = WORK / "cache"
@@ -97,8 +107,8 @@ def compile_bridge(torch: TorchInfo) -> float:
 def build_bundles(packages: dict[str, Path]) -> dict[str, float]:
     """Both kinds of bundle, the first time and again; seconds of each build."""
     timings: dict[str, float] = {}
-    for runtime, package in packages.items():
-        output = WORK / runtime
+    for runtime in ("full", "slim"):
+        package, output = packages[runtime], WORK / runtime
         shutil.rmtree(output, ignore_errors=True)
         arguments = ("build", "--model", f"mlp={package}", "--portable", "--runtime", runtime, "--output", output)
         timings[f"portable build, {runtime}"] = _aotpack(*arguments)
@@ -107,7 +117,7 @@ def build_bundles(packages: dict[str, Path]) -> dict[str, float]:
 
 
 def make_contenders(torch: TorchInfo, package: Path, calls: int) -> Iterator[Contender]:
-    """All ways to run the model, compiled and ready."""
+    """All ways to run the model, compiled and ready; `package` is PyTorch's own."""
     shape = (str(ROWS), str(COLUMNS), str(calls))
     clean = {"PATH": os.environ["PATH"], **ONE_THREAD}
     lib = torch.lib_dirs[0]
@@ -189,8 +199,9 @@ def report(
     yield "# Benchmarks"
     yield ""
     yield "Written by `make bench`. Times are medians of rounds in which all ways run in turn, at 1 thread; what is"
-    yield "claimed are the ratios within this one run. Model: `examples/mlp.py` (64-256-10), batch 8. The slim bundle's"
-    yield "package is exported with `--profile slim`, that of the others with the default profile."
+    yield "claimed are the ratios within this one run. Model: `examples/mlp.py` (64-256-10), batch 8. The reference and"
+    yield "Python + torch run the package that PyTorch's `aoti_compile_and_package` makes by default, the full bundle"
+    yield "that of `aotpack export`, the slim bundle that of `aotpack export --profile slim`."
     yield ""
     system = platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
     yield f"Machine: {_cpu()}, {os.cpu_count()} cores, {system}."

@@ -173,6 +173,27 @@ def test_slim_needs_no_libtorch_and_no_matrix_library_for_small_products(exporte
     assert slim.judge(model.imports).parts == (slim.Part.CORE,)
 
 
+LARGE_PRODUCT = """
+import torch
+from torch import nn
+
+def model():
+    return nn.Linear(1024, 512).eval(), (torch.randn(1, 1024),)
+"""
+
+
+def test_small_products_are_generated_and_large_weights_are_stored_once(
+    exported: Exported, backend_venv: Path, tmp_path: Path
+) -> None:
+    assert not [name for name in read_model(exported("mlp")).shim_symbols if "addmm" in name or "mm_out" in name]
+    source = tmp_path / "large.py"
+    source.write_text(LARGE_PRODUCT)
+    package = cached_export(backend_venv, source)
+    assert "aoti_torch_cpu_addmm_out" in read_model(package).shim_symbols
+    (blob,) = [entry for entry in zipfile.ZipFile(package).infolist() if entry.filename.endswith(".blob")]
+    assert blob.file_size < 1.01 * 4 * (1024 * 512 + 512)
+
+
 # ---- what cannot be had -------------------------------------------------------------------------------------------
 
 MODULES = """

@@ -21,6 +21,7 @@ import torch
 import torch._inductor
 from torch._inductor import config, cpp_builder, cpu_vec_isa
 from torch._inductor.exc import InvalidCxxCompiler
+from torch.utils._pytree import tree_leaves
 
 from . import matrix_products, naming
 from .failure import WorkerError, no_space
@@ -47,6 +48,12 @@ BLOB: dict[str, Any] = {
     "aot_inductor.package_constants_on_disk_format": "binary_blob",
 }
 
+#: On the CPU: matrix products may become generated code, which saves the way through the library where they are small.
+PRODUCTS: dict[str, Any] = {
+    "max_autotune_gemm": True,
+    "max_autotune_gemm_backends": "CPP,ATEN",
+}
+
 #: Options added by `--profile`.
 PROFILES: dict[str, dict[str, Any]] = {
     "default": {},
@@ -55,8 +62,6 @@ PROFILES: dict[str, dict[str, Any]] = {
     "slim": {
         "freezing": True,
         "max_autotune": True,
-        "max_autotune_gemm": True,
-        "max_autotune_gemm_backends": "CPP,ATEN",
         "aot_inductor.link_libtorch": False,
     },
 }
@@ -192,15 +197,18 @@ def essence(error: BaseException) -> str:
 def compile_program(program: Any, profile: str, cpu_isa: str) -> Compiled:
     """Compile to a shared library, a weights blob and their metadata. Raises WorkerError."""
     compiler = _compiler()
-    options = {**COMMON, **PROFILES[profile]}
+    args, kwargs = program.example_inputs
+    tensors = [*program.state_dict.values(), *program.constants.values(), *tree_leaves((args, kwargs))]
+    on_cpu = all(tensor.device.type == "cpu" for tensor in tensors if isinstance(tensor, torch.Tensor))
+    options = {**COMMON, **PROFILES[profile], **(PRODUCTS if on_cpu else {})}
     if cpu_isa != "native":
         options["cpp.march"] = _pin(cpu_isa)
     options = {key: value for key, value in options.items() if _known(key)}
     if all(map(_known, BLOB)):
         options.update(BLOB)
-    if profile == "slim":
-        matrix_products.choose_by_size()
-    args, kwargs = program.example_inputs
+    if on_cpu:
+        # Only freezing drops weights that generated code has in another order.
+        matrix_products.choose_by_size(keeps_weights=not options.get("freezing"))
     try:
         with torch.no_grad():
             files = torch._inductor.aot_compile(program.module(), args, kwargs, options=options)

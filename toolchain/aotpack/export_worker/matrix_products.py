@@ -1,4 +1,4 @@
-"""What multiplies matrices in a model for the slim runtime: code that Inductor generates, or the library.
+"""What multiplies matrices in a model for the CPU: code that Inductor generates, or the library.
 
 Inductor would time both and take the faster. On a busy machine that is a lottery, whose losers bring a library of 46 MB
 into the bundle of a small model; so the size of a product decides, and the same model always gives the same package.
@@ -11,6 +11,7 @@ both read once; else the library's head start is used up at about a quarter of a
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from torch._inductor import select_algorithm
@@ -21,23 +22,28 @@ from torch._inductor.virtualized import V
 MOST_GENERATED = 1 << 18
 
 
-def is_generated(rows: int, columns: int, depth: int) -> bool:
-    """Whether generated code is to multiply rows x depth by depth x columns."""
-    return rows == 1 or rows * columns * depth <= MOST_GENERATED
+def is_generated(rows: int, columns: int, depth: int, *, keeps_weights: bool) -> bool:
+    """Whether generated code is to multiply rows x depth by depth x columns.
+
+    It reads the weights in an order of its own. Where the package keeps them as they were as well (`keeps_weights`), a
+    single row is no reason to store large ones twice.
+    """
+    return rows * columns * depth <= MOST_GENERATED or (rows == 1 and not keeps_weights)
 
 
-def choose_by_size() -> None:
+def choose_by_size(*, keeps_weights: bool) -> None:
     """Let no clock decide between generated code and the library from now on in this process."""
-    select_algorithm.add_preprocessing_fn(_choose)
+    select_algorithm.add_preprocessing_fn(functools.partial(_choose, keeps_weights=keeps_weights))
 
 
-def _choose(choices: list[ChoiceCaller]) -> list[ChoiceCaller]:
+def _choose(choices: list[ChoiceCaller], *, keeps_weights: bool) -> list[ChoiceCaller]:
     library = [choice for choice in choices if isinstance(choice, select_algorithm.ExternKernelCaller)]
     generated = [choice for choice in choices if choice not in library]
     if not generated or not library:
         return choices
     template: Any = generated[0].template
-    return generated[:1] if is_generated(*map(_likely, (template.m, template.n, template.k))) else library
+    rows, columns, depth = map(_likely, (template.m, template.n, template.k))
+    return generated[:1] if is_generated(rows, columns, depth, keeps_weights=keeps_weights) else library
 
 
 def _likely(size: Any) -> int:
