@@ -138,7 +138,8 @@ bool Container::map_weights(const std::vector<Constant>& constants) {
 }
 
 void Container::copy_weights() {
-  decltype(&AOTInductorModelUpdateConstantsFromBlob) update = nullptr;
+  // Spelled out as above: since torch 2.10, which was the first to keep weights in a file of their own.
+  AOTIRuntimeError (*update)(AOTInductorModelContainerHandle, const uint8_t*) = nullptr;
   bind(library_, "AOTInductorModelUpdateConstantsFromBlob", update);
   check(update(handle_, package_.weights), "loading the weights");
   package_.weights = nullptr;

@@ -1,9 +1,10 @@
 // The shim's getters of constants: torch's numbers for devices, dtypes, layouts and memory formats.
-#include <torch/headeronly/core/DeviceType.h>
 #if __has_include(<torch/headeronly/core/Layout.h>)
+#include <torch/headeronly/core/DeviceType.h>
 #include <torch/headeronly/core/Layout.h>
 #include <torch/headeronly/core/MemoryFormat.h>
 #else  // torch 2.9
+#include <c10/core/DeviceType.h>
 #include <c10/core/Layout.h>
 #include <c10/core/MemoryFormat.h>
 #endif
