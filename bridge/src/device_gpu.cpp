@@ -37,21 +37,25 @@ constexpr const char* kTorchLibrary = "libc10_hip.so";
 constexpr int32_t kType = AOT_DEVICE_ROCM;
 using Status = hipError_t;
 using Properties = hipDeviceProp_t;
-std::string architecture_of(const Properties& properties) {
-  const std::string name = properties.gcnArchName;  // such as gfx90a:sramecc+:xnack-
-  return name.substr(0, name.find(':'));
-}
 #else
 constexpr const char* kBackend = "cuda";
 constexpr const char* kTorchLibrary = "libc10_cuda.so";
 constexpr int32_t kType = AOT_DEVICE_CUDA;
 using Status = cudaError_t;
-using Properties = cudaDeviceProp;
-std::string architecture_of(const Properties& properties) {
-  return "sm_" + std::to_string(properties.major) + std::to_string(properties.minor);
-}
+// The headers need not be of the runtime's version, and cudaDeviceProp is another one in CUDA 13 than before. The name
+// comes first in all of them; the rest is asked for by attributes.
+struct Properties {
+  char name[256];
+  char others[3840];  // more than any version has
+};
 #endif
 constexpr Status kSuccess = AOT_GPU(Success);
+
+/// What a GPU says of itself.
+struct Description {
+  std::string name;
+  std::string architecture;  // such as sm_90 or gfx90a
+};
 
 #if defined(AOT_GPU_ROCM)
 /// ROCm's user-space half travels in the bundle.
@@ -91,6 +95,9 @@ struct Api {
   // Overloaded in the headers for C++.
   Status (*malloc)(void**, size_t) = nullptr;
   Status (*get_device_properties)(Properties*, int) = nullptr;
+#if !defined(AOT_GPU_ROCM)
+  decltype(&cudaDeviceGetAttribute) get_attribute = nullptr;
+#endif
 
   /// Loads torch's GPU library on the first call. Throws AOT_DAMAGED when the bundle has none.
   static const Api& get() {
@@ -107,6 +114,22 @@ struct Api {
                 "Run: aotrun doctor --device " + std::string(kBackend));
   }
 
+  Description describe(int32_t index) const {
+    constexpr const char* kDoing = "describing itself";
+    Properties properties{};
+    check(get_device_properties(&properties, index), kDoing);
+#if defined(AOT_GPU_ROCM)
+    const std::string architecture = properties.gcnArchName;  // such as gfx90a:sramecc+:xnack-
+    return {properties.name, architecture.substr(0, architecture.find(':'))};
+#else
+    int major = 0;
+    int minor = 0;
+    check(get_attribute(&major, cudaDevAttrComputeCapabilityMajor, index), kDoing);
+    check(get_attribute(&minor, cudaDevAttrComputeCapabilityMinor, index), kDoing);
+    return {properties.name, "sm_" + std::to_string(major) + std::to_string(minor)};
+#endif
+  }
+
  private:
   Api() {
     load_driver();
@@ -119,7 +142,12 @@ struct Api {
     bind(library, AOT_EXPANDED_TEXT(AOT_GPU(Free)), free);
     bind(library, AOT_EXPANDED_TEXT(AOT_GPU(GetErrorString)), get_error_string);
     bind(library, AOT_EXPANDED_TEXT(AOT_GPU(Malloc)), malloc);
-    bind(library, AOT_EXPANDED_TEXT(AOT_GPU(GetDeviceProperties)), get_device_properties);
+#if defined(AOT_GPU_ROCM)
+    bind(library, AOT_EXPANDED_TEXT(hipGetDeviceProperties), get_device_properties);
+#else
+    bind(library, "cudaGetDeviceProperties", get_device_properties);
+    bind(library, "cudaDeviceGetAttribute", get_attribute);
+#endif
   }
 };
 
@@ -137,7 +165,7 @@ class GpuDevice final : public Device {
     return is_gpu && other.index == index_;
   }
 
-  std::string architecture() const override { return architecture_of(properties()); }
+  std::string architecture() const override { return api_.describe(index_).architecture; }
 
   void activate() const override { api_.check(api_.set_device(index_), "choosing the device"); }
 
@@ -161,7 +189,7 @@ class GpuDevice final : public Device {
   void self_test(aot_device_report* report) const override {
     const auto start = std::chrono::steady_clock::now();
     activate();
-    const Properties known = properties();
+    const Description known = api_.describe(index_);
     int count = 0;
     api_.check(api_.get_device_count(&count), "counting devices");
     round_trip();
@@ -170,17 +198,11 @@ class GpuDevice final : public Device {
     report->used_bytes = now.used_bytes;
     report->total_bytes = now.total_bytes;
     set_text(report->name, known.name);
-    set_text(report->architecture, architecture_of(known));
+    set_text(report->architecture, known.architecture);
     report->self_test_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   }
 
  private:
-  Properties properties() const {
-    Properties properties{};
-    api_.check(api_.get_device_properties(&properties, index_), "describing itself");
-    return properties;
-  }
-
   void round_trip() const {
     std::vector<unsigned char> pattern(1 << 20);
     for (size_t i = 0; i < pattern.size(); ++i) pattern[i] = static_cast<unsigned char>(i * 131U);

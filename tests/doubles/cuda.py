@@ -1,6 +1,6 @@
 """Doubles of a CUDA torch, in the two layouts that its wheels have. No NVIDIA software is in them.
 
-Needs, search paths and symbol versions are those of torch 2.13.0+cu130 and of its CUDA 12 siblings. Each vendor library
+Needs, search paths and symbol versions are those of torch 2.13.0+cu130 and 2.9.1+cu128. Each vendor library
 exports one function that returns a number of its own, so a test sees which library answered, a stub or the real one.
 """
 
@@ -23,14 +23,14 @@ class Layout:
         cuda: CUDA's.
         folders: library stem -> folder of its wheel below `nvidia/`.
         majors: library stem -> number behind `.so.`.
-        links_jitlink: whether cuSPARSE and cuSOLVER link to nvJitLink; before CUDA 13 they open it.
+        apart: whether every library has a folder of its own.
     """
 
     version: str
     cuda: str
     folders: Mapping[str, str]
     majors: Mapping[str, str]
-    links_jitlink: bool
+    apart: bool
 
     def name(self, stem: str) -> str:
         """File name of a library."""
@@ -79,7 +79,7 @@ CU13 = Layout(
         **dict.fromkeys(("cufft", "cusolver", "cusparse"), "12"),
         "nvrtc-builtins": "13.0",
     },
-    links_jitlink=True,
+    apart=False,
 )
 CU12 = Layout(
     version="2.13.0+cu128",
@@ -91,7 +91,7 @@ CU12 = Layout(
         **dict.fromkeys(("cufft", "cusolver"), "11"),
         "nvrtc-builtins": "12.8",
     },
-    links_jitlink=False,
+    apart=True,
 )
 
 #: What each vendor library's function answers.
@@ -146,9 +146,11 @@ int cudaMemcpy(void* to, const void* from, size_t bytes, int kind) {
   (void)to; (void)from; (void)bytes; (void)kind;
   return 35;
 }
-/* Under its older and its newer name, of which headers choose one. */
 int cudaGetDeviceProperties(void* properties, int device) { (void)properties; (void)device; return 35; }
-int cudaGetDeviceProperties_v2(void* properties, int device) { (void)properties; (void)device; return 35; }
+int cudaDeviceGetAttribute(int* value, int attribute, int device) {
+  (void)value; (void)attribute; (void)device;
+  return 35;
+}
 const char* cudaGetErrorString(int code) {
   (void)code;
   return "CUDA driver version is insufficient for CUDA runtime version";
@@ -179,6 +181,11 @@ def _vendor_doubles(layout: Layout) -> list[Double]:
         folders = dict.fromkeys(layout.folders[stem] for stem in stems)
         return ":".join(["$ORIGIN", *(f"$ORIGIN/../../{folder}/lib" for folder in folders)])
 
+    # cuFFT and cuSPARSE of CUDA 12 have their own folder last.
+    after_jitlink = "$ORIGIN/../../nvjitlink/lib:$ORIGIN" if layout.apart else "$ORIGIN"
+    for_solver = relative("cublas", "nvJitLink", "cusparse") if layout.apart else "$ORIGIN"
+    for_cudnn = relative("cublas", "nvrtc", "cudart")
+
     def double(
         stem: str, needed: tuple[str, ...] = (), opens: tuple[str, ...] = (), runpath: str | None = "$ORIGIN"
     ) -> Double:
@@ -190,27 +197,22 @@ def _vendor_doubles(layout: Layout) -> list[Double]:
             version=layout.name(stem) if stem in _VERSIONED else None,
         )
 
-    jitlink = ("nvJitLink",)
-    linked, opened = (jitlink, ()) if layout.links_jitlink else ((), jitlink)
-    apart = relative("nvJitLink") if not layout.links_jitlink else "$ORIGIN"
-    for_solver = relative("cublas", "cusparse", "nvJitLink") if not layout.links_jitlink else "$ORIGIN"
-    for_cudnn = relative("cublas", "nvrtc", "cudart")
     return [
         double("cudart", runpath=None),
         double("nvrtc-builtins", runpath=None),
-        double("nvrtc", opens=("nvrtc-builtins",), runpath=None if layout.links_jitlink else "$ORIGIN"),
+        double("nvrtc", opens=("nvrtc-builtins",), runpath="$ORIGIN" if layout.apart else None),
         double("nvJitLink", runpath=None),
         double("cublasLt"),
         double("cublas", ("cublasLt",)),
-        double("cufft"),
+        double("cufft", opens=("nvJitLink",), runpath=after_jitlink),
         double("curand"),
         double("cufile", runpath=None),
         double("cupti", runpath=None),
         double("nccl", runpath=None),
         double("cusparseLt"),
         double("nvshmem_host", runpath=None),
-        double("cusparse", linked, opened, apart),
-        double("cusolver", (*linked, "cusparse", "cublas", "cublasLt"), opened, for_solver),
+        double("cusparse", ("nvJitLink",), runpath=after_jitlink),
+        double("cusolver", ("nvJitLink", "cusparse", "cublas", "cublasLt"), runpath=for_solver),
         double("cudnn_graph", opens=("cudnn_engines_precompiled", "cudnn_heuristic"), runpath=for_cudnn),
         double("cudnn_ops", ("cudnn_graph",), runpath=for_cudnn),
         double("cudnn_cnn", ("cudnn_ops", "cudnn_graph"), runpath=for_cudnn),

@@ -122,6 +122,24 @@ def test_torch_without_headers(torch: TorchInfo) -> None:
         bridge.build_bridge(replace(torch, include_dirs=()), Backend.CPU)
 
 
+@pytest.mark.parametrize("folder", ["nvidia/cu13/include", "triton/backends/nvidia/include"])
+def test_the_toolkits_headers_are_found_where_a_torch_brings_them(
+    folder: str, torch: TorchInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NVIDIA's own wheels may lack a part of them (that of CUDA 12 does); Triton's, on which torch depends, has all."""
+    headers, variables, _, packaged = bridge._GPU_HEADERS[Backend.CUDA]
+    monkeypatch.setitem(bridge._GPU_HEADERS, Backend.CUDA, (headers, variables, "/nowhere", packaged))
+    for variable in variables:
+        monkeypatch.delenv(variable, raising=False)
+    assert torch.site_packages is not None
+    half = torch.site_packages / "nvidia" / "cuda_runtime" / "include" / headers[0]
+    whole = [torch.site_packages / folder / header for header in headers]
+    for header in (half, *whole):
+        header.parent.mkdir(parents=True, exist_ok=True)
+        header.write_text("// header\n")
+    assert bridge._gpu_include(Backend.CUDA, torch) == torch.site_packages / folder
+
+
 def test_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", "/nonexistent")

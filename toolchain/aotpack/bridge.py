@@ -32,10 +32,10 @@ _TORCH_HEADERS = ("torch/csrc/inductor/aoti_torch/c/shim.h", "torch/csrc/inducto
 #: site-packages that hold it otherwise.
 _GPU_HEADERS = {
     Backend.CUDA: (
-        ("cuda_runtime_api.h", "crt/host_defines.h"),  # of two packages in CUDA 13's wheels
+        ("cuda_runtime_api.h", "crt/host_defines.h"),  # of two packages in NVIDIA's wheels
         ("CUDA_HOME", "CUDA_PATH"),
         "/usr/local/cuda",
-        ("nvidia/*/include",),
+        ("nvidia/*/include", "triton/backends/nvidia/include"),
     ),
     Backend.ROCM: (
         ("hip/hip_runtime_api.h",),
