@@ -22,9 +22,10 @@ from aotpack import bridge, manifest, sandbox, verify
 from aotpack.backend import Backend
 from aotpack.build import BuildRequest, Reporter, build, dry_run
 from aotpack.cli import group as command_line
-from aotpack.elf import ElfEdit, apply_edit, is_elf, read_elf
+from aotpack.elf import ElfEdit, apply_edit, find_tool, is_elf, read_elf
 from aotpack.errors import BuildToolError, DamagedError, TorchMismatchError, UsageError
 from doubles.cuda import CU12, CU13, NUMBERS, CudaDouble, make_cuda
+from doubles.elf import Double, compile_doubles
 
 LAYOUTS = {"cu13": CU13, "cu12": CU12}
 
@@ -119,15 +120,19 @@ def test_everything_lies_in_one_flat_folder_and_resolves_there(whole: Path, doub
         layout.name("cudnn_graph"): "cudnn_graph_open",
         layout.name("cudnn_engines_precompiled"): "cudnn_engines_precompiled_open",
         layout.name("nvrtc"): "nvrtc_open",
-        layout.name("cusparse"): "cusparse_open",
-        layout.name("cusolver"): "cusolver_open",
+        layout.name("cufft"): "cufft_open",
     }
     away = double.prefix.with_name("away")
     double.prefix.rename(away)
+    # Where cuFFT and cuSPARSE of CUDA 12 look first: beside the bundle.
+    lure = whole.parent / "nvjitlink" / "lib" / layout.name("nvJitLink")
+    lure.parent.mkdir(parents=True)
+    shutil.copy(whole / "lib" / layout.name("nvJitLink"), lure)
     try:
         done, result = probe(whole / "lib", stems, opened)
     finally:
         away.rename(double.prefix)
+        shutil.rmtree(lure.parents[1])
     assert done.returncode == 0, done.stderr
     assert result["called"] == [NUMBERS[stem] for stem in stems]
     assert result["opened"] == dict.fromkeys(opened, "")
@@ -146,6 +151,25 @@ def test_the_bundle_is_whole_by_its_own_description(whole: Path) -> None:
     assert report.problems == ()
     assert report.bundle.host_libraries == ("libcuda.so.1",)
     assert "cudnn" in report.bundle.features
+
+
+@pytest.mark.parametrize("double", ["cu12"], indirect=True)
+def test_a_vendors_file_that_looks_outside_first_is_a_problem_unless_its_needs_are_loaded_before(
+    whole: Path, double: CudaDouble, tmp_path: Path
+) -> None:
+    copy = tmp_path / "bundle"
+    shutil.copytree(whole, copy, symlinks=True, copy_function=os.link)
+    user = copy / "lib" / "libtorch_cuda.so"
+    content = user.read_bytes()
+    user.unlink()
+    user.write_bytes(content)
+    jitlink = double.layout.name("nvJitLink")
+    assert jitlink in read_elf(user).needed
+    subprocess.run([find_tool("patchelf", ""), "--remove-needed", jitlink, user], check=True)
+    problems = {problem.path: problem.what for problem in verify.check_static(copy).problems}
+    assert problems.pop("lib/libtorch_cuda.so")  # its content
+    cusparse = f"lib/{double.layout.name('cusparse')}"
+    assert problems == {cusparse: f"searches $ORIGIN/../../nvjitlink/lib, outside of the bundle, for {jitlink}"}
 
 
 def test_nvidias_files_are_the_wheels_bit_for_bit(whole: Path, double: CudaDouble) -> None:
@@ -282,6 +306,23 @@ def test_gpu_code_and_the_driver_of_this_machine_are_told_from_libraries(
 def test_an_unknown_group_is_refused(double: CudaDouble, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="warp"):
         dry_run(request_for(double, None, tmp_path / "b", portable=True, features=("warp",)), Reporter())
+
+
+@pytest.mark.parametrize("double", ["cu13"], indirect=True)
+def test_a_library_that_the_recipe_does_not_know_is_a_named_warning(
+    double: CudaDouble, exported: Callable[..., Path], backend_venv: Path, tmp_path: Path
+) -> None:
+    newer = make_cuda(tmp_path / "venv", backend_venv, tmp_path / "scratch", double.layout)
+    lib = newer.site_packages / "torch" / "lib"
+    compile_doubles(lib, [Double("libcunovel.so.1", "int novel(void) { return 1; }\n")], tmp_path / "scratch")
+    subprocess.run([find_tool("patchelf", ""), "--add-needed", "libcunovel.so.1", lib / "libtorch_cuda.so"], check=True)
+    plan = dry_run(request_for(newer, exported("mlp"), tmp_path / "b", portable=True), Reporter())
+    assert [warning.partition(":")[0] for warning in plan.warnings] == ["libcunovel.so.1"]
+    assert "needed by libtorch_cuda.so" in plan.warnings[0]
+    assert "recipes/cuda.toml" in plan.warnings[0]
+    assert "lib/libcunovel.so.1" in {entry.destination for entry in plan.entries}
+    known = dry_run(request_for(double, exported("mlp"), tmp_path / "b", portable=True), Reporter())
+    assert known.warnings == ()
 
 
 def test_a_dry_run_shows_what_each_choice_saves(

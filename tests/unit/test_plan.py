@@ -14,7 +14,7 @@ from aotpack.elf import Elf, ElfEdit
 from aotpack.errors import BuildToolError
 from aotpack.metadata import ModelMetadata
 from aotpack.plan import BuildInputs, BundlePlan, Copy, Entry, Link, Member, Part, PlannedModel, copy_of, plan_bundle
-from aotpack.recipe import Edits, Recipe, TorchSource
+from aotpack.recipe import Dlopen, Edits, Recipe, TorchSource
 
 RECIPE = Recipe(
     schema=1,
@@ -147,3 +147,29 @@ def test_a_library_that_must_not_change_is_copied_bit_for_bit() -> None:
 def test_an_absolute_search_path_becomes_relative() -> None:
     torch = library("libtorch_cpu.so", runpath=("$ORIGIN", "/build/lib", "$ORIGIN/../../nvidia/lib"))
     assert copy_of(torch, RECIPE).edit == ElfEdit(strip=True, search_path="$ORIGIN")
+
+
+def test_what_a_vendors_file_would_look_for_outside_is_loaded_before_it() -> None:
+    """cuSPARSE and cuFFT of CUDA 12 search another wheel's folder before their own, and must not be changed."""
+    recipe = msgspec.structs.replace(
+        RECIPE, dlopen=(Dlopen(loader="libvendor_fft.so.*", loads=("libvendor_jit.so.*",)),)
+    )
+    outside = ("$ORIGIN/../../jit/lib", "$ORIGIN")
+
+    def linked(name: str, *needed: str, runpath: tuple[str, ...] = ("$ORIGIN",)) -> Library:
+        return Library(name, Path("/torch/lib") / name, Elf("x86_64", name, needed, runpath=runpath), "a reason")
+
+    def added(*vendors: Library) -> tuple[str, ...]:
+        torch = linked("libtorch_gpu.so", *(vendor.name for vendor in vendors if "jit" not in vendor.name))
+        copy = contents(plan(recipe=recipe, runtime=Closure((*RUNTIME.libraries, torch, *vendors))))[
+            "lib/libtorch_gpu.so"
+        ]
+        assert isinstance(copy, Copy)
+        return copy.edit.add_needed
+
+    jit = linked("libvendor_jit.so.1")
+    assert added(linked("libvendor_sparse.so.1", jit.name, "libc.so.6", runpath=outside), jit) == (jit.name,)
+    assert added(linked("libvendor_fft.so.1", runpath=outside), jit) == (jit.name,)
+    # Its own folder first, or nothing of the bundle to look for: every edit is a risk.
+    assert added(linked("libvendor_sparse.so.1", jit.name), jit) == ()
+    assert added(linked("libvendor_sparse.so.1", "libc.so.6", runpath=outside)) == ()

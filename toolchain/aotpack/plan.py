@@ -143,21 +143,48 @@ class FlatLayout:
 
     def entries(self, libraries: Sequence[Library], inputs: BuildInputs) -> Iterator[Entry]:
         """The libraries, and stubs for those that are left out."""
+        bundled = {library.name: library for library in libraries}
         for library in libraries:
-            yield _flat(library, inputs, LIB, Part.RUNTIME)
+            early = _to_load_early(library, bundled, inputs.recipe) if inputs.portable else ()
+            yield _flat(library, inputs, LIB, Part.RUNTIME, early)
         for stub in inputs.stubs:
             reason = f"a stub, {stub.replaces.reason}: the group {stub.replaces.group} is off"
             yield Entry(f"{LIB}/{stub.replaces.name}", Part.RUNTIME, reason, Copy(stub.path))
 
 
-def _flat(library: Library, inputs: BuildInputs, folder: str, part: Part) -> Entry:
+def _flat(library: Library, inputs: BuildInputs, folder: str, part: Part, early: tuple[str, ...] = ()) -> Entry:
     destination = f"{folder}/{library.name}"
     if not inputs.portable:
         return Entry(destination, part, library.reason, Link(str(library.path)))
     copy = copy_of(library, inputs.recipe, inputs.archs)
     if copy.pristine:
         copy = replace(copy, wheel_sha256=inputs.wheel_hashes.get(library.path))
+    elif early:
+        copy = replace(copy, edit=replace(copy.edit, add_needed=early))
     return Entry(destination, part, library.reason, copy)
+
+
+def _to_load_early(library: Library, bundled: Mapping[str, Library], recipe: Recipe) -> tuple[str, ...]:
+    """Sonames that a library must need itself, for the sake of what it links to.
+
+    A vendor's file that may not be patched can search a folder outside of the bundle before its own (cuSPARSE of
+    CUDA 12: `$ORIGIN/../../nvjitlink/lib:$ORIGIN`). The loader searches nowhere for what is loaded already, and it
+    loads all that one library needs before what those need in turn.
+    """
+    early: dict[str, None] = {}
+    for soname in library.elf.needed:
+        other = bundled.get(soname)
+        if (
+            other is None
+            or recipe.may_edit(soname)
+            or not _leaves((other.elf.runpath or other.elf.rpath or ("$ORIGIN",))[0])
+        ):
+            continue
+        early |= dict.fromkeys(name for name in other.elf.needed if name in bundled)
+        for line in recipe.dlopen:
+            if matches(soname, (line.loader,)):
+                early |= dict.fromkeys(name for name in bundled if matches(name, line.loads))
+    return tuple(name for name in early if name not in library.elf.needed)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from aotpack.elf import Elf, is_elf, read_elf
 from aotpack.errors import DamagedError, MachineMismatchError, UsageError
 from aotpack.gpu_driver import find_driver
 from aotpack.manifest import Bundle, FileRecord
-from aotpack.plan import GCC, LIBC
+from aotpack.plan import GCC, LIB, LIBC
 from aotpack.recipe import load_recipe
 from aotpack_doctor.hashing import sha256_of_all
 
@@ -150,23 +150,32 @@ def _elves(folder: Path, bundle: Bundle) -> Iterator[Problem]:
     if not bundle.portable:
         return
     present = {record.path for record in bundle.files}
+    elves: list[tuple[FileRecord, Elf]] = []
     for record in bundle.files:
         path = folder / record.path
         if record.link is not None or not path.is_file() or not is_elf(path):
             continue
         try:
-            elf = read_elf(path)
+            elves.append((record, read_elf(path)))
         except ValueError as error:
             yield Problem(record.path, str(error))
-            continue
-        if elf.is_gpu_code:
-            continue
-        for what in _elf_problems(record, elf, bundle, present):
+    libraries = [(record, elf) for record, elf in elves if not elf.is_gpu_code]
+    for record, elf in libraries:
+        name = PurePosixPath(record.path).name
+        users = [other.needed for _, other in libraries if name in other.needed]
+        # What each user loads itself, the loader has before this library asks for it.
+        loaded = frozenset(users[0]).intersection(*users) if users else frozenset()
+        for what in _elf_problems(record, elf, bundle, present, loaded):
             yield Problem(record.path, what)
 
 
-def _elf_problems(record: FileRecord, elf: Elf, bundle: Bundle, present: set[str]) -> Iterator[str]:
-    """What the loader would stumble over on a machine that has nothing but the bundle."""
+def _elf_problems(
+    record: FileRecord, elf: Elf, bundle: Bundle, present: set[str], loaded: frozenset[str]
+) -> Iterator[str]:
+    """What the loader would stumble over on a machine that has nothing but the bundle.
+
+    `loaded` are the sonames that are loaded whenever this library is.
+    """
     if elf.executable_stack:
         yield "asks for an executable stack, which hardened kernels refuse"
     if elf.machine != bundle.built_on.machine:
@@ -176,12 +185,14 @@ def _elf_problems(record: FileRecord, elf: Elf, bundle: Bundle, present: set[str
         place = places.inside(text, PurePosixPath(record.path).parent)
         if place is not None:
             folders.append(place)
-        elif not (record.pristine and places.is_relative(text) and folders):
+        elif not (record.pristine and places.is_relative(text)):
             yield f"searches {text}, outside of the bundle"
-        else:
+        elif folders:
             # A vendor's file that may not be patched names its siblings' folders of the wheel after its own: they are
             # never asked as long as its own has all it needs.
             break
+        elif asked := [soname for soname in elf.needed if f"{LIB}/{soname}" in present and soname not in loaded]:
+            yield f"searches {text}, outside of the bundle, for {', '.join(asked)}"
     # The launcher hands these two to the loader, and the bridge, which loads first, has lib/gcc on its own path.
     folders += [LIBC, GCC]
     for soname in elf.needed:
