@@ -13,6 +13,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ import pytest
 from aotpack.backend import Backend
 from aotpack.build import BuildRequest, Reporter, build
 from aotpack.closure import Closure, Library
-from aotpack.elf import read_elf
+from aotpack.elf import find_tool, read_elf
 from aotpack.errors import AotpackError
 from aotpack.layout_tree import TreeLayout
 from aotpack.plan import BuildInputs
@@ -28,6 +29,7 @@ from aotpack.recipe import load_recipe
 from debian import mirror
 from doubles.elf import Double, compile_doubles
 from doubles.environment import make_environment
+from doubles.rocm import make_therock
 
 pytestmark = [pytest.mark.rocm_real, pytest.mark.timeout(1800)]
 
@@ -265,22 +267,62 @@ def place(site_packages: Path, libraries: list[Path]) -> list[str]:
     return [entry.destination for entry in layout.entries(closure.libraries, inputs)]
 
 
-def test_an_extension_that_searches_opt_rocm_or_the_like_is_refused_with_the_path(tmp_path: Path) -> None:
-    site_packages = fetch("cupy-rocm-7-0==14.2.0", tmp_path)
-    absolute = [
-        path
-        for path in sorted(site_packages.rglob("*.so"))
-        if any(text.startswith("/opt/") for text in (*read_elf(path).rpath, *read_elf(path).runpath))
-    ]
+@pytest.mark.parametrize(
+    ("wheel", "searched"),
+    [
+        ("onnxruntime-rocm==1.22.2.post3", "/opt/rocm/lib"),
+        ("cupy-rocm-7-0==14.2.0", "/opt/rh/gcc-toolset-9/root/usr/lib64"),
+    ],
+)
+def test_an_extension_that_searches_an_absolute_path_is_refused_with_it(
+    wheel: str, searched: str, tmp_path: Path
+) -> None:
+    site_packages = fetch(wheel, tmp_path)
+    absolute = [path for path in sorted(site_packages.rglob("*.so*")) if searched in search_path(path)]
     assert absolute
-    with pytest.raises(AotpackError) as caught:
-        place(site_packages, absolute[:1])
-    assert str(absolute[0]) in caught.value.what
-    assert "/opt/" in caught.value.what
+    for path in absolute:
+        with pytest.raises(AotpackError) as caught:
+            place(site_packages, [path])
+        assert str(path) in caught.value.what
+        assert f"searches {searched}," in caught.value.what
 
 
-def test_an_extension_that_stays_within_site_packages_is_placed(tmp_path: Path) -> None:
-    site_packages = fetch("torch-scatter-rocm==2.1.2.post7", tmp_path)
-    extensions = sorted((site_packages / "torch_scatter").glob("*.so"))
+def search_path(path: Path) -> tuple[str, ...]:
+    elf = read_elf(path)
+    return (*elf.rpath, *elf.runpath)
+
+
+@pytest.mark.parametrize(
+    ("wheel", "folder"),
+    [("torch-scatter-rocm==2.1.2.post7", "torch_scatter"), ("pyg-lib-rocm==0.8.0.post2", "pyg_lib")],
+)
+def test_an_extension_that_stays_within_site_packages_is_placed(wheel: str, folder: str, tmp_path: Path) -> None:
+    site_packages = fetch(wheel, tmp_path)
+    extensions = sorted((site_packages / folder).glob("*.so"))
     assert extensions
-    assert place(site_packages, extensions) == [f"lib/torch_scatter/{path.name}" for path in extensions]
+    assert place(site_packages, extensions) == [f"lib/{folder}/{path.name}" for path in extensions]
+
+
+def test_a_build_that_meets_such_an_extension_ends_with_its_path_and_without_a_bundle(
+    debian: Path, backend_venv: Path, exported: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole build, with ONNX Runtime's real library among what libtorch_hip needs; a development build takes it."""
+    double = make_therock(tmp_path / "venv", backend_venv, tmp_path / "scratch")
+    fetch("onnxruntime-rocm==1.22.2.post3", double.site_packages)
+    library = next((double.site_packages / "onnxruntime" / "capi").glob("libonnxruntime.so.*"))
+    user = double.site_packages / "torch" / "lib" / "libtorch_hip.so"
+    rpath = ":".join([*read_elf(user).rpath, "$ORIGIN/../../onnxruntime/capi"])
+    for arguments in (["--add-needed", library.name], ["--force-rpath", "--set-rpath", rpath]):
+        subprocess.run([find_tool("patchelf", ""), *arguments, user], check=True)
+    monkeypatch.setenv("ROCM_PATH", str(debian / "usr"))
+    output = tmp_path / "bundle"
+    request = BuildRequest(
+        backend=Backend.ROCM, output=output, models=(("mlp", exported("mlp")),), portable=True, venv=double.prefix
+    )
+    with pytest.raises(AotpackError) as caught:
+        build(request, Reporter())
+    assert str(library) in caught.value.what
+    assert "/opt/rocm/lib" in caught.value.what
+    assert caught.value.exit_code == 1
+    assert not output.exists()
+    build(replace(request, portable=False), Reporter())
