@@ -15,7 +15,7 @@ CPP     := $(shell find bridge templates/launcher templates/hash benchmarks test
 PY      := toolchain tests benchmarks templates/runner templates/consumers examples
 
 .PHONY: help setup init build build-debug build-portable export verify-portable test test-unit test-backend test-backends \
-  test-fixtures test-distros test-cuda-wheel test-rocm-real test-zoo test-slim-sanitizers test-gpu system-packages demo bench lint fmt-all \
+  test-fixtures test-distros test-cuda-wheel test-torch-versions test-rocm-real test-zoo test-slim-sanitizers test-gpu system-packages demo bench lint fmt-all \
   fmt-cpp fmt-cpp-check style quality types schemas docs clean
 
 help: ## Show this list
@@ -61,8 +61,10 @@ test-fixtures: setup init ## Export the models that the tests use, ahead of time
 	$(TOOL)/bin/python -m tests.exporting
 test-distros: setup init system-packages ## Run a bundle in real Debian 11 and 13 roots (root, debootstrap)
 	$(PYTEST) tests -m distros
-test-cuda-wheel: setup init ## Build from the real CUDA torch of PyPI (about 3 GB)
+test-cuda-wheel: setup init ## Build from real CUDA torches of PyPI in both layouts (about 6 GB)
 	$(PYTEST) tests -m cuda_wheel
+test-torch-versions: setup init ## Export, build and run with other torches (TORCH_VERSIONS="2.9.1 2.14.1"; GBs each)
+	$(PYTEST) tests -m torch_versions
 test-rocm-real: setup init ## Real AMD libraries from Debian (about 130 MB)
 	$(PYTEST) tests -m rocm_real
 test-zoo: setup init ## Export and run the whole model zoo

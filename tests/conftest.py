@@ -20,6 +20,7 @@ os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Pa
 OPT_IN = {
     "distros": "test-distros",
     "cuda_wheel": "test-cuda-wheel",
+    "torch_versions": "test-torch-versions",
     "rocm_real": "test-rocm-real",
     "gpu": "test-gpu",
     "zoo": "test-zoo",

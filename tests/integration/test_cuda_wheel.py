@@ -1,12 +1,19 @@
-"""Bundles of the real CUDA torch of PyPI, without a GPU (make test-cuda-wheel; about 3 GB to fetch, 8 GB of disk)."""
+"""Bundles of real CUDA torches of PyPI in both layouts of NVIDIA's wheels, without a GPU (make test-cuda-wheel).
+
+About 3 GB to fetch and 8 GB of disk for each of them.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,12 +24,19 @@ from aotpack.build import BuildRequest, Reporter, build
 from aotpack.closure import DiskFinder, Origin, Root, walk
 from aotpack.recipe import load_recipe, matches
 from aotpack.torch_env import TorchInfo, find_torch
+from exporting import EXAMPLES, cached_export
 
 pytestmark = [pytest.mark.cuda_wheel, pytest.mark.timeout(3600)]
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = load_recipe(Backend.CUDA)
 ARCH = "sm_90"
+#: Layout -> the torch that has it and its environment: CUDA 13 in `nvidia/cu13/lib` (what `make init BACKEND=cuda`
+#: installs), CUDA 12.8 with a folder for each library.
+TORCHES = {
+    "cu13": (RECIPE.torch.version, ROOT / ".venv-cuda"),
+    "cu12": ("2.9.1", ROOT / ".venv-cuda-2.9.1"),
+}
 #: Of the bytes that copying everything takes, for a model of matrix products and pointwise kernels on one GPU.
 DISK_RATIO, ARCHIVE_RATIO = 0.45, 0.35
 
@@ -41,25 +55,34 @@ print(json.dumps({"failed": failed, "mapped": mapped}))
 """
 
 
-@pytest.fixture(scope="module")
-def torch() -> TorchInfo:
-    """The environment that `make init BACKEND=cuda` makes."""
-    venv = ROOT / ".venv-cuda"
+@pytest.fixture(scope="module", params=sorted(TORCHES))
+def torch(request: pytest.FixtureRequest) -> TorchInfo:
+    """An environment as `aotpack init` makes it."""
+    version, venv = TORCHES[request.param]
     done = subprocess.run(
-        [sys.executable, "-m", "aotpack", "init", "--backend", "cuda", "--venv", venv],
+        [sys.executable, "-m", "aotpack", "init", "--backend", "cuda", "--torch", version, "--venv", venv],
         capture_output=True,
         text=True,
         check=False,
         cwd=ROOT / "toolchain",
     )
     assert done.returncode == 0, done.stderr
-    return find_torch(Backend.CUDA, venv=venv)
+    found = find_torch(Backend.CUDA, venv=venv)
+    folder = "nvidia/cu13/lib" if request.param == "cu13" else "nvidia/cublas/lib"
+    assert found.site_packages is not None
+    assert (found.site_packages / folder).is_dir()
+    return found
 
 
 @pytest.fixture(scope="module")
-def make(
-    torch: TorchInfo, exported: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., Path]:
+def venv(torch: TorchInfo) -> Path:
+    """The environment's folder."""
+    assert torch.python is not None
+    return torch.python.parents[1]
+
+
+@pytest.fixture(scope="module")
+def make(venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Builds a portable bundle of the MLP, which is for the CPU: there is no GPU to export for."""
 
     def get(name: str, **options: object) -> Path:
@@ -67,15 +90,26 @@ def make(
         request = BuildRequest(
             backend=Backend.CUDA,
             output=output,
-            models=(("mlp", exported("mlp")),),
+            models=(("mlp", cached_export(venv, EXAMPLES / "mlp.py")),),
             portable=True,
-            venv=ROOT / ".venv-cuda",
+            venv=venv,
             **options,  # type: ignore[arg-type]
         )
         build(request, Reporter())
         return output
 
     return get
+
+
+@contextlib.contextmanager
+def without(folder: Path) -> Iterator[None]:
+    """While a folder is elsewhere."""
+    away = folder.with_name(f"{folder.name}.away")
+    folder.rename(away)
+    try:
+        yield
+    finally:
+        away.rename(folder)
 
 
 @pytest.fixture(scope="module")
@@ -111,15 +145,11 @@ def test_the_recipe_knows_every_library_of_the_wheel(torch: TorchInfo) -> None:
 
 
 @pytest.mark.parametrize("bundle", ["whole", "trimmed"])
-def test_every_library_loads_from_the_bundle_alone(bundle: str, request: pytest.FixtureRequest) -> None:
+def test_every_library_loads_from_the_bundle_alone(bundle: str, venv: Path, request: pytest.FixtureRequest) -> None:
     folder: Path = request.getfixturevalue(bundle)
     assert verify.check_static(folder).problems == ()
-    away = ROOT / ".venv-cuda.away"
-    (ROOT / ".venv-cuda").rename(away)
-    try:
+    with without(venv):
         result = load_all(folder / "lib")
-    finally:
-        away.rename(ROOT / ".venv-cuda")
     # The gateway to the driver is the one that needs it to load.
     assert set(result["failed"]) == {"libcaffe2_nvrtc.so"}
     vendor = ("libtorch", "libc10", "libcu", "libnv", "libnccl")
@@ -129,14 +159,10 @@ def test_every_library_loads_from_the_bundle_alone(bundle: str, request: pytest.
 
 
 @pytest.mark.parametrize("bundle", ["whole", "trimmed"])
-def test_a_model_for_the_cpu_runs_in_an_empty_root(bundle: str, request: pytest.FixtureRequest) -> None:
+def test_a_model_for_the_cpu_runs_in_an_empty_root(bundle: str, venv: Path, request: pytest.FixtureRequest) -> None:
     folder: Path = request.getfixturevalue(bundle)
-    away = ROOT / ".venv-cuda.away"
-    (ROOT / ".venv-cuda").rename(away)
-    try:
+    with without(venv):
         assert verify.check_run(folder, verify.load_bundle(folder)).models["mlp"]["ok"]
-    finally:
-        away.rename(ROOT / ".venv-cuda")
 
 
 def test_without_a_driver_the_exit_code_is_7_and_the_driver_is_named(trimmed: Path) -> None:
@@ -149,12 +175,45 @@ def test_without_a_driver_the_exit_code_is_7_and_the_driver_is_named(trimmed: Pa
     assert "driver" in done.stderr
 
 
+def test_a_call_into_a_stub_names_the_group_to_add(trimmed: Path) -> None:
+    call = "import ctypes, sys; [ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL) for path in sys.argv[1:]][-1].cudnnCreate()"
+    libraries = [trimmed / "lib" / name for name in ("libtorch_cuda.so", "libcudnn.so.9")]
+    done = subprocess.run(
+        [sys.executable, "-c", call, *libraries], capture_output=True, text=True, check=False, env={}, cwd="/"
+    )
+    assert done.returncode == -signal.SIGABRT
+    assert done.stderr.startswith("error: cudnnCreate: a function of libcudnn.so.9 was called")
+    assert "--features cudnn" in done.stderr
+
+
 def test_one_architecture_is_left_in_torchs_libraries(trimmed: Path, torch: TorchInfo) -> None:
     for name in ("libtorch_cuda.so", "libtorch_nvshmem.so"):
         left = set(device_code.architectures(trimmed / "lib" / name))
         assert ARCH in left
         assert left <= {ARCH, f"{ARCH}a"}
         assert len(device_code.architectures(torch.lib_dirs[0] / name)) > len(left)
+
+
+def test_nvidias_own_tool_finds_that_code_whole(trimmed: Path, torch: TorchInfo) -> None:
+    """`cuobjdump`, which Triton brings along: what it lists for the GPU is what it lists in the wheel's own file."""
+    assert torch.site_packages is not None
+    tool = torch.site_packages / "triton" / "backends" / "nvidia" / "bin" / "cuobjdump"
+    for name in ("libtorch_cuda.so", "libtorch_nvshmem.so"):
+        before, after = listed(tool, torch.lib_dirs[0] / name), listed(tool, trimmed / "lib" / name)
+        assert after
+        assert after == Counter({arch: count for arch, count in before.items() if arch in (ARCH, f"{ARCH}a")})
+
+
+def listed(tool: Path, library: Path) -> Counter[str]:
+    """How much machine code `cuobjdump` finds in a library, by architecture; PTX counts as `ptx`."""
+    found: Counter[str] = Counter()
+    for option, kind in (("--list-elf", "cubin"), ("--list-ptx", "ptx")):
+        done = subprocess.run([tool, option, library], capture_output=True, text=True, check=False)
+        # A library without PTX is an error to it, which it says in these words.
+        assert done.returncode == 0 or "does not contain device code" in done.stderr + done.stdout, done.stderr
+        names = re.findall(rf"\.(sm_\w+)\.{kind}$", done.stdout, re.MULTILINE)
+        found.update(names if kind == "cubin" else ["ptx"] * len(names))
+    return found
 
 
 def test_sizes(trimmed: Path, torch: TorchInfo) -> None:
