@@ -19,15 +19,21 @@ class Error : public std::runtime_error {
 
 namespace detail {
 
-inline void append(std::string& text, std::string_view part) { text += part; }
-template <class T, class = std::enable_if_t<std::is_arithmetic_v<T>>>
-void append(std::string& text, T part) {
-  text += std::to_string(part);
+// A string, a number, or something that becomes a string.
+template <class T>
+void append(std::string& text, const T& part) {
+  if constexpr (std::is_arithmetic_v<T>) {
+    text += std::to_string(part);
+  } else if constexpr (std::is_convertible_v<const T&, std::string_view>) {
+    text += std::string_view(part);
+  } else {
+    text += static_cast<std::string>(part);
+  }
 }
 
 }  // namespace detail
 
-// Throws an Error whose text is the parts, strings and numbers, one after the other.
+// Throws an Error whose text is the parts, one after the other.
 template <class... Parts>
 [[noreturn]] void fail(const Parts&... parts) {
   std::string text;

@@ -37,8 +37,8 @@ AOTITorchError aoti_torch_check_inf_and_nan(const char* tensor_name, AtenTensorH
 void aoti_torch_print_tensor_handle(AtenTensorHandle self, const char* msg) {
   guard(__func__, [&] {
     const Tensor& tensor = get(self);
-    std::fprintf(stderr, "%s: %s%s, strides %s", msg, dtype_name(tensor.dtype), to_string(tensor.sizes).c_str(),
-                 to_string(tensor.strides).c_str());
+    std::fprintf(stderr, "%s: %s%s, strides %s", msg, dtype_name(tensor.dtype),
+                 std::string(to_string(tensor.sizes)).c_str(), std::string(to_string(tensor.strides)).c_str());
     if (tensor.numel() > 0 && !is_complex(tensor.dtype) && tensor.layout == Layout::kStrided) {
       const Tensor wide = contiguous(to(tensor, ScalarType::Double));
       const auto* values = wide.data<double>();

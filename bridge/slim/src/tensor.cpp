@@ -53,7 +53,7 @@ bool operator==(const Dims& a, const Dims& b) noexcept {
   return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin());
 }
 
-std::string to_string(const Dims& dims) {
+DimsText::operator std::string() const {
   std::string text = "[";
   for (const int64_t value : dims) {
     if (text.size() > 1) text += ", ";

@@ -52,8 +52,13 @@ class Dims {
   std::unique_ptr<int64_t[]> many_;  // holds all of them when there are more than kInline
 };
 
-// "[2, 3]"
-std::string to_string(const Dims& dims);
+// "[2, 3]", put together only when it becomes a string: a check that holds must cost nothing.
+struct DimsText {
+  const Dims& dims;
+
+  explicit operator std::string() const;
+};
+inline DimsText to_string(const Dims& dims) { return {dims}; }
 
 // A stretch of memory that tensors share: from the allocator, or borrowed from the caller.
 class Storage {
