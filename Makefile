@@ -15,7 +15,8 @@ CPP     := $(shell find bridge templates/launcher templates/hash benchmarks test
 PY      := toolchain tests benchmarks templates/runner templates/consumers examples
 
 .PHONY: help setup init build build-debug build-portable export verify-portable test test-unit test-backend test-backends \
-  test-fixtures test-distros test-cuda-wheel test-torch-versions test-rocm-real test-zoo test-slim-sanitizers test-gpu system-packages demo bench lint fmt-all \
+  test-fixtures test-distros test-cuda-wheel test-torch-versions test-rocm-real test-op test-zoo test-slim-sanitizers test-gpu \
+  system-packages demo bench lint fmt-all \
   fmt-cpp fmt-cpp-check style quality types schemas docs clean
 
 help: ## Show this list
@@ -67,6 +68,8 @@ test-torch-versions: setup init ## Export, build and run with other torches (TOR
 	$(PYTEST) tests -m torch_versions
 test-rocm-real: setup init ## Real AMD libraries from Debian (about 130 MB)
 	$(PYTEST) tests -m rocm_real
+test-op: setup init ## Compile the slim runtime's changes and run ARGS="MODULE --only NAME" (docs/slim.md)
+	@$(TOOL)/bin/python -m tests.slim_op $(ARGS)
 test-zoo: setup init ## Export and run the whole model zoo
 	$(PYTEST) tests -m zoo
 test-slim-sanitizers: setup init ## The slim runtime's ops under ASan and UBSan (many minutes)

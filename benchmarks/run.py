@@ -20,7 +20,7 @@ from pathlib import Path
 from aotpack.backend import Backend
 from aotpack.bridge import build_bridge
 from aotpack.torch_env import TorchInfo, find_torch
-from benchmarks import doctor, embedding
+from benchmarks import doctor, embedding, models
 from benchmarks.measure import Contender, Sample, archive_size, median, run_in_turn, size_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,6 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--calls", type=int, default=2000)
+    parser.add_argument("--no-models", dest="models", action="store_false", help="the MLP alone, without larger models")
     options = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
     torch = find_torch(Backend.CPU, venv=ROOT / ".venv")
@@ -66,6 +67,8 @@ def main() -> None:
     sizes = {name: (size_of(paths), archive_size(paths, ZSTD_LEVEL)) for name, paths in disk(contenders)}
     lines = [*report(samples, sizes, timings), "", *embedding.table(list(embedding.measure(WORK / "full", WORK)))]
     lines += ["", *doctor.table(list(doctor.measure(WORK / "full", WORK)))]
+    if options.models:
+        lines += ["", *models.measure(torch, onnx_packages(torch), WORK, min(options.rounds, 3))]
     (ROOT / "benchmarks" / "RESULTS.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print((ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8"))
 
@@ -157,13 +160,19 @@ def make_contenders(torch: TorchInfo, package: Path, calls: int) -> Iterator[Con
     yield Contender("ONNX Runtime, Python", run_onnx, {**clean, "PYTHONPATH": str(packages)}, needs)
 
 
-def onnx_model(torch: TorchInfo) -> tuple[Path, Path]:
-    """ONNX Runtime in a folder of its own, and the same model exported for it."""
-    packages, model = WORK / "onnx-packages", WORK / "mlp.onnx"
+def onnx_packages(torch: TorchInfo) -> Path:
+    """ONNX Runtime in a folder of its own."""
+    packages = WORK / "onnx-packages"
     if not packages.exists():
         wanted = ["onnxruntime>=1.20", "onnx>=1.17", "onnxscript>=0.3", "numpy>=1.26"]
         pip = [str(torch.python), "-m", "pip", "install", "--quiet", "--target", str(packages), *wanted]
         subprocess.run(pip, check=True, stdout=sys.stderr)
+    return packages
+
+
+def onnx_model(torch: TorchInfo) -> tuple[Path, Path]:
+    """ONNX Runtime, and the same model exported for it."""
+    packages, model = onnx_packages(torch), WORK / "mlp.onnx"
     if not model.exists():
         export = [str(torch.python), str(PROGRAMS / "export_onnx.py"), str(ROOT / "examples/mlp.py"), str(model)]
         subprocess.run(export, check=True, env={**os.environ, "PYTHONPATH": str(packages)}, stdout=sys.stderr)

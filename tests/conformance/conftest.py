@@ -11,7 +11,16 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 #: What the architectures need beside torch. torchvision's own operators are not used: its wheel may be a CUDA one.
-PACKAGES = ("transformers>=5", "timm>=1.0", "torchvision", "torchcrepe", "huggingface-hub", "safetensors", "tokenizers")
+PACKAGES = (
+    "transformers>=5",
+    "timm>=1.0",
+    "torchvision",
+    "torchcrepe",
+    "huggingface-hub",
+    "safetensors",
+    "tokenizers",
+    "pillow",
+)
 
 
 @pytest.fixture(scope="session")

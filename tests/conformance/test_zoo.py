@@ -1,4 +1,4 @@
-"""Every architecture of the zoo: exported for the slim runtime, bundled, held against eager and timed against libtorch.
+"""Every architecture of the zoo: exported for the slim runtime, bundled, held against eager and against libtorch.
 
 `make test-zoo` runs it; `python tests/conformance/report.py` then writes the table of docs/slim.md from the results.
 """
@@ -14,7 +14,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import sanitizing
+from turns import Bundle, least
+
+from aotpack.backend import Backend
+from aotpack.slim import Part, SlimBuild, build_slim
+from aotpack.torch_env import find_torch
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -22,6 +29,12 @@ RESULTS = ROOT / ".cache" / "zoo"
 
 #: Slower than this against the full runtime, and a model is a finding.
 SLOWEST = 1.3
+
+#: Bytes of a package up to which its model runs under sanitizers too.
+SMALL = 40_000_000
+
+#: Turns of each bundle in which its calls are timed.
+TURNS = 30
 
 
 def names() -> list[str]:
@@ -49,35 +62,53 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
-def time_of(bundle: Path, name: str) -> float:
-    return float(aotrun(bundle, "bench", "--model", name, "--threads", "1", "--iterations", "20")["median_ms"])
-
-
-@pytest.mark.zoo
-@pytest.mark.parametrize("name", names())
-def test_a_model_runs_slim_as_eager_does(name: str, zoo_packages: Path, tmp_path: Path) -> None:
+def exported(name: str, zoo_packages: Path) -> Path:
+    """The model's package; exported once, until zoo.py changes."""
     package = RESULTS / f"{name}.pt2"
     if not package.exists() or package.stat().st_mtime < (HERE / "zoo.py").stat().st_mtime:
         RESULTS.mkdir(parents=True, exist_ok=True)
         where = {"AOTPACK_ZOO_PACKAGES": str(zoo_packages)}
         aotpack("export", f"{HERE / 'zoo.py'}:{name}", "--output", package, "--profile", "slim", **where)
+    return package
+
+
+@pytest.mark.zoo
+@pytest.mark.parametrize("name", names())
+def test_a_model_runs_slim_as_eager_does(name: str, zoo_packages: Path, tmp_path: Path) -> None:
+    package = exported(name, zoo_packages)
     slim, full = tmp_path / "slim", tmp_path / "full"
     model = f"{name}={package}"
     aotpack("build", "--backend", "cpu", "--model", model, "--portable", "--runtime", "slim", "--output", slim)
     aotpack("build", "--backend", "cpu", "--model", model, "--runtime", "full", "--output", full)
     details = [check["detail"] for check in aotrun(slim, "check", "--model", name)["checks"]]
     (error,) = [float(match[1]) for detail in details if (match := re.search(r"largest error ([\d.e+-]+)", detail))]
-    # Turn by turn, and the best of three: other work on the machine hits both.
-    times = [(time_of(slim, name), time_of(full, name)) for _ in range(3)]
-    slim_ms, full_ms = min(t for t, _ in times), min(t for _, t in times)
-    result = {
+    result: dict[str, Any] = {
         "name": name,
         "onednn": (slim / "lib" / "libaot_slim_dnnl.so").exists(),
         "error": error,
         "weights": size(slim / "models"),
         "bundle": size(slim),
-        "slim_ms": slim_ms,
-        "full_ms": full_ms,
     }
+    for threads in (1, 2):
+        with Bundle(slim, name, threads) as ours, Bundle(full, name, threads) as theirs:
+            pairs = zip(ours.outputs(tmp_path / "ours.npz"), theirs.outputs(tmp_path / "theirs.npz"), strict=True)
+            for a, b in pairs:
+                np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+            result[f"ms_{threads}"] = least(ours, theirs, TURNS)
     (RESULTS / f"{name}.json").write_text(json.dumps(result))
-    assert slim_ms <= SLOWEST * full_ms
+    slower = {threads: ours / theirs for threads in (1, 2) for ours, theirs in [result[f"ms_{threads}"]]}
+    assert max(slower.values()) <= SLOWEST, slower
+
+
+@pytest.fixture(scope="module")
+def sanitized() -> SlimBuild:
+    return build_slim(find_torch(Backend.CPU, venv=ROOT / ".venv"), tuple(Part), sanitize="address,undefined")
+
+
+@pytest.mark.zoo
+@pytest.mark.parametrize("name", names())
+def test_a_model_under_sanitizers(name: str, zoo_packages: Path, sanitized: SlimBuild, tmp_path: Path) -> None:
+    package = exported(name, zoo_packages)
+    if package.stat().st_size > SMALL:
+        pytest.skip(f"{package.stat().st_size / 1e6:.0f} MB")
+    sanitizing.check(sanitizing.slim_bundle(tmp_path / "bundle", ROOT / ".venv", {name: package}, sanitized), name)

@@ -97,8 +97,9 @@ class Shim:
 
     PROTOTYPES = prototypes()
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, inside: str | None = None) -> None:
         self.library = ctypes.CDLL(path, mode=os.RTLD_LOCAL)
+        self.inside = None if inside is None else ctypes.CDLL(inside).call_inside
         self.numbers = {dtype: int(self.function(f"aoti_torch_dtype_{name}")()) for name, dtype in DTYPES.items()}
         self.dtypes = {number: dtype for dtype, number in self.numbers.items()}
 
@@ -185,7 +186,11 @@ class Shim:
                 else:
                     values.append(call.marshal(parameter, given.pop(parameter.name, None)))
             assert not given, f"{name} has no parameters {sorted(given)}"
-            self.check(self.function(name)(*values))
+            if self.inside is None:
+                status = self.function(name)(*values)
+            else:
+                status = self.inside(ctypes.CFUNCTYPE(ctypes.c_int)(lambda: self.function(name)(*values)))
+            self.check(status)
             borrowed = len(call.handles)
             call.handles += [output for output in outputs if output.value is not None]
             results = []
@@ -500,10 +505,12 @@ def main() -> int:
     parser.add_argument("--library", required=True)
     parser.add_argument("--only", help="a substring of the functions' names")
     parser.add_argument("--draws", type=float, default=1, help="multiplies the number of draws")
+    parser.add_argument("--inside", help="a library of inside_region.c: call from inside a parallel region")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first draw; the others follow")
     parser.add_argument("--seed", type=int, help="one draw alone")
     options = parser.parse_args()
     torch.set_num_threads(2)
-    slim = Shim(options.library)
+    slim = Shim(options.library, options.inside)
     reference = Shim(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
     for module in options.modules:
         importlib.import_module(f"slim_cases.{module}")
@@ -511,7 +518,8 @@ def main() -> int:
     for each in CASES:
         if options.only and options.only not in each.function:
             continue
-        seeds = [options.seed] if options.seed is not None else range(max(1, round(each.draws * options.draws)))
+        count = max(1, round(each.draws * options.draws))
+        seeds = [options.seed] if options.seed is not None else range(options.first, options.first + count)
         print(f"{each.function}", file=sys.stderr, flush=True)
         found = [problem for seed in seeds if (problem := run(each, slim, reference, seed)) is not None]
         failures.setdefault(each.function, []).extend(found)

@@ -21,7 +21,7 @@ from aotpack.torch_env import TorchInfo
 
 BRIDGE = "libaot_bridge.so"
 PROXY = "libaot_proxy.so"
-TESTS = "bridge_tests"
+TESTS = ("bridge_tests", "bridge_threads", "bridge_failures")
 
 #: Where the libraries look for the runtime, and for libstdc++ in a bundle that brings its own.
 RUNPATH = ("$ORIGIN", "$ORIGIN/gcc")
@@ -75,14 +75,21 @@ def build_bridge(
     return _built(torch, backend, definitions, products)
 
 
-def build_sanitized_tests(torch: TorchInfo) -> Path:
-    """Compile bridge/tests with AddressSanitizer and UndefinedBehaviorSanitizer; returns the program.
+def build_sanitized_tests(torch: TorchInfo, sanitize: str) -> dict[str, Path]:
+    """Compile bridge/tests for tests of aotpack itself.
+
+    Args:
+        torch: as for `build_bridge`.
+        sanitize: value of the compiler's `-fsanitize=`.
+
+    Returns:
+        Paths of the programs, by their names in `TESTS`.
 
     Raises:
         BuildToolError: as `build_bridge`.
     """
-    definitions = {"CMAKE_BUILD_TYPE": "Debug", "AOT_TESTS": "ON", "AOT_SANITIZE": "ON"}
-    return _built(torch, Backend.CPU, definitions, {TESTS: TESTS})[0]
+    definitions = {"CMAKE_BUILD_TYPE": "Debug", "AOT_TESTS": "ON", "AOT_SANITIZE": sanitize}
+    return dict(zip(TESTS, _built(torch, Backend.CPU, definitions, {name: name for name in TESTS}), strict=True))
 
 
 def _built(
@@ -112,7 +119,7 @@ def _built(
     parts = [compiler.identity, *compiler.command, torch.version, *products]
     parts += [f"{name}={value}" for name, value in definitions.items()]
     contents = [header.read_bytes() for header in headers if header.is_file()]
-    key = content_key([*parts, *contents, *_sources(with_tests=TESTS in products)])
+    key = content_key([*parts, *contents, *_sources(with_tests=set(TESTS) <= set(products))])
 
     def compile_them(folder: Path) -> None:
         build_targets(resources.BRIDGE, folder / "build", compiler, definitions, products)

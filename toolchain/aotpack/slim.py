@@ -10,7 +10,7 @@ import importlib.metadata
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -156,41 +156,77 @@ class SlimBuild:
     folders: tuple[Path, ...] = ()
 
 
-def build_slim(torch: TorchInfo, parts: Iterable[Part], *, sanitize: str = "") -> SlimBuild:
+@dataclass(frozen=True)
+class _Settings:
+    """What a compilation of some parts follows from, beside sources and compiler."""
+
+    parts: tuple[Part, ...]
+    definitions: dict[str, str]
+    versions: tuple[str, ...]
+    folders: tuple[Path, ...]
+
+    @property
+    def targets(self) -> list[str]:
+        """CMake's names of the libraries."""
+        return [part.library.removeprefix("lib").removesuffix(".so") for part in self.parts]
+
+    def built(self, folder: Path) -> SlimBuild:
+        """The libraries once they lie in a folder."""
+        return SlimBuild(tuple(folder / part.library for part in self.parts), self.folders)
+
+
+def _settings(torch: TorchInfo, parts: Iterable[Part]) -> _Settings:
+    asked = set(parts) | {Part.CORE}
+    wanted = tuple(part for part in Part if part in asked)
+    definitions = {"TORCH_INCLUDE": str(_torch_include(torch))}
+    if Part.DNNL not in wanted:
+        return _Settings(wanted, definitions, (torch.version,), ())
+    onednn = find_onednn()
+    definitions |= {"ONEDNN_INCLUDE": str(onednn.include), "ONEDNN_LIBRARY": str(onednn.library)}
+    return _Settings(wanted, definitions, (torch.version, onednn.version), (onednn.library.parent,))
+
+
+def build_slim(
+    torch: TorchInfo, parts: Iterable[Part], *, sanitize: str = "", ops: Sequence[str] = ("*",)
+) -> SlimBuild:
     """Compile the parts, or find them in the cache.
 
     Args:
         torch: the shim is compiled against its headers.
         parts: what `judge` asked for.
         sanitize: value of the compiler's `-fsanitize=`, for tests.
+        ops: which files of bridge/slim/ops to build, without `.cpp`; tests of a few take only those.
 
     Raises:
         BuildToolError: compiler, CMake, Ninja or oneDNN is missing or fails.
         TorchMismatchError: torch's headers are not installed.
     """
-    asked = set(parts) | {Part.CORE}
-    wanted = tuple(part for part in Part if part in asked)
-    definitions = {"TORCH_INCLUDE": str(_torch_include(torch)), "AOT_SANITIZE": sanitize}
-    folders: tuple[Path, ...] = ()
-    versions = [torch.version]
-    if Part.DNNL in wanted:
-        onednn = find_onednn()
-        definitions |= {"ONEDNN_INCLUDE": str(onednn.include), "ONEDNN_LIBRARY": str(onednn.library)}
-        folders = (onednn.library.parent,)
-        versions.append(onednn.version)
+    settings = _settings(torch, parts)
+    options = {"AOT_SANITIZE": sanitize, "AOT_OPS": ";".join(ops)}
     compiler = find_compiler("c++")
-    options = [f"{name}={value}" for name, value in definitions.items()]
-    key = content_key([compiler.identity, *compiler.command, *versions, *options, *_source_contents()])
+    # The versions stand for the headers: where those lie is not in the result.
+    facts = [compiler.identity, *compiler.command, *settings.versions, *settings.targets, *options.values()]
+    key = content_key([*facts, *_source_contents()])
 
     def compile_them(folder: Path) -> None:
-        targets = [part.library.removeprefix("lib").removesuffix(".so") for part in wanted]
-        build_targets(SOURCES, folder / "build", compiler, definitions, targets)
-        for part in wanted:
+        build_targets(SOURCES, folder / "build", compiler, settings.definitions | options, settings.targets)
+        for part in settings.parts:
             (folder / "build" / part.library).rename(folder / part.library)
         shutil.rmtree(folder / "build")
 
-    made = cached_folder("slim", key, compile_them)
-    return SlimBuild(tuple(made / part.library for part in wanted), folders)
+    return settings.built(cached_folder("slim", key, compile_them))
+
+
+def build_slim_in(folder: Path, torch: TorchInfo) -> SlimBuild:
+    """Compile all parts in a folder that stays, and only what changed since the last time: for work on them.
+
+    Raises:
+        BuildToolError: as `build_slim`.
+        TorchMismatchError: as `build_slim`.
+    """
+    settings = _settings(torch, Part)
+    build_targets(SOURCES, folder, find_compiler("c++"), settings.definitions, settings.targets)
+    return settings.built(folder)
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,7 @@ struct Plan {
 
 memory::dims as_dims(const Dims& values) { return {values.begin(), values.end()}; }
 
+// A plan without a primitive where oneDNN has no kernel: half types need instructions that not all machines have.
 Plan make_plan(const memory::desc& source, const memory::desc& weights, const memory::desc& bias,
                const memory::desc& result, const Dims& input_sizes, const Dims& result_sizes, const Dims& kernel,
                const Convolution& how) {
@@ -98,18 +99,20 @@ Plan make_plan(const memory::desc& source, const memory::desc& weights, const me
     const auto algorithm = dnnl::algorithm::deconvolution_direct;
     const auto description =
         bias ? dnnl::deconvolution_forward::primitive_desc(engine(), kind, algorithm, source, weights, bias, result,
-                                                           stride, dilation, before, after, attributes)
+                                                           stride, dilation, before, after, attributes, true)
              : dnnl::deconvolution_forward::primitive_desc(engine(), kind, algorithm, source, weights, result, stride,
-                                                           dilation, before, after, attributes);
+                                                           dilation, before, after, attributes, true);
+    if (!description) return {};
     return {description.src_desc(), description.weights_desc(), description.dst_desc(),
             dnnl::deconvolution_forward(description)};
   }
   const auto algorithm = dnnl::algorithm::convolution_direct;
   const auto description =
       bias ? dnnl::convolution_forward::primitive_desc(engine(), kind, algorithm, source, weights, bias, result, stride,
-                                                       dilation, before, after, attributes)
+                                                       dilation, before, after, attributes, true)
            : dnnl::convolution_forward::primitive_desc(engine(), kind, algorithm, source, weights, result, stride,
-                                                       dilation, before, after, attributes);
+                                                       dilation, before, after, attributes, true);
+  if (!description) return {};
   return {description.src_desc(), description.weights_desc(), description.dst_desc(),
           dnnl::convolution_forward(description)};
 }
@@ -125,8 +128,8 @@ memory::desc blocked_or_any(const Tensor& tensor, int64_t groups) {
 }
 
 // Channels last, oneDNN has its fastest kernels and needs no copies between layers. Otherwise it chooses the layouts it
-// computes in, and is given copies.
-void convolve_onednn(const Tensor& input, const Tensor& weight, const Tensor* bias, const Tensor& out,
+// computes in, and is given copies. False where it has no kernel for this machine.
+bool convolve_onednn(const Tensor& input, const Tensor& weight, const Tensor* bias, const Tensor& out,
                      const Dims& kernel, const Convolution& how, bool free_layout) {
   static Plans<Plan>& plans = *new Plans<Plan>;
   const bool packed = weight.layout == Layout::kMkldnn;
@@ -138,12 +141,12 @@ void convolve_onednn(const Tensor& input, const Tensor& weight, const Tensor* bi
   key.add(static_cast<int64_t>(bias != nullptr)).add(how.unary).add(std::string(how.binary ? how.binary : ""));
   key.add(static_cast<int64_t>(how.in_place)).add(static_cast<int64_t>(free_layout));
   if (how.other) key.add(how.other->sizes).add(how.other->strides);
-  key.add(static_cast<int64_t>(omp_get_max_threads()));
   const auto plan = plans.get(key, [&] {
     const auto layout = [&](const Tensor& t) { return free_layout ? blocked_or_any(t, how.groups) : desc_of(t); };
     return make_plan(layout(input), any_desc(sizes, weight.dtype), bias ? desc_of(*bias) : memory::desc(), layout(out),
                      input.sizes, out.sizes, kernel, how);
   });
+  if (!plan->primitive) return false;
   const memory given = wrap(input);
   const memory wanted = wrap(out);
   std::optional<Scratch> source;
@@ -160,6 +163,7 @@ void convolve_onednn(const Tensor& input, const Tensor& weight, const Tensor* bi
   }
   run(plan->primitive, arguments);
   if (result) reorder(result->view, wanted);
+  return true;
 }
 
 // For what oneDNN does not know: double, and transposed convolutions whose output is padded by more than their input is
@@ -224,6 +228,23 @@ bool extends(const Convolution& how) {
   return false;
 }
 
+void convolve_into(const Tensor& out, const Tensor& input, const Tensor& weight, const Tensor* bias, const Dims& kernel,
+                   Convolution how);
+
+// In float32, rounded once.
+void convolve_wide(const Tensor& out, const Tensor& input, const Tensor& weight, const Tensor* bias, const Dims& kernel,
+                   Convolution how) {
+  const ScalarType wide = ScalarType::Float;
+  require(out.dtype != wide && weight.layout == Layout::kStrided, "oneDNN has no kernel on this machine to convolve ",
+          to_string(input.sizes), " of ", dtype_name(out.dtype), " with weights of ", to_string(weight.sizes));
+  const Tensor result = how.in_place ? to(out, wide) : empty_like(out, wide);
+  const Tensor wide_bias = bias ? to(*bias, wide) : Tensor();
+  const Tensor other = how.other ? to(*how.other, wide) : Tensor();
+  if (how.other) how.other = &other;
+  convolve_into(result, to(input, wide), to(weight, wide), bias ? &wide_bias : nullptr, kernel, std::move(how));
+  copy(out, result);
+}
+
 // Output in the format asked for, whatever the kernel works in.
 void convolve_into(const Tensor& out, const Tensor& input, const Tensor& weight, const Tensor* bias, const Dims& kernel,
                    Convolution how) {
@@ -241,49 +262,59 @@ void convolve_into(const Tensor& out, const Tensor& input, const Tensor& weight,
             "a transposed convolution with output padding ", to_string(how.output_padding), " beyond padding ",
             to_string(how.padding), " and a fused function");
     if (out.dtype == ScalarType::Float) return convolve_plain<float>(input, weight, bias, out, kernel, how);
-    const Tensor wide = empty(out.sizes, ScalarType::Float);
-    const Tensor wide_bias = bias ? to(*bias, ScalarType::Float) : Tensor();
-    convolve_plain<float>(to(input, ScalarType::Float), to(weight, ScalarType::Float), bias ? &wide_bias : nullptr,
-                          wide, kernel, how);
-    return copy(out, wide);
+    return convolve_wide(out, input, weight, bias, kernel, std::move(how));
   }
   const Tensor dense_bias = bias ? contiguous(*bias) : Tensor();
   const Tensor* added = bias ? &dense_bias : nullptr;
   const MemoryFormat format = channels_last_of(input.dim());
   if (!out.is_contiguous(format) && out.is_dense() && how.binary == nullptr) {
-    return convolve_onednn(input.is_dense() ? input : contiguous(input), weight, added, out, kernel, how, true);
+    const Tensor dense = input.is_dense() ? input : contiguous(input);
+    if (convolve_onednn(dense, weight, added, out, kernel, how, true)) return;
+    return convolve_wide(out, input, weight, bias, kernel, std::move(how));
   }
   const Tensor source = in_format(input, format);
   const bool direct = out.is_contiguous(format);
   const Tensor result =
       direct ? view_as(out, out.sizes, strides_of(out.sizes, format), out.offset) : empty(out.sizes, out.dtype, format);
   Tensor other;
+  Convolution fused = how;
   if (how.in_place) {
     if (!direct) copy(result, out);
   } else if (how.other) {
     other = in_format(expand(*how.other, out.sizes), format);
-    how.other = &other;
+    fused.other = &other;
   }
-  convolve_onednn(source, weight, added, result, kernel, how, false);
+  if (!convolve_onednn(source, weight, added, result, kernel, fused, false))
+    return convolve_wide(out, input, weight, bias, kernel, std::move(how));
   if (!direct) copy(out, result);
 }
 
-// Whether torch would convolve a float32 input with oneDNN rather than with its own loops.
-bool torch_takes_onednn(const Tensor& input, const Tensor& weight, int64_t groups) {
+// Whether torch takes this machine to have instructions for a half type.
+bool has_instructions_for(ScalarType dtype) {
+  const auto isa = dnnl::get_effective_cpu_isa();
+  return isa >= (dtype == ScalarType::Half ? dnnl::cpu_isa::avx512_core_fp16 : dnnl::cpu_isa::avx512_core) ||
+         isa == dnnl::cpu_isa::avx2_vnni_2;
+}
+
+// Whether torch would convolve an input with oneDNN rather than with its own loops.
+bool torch_takes_onednn(const Tensor& input, const Tensor& weight, const Convolution& how) {
   const Dims& x = input.sizes;
   const Dims& w = weight.sizes;
-  return input.dtype != ScalarType::Double &&
-         (input.dtype != ScalarType::Float || groups > 1 || (w.back() > 3 && w[w.size() - 2] > 3) || x[0] > 1 ||
-          x[0] * x[1] * x[2] * x[3] > 20480);
+  if (input.dtype == ScalarType::Double) return false;
+  for (size_t d = 0; d < how.stride.size(); ++d) {
+    if (how.transposed && how.output_padding[d] >= how.stride[d]) return false;
+  }
+  if (input.dtype != ScalarType::Float) return has_instructions_for(input.dtype);
+  return how.groups > 1 || (w.back() > 3 && w[w.size() - 2] > 3) || x[0] > 1 || x[0] * x[1] * x[2] * x[3] > 20480;
 }
 
 // Torch's rule: channels last where the input or the weight is, and for packed weights. Its own loops over three dims
 // know only contiguous results.
-MemoryFormat output_format(const Tensor& input, const Tensor& weight, int64_t groups) {
+MemoryFormat output_format(const Tensor& input, const Tensor& weight, const Convolution& how) {
   const bool packed = weight.layout == Layout::kMkldnn;
   const bool last =
       packed || channels_last(suggest_memory_format(input)) || channels_last(suggest_memory_format(weight));
-  const bool knows = packed || input.dim() == 4 || torch_takes_onednn(input, weight, groups);
+  const bool knows = packed || input.dim() == 4 || torch_takes_onednn(input, weight, how);
   return last && knows ? channels_last_of(input.dim()) : MemoryFormat::kContiguous;
 }
 
@@ -326,7 +357,7 @@ Tensor convolve(const Tensor& input, const Tensor& weight, const Tensor* bias, C
           " channels");
   const Dims kernel(weight.sizes.begin() + 2, spatial);
   const Dims sizes = output_sizes(input, channels, kernel, how);
-  Tensor out = how.in_place ? *how.other : empty(sizes, input.dtype, output_format(input, weight, how.groups));
+  Tensor out = how.in_place ? *how.other : empty(sizes, input.dtype, output_format(input, weight, how));
   require(out.sizes == sizes && out.dtype == input.dtype, "a convolution into ", to_string(out.sizes), " makes ",
           to_string(sizes));
   convolve_into(out, input, weight, bias, kernel, std::move(how));

@@ -84,7 +84,7 @@ bool half_gemm(const Tensor& out, const Tensor& a, const Tensor& b) {
   static Plans<Plan>& plans = *new Plans<Plan>;
   Key key;
   for (const Tensor* t : {&out, &a, &b}) key.add(t->sizes).add(t->strides);
-  key.add(static_cast<int64_t>(out.dtype)).add(static_cast<int64_t>(omp_get_max_threads()));
+  key.add(static_cast<int64_t>(out.dtype));
   const auto plan = plans.get(key, [&]() -> Plan {
     const auto description =
         dnnl::matmul::primitive_desc(engine(), desc_of(a), desc_of(b), desc_of(out), attributes(), true);

@@ -53,7 +53,7 @@ void inner_product(const Tensor& x, const Tensor& w, const Tensor* bias, const T
       .add(static_cast<int64_t>(x.dtype))
       .add(static_cast<int64_t>(bias != nullptr))
       .add(fused.unary);
-  key.add(static_cast<int64_t>(omp_get_max_threads())).add(std::string(fused.binary ? fused.binary : ""));
+  key.add(std::string(fused.binary ? fused.binary : ""));
   const memory::desc bias_desc = bias ? desc_of(*bias) : memory::desc();
   const auto first = firsts.get(key, [&]() -> First {
     const memory::desc given = w.layout == Layout::kMkldnn ? any_desc(sizes, w.dtype) : desc_of(w);

@@ -74,10 +74,7 @@ extern "C" AOTITorchError aoti_torch_cpu_mkldnn_rnn_layer(
     } else {
       const auto h_desc = desc_of(as_state(h_out, batch, hidden_size));
       Key key;
-      key.add(x.sizes)
-          .add(hidden_size)
-          .add(static_cast<int64_t>(reverse))
-          .add(static_cast<int64_t>(omp_get_max_threads()));
+      key.add(x.sizes).add(hidden_size).add(static_cast<int64_t>(reverse));
       const auto plan = plans.get(key, [&]() -> Plan {
         const auto direction = reverse != 0 ? dnnl::rnn_direction::unidirectional_right2left
                                             : dnnl::rnn_direction::unidirectional_left2right;

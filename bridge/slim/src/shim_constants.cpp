@@ -7,6 +7,7 @@
 #include <c10/core/DeviceType.h>
 #include <c10/core/Layout.h>
 #include <c10/core/MemoryFormat.h>
+#include <torch/csrc/api/include/torch/version.h>
 #endif
 
 #include "tensor.h"

@@ -41,7 +41,7 @@ def convolution(g: Generator, spatial: int, *, transposed: bool, dtype: torch.dt
 @case("cpu_convolution", draws=200, tolerance=32)
 def plain(g: Generator) -> dict[str, Any]:
     """One, two and three dims, transposed or not."""
-    dtype = g.choice([torch.float32, torch.float32, torch.float32, torch.float64, torch.bfloat16])
+    dtype = g.choice([torch.float32, torch.float32, torch.float32, torch.float64, torch.bfloat16, torch.float16])
     return convolution(g, g.choice([1, 2, 2, 3]), transposed=g.chance(0.3), dtype=dtype)
 
 

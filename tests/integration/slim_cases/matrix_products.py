@@ -67,7 +67,8 @@ def bmm(g: Generator) -> dict[str, Any]:
     }
 
 
-@case("cpu_baddbmm_out", tolerance=16)
+# Of integers, torch refuses products that sum over nothing.
+@case("cpu_baddbmm_out", tolerance=16, serves_more=True)
 def baddbmm(g: Generator) -> dict[str, Any]:
     """A batch of products, added to something that broadcasts."""
     dtype, (m, n, k), batch = g.choice(DTYPES), sizes(g), g.choice([0, 1, 2, 5])
@@ -133,6 +134,31 @@ def int_mm(g: Generator) -> dict[str, Any]:
         "out": torch.zeros([m, n], dtype=torch.int32),
         "self": bytes_of([m, k]),
         "mat2": bytes_of([k, n]),
+    }
+
+
+@case("cpu__grouped_mm", tolerance=16)
+def grouped_mm(g: Generator) -> dict[str, Any]:
+    """Groups of rows, of columns, of what is summed over, or a batch; lines start at multiples of 16 bytes."""
+    dtype = g.choice([torch.float32, torch.bfloat16, torch.float16])
+    m, n, k, groups = (g.choice([1, 3, 8, 17]) for _ in range(4))
+    kind = g.choice(["rows", "columns", "sums", "batch"])
+
+    def lines(batch: int | None, rows: int, columns: int) -> torch.Tensor:
+        lead, swap = [] if batch is None else [batch], g.chance(0.4)
+        rows, columns = (columns, rows) if swap else (rows, columns)
+        room = (columns + 7) // 8 * 8 + g.choice([0, 0, 0, 8, 1])
+        x = torch.randn([*lead, rows, room], generator=g.torch, dtype=torch.float64).to(dtype)[..., :columns]
+        return x.mT if swap else x
+
+    total = {"rows": m, "columns": n, "sums": k, "batch": 0}[kind]
+    ends = sorted(g.integer(0, total) for _ in range(groups))
+    ends[-1] = total  # rows that no group has are not written
+    offsets = g.arranged(torch.tensor(ends, dtype=g.choice([torch.int32] * 9 + [torch.int64])))
+    return {
+        "self": lines(None if kind in ("rows", "sums") else groups, m, k),
+        "mat2": lines(None if kind in ("columns", "sums") else groups, k, n),
+        "offs": None if (kind == "batch") != g.chance(0.05) else offsets,
     }
 
 

@@ -1,0 +1,182 @@
+"""Larger models: the slim runtime beside the full one and ONNX Runtime; what oneDNN adds to a bundle; shared weights.
+
+A part of `make bench`, and a program of its own: `python -m benchmarks.models` prints its tables.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from aotpack.backend import Backend
+from aotpack.torch_env import TorchInfo, find_torch
+from benchmarks.measure import archive_size, size_of
+
+ROOT = Path(__file__).resolve().parents[1]
+PROGRAMS = Path(__file__).parent / "programs"
+SOURCE = PROGRAMS / "models.py"
+#: Processes that share one model.
+PROCESSES = 10
+#: The level at which archives are compared, as everywhere in these tables.
+ZSTD_LEVEL = 9
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model to compare.
+
+    Attributes:
+        title: what the table calls it.
+        shape: of its one input.
+        words: how many different integers the input holds; 0: float32.
+        limit: of the slim runtime's time a call, as a part of ONNX Runtime's.
+        calls: in each round.
+    """
+
+    title: str
+    shape: tuple[int, ...]
+    words: int
+    limit: float
+    calls: int
+
+    def example(self) -> np.ndarray:
+        """An input."""
+        draw = np.random.default_rng(0)
+        if self.words:
+            return draw.integers(0, self.words, self.shape)
+        return draw.normal(size=self.shape).astype(np.float32)
+
+
+MODELS = {
+    "bert": Model("BERT, 6 layers x 768, 1x128", (1, 128), 30522, 0.95, 10),
+    "resnet50": Model("ResNet-50, 1x3x224x224", (1, 3, 224, 224), 0, 1.05, 10),
+}
+
+
+def measure(torch: TorchInfo, packages: Path, work: Path, rounds: int) -> Iterator[str]:
+    """Build everything below `work`, measure, and give the lines of the tables.
+
+    Args:
+        torch: whose Python exports for ONNX Runtime, and runs it.
+        packages: the folder that ONNX Runtime is installed in.
+        work: where packages and bundles are kept between runs.
+        rounds: of all ways in turn.
+    """
+    slim = {name: _bundle(work, name, "slim", "--portable", "--runtime", "slim") for name in (*MODELS, "wide")}
+    full = {name: _bundle(work, name, "default", "--runtime", "full") for name in MODELS}
+    claims: list[tuple[str, float, float, str]] = []
+    yield "| ms a call, 1 thread | slim | full, default profile | ONNX Runtime | slim of full | slim of ONNX Runtime |"
+    yield "|---|---:|---:|---:|---:|---:|"
+    for name, model in MODELS.items():
+        times = _compare(torch, packages, work, name, {"slim": slim[name], "full": full[name]}, rounds)
+        ours, theirs, onnx = (times[way] for way in ("slim", "full", "onnx"))
+        row = f"{ours:.1f} | {theirs:.1f} | {onnx:.1f} | {ours / theirs:.2f} | {ours / onnx:.2f}"
+        yield f"| {model.title} | {row} |"
+        claims.append((f"slim: {model.title}: per call, of ONNX Runtime", ours / onnx, model.limit, ""))
+        claims.append((f"slim: {model.title}: per call, of the full runtime", ours / theirs, 1, ""))
+    without = [path for path in slim["resnet50"].rglob("*") if path.is_file() and path.name != "weights.blob"]
+    claims.append(("slim, ResNet-50: on disk, beyond its weights", size_of(without) / 1e6, 60, " MB"))
+    packed = archive_size(without, ZSTD_LEVEL) / 1e6
+    claims.append((f"slim, ResNet-50: as tar.zst -{ZSTD_LEVEL}, beyond its weights", packed, 14, " MB"))
+    weights = (slim["wide"] / "models" / "wide" / "weights.blob").stat().st_size / 1e6
+    shares = _shares(slim["wide"], work)
+    yield ""
+    yield f"{PROCESSES} processes hold one model of {weights:.0f} MB of weights: their proportional set sizes (PSS) are"
+    yield f"{min(shares):.1f} to {max(shares):.1f} MB, {sum(shares):.0f} MB together."
+    claims.append((f"slim: memory of {PROCESSES} processes, of one model's weights", sum(shares) / weights, 1.5, ""))
+    yield ""
+    yield "| to reach | seen | limit | |"
+    yield "|---|---|---|---|"
+    for what, seen, limit, unit in claims:
+        verdict = "reached" if seen <= limit else "**missed**"
+        yield f"| {what} | {seen:.3g}{unit} | <= {limit:.3g}{unit} | {verdict} |"
+
+
+def _bundle(work: Path, name: str, profile: str, *options: str) -> Path:
+    """A bundle of a model, its package kept between runs."""
+    package, bundle = work / f"{name}-{profile}.pt2", work / f"{name}-{profile}"
+    tool = [sys.executable, "-m", "aotpack"]
+    if not package.exists():
+        command = [*tool, "export", f"{SOURCE}:{name}", "--output", str(package), "--profile", profile, "--verify"]
+        subprocess.run(command, check=True, cwd=ROOT, stdout=sys.stderr)
+    command = [*tool, "build", "--model", f"{name}={package}", "--output", str(bundle), *options]
+    subprocess.run(command, check=True, cwd=ROOT, stdout=sys.stderr)
+    return bundle
+
+
+def _compare(
+    torch: TorchInfo, packages: Path, work: Path, name: str, bundles: Mapping[str, Path], rounds: int
+) -> dict[str, float]:
+    """Milliseconds a call of each way: medians over rounds in which all run in turn. They must compute the same."""
+    model = MODELS[name]
+    given = work / f"{name}.npy"
+    np.save(given, model.example())
+    onnx = work / f"{name}.onnx"
+    environment = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    python = {**environment, "PYTHONPATH": str(packages)}
+    if not onnx.exists():
+        export = [str(torch.python), str(PROGRAMS / "export_onnx.py"), str(SOURCE), str(onnx), name]
+        subprocess.run(export, check=True, env={**os.environ, "PYTHONPATH": str(packages)}, stdout=sys.stderr)
+    expected = work / f"{name}-onnx.npy"
+    run_onnx = [str(torch.python), str(PROGRAMS / "run_onnx_model.py"), str(onnx), str(given), str(expected)]
+    times: dict[str, list[float]] = {way: [] for way in (*bundles, "onnx")}
+    for _ in range(rounds):
+        for way, bundle in bundles.items():
+            command = [str(bundle / "bin" / "aotrun"), "bench", "--input", str(given), "--json", "--threads", "1"]
+            command += ["--warmup", "2", "--iterations", str(model.calls)]
+            answer = subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
+            times[way].append(json.loads(answer.stdout)["median_ms"])
+        answer = subprocess.run([*run_onnx, str(model.calls)], check=True, env=python, capture_output=True, text=True)
+        times["onnx"].append(float(answer.stdout))
+    for bundle in bundles.values():
+        result = work / f"{name}-result.npy"
+        command = [str(bundle / "bin" / "aotrun"), "infer", "--input", str(given), "--output", str(result)]
+        subprocess.run(command, check=True, env=environment, capture_output=True)
+        np.testing.assert_allclose(np.load(result), np.load(expected), rtol=1e-3, atol=1e-3)
+    return {way: statistics.median(measured) for way, measured in times.items()}
+
+
+def _shares(bundle: Path, work: Path) -> list[float]:
+    """MB of proportional set size of processes that hold the wide model at the same time."""
+    program = work / "hold"
+    flags = ["-O2", f"-I{bundle}/include", f"-L{bundle}/lib", f"-Wl,-rpath,{bundle}/lib", "-laot_bridge"]
+    subprocess.run(["cc", str(PROGRAMS / "hold.c"), *flags, "-o", str(program)], check=True)  # noqa: S607
+    command = [str(program), str(bundle / "models" / "wide"), "1", "4000"]
+    children = [
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"OMP_NUM_THREADS": "1"}, text=True
+        )
+        for _ in range(PROCESSES)
+    ]
+    try:
+        if any(child.stdout is None or child.stdout.readline() != "ready\n" for child in children):
+            raise RuntimeError(f"a process did not load the model: {' '.join(command)}")
+        rollups = [Path(f"/proc/{child.pid}/smaps_rollup").read_text(encoding="utf-8") for child in children]
+    finally:
+        for child in children:
+            child.communicate()
+    found = (re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE) for rollup in rollups)
+    return [int(match[1]) * 1024 / 1e6 for match in found if match]
+
+
+def main() -> None:
+    """Print the tables alone."""
+    from benchmarks import run
+
+    run.WORK.mkdir(parents=True, exist_ok=True)
+    torch = find_torch(Backend.CPU, venv=ROOT / ".venv")
+    for line in measure(torch, run.onnx_packages(torch), run.WORK, rounds=3):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

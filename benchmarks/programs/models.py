@@ -1,0 +1,97 @@
+"""The larger models of the benchmarks, in plain torch with random weights."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class Layer(nn.Module):
+    """A layer of BERT: attention, then two linear layers, each added to its input and normalised."""
+
+    def __init__(self, size, heads, inner):
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value, self.mixed = (nn.Linear(size, size) for _ in range(4))
+        self.wide, self.narrow = nn.Linear(size, inner), nn.Linear(inner, size)
+        self.norms = nn.ModuleList(nn.LayerNorm(size) for _ in range(2))
+
+    def forward(self, x):
+        def split(y):
+            return y.view(*y.shape[:2], self.heads, -1).transpose(1, 2)
+
+        y = functional.scaled_dot_product_attention(split(self.query(x)), split(self.key(x)), split(self.value(x)))
+        x = self.norms[0](x + self.mixed(y.transpose(1, 2).flatten(2)))
+        return self.norms[1](x + self.narrow(functional.gelu(self.wide(x))))
+
+
+class Bert(nn.Module):
+    """BERT's encoder."""
+
+    def __init__(self, layers=6, size=768, heads=12, vocabulary=30522, longest=512):
+        super().__init__()
+        self.words, self.places = nn.Embedding(vocabulary, size), nn.Embedding(longest, size)
+        self.norm = nn.LayerNorm(size)
+        self.layers = nn.Sequential(*(Layer(size, heads, 4 * size) for _ in range(layers)))
+
+    def forward(self, words):
+        places = torch.arange(words.shape[1], device=words.device)
+        return self.layers(self.norm(self.words(words) + self.places(places)))
+
+
+class Bottleneck(nn.Module):
+    """ResNet's block of three convolutions."""
+
+    def __init__(self, inputs, inner, stride):
+        super().__init__()
+        outputs = 4 * inner
+        kernels = ((inputs, inner, 1, 1), (inner, inner, 3, stride), (inner, outputs, 1, 1))
+        self.convolutions = nn.ModuleList(nn.Conv2d(i, o, k, s, k // 2, bias=False) for i, o, k, s in kernels)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(o) for _, o, _, _ in kernels)
+        self.shortcut = nn.Identity()
+        if inputs != outputs:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x):
+        y = x
+        for number, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+            y = norm(convolution(functional.relu(y) if number else y))
+        return functional.relu(y + self.shortcut(x))
+
+
+class ResNet50(nn.Module):
+    """ResNet-50 for 1000 classes."""
+
+    def __init__(self):
+        super().__init__()
+        blocks, inputs = [], 64
+        for inner, count, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
+            for number in range(count):
+                blocks.append(Bottleneck(inputs, inner, 1 if number else stride))
+                inputs = 4 * inner
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
+        )
+        self.blocks = nn.Sequential(*blocks)
+        self.scores = nn.Linear(inputs, 1000)
+
+    def forward(self, x):
+        return self.scores(self.blocks(self.stem(x)).mean((2, 3)))
+
+
+def bert():
+    """6 layers x 768, a sentence of 128 words."""
+    torch.manual_seed(0)
+    return Bert().eval(), (torch.randint(0, 30522, (1, 128)),)
+
+
+def resnet50():
+    """One image of 224 x 224."""
+    torch.manual_seed(0)
+    return ResNet50().eval(), (torch.randn(1, 3, 224, 224),)
+
+
+def wide():
+    """512 MB of weights and little work."""
+    torch.manual_seed(0)
+    layers = (module for _ in range(8) for module in (nn.Linear(4000, 4000), nn.ReLU()))
+    return nn.Sequential(*layers).eval(), (torch.randn(1, 4000),)

@@ -1,0 +1,49 @@
+"""What tests under sanitizers share: their environment, and bundles whose slim runtime is a sanitized build."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from aotpack.backend import Backend
+from aotpack.build import BuildRequest, Reporter, build
+from aotpack.slim import SlimBuild
+
+
+def environment(*preload: str) -> dict[str, str]:
+    """Environment of a process under ASan and UBSan. `preload`: GCC's libraries, for a program not built with them."""
+    found = [subprocess.check_output(["g++", f"-print-file-name={name}"], text=True).strip() for name in preload]
+    return {
+        **os.environ,
+        **({"LD_PRELOAD": " ".join(found)} if found else {}),
+        # Python and torch keep memory for good; oneDNN's generated code is not the sanitizer's to see.
+        "ASAN_OPTIONS": "detect_leaks=0",
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+    }
+
+
+def slim_bundle(output: Path, venv: Path, models: Mapping[str, Path], runtime: SlimBuild) -> Path:
+    """A development bundle with the slim runtime, whose libraries `runtime` then replaces."""
+    request = BuildRequest(
+        backend=Backend.CPU, output=output, models=tuple(models.items()), portable=False, runtime="slim", venv=venv
+    )
+    build(request, Reporter())
+    for library in runtime.libraries:
+        place = output / "lib" / library.name
+        if place.is_symlink() or place.exists():
+            place.unlink()
+            shutil.copy(library, place)
+    return output
+
+
+def check(bundle: Path, model: str) -> None:
+    """Run `aotrun check` on a sanitized bundle: the model gives what eager PyTorch gave, and no sanitizer complains."""
+    env = {**environment("libasan.so", "libubsan.so"), "PYTHONPATH": str(bundle / "runner")}
+    command = [sys.executable, "-m", "aotrun", "check", "--model", model]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr[-8000:]
+    assert "as recorded at export" in done.stdout
