@@ -29,6 +29,7 @@ namespace aot {
   X(aoti_torch_get_strides)                \
   X(aoti_torch_get_dtype)                  \
   X(aoti_torch_get_device_type)            \
+  X(aoti_torch_get_layout)                 \
   X(aoti_torch_device_type_cpu)            \
   X(aoti_torch_device_type_cuda)           \
   X(aoti_torch_layout_strided)

@@ -165,8 +165,13 @@ std::optional<std::vector<Container::Range>> Container::copied_constants() const
   for (size_t i = 0; i < count; ++i) {
     void* data = nullptr;
     int64_t bytes = 0;
-    runtime.check(runtime.aoti_torch_get_data_ptr(pairs[i].handle, &data), kDoing);
-    runtime.check(runtime.aoti_torch_get_storage_size(pairs[i].handle, &bytes), kDoing);
+    int32_t layout = 0;
+    runtime.check(runtime.aoti_torch_get_layout(pairs[i].handle, &layout), kDoing);
+    // What oneDNN packed is there but has no address to tell, and no output is a view of it: an empty range.
+    if (layout == runtime.aoti_torch_layout_strided()) {
+      runtime.check(runtime.aoti_torch_get_data_ptr(pairs[i].handle, &data), kDoing);
+      runtime.check(runtime.aoti_torch_get_storage_size(pairs[i].handle, &bytes), kDoing);
+    }
     const auto* begin = static_cast<const uint8_t*>(data);
     ranges.push_back({begin, begin + bytes});
   }

@@ -19,9 +19,10 @@ thread_local long countdown = -1;
 thread_local bool fired = false;
 
 bool fails_now() {
-  if (countdown < 0 || countdown-- > 0) return false;
-  fired = true;
-  return true;
+  if (countdown < 0) return false;
+  fired = countdown == 0;
+  --countdown;
+  return fired;
 }
 
 void* allocate(size_t alignment, size_t bytes) {

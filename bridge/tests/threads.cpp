@@ -75,6 +75,7 @@ void exercise(const char* path, uint32_t runners) {
   aot_model* model = calls::load(path, runners);
   if (model == nullptr) return complain(std::string("loading: ") + aot_last_error());
   std::vector<std::thread> threads;
+  threads.reserve(kCallers + 2);
   // Two callers of each size, so that they meet at the same plans.
   for (int i = 0; i < kCallers; ++i) threads.emplace_back([&, i] { call(model, 1 + i / 2, handover); });
   for (int i = 0; i < 2; ++i) threads.emplace_back([&] { load_and_free(path, handover); });

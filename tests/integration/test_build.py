@@ -107,6 +107,36 @@ def test_a_development_bundle_links_and_runs(tmp_path: Path, backend_venv: Path,
     assert "model mlp runs on this machine" in done.stdout
 
 
+RECURRENT = """
+import torch
+from torch import nn
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(8, 16, batch_first=True)
+
+    def forward(self, x):
+        return self.lstm(x)[0]
+
+def model():
+    return Recurrent().eval(), (torch.randn(2, 5, 8),)
+"""
+
+
+def test_weights_packed_by_onednn_run_on_the_full_runtime(tmp_path: Path, backend_venv: Path) -> None:
+    """Such a weight has no address: torch refuses to tell one."""
+    source, package, output = tmp_path / "recurrent.py", tmp_path / "recurrent.pt2", tmp_path / "dist"
+    source.write_text(RECURRENT)
+    target = ("--venv", backend_venv, "--output", package)
+    done = aotpack("export", f"{source}:model", *target, "--profile", "slim")
+    assert done.returncode == 0, done.stderr
+    done = build(output, backend_venv, "--runtime", "full", "--model", package)
+    assert done.returncode == 0, done.stderr
+    done = aotpack("verify", output, "--run")
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_same_inputs_give_the_same_bundle(
     portable: Path, tmp_path: Path, backend_venv: Path, exported: Callable[..., Path]
 ) -> None:
