@@ -535,8 +535,9 @@ def test_damaged_folders(bridge: Bridge, exported: Callable[..., Path], tmp_path
     refused(lambda: bridge.load(folder), DAMAGED, "model.so")
 
     folder = unpack(package, tmp_path / "half-weights")
+    whole = (folder / "weights.blob").stat().st_size
     os.truncate(folder / "weights.blob", 1000)
-    refused(lambda: bridge.load(folder), DAMAGED, "1000 bytes; the model needs 76864")
+    refused(lambda: bridge.load(folder), DAMAGED, f"1000 bytes; the model needs {whole}")
 
     folder = unpack(package, tmp_path / "no-weights")
     (folder / "weights.blob").unlink()
@@ -603,8 +604,9 @@ def test_only_the_c_api_is_exported(library: Path) -> None:
         symbols = ELFFile(stream).get_section_by_name(".dynsym")
         names = {symbol.name for symbol in symbols.iter_symbols() if symbol["st_shndx"] != "SHN_UNDEF" and symbol.name}
     header = (EXAMPLES.parent / "bridge" / "include" / "aot_bridge.h").read_text()
-    assert names - {"AOT_1"} == {name for name in names if name.startswith("aot_")} - {"AOT_1"}
-    assert all(f" {name}(" in header or f" {name} " in header or f"* {name}(" in header for name in names - {"AOT_1"})
+    functions = names - {"AOT_1", "AOT_2"}  # the versions that they carry
+    assert functions == {name for name in names if name.startswith("aot_")}
+    assert all(f" {name}(" in header or f" {name} " in header or f"* {name}(" in header for name in functions)
     assert len(names) >= 18
 
 
