@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -32,11 +33,15 @@ def slim_bundle(output: Path, venv: Path, models: Mapping[str, Path], runtime: S
         backend=Backend.CPU, output=output, models=tuple(models.items()), portable=False, runtime="slim", venv=venv
     )
     build(request, Reporter())
+    described = json.loads((output / "bundle.json").read_bytes())
     for library in runtime.libraries:
         place = output / "lib" / library.name
         if place.is_symlink() or place.exists():
             place.unlink()
             shutil.copy(library, place)
+            record = next(each for each in described["files"] if each["path"] == f"lib/{library.name}")
+            record["size"] = place.stat().st_size  # `aotrun check` looks at it
+    (output / "bundle.json").write_text(json.dumps(described))
     return output
 
 

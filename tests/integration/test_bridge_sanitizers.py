@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import sanitizing
 from sanitizing import slim_bundle
 
 from aotpack.backend import Backend
@@ -60,18 +59,3 @@ def test_many_callers_under_thread_sanitizer(
     )
     assert done.returncode == 0, done.stdout + done.stderr[-8000:]
     assert done.stdout == "3 models, 0 failed\n"
-
-
-def test_each_allocation_may_fail(
-    torch_info: TorchInfo, backend_venv: Path, exported: Callable[..., Path], tmp_path: Path
-) -> None:
-    runtime = build_slim(torch_info, tuple(Part), sanitize="address,undefined")
-    models = {"core": exported("mlp", profile="slim"), "convnet": exported("convnet")}
-    bundle = slim_bundle(tmp_path / "bundle", backend_venv, models, runtime)
-    program = build_sanitized_tests(torch_info, "address,undefined")["bridge_failures"]
-    shutil.copy(program, bundle / "lib")
-    command = [bundle / "lib" / program.name, *(bundle / "models" / name for name in models)]
-    env = {**sanitizing.environment(), "ASAN_OPTIONS": "detect_leaks=1"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr[-8000:]
-    assert done.stdout.endswith("2 models, 0 failed\n")
