@@ -5,6 +5,7 @@
 #include <torch/csrc/inductor/aoti_runtime/interface.h>
 
 #include <cstddef>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -67,6 +68,7 @@ class Container {
   ProxyExecutor proxy_;
   std::vector<TensorHandle> constants_;  // over the mapped weights; empty when the container copied them
   std::vector<Range> constant_memory_;   // of the constants, sorted
+  mutable std::once_flag first_run_;
   decltype(&AOTInductorModelContainerDelete) delete_ = nullptr;
   decltype(&AOTInductorModelContainerRun) run_ = nullptr;
   // Present since torch 2.13; declared here so that older headers serve too.

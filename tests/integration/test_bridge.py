@@ -518,6 +518,18 @@ def test_a_package_of_plain_pytorch(bridge: Bridge, plain: Path) -> None:
         model(x, y)
 
 
+def test_checks_of_a_plain_package_are_its_own(bridge: Bridge, plain: Path, exported: Callable[..., Path]) -> None:
+    """torch's own check of inputs refuses a batch of one, which the signature of another model allows."""
+    sample = dict(np.load(plain.with_suffix(".npz")))
+    variable = c.CDLL(None).getenv
+    variable.restype = c.c_char_p
+    with bridge.load(plain) as model, bridge.load(exported("mlp")) as other:
+        model(sample["x"], sample["y"])
+        assert variable(b"AOTI_RUNTIME_CHECK_INPUTS") is None
+        (output,) = other(np.zeros((1, 64), np.float32))
+        assert output.shape == (1, 10)
+
+
 # ---- damaged and foreign packages -------------------------------------------------------------------------------
 
 

@@ -54,9 +54,6 @@ def seen(
         capture_output=True,
         text=True,
         check=False,
-        env=dict(
-            os.environ
-        ),  # without what the bridge, loaded by other tests, sets in this process behind Python's back
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
