@@ -47,7 +47,7 @@ from aotpack.recipe import Recipe, load_recipe
 from aotpack.runtime import Runtime, choose_runtime
 from aotpack.savings import savings
 from aotpack.seal import BuildFacts, describe
-from aotpack.slim import build_slim
+from aotpack.slim import build_slim, table_for
 from aotpack.stubs import build_stub, plan_stubs
 from aotpack.targets import check_archs, check_model_archs
 from aotpack.torch_env import TorchInfo, find_torch
@@ -207,7 +207,7 @@ def gather(request: BuildRequest, torch: TorchInfo, reporter: Reporter) -> Gathe
             runpath=runpath_of(layout),
         )
         launcher = build_launcher()
-    choice = choose_runtime(request.runtime, recipe, models, platform.machine())
+    choice = choose_runtime(request.runtime, recipe, models, platform.machine(), table_for(torch))
     own = list(bridge)
     if choice.runtime == "slim":
         with reporter.step("compiling the slim runtime (takes a while the first time)"):

@@ -14,7 +14,7 @@ from aotpack.backend import Backend
 from aotpack.errors import ModelMismatchError
 from aotpack.model import ModelInfo
 from aotpack.recipe import Recipe
-from aotpack.slim import MACHINES, Part, Verdict, judge
+from aotpack.slim import MACHINES, Function, Part, Verdict, judge
 
 Runtime = Literal["full", "slim"]
 
@@ -33,7 +33,11 @@ class RuntimeChoice:
 
 
 def choose_runtime(
-    asked: Literal["auto", "full", "slim"], recipe: Recipe, models: Sequence[tuple[str, ModelInfo]], machine: str
+    asked: Literal["auto", "full", "slim"],
+    recipe: Recipe,
+    models: Sequence[tuple[str, ModelInfo]],
+    machine: str,
+    functions: Mapping[str, Function],
 ) -> RuntimeChoice:
     """Slim when it serves every import of every model, full otherwise.
 
@@ -42,6 +46,7 @@ def choose_runtime(
         recipe: of the bundle's backend.
         models: by name.
         machine: uname machine of the bundle.
+        functions: the slim runtime's table for the bundle's torch.
 
     Raises:
         ModelMismatchError: `--runtime slim` was asked for and does not serve a model.
@@ -51,7 +56,7 @@ def choose_runtime(
     full = RuntimeChoice("full", "as asked", sonames)
     if asked == "full":
         return full
-    verdicts = {name: judge(model.imports) for name, model in models}
+    verdicts = {name: judge(model.imports, functions) for name, model in models}
     obstacle = _obstacle_to_slim(recipe.backend, machine, models, verdicts)
     if obstacle is None:
         parts = frozenset(part for verdict in verdicts.values() for part in verdict.parts)

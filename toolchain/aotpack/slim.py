@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
@@ -39,6 +39,10 @@ _ONEDNN_DEVEL = "onednn-devel-cpu-gomp"
 
 #: Lanes and type letter in SLEEF's names, by the table's key.
 _VECTOR_WIDTHS = {"float32": ("f8", "f16"), "float64": ("d4", "d8")}
+
+#: Where torch's headers declare the shim, and how they name its functions.
+_SHIM_HEADERS = "torch/csrc/inductor/aoti_torch"
+_SHIM_FUNCTION = re.compile(r"\baoti_\w+(?=\()")
 
 #: Symbols that only libtorch defines: its shim, its vector functions, its C++.
 _TORCH_SYMBOL = re.compile(r"aoti_|torch_|Sleef_|mkl_|cblas_|_ZNK?(?:2at|3c10|5torch)")
@@ -128,8 +132,30 @@ def table() -> Mapping[str, Function]:
     return parse_table(TABLE.read_text(encoding="utf-8"))
 
 
+def table_for(torch: TorchInfo) -> Mapping[str, Function]:
+    """The table for libraries compiled against one torch: functions that its headers do not declare are not served.
+
+    Raises:
+        TorchMismatchError: torch's headers are not installed.
+    """
+    headers = (_torch_include(torch) / _SHIM_HEADERS).rglob("*.h")
+    declared = {name for header in headers for name in _SHIM_FUNCTION.findall(header.read_text(encoding="utf-8"))}
+    reason = f"younger than torch {torch.base_version}, which the slim runtime is compiled against"
+    return {
+        name: replace(function, part=None, note=reason)
+        if function.part is not None and name.startswith("aoti_") and name not in declared
+        else function
+        for name, function in table().items()
+    }
+
+
 def judge(imports: Iterable[str], functions: Mapping[str, Function] | None = None) -> Verdict:
-    """Hold a model's imports (`ModelInfo.imports`) against the table. Symbols that are not torch's do not count."""
+    """Hold a model's imports (`ModelInfo.imports`) against the table. Symbols that are not torch's do not count.
+
+    Args:
+        imports: what the model asks its runtime for.
+        functions: the table that counts, such as `table_for` one torch; by default that of this installation.
+    """
     known = table() if functions is None else functions
     wanted = [
         known.get(symbol, Function(symbol, None, "not a function of the shim that this aotpack knows"))
@@ -279,7 +305,7 @@ def _package_file(package: str, name: str) -> tuple[Path, str]:
 
 def _torch_include(torch: TorchInfo) -> Path:
     for folder in torch.include_dirs:
-        if (folder / "torch/csrc/inductor/aoti_torch/c/shim.h").is_file():
+        if (folder / _SHIM_HEADERS / "c/shim.h").is_file():
             return folder
     raise TorchMismatchError(
         f"{torch.root}: torch {torch.version} without its headers (include/ is missing)",
