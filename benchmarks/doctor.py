@@ -18,7 +18,7 @@ import msgspec
 
 from aotpack import manifest
 from aotpack.manifest import FileRecord
-from aotpack_doctor.hashing import sha256_of
+from aotpack.stage import digests
 
 #: Of the large bundle, bytes.
 LARGE = 4_000_000_000
@@ -122,7 +122,8 @@ def _enlarge(bundle: Path, large: Path) -> None:
             stream.write(block[: left - start])
         os.fsync(stream.fileno())
     size = filling.stat().st_size
-    record = FileRecord(path=_FILLING, part="model", reason="weights", size=size, sha256=sha256_of(str(filling)))
+    digest, pieces = digests(filling, size)
+    record = FileRecord(path=_FILLING, part="model", reason="weights", size=size, sha256=digest, pieces=pieces)
     sealed = manifest.encode(msgspec.structs.replace(document, files=(*document.files, record)))
     (large / manifest.NAME).write_bytes(sealed)
 

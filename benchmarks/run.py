@@ -74,9 +74,11 @@ def main() -> None:
 
 
 def _aotpack(*arguments: str | Path) -> float:
-    """Run the command line; seconds it took."""
+    """Run the command line as where pip has installed it, which is with its bytecode; seconds it took."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    command = [sys.executable, "-m", "aotpack", *map(str, arguments)]
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "aotpack", *map(str, arguments)], check=True, cwd=ROOT, stdout=sys.stderr)
+    subprocess.run(command, check=True, cwd=ROOT, stdout=sys.stderr, env=env)
     return time.perf_counter() - start
 
 

@@ -32,6 +32,8 @@ class FileRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     size: int = 0
     #: Of the content; None for a link.
     sha256: str | None = None
+    #: Of each 64 MiB of a file that is larger than that, so that it can be checked by several cores.
+    pieces: tuple[str, ...] = ()
     executable: bool = False
     #: Where a link points; None for a file.
     link: str | None = None

@@ -22,7 +22,7 @@ from aotpack.elf import apply_edit, strip_copy
 from aotpack.errors import DamagedError, UsageError
 from aotpack.manifest import NAME, FileRecord
 from aotpack.plan import Copy, Entry, Link, Member, Text
-from aotpack_doctor.hashing import sha256_of
+from aotpack_doctor import hashing
 
 _CHUNK = 4 << 20
 
@@ -156,7 +156,8 @@ def _write(folder: Path, entry: Entry, progress: Progress) -> FileRecord:
             path.chmod(0o755)
             apply_edit(path, left, content.source if isinstance(content, Copy) else path)
     path.chmod(0o755 if executable else 0o644)
-    digest = sha256_of(str(path))
+    size = path.stat().st_size
+    digest, pieces = digests(path, size)
     if isinstance(content, Copy) and content.wheel_sha256 not in (None, digest):
         raise DamagedError(
             f"{content.source}: SHA-256 {digest[:12]}..., its wheel recorded {str(content.wheel_sha256)[:12]}...",
@@ -167,12 +168,30 @@ def _write(folder: Path, entry: Entry, progress: Progress) -> FileRecord:
         path=entry.destination,
         part=entry.part.value,
         reason=entry.reason,
-        size=path.stat().st_size,
+        size=size,
         sha256=digest,
+        pieces=pieces,
         executable=executable,
         pristine=isinstance(content, Copy) and content.pristine,
         wheel_sha256=content.wheel_sha256 if isinstance(content, Copy) else None,
     )
+
+
+def digests(path: Path, size: int) -> tuple[str, tuple[str, ...]]:
+    """SHA-256 of a file of `size` bytes and of its pieces. Raises OSError."""
+    parts = hashing.pieces(str(path), size)
+    if not parts:
+        return hashing.sha256_of(str(path)), ()
+    whole = hashing.Range(str(path))
+    found = hashing.sha256_of_all((whole, *parts), lambda _done: None)
+
+    def of(part: hashing.Range) -> str:
+        digest = found[part]
+        if isinstance(digest, OSError):
+            raise digest
+        return digest
+
+    return of(whole), tuple(of(part) for part in parts)
 
 
 def _pour(read: Callable[[int], bytes], path: Path, progress: Progress) -> None:

@@ -25,7 +25,7 @@ from aotpack.gpu_driver import find_driver
 from aotpack.manifest import Bundle, FileRecord
 from aotpack.plan import GCC, LIB, LIBC
 from aotpack.recipe import load_recipe
-from aotpack_doctor.hashing import sha256_of_all
+from aotpack_doctor import hashing
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ def check_static(folder: Path, progress: Callable[[int], None] = lambda _done: N
 
 
 def _files(folder: Path, bundle: Bundle, progress: Callable[[int], None]) -> Iterator[Problem]:
-    hashed = sha256_of_all(_whole(folder, bundle), progress)
+    sealed = _sealed(folder, bundle)
+    hashed = hashing.sha256_of_all([part for parts in sealed.values() for part in parts], progress)
     for record in bundle.files:
         if not _stays_inside(record.path):
             yield Problem(record.path, "names a place outside of the bundle")
@@ -96,28 +97,32 @@ def _files(folder: Path, bundle: Bundle, progress: Callable[[int], None]) -> Ite
             yield Problem(record.path, "is missing")
         else:
             status = path.stat()
-            actual = hashed.get(str(path))
-            if actual is None:
+            if record.path not in sealed:
                 yield Problem(record.path, f"has {status.st_size} bytes instead of {record.size}")
-            elif isinstance(actual, OSError):
-                yield Problem(record.path, f"cannot be read: {actual.strerror}")
-            elif actual != record.sha256:
-                yield Problem(
-                    record.path, f"has another content: SHA-256 {actual[:12]}..., sealed {str(record.sha256)[:12]}..."
-                )
+            elif fault := hashing.first_difference(sealed[record.path], hashed):
+                yield Problem(record.path, _difference(fault))
             elif record.wheel_sha256 not in (None, record.sha256):
                 yield Problem(record.path, "is not the file that the vendor's wheel recorded; it must not be changed")
             if record.executable and not status.st_mode & stat.S_IXUSR:
                 yield Problem(record.path, "is no longer executable (copied without its permissions?)")
 
 
-def _whole(folder: Path, bundle: Bundle) -> Iterator[str]:
-    """Files that have the size that was sealed: those whose content is worth a look."""
+def _sealed(folder: Path, bundle: Bundle) -> dict[str, dict[hashing.Range, str]]:
+    """By path, what to hash of the files that have the size that was sealed: those whose content is worth a look."""
+    found = {}
     for record in bundle.files:
         path = folder / record.path
         plain = record.link is None and _stays_inside(record.path) and not path.is_symlink() and path.is_file()
         if plain and path.stat().st_size == record.size:
-            yield str(path)
+            found[record.path] = hashing.sealed(str(path), record.size, str(record.sha256), record.pieces)
+    return found
+
+
+def _difference(fault: OSError | tuple[str, str, str]) -> str:
+    if isinstance(fault, OSError):
+        return f"cannot be read: {fault.strerror}"
+    where, actual, sealed = fault
+    return f"has another content: SHA-256{where} {actual[:12]}..., sealed {sealed[:12]}..."
 
 
 def _stays_inside(path: str) -> bool:

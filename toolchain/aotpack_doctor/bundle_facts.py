@@ -127,19 +127,22 @@ def compare_contents(bundle: Bundle, progress: Callable[[int], None], library: s
     """
     document, _problem = _description(os.path.join(bundle.path, NAME))
     known = {fault.path for fault in (*bundle.missing, *bundle.changed, *bundle.unreadable, *bundle.outside_links)}
-    sealed = {
-        os.path.join(bundle.path, record["path"]): record
-        for record in (document["files"] if document and bundle.sizes else ())  # no sizes: not a description
-        if record.get("link") is None and record["path"] not in known
-    }
+    sealed = {}
+    for record in document["files"] if document and bundle.sizes else ():  # no sizes: not a description
+        if record.get("link") is None and record["path"] not in known:
+            path = os.path.join(bundle.path, record["path"])
+            pieces = record.get("pieces", ())
+            sealed[record["path"]] = hashing.sealed(path, record.get("size", 0), record["sha256"], pieces)
     faults: list[Fault] = []
-    found = hashing.sha256_of_all(sealed, progress, _fastest(bundle.path, library))
-    for path, record in sealed.items():
-        actual = found[path]
-        if isinstance(actual, OSError):
-            faults.append(Fault(record["path"], f"cannot be read: {actual.strerror}"))
-        elif actual != record["sha256"]:
-            faults.append(Fault(record["path"], f"SHA-256 {actual[:12]}, sealed {record['sha256'][:12]}"))
+    parts = [part for expected in sealed.values() for part in expected]
+    found = hashing.sha256_of_all(parts, progress, _fastest(bundle.path, library))
+    for name, expected in sealed.items():
+        fault = hashing.first_difference(expected, found)
+        if isinstance(fault, OSError):
+            faults.append(Fault(name, f"cannot be read: {fault.strerror}"))
+        elif fault:
+            where, actual, digest = fault
+            faults.append(Fault(name, f"SHA-256{where} {actual[:12]}, sealed {digest[:12]}"))
     return bundle._replace(changed=(*bundle.changed, *faults))
 
 

@@ -1,4 +1,8 @@
-"""SHA-256 of files, several at a time: OpenSSL and the bundle's own library let other threads run meanwhile."""
+"""SHA-256 of files, several at a time: OpenSSL and the bundle's own library let other threads run meanwhile.
+
+A large file is sealed by its whole content and by its pieces: one core hashes slower than a disk reads, so whoever
+checks a file of gigabytes checks its pieces side by side.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,13 @@ import hashlib
 import os
 import struct
 import threading
-from typing import Any, Callable, Iterable
+from typing import Any, Callable, Iterable, NamedTuple, Optional, Sequence
 
 #: Makes something like `hashlib.sha256()`: with `update` and `hexdigest`.
 New = Callable[[], Any]
+
+#: Bytes of a piece, of which the last may be shorter. A file up to this size has none.
+PIECE = 1 << 26
 
 _BLOCK = 64
 _BUFFER = 1 << 20
@@ -57,17 +64,61 @@ class _Native:
         return struct.pack(">8I", *state).hex()
 
 
+class Range(NamedTuple):
+    """Bytes of a file: `size` of them from `start`, or all up to the end."""
+
+    path: str
+    start: int = 0
+    size: Optional[int] = None
+
+
+def pieces(path: str, size: int) -> tuple[Range, ...]:
+    """The pieces of a file of `size` bytes, in order; none when it is small."""
+    starts = range(0, size, PIECE) if size > PIECE else ()
+    return tuple(Range(path, start, min(PIECE, size - start)) for start in starts)
+
+
+def sealed(path: str, size: int, digest: str, piece_digests: Sequence[str] = ()) -> dict[Range, str]:
+    """What to hash to know that a file is as it was sealed, with the hashes that must come out.
+
+    Args:
+        path: of a file that has `size` bytes.
+        size: bytes, as sealed.
+        digest: SHA-256 of the content.
+        piece_digests: those of its `pieces`; anything else than one for each means that they are not to be used.
+    """
+    parts = pieces(path, size)
+    if len(parts) != len(piece_digests) or not parts:
+        return {Range(path): digest}
+    return {part: piece_digests[index] for index, part in enumerate(parts)}
+
+
+def first_difference(
+    expected: dict[Range, str], found: dict[Range, str | OSError]
+) -> OSError | tuple[str, str, str] | None:
+    """What is wrong with a file, from `sealed` and `sha256_of_all`: why it cannot be read, or (which bytes, their
+    SHA-256, the sealed one) of the first place that differs."""
+    for part, digest in expected.items():
+        actual = found[part]
+        if isinstance(actual, OSError):
+            return actual
+        if actual != digest:
+            where = "" if part.size is None else f" of bytes {part.start} to {part.start + part.size - 1}"
+            return where, actual, digest
+    return None
+
+
 def sha256_of(path: str, progress: Callable[[int], None] = lambda _done: None, new: New = hashlib.sha256) -> str:
     """SHA-256 of a file, in hexadecimal digits; `progress` is told the bytes just done. Raises OSError."""
-    return _digest(path, memoryview(bytearray(_BUFFER)), progress, new)
+    return _digest(Range(path), memoryview(bytearray(_BUFFER)), progress, new)
 
 
 def sha256_of_all(
-    paths: Iterable[str], progress: Callable[[int], None], new: New = hashlib.sha256
-) -> dict[str, str | OSError]:
-    """SHA-256 of every file, or why it cannot be read. `progress` is called by one thread at a time."""
-    waiting = sorted(paths, key=_size)  # the longest first, so that no thread is left alone with it at the end
-    found: dict[str, str | OSError] = {}
+    ranges: Iterable[Range], progress: Callable[[int], None], new: New = hashlib.sha256
+) -> dict[Range, str | OSError]:
+    """SHA-256 of every range, or why it cannot be read. `progress` is called by one thread at a time."""
+    waiting = sorted(ranges, key=_size)  # the longest first, so that no thread is left alone with it at the end
+    found: dict[Range, str | OSError] = {}
     failures: list[Exception] = []
     lock = threading.Lock()
     stop = threading.Event()
@@ -82,13 +133,13 @@ def sha256_of_all(
         buffer = memoryview(bytearray(_BUFFER))
         while True:
             try:
-                path = waiting.pop()
+                part = waiting.pop()
             except IndexError:
                 return
             try:
-                found[path] = _digest(path, buffer, advance, new)
+                found[part] = _digest(part, buffer, advance, new)
             except OSError as error:
-                found[path] = error
+                found[part] = error
             except Exception as error:  # noqa: BLE001  (nobody would hear of it in this thread)
                 failures.append(error)
 
@@ -107,19 +158,27 @@ def sha256_of_all(
     return found
 
 
-def _digest(path: str, buffer: memoryview, progress: Callable[[int], None], new: New) -> str:
+def _digest(part: Range, buffer: memoryview, progress: Callable[[int], None], new: New) -> str:
     digest = new()
-    with open(path, "rb", buffering=0) as stream:
-        while True:
-            size = stream.readinto(buffer)
+    left = part.size
+    with open(part.path, "rb", buffering=0) as stream:
+        stream.seek(part.start)
+        while left != 0:
+            size = stream.readinto(buffer if left is None else buffer[:left])
             if not size:
-                return str(digest.hexdigest())
+                break
             digest.update(buffer[:size])
             progress(size)
+            if left is not None:
+                left -= size
+    return str(digest.hexdigest())
 
 
-def _size(path: str) -> int:
+def _size(part: Range) -> tuple[int, int]:
+    """By which ranges are sorted; of equal ones the first of a file is taken first, as a disk likes it."""
+    if part.size is not None:
+        return part.size, -part.start
     try:
-        return os.stat(path).st_size
+        return os.stat(part.path).st_size, 0
     except OSError:
-        return 0
+        return 0, 0
