@@ -160,6 +160,7 @@ MESSAGES = {
     "torch.OutOfMemoryError: HIP out of memory. Tried to allocate 2.00 GiB": "AP412",
     "RuntimeError: CUDA unknown error - this may be due to an incorrectly set up environment": "AP320",
     "Failed to initialize NVML: Unknown Error": "AP320",
+    "RuntimeError: Unexpected error from cudaGetDeviceCount(). Error 802: system not yet initialized": "AP320",
     "RuntimeError: No CUDA GPUs are available": "AP321",
     "docker: Error response from daemon: unknown or invalid runtime name: nvidia.": "AP315",
     "ImportError: /usr/lib/x86_64-linux-gnu/libcuda.so.1: file too short": "AP315",

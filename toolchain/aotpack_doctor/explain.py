@@ -104,6 +104,14 @@ _PATTERNS = (
         ("nvidia-smi   # does the driver see a GPU?", "docker run --gpus all ...   # inside a container"),
     ),
     _Pattern(
+        r"system not yet initialized|cudaErrorSystemNotReady|CUDA_ERROR_SYSTEM_NOT_READY|Error 802",
+        toolkit.NVIDIA_UNUSABLE,
+        (
+            "sudo systemctl start nvidia-fabricmanager   # GPUs that are joined by NVSwitch wait for it",
+            "nvidia-smi -q | grep -A2 Fabric   # Completed, once it is done",
+        ),
+    ),
+    _Pattern(
         r"CUDA unknown error|cudaErrorUnknown|CUDA_ERROR_UNKNOWN|"
         r"Failed to initialize NVML: (?:Unknown Error|Insufficient Permissions)|"
         r"Unable to determine the device handle for GPU|GPU is lost",
