@@ -18,12 +18,16 @@ from aotpack.stage import write_entries
 #: Tells what it was started with and what it sees.
 PROBE = """
 import json, os, sys
-import ctypes, hashlib, struct, zipfile, zlib
+import ctypes, struct, zlib
+try:
+    from _sha2 import sha256
+except ImportError:
+    from _sha256 import sha256
 print(json.dumps({
     "argv": sys.argv[1:], "cwd": os.getcwd(), "environment": dict(os.environ), "executable": sys.executable,
     "flags": [sys.flags.isolated, sys.flags.no_site, sys.flags.dont_write_bytecode, sys.flags.utf8_mode],
     "path": sys.path, "prefix": sys.prefix, "version": "%d.%d" % sys.version_info[:2],
-    "sha256": hashlib.sha256(b"").hexdigest(),
+    "sha256": sha256(b"").hexdigest(),
 }))
 """
 

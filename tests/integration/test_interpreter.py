@@ -26,7 +26,7 @@ from integration.conftest import ROOT
 
 #: Imports every module that is inside and none that is not, with warnings off as for a user.
 IMPORT_ALL = """
-import importlib, json, os, sys
+import json, os, sys
 library = next(path for path in sys.path if os.path.exists(os.path.join(path, "os.pyc")))
 failed = {}
 for folder, folders, files in os.walk(library):
@@ -34,11 +34,27 @@ for folder, folders, files in os.walk(library):
         name = os.path.relpath(os.path.join(folder, file.split(".")[0]), library).replace(os.sep, ".")
         name = name[:-9] if name.endswith(".__init__") else name.replace("lib-dynload.", "")
         try:
-            if name not in ("ntpath", "encodings.mbcs"):
-                importlib.import_module(name)
+            __import__(name)
         except Exception as error:
             failed[name] = repr(error)
 print(json.dumps(failed))
+"""
+
+#: Shows an exception itself, as -v does, then ends with it.
+FAIL = """
+import sys
+def first():
+    return 1 / 0
+def second():
+    try:
+        first()
+    except ZeroDivisionError as error:
+        raise KeyError("told") from error
+try:
+    second()
+except KeyError:
+    sys.__excepthook__(*sys.exc_info())
+    raise
 """
 
 
@@ -97,6 +113,20 @@ def test_runs_where_nothing_else_is(python: Path, tmp_path: Path) -> None:
     (bundle / "runner" / "aotrun" / "__main__.py").write_text(IMPORT_ALL)
     done = in_empty_root(bundle)
     assert (done.returncode, json.loads(done.stdout)) == (0, {}), done.stderr
+
+    # It shows where an error came from, and what caused that.
+    (bundle / "runner" / "aotrun" / "__main__.py").write_text(FAIL)
+    done = in_empty_root(bundle)
+    assert done.returncode == 1
+    for words in (
+        "Traceback",
+        "in first",
+        "ZeroDivisionError: ",
+        "was the direct cause",
+        "in second",
+        "KeyError: 'told'",
+    ):
+        assert done.stderr.count(words) in (2, 4), (words, done.stderr)
 
     # And nothing in it tells of the build machine.
     traces = [str(python.resolve().parents[1]), str(Path.home()), str(ROOT), "python-build."]
@@ -178,9 +208,18 @@ def test_has_what_the_runner_imports_and_no_more(backend_venv: Path) -> None:
     plan = plan_interpreter(backend_venv / "bin" / "python3")
     places = {entry.destination for entry in plan.entries}
     library = f"python/lib/python{plan.version}"
-    for module in ("os", "ctypes/__init__", "json/__init__", "zipfile", "encodings/cp437", "struct"):
+    for module in ("os", "ctypes/__init__", "json/__init__", "encodings/cp437", "struct"):
         assert f"{library}/{module}.pyc" in places or f"{library}/{module}/__init__.pyc" in places
-    for module in ("unittest/__init__", "asyncio/__init__", "ssl", "pydoc", "email/__init__", "site"):
+    for module in (
+        "unittest/__init__",
+        "asyncio/__init__",
+        "ssl",
+        "pydoc",
+        "email/__init__",
+        "site",
+        "hashlib",
+        "zipfile",
+    ):
         assert f"{library}/{module}.pyc" not in places
     assert f"runner/aotrun/__pycache__/cli.cpython-{plan.version.replace('.', '')}.pyc" in places
 

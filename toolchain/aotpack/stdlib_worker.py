@@ -25,26 +25,28 @@ if TYPE_CHECKING:
     from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 # Reached through imports that the runner never takes: development tools, network protocols, databases, other platforms.
-# `_hashlib` and `_ssl` would bring OpenSSL: hashlib has its own SHA-256. What some version of the library cannot do
-# without comes back (`closure`); the packages themselves must do without all of it.
+# `_hashlib` and `_ssl` would bring OpenSSL, and hashlib wants every hash there is; the interpreter's own C prints
+# tracebacks as well. What some version of the library cannot do without comes back (`closure`); the packages themselves
+# must do without all of it.
 EXCLUDED = (
-    "argparse ast asyncio bdb _bz2 bz2 cmd code codeop compileall concurrent.futures.process csv _curses "
-    "curses dataclasses dbm _decimal decimal difflib dis distutils doctest email ensurepip fcntl ftplib _gdbm getpass "
-    "gettext glob grp _hashlib html http idlelib imaplib importlib._bootstrap importlib._bootstrap_external "
-    "importlib.abc importlib.metadata importlib.readers importlib.resources inspect ipaddress lib2to3 locale logging "
-    "_lzma lzma mimetypes msilib _multiprocessing multiprocessing netrc nturl2path _opcode opcode _opcode_metadata "
-    "optparse pdb pickle pip pkgutil plistlib poplib _posixshmem _posixsubprocess pprint pty py_compile pyclbr "
-    "_pydecimal pydoc pydoc_data pyexpat readline rlcompleter runpy sched secrets select selectors setuptools shlex "
-    "signal site smtplib sqlite3 _ssl ssl statistics string.templatelib subprocess tarfile telnetlib test _testcapi "
-    "_tkinter tkinter tracemalloc tty turtle unicodedata unittest urllib.error urllib.parse "
-    "urllib.request urllib.response _uuid uuid venv webbrowser winreg wsgiref xml xmlrpc zipapp"
+    "argparse ast asyncio bdb _bz2 bz2 cmd code codeop compileall concurrent.futures.process csv _curses curses "
+    "dataclasses dbm _decimal decimal difflib dis distutils doctest email encodings.mbcs ensurepip fcntl ftplib _gdbm "
+    "getpass gettext glob grp _hashlib hashlib html http idlelib imaplib importlib._bootstrap "
+    "importlib._bootstrap_external importlib.abc importlib.metadata importlib.readers importlib.resources inspect "
+    "ipaddress lib2to3 linecache locale logging _lzma lzma mimetypes msilib _multiprocessing multiprocessing netrc "
+    "ntpath nturl2path _opcode opcode _opcode_metadata optparse pdb pickle pip pkgutil plistlib poplib _posixshmem "
+    "_posixsubprocess pprint pty py_compile pyclbr _pydecimal pydoc pydoc_data pyexpat readline rlcompleter runpy "
+    "sched secrets select selectors setuptools shlex signal site smtplib sqlite3 _ssl ssl statistics "
+    "string.templatelib subprocess tarfile telnetlib test _testcapi _tkinter tkinter token tokenize traceback "
+    "tracemalloc tty turtle unicodedata unittest urllib.error urllib.parse urllib.request urllib.response _uuid uuid "
+    "venv webbrowser winreg wsgiref xml xmlrpc zipapp"
 )
 
 # Never imported by name: codecs are looked up when first used, here for standard streams, paths, JSON and zip entries.
 ALWAYS = (
     "encodings.ascii encodings.cp437 encodings.latin_1 encodings.utf_8 encodings.utf_8_sig encodings.utf_16 "
     "encodings.utf_16_be encodings.utf_16_le encodings.utf_32 encodings.utf_32_be encodings.utf_32_le "
-    "io os traceback"
+    "io os"
 )
 
 
@@ -78,20 +80,27 @@ def modules_of(packages: List[str]) -> Iterator[Tuple[str, str]]:
                     yield inside if name == "__init__.py" else inside + "." + name[:-3], os.path.join(folder, name)
 
 
-def imports_of(file: str) -> Iterator[str]:
-    """What a file imports when it runs: everything but imports under `if TYPE_CHECKING`."""
+def imports_of(file: str) -> Iterator[Tuple[str, bool]]:
+    """What a file imports when it runs: everything but imports under `if TYPE_CHECKING`; and whether it knows how to do
+    without it, which is a `try` that ends in `except ImportError`."""
     with open(file, encoding="utf-8") as stream:
-        pending: List[ast.AST] = [ast.parse(stream.read(), file)]
+        pending: List[Tuple[ast.AST, bool]] = [(ast.parse(stream.read(), file), False)]
     while pending:
-        node = pending.pop()
+        node, spare = pending.pop()
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            pending += node.orelse
+            pending += [(child, spare) for child in node.orelse]
             continue
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from ((alias.name, spare) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-        pending += ast.iter_child_nodes(node)
+            yield node.module, spare
+        caught = [handler.type for handler in node.handlers] if isinstance(node, ast.Try) else []
+        if any(isinstance(error, ast.Name) and error.id == "ImportError" for error in caught):
+            tried = node.body  # type: ignore[attr-defined]
+            pending += [(child, True) for child in tried]
+            pending += [(child, spare) for child in ast.iter_child_nodes(node) if child not in tried]
+        else:
+            pending += [(child, spare) for child in ast.iter_child_nodes(node)]
 
 
 def probe(packages: List[str], absent: Iterable[str], names: List[str]) -> Dict[str, Any]:
@@ -112,8 +121,10 @@ def closure(packages: List[str]) -> Dict[str, str]:
     absent = set(EXCLUDED.split())
     wanted = ALWAYS.split()
     for name, file in ours.items():
-        for imported in imports_of(file):
+        for imported, spare in imports_of(file):
             if imported in absent:
+                if spare:
+                    continue
                 sys.exit("%s imports %s, which stdlib_worker.py leaves out" % (name, imported))
             # Others, like NumPy, are used where a program has them.
             if importlib.util.find_spec(imported.partition(".")[0]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -152,7 +151,7 @@ def _fastest(folder: str, library: str | None) -> hashing.New:
             return hashing.native(os.path.join(folder, library))
         except (OSError, AttributeError):
             pass  # it is of another machine's type: then it takes longer
-    return hashlib.sha256
+    return hashing.PYTHONS
 
 
 def is_as_sealed(folder: str, name: str) -> bool:
@@ -262,7 +261,7 @@ def _description(path: str) -> tuple[dict[str, Any] | None, str | None]:
             return None, f"{NAME} has schema {schema}; this doctor reads up to {SCHEMA}"
         sealed = document["digest"]
         canonical = json.dumps({**document, "digest": ""}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        actual = hashlib.sha256(canonical.encode()).hexdigest()
+        actual = hashing.PYTHONS(canonical.encode()).hexdigest()
         if actual != sealed:
             return (
                 document,

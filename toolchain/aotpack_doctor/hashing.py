@@ -7,14 +7,23 @@ checks a file of gigabytes checks its pieces side by side.
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
 import struct
 import threading
 from typing import Any, Callable, Iterable, NamedTuple, Optional, Sequence
 
-#: Makes something like `hashlib.sha256()`: with `update` and `hexdigest`.
-New = Callable[[], Any]
+try:
+    from hashlib import sha256
+except ImportError:  # in a bundle: hashlib wants every hash there is, and this needs one
+    try:
+        from _sha2 import sha256  # type: ignore[import-not-found, no-redef]
+    except ImportError:  # before Python 3.12
+        from _sha256 import sha256  # type: ignore[import-not-found, no-redef]
+
+#: Makes something like `sha256()`: with `update` and `hexdigest`.
+New = Callable[..., Any]
+#: Python's own.
+PYTHONS: New = sha256
 
 #: Bytes of a piece, of which the last may be shorter. A file up to this size has none.
 PIECE = 1 << 26
@@ -37,7 +46,7 @@ def native(library: str) -> New:
 
 def has_openssl() -> bool:
     """Whether Python's own SHA-256 is a fast one."""
-    return "openssl" in hashlib.sha256.__name__
+    return "openssl" in sha256.__name__
 
 
 class _Native:
@@ -108,13 +117,13 @@ def first_difference(
     return None
 
 
-def sha256_of(path: str, progress: Callable[[int], None] = lambda _done: None, new: New = hashlib.sha256) -> str:
+def sha256_of(path: str, progress: Callable[[int], None] = lambda _done: None, new: New = PYTHONS) -> str:
     """SHA-256 of a file, in hexadecimal digits; `progress` is told the bytes just done. Raises OSError."""
     return _digest(Range(path), memoryview(bytearray(_BUFFER)), progress, new)
 
 
 def sha256_of_all(
-    ranges: Iterable[Range], progress: Callable[[int], None], new: New = hashlib.sha256
+    ranges: Iterable[Range], progress: Callable[[int], None], new: New = PYTHONS
 ) -> dict[Range, str | OSError]:
     """SHA-256 of every range, or why it cannot be read. `progress` is called by one thread at a time."""
     waiting = sorted(ranges, key=_size)  # the longest first, so that no thread is left alone with it at the end

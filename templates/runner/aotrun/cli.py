@@ -134,10 +134,8 @@ def main(words: Sequence[str]) -> int:
         failure.__cause__ = error
     report(failure)
     if "-v" in words or "--verbose" in words:
-        import traceback
-
         cause = failure.__cause__ or failure
-        traceback.print_exception(type(cause), cause, cause.__traceback__)
+        sys.__excepthook__(type(cause), cause, cause.__traceback__)
     return failure.exit_code
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 
 from aotrun import bundle
@@ -125,15 +126,16 @@ def read_sample(path: str) -> Optional[Dict[str, Array]]:
             return None
         with open(sample, "rb") as stream:
             return read_npz(stream, sample)
-    import io
-    import zipfile
+    from aotrun.zipped import Archive, BadZipError
 
     try:
-        with zipfile.ZipFile(path) as package:
-            entry = next((name for name in package.namelist() if name.endswith(f"/aotpack/{SAMPLE}")), None)
-            return None if entry is None else read_npz(io.BytesIO(package.read(entry)), f"{path}[{entry}]")
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        with open(path, "rb") as stream:
+            package = Archive(stream)
+            entry = next((member for member in package.members if member.name.endswith(f"/aotpack/{SAMPLE}")), None)
+            content = None if entry is None else package.read(entry)
+    except BadZipError as error:
         raise UsageError(f"{path}: {error}", "It is not a whole .pt2 package.", "Export the model again.") from None
+    return None if entry is None or content is None else read_npz(io.BytesIO(content), f"{path}[{entry.name}]")
 
 
 def sample_inputs(sample: Mapping[str, Array], specs: Sequence[Spec]) -> Optional[List[Array]]:
