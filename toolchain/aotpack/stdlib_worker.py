@@ -13,6 +13,7 @@ import ast
 import importlib.machinery
 import importlib.util
 import json
+import marshal
 import modulefinder
 import os
 import py_compile
@@ -29,17 +30,17 @@ if TYPE_CHECKING:
 # tracebacks as well. What some version of the library cannot do without comes back (`closure`); the packages themselves
 # must do without all of it.
 EXCLUDED = (
-    "argparse ast asyncio bdb _bz2 bz2 cmd code codeop compileall concurrent.futures.process csv _curses curses "
+    "argparse ast asyncio bdb _bz2 bz2 cmd code codeop compileall concurrent.futures.process copy csv _curses curses "
     "dataclasses dbm _decimal decimal difflib dis distutils doctest email encodings.mbcs ensurepip fcntl ftplib _gdbm "
-    "getpass gettext glob grp _hashlib hashlib html http idlelib imaplib importlib._bootstrap "
+    "getpass gettext glob grp _hashlib hashlib heapq _heapq html http idlelib imaplib importlib._bootstrap "
     "importlib._bootstrap_external importlib.abc importlib.metadata importlib.readers importlib.resources inspect "
     "ipaddress lib2to3 linecache locale logging _lzma lzma mimetypes msilib _multiprocessing multiprocessing netrc "
     "ntpath nturl2path _opcode opcode _opcode_metadata optparse pdb pickle pip pkgutil plistlib poplib _posixshmem "
-    "_posixsubprocess pprint pty py_compile pyclbr _pydecimal pydoc pydoc_data pyexpat readline rlcompleter runpy "
-    "sched secrets select selectors setuptools shlex signal site smtplib sqlite3 _ssl ssl statistics "
-    "string.templatelib subprocess tarfile telnetlib test _testcapi _tkinter tkinter token tokenize traceback "
-    "tracemalloc tty turtle unicodedata unittest urllib.error urllib.parse urllib.request urllib.response _uuid uuid "
-    "venv webbrowser winreg wsgiref xml xmlrpc zipapp"
+    "_posixsubprocess pprint pty _py_abc py_compile pyclbr _pydecimal pydoc pydoc_data pyexpat readline rlcompleter "
+    "runpy sched secrets select selectors setuptools shlex signal site smtplib sqlite3 _ssl ssl statistics "
+    "string.templatelib subprocess tarfile telnetlib test _testcapi _threading_local _tkinter tkinter token tokenize "
+    "traceback tracemalloc tty turtle unicodedata unittest urllib.error urllib.parse urllib.request urllib.response "
+    "_uuid uuid venv weakref webbrowser winreg wsgiref xml xmlrpc zipapp"
 )
 
 # Never imported by name: codecs are looked up when first used, here for standard streams, paths, JSON and zip entries.
@@ -51,21 +52,22 @@ ALWAYS = (
 
 
 # Run by a fresh interpreter: imports modules where others cannot be had. Prints what it misses, or which of the modules
-# that it then has are built into the interpreter's own code.
+# that it then has are built into the interpreter's own code. Itself it imports nothing that is a file, which it would
+# then not miss.
 PROBE = """
-import importlib, json, sys
-paths, absent, names = json.load(sys.stdin)
+import marshal, sys
+paths, absent, names = marshal.load(sys.stdin.buffer)
 sys.path[:0] = paths
 sys.modules.update(dict.fromkeys(set(absent) - set(sys.modules)))
 missing = None
 try:
     for name in names:
-        importlib.import_module(name)
+        __import__(name)
 except ImportError as error:
     missing = error.name or str(error)
 origins = [(name, getattr(module, "__spec__", None)) for name, module in sys.modules.items()]
 frozen = sorted(name for name, spec in origins if spec and spec.name == name and spec.origin == "frozen")
-print(json.dumps({"missing": missing, "frozen": frozen}))
+marshal.dump({"missing": missing, "frozen": frozen}, sys.stdout.buffer)
 """
 
 
@@ -105,13 +107,12 @@ def imports_of(file: str) -> Iterator[Tuple[str, bool]]:
 
 def probe(packages: List[str], absent: Iterable[str], names: List[str]) -> Dict[str, Any]:
     """What PROBE says."""
-    request = json.dumps([[os.path.dirname(package) for package in packages], sorted(absent), names])
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-B", "-c", PROBE], input=request, stdout=subprocess.PIPE, text=True, check=False
-    )
+    request = marshal.dumps([[os.path.dirname(package) for package in packages], sorted(absent), names])
+    command = [sys.executable, "-I", "-S", "-B", "-c", PROBE]
+    done = subprocess.run(command, input=request, stdout=subprocess.PIPE, check=False)
     if done.returncode:
         sys.exit("the packages cannot be imported here")
-    answer: Dict[str, Any] = json.loads(done.stdout)
+    answer: Dict[str, Any] = marshal.loads(done.stdout)  # noqa: S302  written by PROBE
     return answer
 
 

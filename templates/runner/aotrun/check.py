@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import cmath
+import math
 import os
 import sys
 from ctypes import byref
@@ -143,13 +143,18 @@ def _compare(model: Model, outputs: Mapping[str, Tensor], sample: Mapping[str, A
             raise _differs(model, name, f"is {tensor!r}, recorded {wanted_array.dtype.name}{list(wanted_array.shape)}")
         relative, absolute = TOLERANCES.get(tensor.dtype.name, (0.0, 0.0))
         for got, wanted in zip(tensor.flat(), wanted_array.tolist()):
-            if got == wanted or (cmath.isnan(got) and cmath.isnan(wanted)):  # the same infinity is equal
+            if got == wanted or (_is_nan(got) and _is_nan(wanted)):  # the same infinity is equal
                 continue
             error = abs(got - wanted)
-            if not (cmath.isfinite(error) and error <= absolute + relative * abs(wanted)):
+            if not (math.isfinite(error) and error <= absolute + relative * abs(wanted)):
                 raise _differs(model, name, f"has {got}, recorded {wanted}")
             worst = max(worst, error)
     return worst
+
+
+def _is_nan(value: complex) -> bool:
+    """Whether a number of any kind, or a part of it, is not one."""
+    return value != value  # noqa: PLR0124
 
 
 def _differs(model: Model, name: str, what: str) -> RunError:
