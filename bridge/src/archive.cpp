@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <array>
-#include <unordered_set>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "error.h"
 
@@ -141,7 +143,7 @@ Archive::Archive(uint8_t* data, size_t size, const std::string& where) {
                         "A package has a few for each model.");
   }
   const Bytes records = file.slice(directory.offset, directory.size, "directory");
-  std::unordered_set<std::string> names;
+  std::vector<std::string_view> names;
   uint64_t position = 0;
   for (uint64_t i = 0; i < directory.entries; ++i) {
     const Bytes record = records.slice(position, kDirectoryEntrySize, "directory");
@@ -157,7 +159,7 @@ Archive::Archive(uint8_t* data, size_t size, const std::string& where) {
 
     std::string name(reinterpret_cast<const char*>(name_bytes.data()), name_bytes.size());
     if (!is_safe_name(name)) throw unusual(where, name, "would lie outside the package");
-    if (!names.insert(name).second) throw unusual(where, name, "is there twice");
+    names.emplace_back(reinterpret_cast<const char*>(name_bytes.data()), name_bytes.size());
     if ((record.u16(8) & kEncrypted) != 0) throw unusual(where, name, "is encrypted");
     if (record.u16(10) != kStored) throw unusual(where, name, "is compressed");
     uint64_t stored_size = record.u32(20);
@@ -174,6 +176,9 @@ Archive::Archive(uint8_t* data, size_t size, const std::string& where) {
     const Bytes body = file.slice(offset + content.size(), plain_size, "entry");
     entries_.push_back({std::move(name), body.data(), static_cast<size_t>(body.size()), record.u32(16)});
   }
+  std::sort(names.begin(), names.end());
+  const auto twice = std::adjacent_find(names.begin(), names.end());
+  if (twice != names.end()) throw unusual(where, std::string(*twice), "is there twice");
 }
 
 const Entry* Archive::find(std::string_view name) const {

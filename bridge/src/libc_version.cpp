@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libc_version.h"
 
-#include <sstream>
+#include <cstdlib>
 
 // Any header of a glibc defines this.
 #if defined(__GLIBC__)
@@ -19,16 +19,18 @@ std::string libc_version() {
 }
 
 bool is_older(const std::string& left, const std::string& right) {
-  std::istringstream lefts(left);
-  std::istringstream rights(right);
-  int a = 0;
-  int b = 0;
-  char dot = '.';
-  while (rights >> b) {
-    if (!(lefts >> a)) a = 0;
+  const char* lefts = left.c_str();
+  const char* rights = right.c_str();
+  const auto next = [](const char*& text) {
+    char* end = nullptr;
+    const long number = std::strtol(text, &end, 10);
+    text = *end == '.' ? end + 1 : end;
+    return number;
+  };
+  while (*rights >= '0' && *rights <= '9') {
+    const long a = next(lefts);  // 0 where the version has ended
+    const long b = next(rights);
     if (a != b) return a < b;
-    lefts >> dot;
-    rights >> dot;
   }
   return false;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "metadata.h"
 
+#include <algorithm>
 #include <limits>
-#include <sstream>
 
 #include "error.h"
 #include "json.h"
@@ -101,8 +101,9 @@ std::vector<ConstantSpec> parse_constants(const Json& document) {
 /// features.
 std::vector<std::string> features_of_isa(const std::string& isa_list) {
   std::vector<std::string> features;
-  std::istringstream words(isa_list);
-  for (std::string word; words >> word;) {
+  for (size_t begin = 0, end = 0; end < isa_list.size(); begin = end + 1) {
+    end = std::min(isa_list.find(' ', begin), isa_list.size());
+    const std::string word = isa_list.substr(begin, end - begin);
     if (word == "AVX2") {
       features.insert(features.end(), {"avx2", "fma", "f16c"});
     } else if (word == "AVX512") {
