@@ -154,13 +154,15 @@ std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, 
     prepared.emplace_back(inputs[i], inputs_[i].name, *device_, /*c_order=*/has_signature,
                           writes_of(inputs_[i], const_inputs));
   }
-  std::vector<AtenTensorHandle> input_handles(num_inputs);
-  for (size_t i = 0; i < num_inputs; ++i) input_handles[i] = prepared[i].take_handle();
-  std::vector<AtenTensorHandle> output_handles(outputs_.size(), nullptr);
-
   if (aot::is_debugging()) {
     for (size_t i = 0; i < num_inputs; ++i) aot::debug_tensor("input " + inputs_[i].name, inputs[i]);
   }
+
+  // Memory for all that holds handles, before there are any: those without an owner would be lost with an exception.
+  std::vector<AtenTensorHandle> input_handles(num_inputs);
+  std::vector<AtenTensorHandle> output_handles(outputs_.size(), nullptr);
+  std::vector<aot::TensorHandle> results(outputs_.size());
+  for (size_t i = 0; i < num_inputs; ++i) input_handles[i] = prepared[i].take_handle();
 
   device_->synchronize();
   const auto start = std::chrono::steady_clock::now();
@@ -174,8 +176,8 @@ std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, 
     throw;
   }
   *latency_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  for (size_t i = 0; i < results.size(); ++i) results[i] = aot::TensorHandle(output_handles[i]);
 
-  std::vector<aot::TensorHandle> results(output_handles.begin(), output_handles.end());
   std::vector<std::unique_ptr<aot_tensor>> outputs(results.size());
   for (size_t i = 0; i < outputs.size(); ++i) {
     outputs[i] = std::make_unique<aot_tensor>(std::move(results[i]), device_->id(), container_);

@@ -294,6 +294,9 @@ class Call:
 class Generator:
     """Random arguments, the same for the same seed."""
 
+    #: How often a tensor of indices has one that is out of range.
+    BAD_INDICES = 0.1
+
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)  # noqa: S311 - not for secrets
         self.torch = torch.Generator().manual_seed(seed)
@@ -385,9 +388,14 @@ class Generator:
         """int64 indices into a dim of `size`; now and then one that is out of range."""
         low = -size if negative else 0
         x = torch.randint(low, max(size, low + 1), list(shape), generator=self.torch)
-        if x.numel() and bad and self.chance(0.1):
-            x.view(-1)[self.integer(0, x.numel() - 1)] = self.choice([size, -size - 1, 2**40, -(2**40)])
-        return self.arranged(x)
+        return self.arranged(self.spoiled(x, size, low) if bad else x)
+
+    def spoiled(self, x: torch.Tensor, size: int, low: int = 0) -> torch.Tensor:
+        """Contiguous indices from `low` to `size`, exclusive; now and then one of them is made to be out of range."""
+        if x.numel() and self.chance(self.BAD_INDICES):
+            distance = self.choice([0, 1, self.integer(2, 1000), 2**31 - 1 - size, 2**40])
+            x.view(-1)[self.integer(0, x.numel() - 1)] = size + distance if self.chance(0.5) else low - 1 - distance
+        return x
 
     def dim(self, x: torch.Tensor) -> int:
         """A dim of x, from the front or from the back."""
@@ -505,11 +513,13 @@ def main() -> int:
     parser.add_argument("--library", required=True)
     parser.add_argument("--only", help="a substring of the functions' names")
     parser.add_argument("--draws", type=float, default=1, help="multiplies the number of draws")
+    parser.add_argument("--bad-indices", type=float, default=Generator.BAD_INDICES, help="how often there are some")
     parser.add_argument("--inside", help="a library of inside_region.c: call from inside a parallel region")
     parser.add_argument("--first", type=int, default=0, help="seed of the first draw; the others follow")
     parser.add_argument("--seed", type=int, help="one draw alone")
     options = parser.parse_args()
     torch.set_num_threads(2)
+    Generator.BAD_INDICES = options.bad_indices
     slim = Shim(options.library, options.inside)
     reference = Shim(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
     for module in options.modules:

@@ -9,12 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import sanitizing
 from sanitizing import slim_bundle
 
 from aotpack.backend import Backend
 from aotpack.bridge import build_sanitized_tests
 from aotpack.slim import Part, build_slim, find_onednn
 from aotpack.torch_env import TorchInfo, find_torch
+from exporting import cached_export
+
+HERE = Path(__file__).resolve().parent
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +63,22 @@ def test_many_callers_under_thread_sanitizer(
     )
     assert done.returncode == 0, done.stdout + done.stderr[-8000:]
     assert done.stdout == "3 models, 0 failed\n"
+
+
+def test_each_allocation_may_fail(
+    torch_info: TorchInfo, backend_venv: Path, exported: Callable[..., Path], tmp_path: Path
+) -> None:
+    runtime = build_slim(torch_info, tuple(Part), sanitize="address,undefined")
+    models = {
+        "core": exported("mlp", profile="slim"),
+        "convnet": exported("convnet"),
+        "ops": cached_export(backend_venv, HERE / "safety_models.py", profile="slim"),
+    }
+    bundle = slim_bundle(tmp_path / "bundle", backend_venv, models, runtime)
+    program = build_sanitized_tests(torch_info, "address,undefined")["bridge_failures"]
+    shutil.copy(program, bundle / "lib")
+    command = [bundle / "lib" / program.name, *(bundle / "models" / name for name in models)]
+    env = {**sanitizing.environment(), "ASAN_OPTIONS": "detect_leaks=1"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr[-8000:]
+    assert done.stdout.endswith("3 models, 0 complaints\n")

@@ -20,6 +20,7 @@ from aotpack import slim
 from aotpack.backend import Backend
 from aotpack.slim import Part, SlimBuild, build_slim
 from aotpack.torch_env import TorchInfo, find_torch
+from exporting import cached_export
 
 HERE = Path(__file__).resolve().parent
 CASES = sorted(path.stem for path in (HERE / "slim_cases").glob("[!_]*.py"))
@@ -127,6 +128,13 @@ def test_a_sample_of_each_op_under_sanitizers(sanitized: SlimBuild, backend_pyth
     run_harness(backend_python, sanitized, CASES, "--draws=0.04", **sanitizing.environment("libasan.so", "libubsan.so"))
 
 
+def test_indices_out_of_range_touch_nothing(sanitized: SlimBuild, backend_python: Path) -> None:
+    # Torch raises, and so must we, before anything outside of a tensor is read or written.
+    environment = sanitizing.environment("libasan.so", "libubsan.so")
+    options = ["--bad-indices=0.9", "--draws=0.4"]
+    run_harness(backend_python, sanitized, ["indexing", "lookup", "pooling"], *options, **environment)
+
+
 @pytest.mark.sanitizers
 @pytest.mark.parametrize("module", CASES)
 def test_ops_under_sanitizers(sanitized: SlimBuild, backend_python: Path, module: str) -> None:
@@ -188,16 +196,34 @@ def test_memory_is_reused_and_bounded(core: ctypes.CDLL) -> None:
     assert memory(core)[1] == 0
 
 
-def test_no_growth_over_a_hundred_thousand_tensors(core: ctypes.CDLL) -> None:
-    def resident() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+@pytest.fixture(scope="session")
+def many_calls(
+    built: SlimBuild, backend_venv: Path, exported: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A bundle with models for the program of many_calls.cpp, which lies in it."""
+    folder = tmp_path_factory.mktemp("many") / "bundle"
+    models = {
+        "mlp": exported("mlp", profile="slim"),
+        "ops": cached_export(backend_venv, HERE / "safety_models.py", profile="slim"),
+    }
+    bundle = sanitizing.slim_bundle(folder, backend_venv, models, built)
+    bridge = slim.SOURCES.parent
+    sources = [HERE / "many_calls.cpp", bridge / "tests" / "calls.cpp"]
+    includes = [f"-I{bridge / name}" for name in ("include", "tests")]
+    library = bundle / "lib" / "libaot_bridge.so"
+    flags = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", f"-Wl,-rpath,{library.parent}"]
+    subprocess.run(["g++", *flags, *includes, *sources, library, "-o", bundle / "many_calls"], check=True)
+    return bundle
 
-    for _ in range(1000):
-        core.aoti_torch_delete_tensor_object(empty_tensor(core, 64, 64))
-    before = resident()
-    for _ in range(100_000):
-        core.aoti_torch_delete_tensor_object(empty_tensor(core, 64, 64))
-    assert resident() - before < MEGABYTE
+
+@pytest.mark.parametrize(("model", "calls"), [("mlp", 1_000_000), ("ops", 50_000)])
+def test_calls_leave_nothing_behind(many_calls: Path, model: str, calls: int) -> None:
+    command = [many_calls / "many_calls", many_calls / "models" / model, str(calls)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    given_out, resident = map(int, done.stdout.split())
+    assert given_out <= 0
+    assert resident < MEGABYTE // 4
 
 
 def test_memory_that_is_not_there_is_an_error_with_a_message(core: ctypes.CDLL) -> None:

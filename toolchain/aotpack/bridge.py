@@ -21,7 +21,7 @@ from aotpack.torch_env import TorchInfo
 
 BRIDGE = "libaot_bridge.so"
 PROXY = "libaot_proxy.so"
-TESTS = ("bridge_tests", "bridge_threads")
+TESTS = ("bridge_tests", "bridge_threads", "bridge_failures")
 
 #: Where the libraries look for the runtime, and for libstdc++ in a bundle that brings its own.
 RUNPATH = ("$ORIGIN", "$ORIGIN/gcc")

@@ -194,8 +194,7 @@ AOTITorchError aoti_torch_cpu__scaled_dot_product_flash_attention_for_cpu(
       }
     });
     copy(log_sums, sums);
-    *ret0 = give(std::move(out));
-    *ret1 = give(std::move(log_sums));
+    give_all({ret0, ret1}, std::move(out), std::move(log_sums));
   });
 }
 }

@@ -97,9 +97,7 @@ extern "C" AOTITorchError aoti_torch_cpu_mkldnn_rnn_layer(
                             {DNNL_ARG_DST_ITER, wrap(h_desc, h_out.raw())},
                             {DNNL_ARG_DST_ITER_C, wrap(h_desc, c_out.raw())}});
     }
-    *ret0 = give(std::move(out));
-    *ret1 = give(std::move(h_out));
-    *ret2 = give(std::move(c_out));
-    *ret3 = give(empty({0}, ScalarType::Byte));  // the workspace of training
+    Tensor workspace = empty({0}, ScalarType::Byte);  // of training
+    give_all({ret0, ret1, ret2, ret3}, std::move(out), std::move(h_out), std::move(c_out), std::move(workspace));
   });
 }

@@ -38,8 +38,7 @@ void cumulative_extreme(const Tensor& self, int64_t dim, bool largest, AtenTenso
       });
     });
   }
-  *values = give(to(best, self.dtype));
-  *indices = give(std::move(where));
+  give_all({values, indices}, to(best, self.dtype), std::move(where));
 }
 
 }  // namespace

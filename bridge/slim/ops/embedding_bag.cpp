@@ -40,7 +40,7 @@ Bags embedding_bag(const Tensor& weight, const Tensor& given_indices, const Tens
             " indices");
   }
   for (int64_t i = 0; i < indices.numel(); ++i) {
-    require(index[i] >= 0 && index[i] < rows, "index ", index[i], " is out of range for ", rows, " rows");
+    require(index[i] >= 0 && index[i] < rows, "index ", index[i], " is out of range for size ", rows, " of dim 0");
   }
   Tensor scales;
   if (per_sample_weights != nullptr) {
@@ -49,7 +49,7 @@ Bags embedding_bag(const Tensor& weight, const Tensor& given_indices, const Tens
             "per_sample_weights must be ", dtype_name(weight.dtype), " of shape ", to_string(indices.sizes));
     scales = contiguous(*per_sample_weights);
   }
-  if (padding_idx < 0 && padding_idx != -1) padding_idx = checked_index(padding_idx, rows, "padding_idx");
+  if (padding_idx < 0 && padding_idx != -1) padding_idx = checked_index(padding_idx, 0, rows, "padding_idx");
 
   Bags result{zeros({bags, width}, weight.dtype), zeros({indices.numel()}, index_dtype),
               zeros({bags}, ScalarType::Long), zeros({bags, mode == Mode::kMax ? width : 0}, ScalarType::Long)};
@@ -107,10 +107,8 @@ AOTITorchError give_bags(const char* function, AtenTensorHandle weight, AtenTens
     require(mode >= 0 && mode <= 2, "mode ", mode, " is none of 0 (sum), 1 (mean), 2 (max)");
     Bags bags = embedding_bag(get(weight), get(indices), get(offsets), static_cast<Mode>(mode),
                               get_optional(per_sample_weights), include_last_offset != 0, padding_idx);
-    *ret0 = give(std::move(bags.output));
-    *ret1 = give(std::move(bags.offset2bag));
-    *ret2 = give(std::move(bags.bag_size));
-    *ret3 = give(std::move(bags.max_indices));
+    give_all({ret0, ret1, ret2, ret3}, std::move(bags.output), std::move(bags.offset2bag), std::move(bags.bag_size),
+             std::move(bags.max_indices));
   });
 }
 

@@ -105,8 +105,7 @@ void fractional_max_pool(const Tensor& self, const Dims& kernel, const Dims& out
       }
     });
   });
-  *values_handle = give(to(values, self.dtype));
-  *indices_handle = give(std::move(indices));
+  give_all({values_handle, indices_handle}, to(values, self.dtype), std::move(indices));
 }
 
 }  // namespace

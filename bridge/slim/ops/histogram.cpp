@@ -141,8 +141,7 @@ AOTITorchError aoti_torch_cpu_histogram_bin_ct(AtenTensorHandle self, int64_t bi
     Tensor edges;
     const Tensor points = reshape(get(self), {-1, 1});
     Tensor counts = histogram(points, {bins}, range ? *range : nullptr, get_optional(weight), density != 0, &edges);
-    *ret0 = give(std::move(counts));
-    *ret1 = give(std::move(edges));
+    give_all({ret0, ret1}, std::move(counts), std::move(edges));
   });
 }
 

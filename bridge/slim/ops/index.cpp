@@ -67,10 +67,11 @@ Indexing plan_indexing(const Tensor& self, const std::vector<const Tensor*>& giv
       offsets = empty_like(index);
       zero(offsets);
     }
+    const auto dim = static_cast<int64_t>(d);
     const int64_t size = self.sizes[d];
     const int64_t stride = self.strides[d];
     map<int64_t, int64_t, int64_t>(offsets, offsets, index, [=](int64_t sum, int64_t i) {
-      return sum + checked_index(i, size, "index") * stride;
+      return sum + checked_index(i, dim, size, "index") * stride;
     });
   }
   require(offsets.defined(), "indexing without an index");
@@ -120,7 +121,7 @@ void index_put(const Tensor& self, const std::vector<const Tensor*>& indices, co
   // Leading dims of size 1 that the target does not have carry nothing.
   Tensor source = values;
   while (source.dim() > plan.view.dim() && source.sizes[0] == 1) source = squeeze(source, 0);
-  scatter(plan.view, plan.offsets, expand(source, plan.view.sizes), 1, INT64_MAX,
+  scatter(plan.view, plan.offsets, expand(source, plan.view.sizes), {0, INT64_MAX, 1},
           accumulate ? Reduction::kSum : Reduction::kAssign);
 }
 

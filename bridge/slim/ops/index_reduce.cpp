@@ -24,8 +24,7 @@ Tensor index_reduce(const Tensor& given_self, int64_t dim, const Tensor& given_i
   const size_t d = slices.wrap(dim);
   Tensor index = to(given_index, ScalarType::Long);
   if (index.dim() == 0) index = unsqueeze(index, 0);
-  const int64_t limit = slices.sizes[d];
-  check_indices(index, limit);
+  check_indices(index, along(slices, dim));
   Dims expected = slices.sizes;
   expected[d] = index.sizes[0];
   require(source.sizes == expected, "source of shape ", to_string(source.sizes), " where self and index ask for ",
@@ -43,14 +42,14 @@ Tensor index_reduce(const Tensor& given_self, int64_t dim, const Tensor& given_i
   index = expand(index, expected);
   const Tensor into = standing(slices);
   if (!include_self) {
-    scatter(into, index, expand(identity(how, out.dtype), expected), slices.strides[d], limit, Reduction::kAssign);
+    scatter(into, index, expand(identity(how, out.dtype), expected), along(slices, dim), Reduction::kAssign);
   }
-  scatter(into, index, source, slices.strides[d], limit, how);
+  scatter(into, index, source, along(slices, dim), how);
   if (how == Reduction::kMean) {
     const Tensor counts = empty(slices.sizes, out.dtype);
     fill(counts, include_self ? 1 : 0);
-    scatter(standing(counts), index, expand(identity(Reduction::kProduct, out.dtype), expected), counts.strides[d],
-            limit, Reduction::kSum);
+    scatter(standing(counts), index, expand(identity(Reduction::kProduct, out.dtype), expected), along(counts, dim),
+            Reduction::kSum);
     divide_by_counts(slices, counts);
   }
   return out;

@@ -177,9 +177,7 @@ void lu_unpack(const Tensor& lu, const Tensor& pivots, bool with_data, bool with
     }
     permutation = to(matrix, lu.dtype);
   }
-  *p = give(std::move(permutation));
-  *l = give(std::move(lower));
-  *u = give(std::move(upper));
+  give_all({p, l, u}, std::move(permutation), std::move(lower), std::move(upper));
 }
 
 }  // namespace
@@ -193,8 +191,8 @@ AOTITorchError aoti_torch_cpu_triangular_solve(AtenTensorHandle self, AtenTensor
     const Tensor& a = get(A);
     Tensor solution = solve_all(a, get(self), {{upper != 0, transposed != 0, false, unitriangular != 0}});
     const Dims batch = broadcast(batch_of(a), batch_of(get(self)));
-    *ret1 = give(by_columns(expand(a, with_matrix(batch, a.size(-2), a.size(-1))), a.dtype));
-    *ret0 = give(std::move(solution));
+    const Tensor triangle = expand(a, with_matrix(batch, a.size(-2), a.size(-1)));
+    give_all({ret0, ret1}, std::move(solution), by_columns(triangle, a.dtype));
   });
 }
 

@@ -67,8 +67,7 @@ void max_pool(const Tensor& self, const std::vector<Windows>& windows, MemoryFor
       std::copy_n(found, p.channels, indices.data<int64_t>() + p.output);
     });
   });
-  *values_handle = give(to(values, self.dtype));
-  *indices_handle = give(std::move(indices));
+  give_all({values_handle, indices_handle}, to(values, self.dtype), std::move(indices));
 }
 
 }  // namespace

@@ -25,7 +25,8 @@ Tensor max_unpool(const Tensor& self, const Tensor& indices, const Dims& output_
     Tensor into = reshape(out, {planes, plane});
     into.sizes = index.sizes;
     into.strides[1] = 0;
-    scatter(into, index, reshape(self, index.sizes), 1, plane, Reduction::kAssign);
+    const int64_t first = out.dim() - static_cast<int64_t>(rank);  // of the dims that an index counts through
+    scatter(into, index, reshape(self, index.sizes), {first, plane, 1}, Reduction::kAssign);
   }
   if (!keeps_format || suggest_memory_format(self) == MemoryFormat::kContiguous) return out;
   Tensor arranged = empty(sizes, self.dtype, suggest_memory_format(self));

@@ -42,8 +42,7 @@ void choose_in_slices(const Tensor& self, int64_t dim, bool keep,
         },
         std::max<int64_t>(1, kGrain / 4 / n));
   }
-  *values_handle = give(std::move(values));
-  *indices_handle = give(std::move(indices));
+  give_all({values_handle, indices_handle}, std::move(values), std::move(indices));
 }
 
 // Of equal elements the first one's index; torch's choice among them is not specified.

@@ -260,8 +260,7 @@ AOTITorchError aoti_torch_cpu_native_dropout(AtenTensorHandle input, double p, i
         });
       });
     }
-    *ret0 = give(std::move(out));
-    *ret1 = give(std::move(mask));
+    give_all({ret0, ret1}, std::move(out), std::move(mask));
   });
 }
 }

@@ -45,8 +45,7 @@ void rms_norm(const Tensor& input, const Dims& normalized, const Tensor* weight,
                    }
                  });
   });
-  *output_handle = give(to(out, input.dtype));
-  *scale_handle = give(std::move(scales));
+  give_all({output_handle, scale_handle}, to(out, input.dtype), std::move(scales));
 }
 
 }  // namespace

@@ -56,17 +56,15 @@ void scatter_into(const Tensor& given_out, const Tensor& given_self, int64_t dim
   check_shapes(self, dim, at_least_1d(given_index), &from);
   const Tensor into = target(out, dim, index);
   const Tensor values = first_part(from, index.sizes);
-  const int64_t unit = out.stride(dim);
-  const int64_t limit = out.size(dim);
   if (!include_self) {
-    scatter(into, index, expand(identity(reduction, out.dtype), index.sizes), unit, limit, Reduction::kAssign);
+    scatter(into, index, expand(identity(reduction, out.dtype), index.sizes), along(out, dim), Reduction::kAssign);
   }
-  scatter(into, index, values, unit, limit, reduction);
+  scatter(into, index, values, along(out, dim), reduction);
   if (reduction != Reduction::kMean) return;
   Tensor counts = empty(out.sizes, out.dtype);
   fill(counts, include_self ? 1 : 0);
   const Tensor one = identity(Reduction::kProduct, out.dtype);
-  scatter(target(counts, dim, index), index, expand(one, index.sizes), counts.stride(dim), limit, Reduction::kSum);
+  scatter(target(counts, dim, index), index, expand(one, index.sizes), along(counts, dim), Reduction::kSum);
   divide_by_counts(out, counts);
 }
 

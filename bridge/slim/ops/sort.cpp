@@ -50,8 +50,7 @@ void sort(const Tensor& self, int64_t dim, bool descending, AtenTensorHandle* va
         },
         std::max<int64_t>(1, kGrain / 16 / n));
   }
-  *values_handle = give(std::move(values));
-  *indices_handle = give(std::move(indices));
+  give_all({values_handle, indices_handle}, std::move(values), std::move(indices));
 }
 
 }  // namespace

@@ -44,8 +44,7 @@ void topk(const Tensor& self, int64_t k, int64_t dim, bool largest, bool sorted,
         },
         std::max<int64_t>(1, kGrain / 4 / n));
   }
-  *values_handle = give(std::move(values));
-  *indices_handle = give(std::move(indices));
+  give_all({values_handle, indices_handle}, std::move(values), std::move(indices));
 }
 
 }  // namespace

@@ -54,9 +54,9 @@ inline Dims list(const int64_t* values, int64_t count) {
   return Dims(values, static_cast<size_t>(count));
 }
 
-// Fails, naming the index and the range, unless -size <= index < size; returns it counted from the front.
-inline int64_t checked_index(int64_t index, int64_t size, const char* what) {
-  require(index >= -size && index < size, what, " ", index, " is out of range for size ", size);
+// Fails, naming the index, the size and the dim, unless -size <= index < size; returns it counted from the front.
+inline int64_t checked_index(int64_t index, int64_t dim, int64_t size, const char* what) {
+  require(index >= -size && index < size, what, " ", index, " is out of range for size ", size, " of dim ", dim);
   return index < 0 ? index + size : index;
 }
 

@@ -133,7 +133,7 @@ Tensor identity(Reduction reduction, ScalarType dtype) {
   return value;
 }
 
-void check_indices(const Tensor& index, int64_t limit) {
+void check_indices(const Tensor& index, const Along& along) {
   Tensor distinct = index;
   for (size_t d = 0; d < distinct.sizes.size(); ++d) {
     if (distinct.strides[d] == 0 && distinct.sizes[d] > 1) distinct.sizes[d] = 1;  // broadcast: once is enough
@@ -141,17 +141,17 @@ void check_indices(const Tensor& index, int64_t limit) {
   Loop<1>({&distinct}).run([&](const std::array<char*, 1>& at, const std::array<int64_t, 1>& stride, int64_t n) {
     for (int64_t i = 0; i < n; ++i) {
       const int64_t place = *reinterpret_cast<const int64_t*>(at[0] + i * stride[0]);
-      require(place >= 0 && place < limit, "index ", place, " is out of range for size ", limit);
+      require(place >= 0 && place < along.size, "index ", place, " is out of range for size ", along.size, " of dim ",
+              along.dim);
     }
   });
 }
 
-void scatter(const Tensor& into, const Tensor& index, const Tensor& from, int64_t unit, int64_t limit,
-             Reduction reduction) {
+void scatter(const Tensor& into, const Tensor& index, const Tensor& from, const Along& along, Reduction reduction) {
   if (index.numel() == 0) return;
-  check_indices(index, limit);
+  check_indices(index, along);
   const ReduceRow row = row_of(into.dtype, reduction);
-  const int64_t unit_bytes = unit * static_cast<int64_t>(into.itemsize());
+  const int64_t unit_bytes = along.stride * static_cast<int64_t>(into.itemsize());
   auto on_one_thread = [&](const Tensor& to, const Tensor& at, const Tensor& source) {
     Loop<3>({&to, &at, &source})
         .run([&](const std::array<char*, 3>& p, const std::array<int64_t, 3>& step,

@@ -15,14 +15,23 @@ Reduction reduction(std::string_view name);
 // What leaves every value as it is, as a tensor without dims; the mean's is its sum's.
 Tensor identity(Reduction reduction, ScalarType dtype);
 
-// Fails unless every index, int64, is in [0, limit).
-void check_indices(const Tensor& index, int64_t limit);
+// What indices count along: a dim of `size` elements that lie `stride` apart. The number is for messages.
+struct Along {
+  int64_t dim;
+  int64_t size;
+  int64_t stride;
+};
+inline Along along(const Tensor& self, int64_t dim) {
+  return {static_cast<int64_t>(self.wrap(dim)), self.size(dim), self.stride(dim)};
+}
 
-// into[i + index[i] * unit] = reduce(into[...], from[i]) for all i: `into` moves as its strides say and then by `index`
-// times `unit` elements. All of the same sizes; index int64, each in [0, limit), or it fails before anything of it is
+// Fails, naming the index, the size and the dim, unless every index, int64, is in [0, size).
+void check_indices(const Tensor& index, const Along& along);
+
+// into[i + index[i] * stride] = reduce(into[...], from[i]) for all i: `into` moves as its strides say and then by
+// `index` along the dim. All of the same sizes; index int64, each in [0, size), or it fails before anything of it is
 // written. Elements that meet in one place are taken in the order of the dims. kMean sums; the caller divides.
-void scatter(const Tensor& into, const Tensor& index, const Tensor& from, int64_t unit, int64_t limit,
-             Reduction reduction);
+void scatter(const Tensor& into, const Tensor& index, const Tensor& from, const Along& along, Reduction reduction);
 
 // `into` divided by counts, in place: integers rounded down, as torch does; a count of 0 leaves the value.
 void divide_by_counts(const Tensor& into, const Tensor& counts);

@@ -104,7 +104,10 @@ AOTITorchError aoti_torch_delete_tensor_object(AtenTensorHandle tensor) {
 
 // ---- sharing ------------------------------------------------------------------------------------------------
 
+// Torch's own code that registers constants does not look at the status and goes on to use the handle: null, which
+// every function here refuses, unless all went well.
 AOTITorchError aoti_torch_new_tensor_handle(AtenTensorHandle orig_handle, AtenTensorHandle* new_handle) {
+  *new_handle = nullptr;
   return guard(__func__, [&] {
     require(orig_handle != nullptr, "a tensor argument is null");
     *new_handle = give(orig_handle->tensor);

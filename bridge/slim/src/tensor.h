@@ -1,6 +1,7 @@
 // The tensor: shared storage seen through sizes, strides and an offset, all counted in elements.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <initializer_list>
@@ -211,6 +212,14 @@ inline const Tensor* get_optional(const AtenTensorHandle* handle) {
 
 // A new handle, owned by the caller of the shim.
 inline AtenTensorHandle give(Tensor tensor) { return new AtenTensorOpaque{std::move(tensor)}; }
+
+// The same for several outputs: all of them, or none where memory ends in between.
+template <class... Tensors>
+void give_all(const std::array<AtenTensorHandle*, sizeof...(Tensors)>& handles, Tensors&&... tensors) {
+  std::unique_ptr<AtenTensorOpaque> made[] = {
+      std::unique_ptr<AtenTensorOpaque>(give(std::forward<Tensors>(tensors)))...};
+  for (size_t i = 0; i < handles.size(); ++i) *handles[i] = made[i].release();
+}
 
 // An optional value argument.
 template <class T>

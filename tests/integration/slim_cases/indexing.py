@@ -23,13 +23,13 @@ def scatter_arguments(g: Generator, dtypes: Any, *, distinct: bool) -> dict[str,
         over[dim] = g.integer(0 if g.chance(0.1) else 1, 20)
     if distinct:
         order = torch.rand([shape[dim] if d == dim % len(shape) else n for d, n in enumerate(over)], generator=g.torch)
-        index = g.arranged(order.argsort(dim).narrow(dim, 0, over[dim]).contiguous())
+        index = g.arranged(g.spoiled(order.argsort(dim).narrow(dim, 0, over[dim]).contiguous(), shape[dim]))
     else:
         index = g.indices(over, shape[dim])
         if g.chance(0.2) and index.numel():
             index = index.select(dim - len(shape) if dim >= 0 else dim, 0).unsqueeze(dim).expand(over)
     src = g.tensor(dtype, [n + g.integer(0, 1) for n in over])
-    if g.chance(0.2):
+    if g.chance(0.2) and not (index.abs() >= 2**31).any():
         index = index.int()
     return {"self": x, "dim": dim, "index": index, "src": src}
 

@@ -85,8 +85,7 @@ def unpool(g: Generator, rank: int) -> dict[str, Any]:
     output = [size + 1 for size in x.shape[-rank:]]
     places = torch.rand([*x.shape[:-rank], torch.Size(output).numel()], generator=g.torch).argsort(-1)
     indices = places[..., : torch.Size(x.shape[-rank:]).numel()].reshape(x.shape).contiguous()
-    if g.chance(0.1) and indices.numel():
-        indices.view(-1)[0] = g.choice([-1, torch.Size(output).numel(), 2**40])
+    indices = g.spoiled(indices, torch.Size(output).numel())
     if suggests_channels_last(x):
         indices = indices.contiguous(memory_format=torch.channels_last)
     return {"self": x, "indices": indices, "output_size": output}
