@@ -73,6 +73,7 @@ def test_each_allocation_may_fail(
         "core": exported("mlp", profile="slim"),
         "convnet": exported("convnet"),
         "ops": cached_export(backend_venv, HERE / "safety_models.py", profile="slim"),
+        "indexing": cached_export(backend_venv, HERE / "safety_models.py", function="indexing", profile="slim"),
     }
     bundle = slim_bundle(tmp_path / "bundle", backend_venv, models, runtime)
     program = build_sanitized_tests(torch_info, "address,undefined")["bridge_failures"]
@@ -81,4 +82,4 @@ def test_each_allocation_may_fail(
     env = {**sanitizing.environment(), "ASAN_OPTIONS": "detect_leaks=1"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr[-8000:]
-    assert done.stdout.endswith("3 models, 0 complaints\n")
+    assert done.stdout.endswith("4 models, 0 complaints\n")

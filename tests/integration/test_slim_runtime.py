@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sanitizing
@@ -65,7 +66,7 @@ def declared(torch_info: TorchInfo) -> set[str]:
 def test_each_library_exports_what_the_table_says(built: SlimBuild, part: Part) -> None:
     listed = {function.name for function in slim.table().values() if function.part is part}
     found = exports(built.libraries[list(Part).index(part)])
-    assert {name for name in found if not name.startswith("aot_slim_")} == listed
+    assert {name for name in found if not name.startswith(("aot_slim_", "GOMP_"))} == listed
 
 
 def test_the_table_lists_every_function_of_the_headers(torch_info: TorchInfo) -> None:
@@ -150,6 +151,56 @@ def test_models_under_sanitizers(
         sanitizing.check(bundle, name)
 
 
+@pytest.fixture(scope="session")
+def calls_out_of_range(backend_venv: Path, backend_python: Path) -> dict[str, Any]:
+    """Calls of `safety_models.Indexing` with an index out of range, and whether eager PyTorch raises."""
+    command = [backend_python, "-W", "ignore", HERE / "indices_out_of_range.py", "eager"]
+    return json.loads(subprocess.check_output(command))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_model_refuses_indices_that_torch_refuses(
+    sanitized: SlimBuild,
+    backend_venv: Path,
+    exported: Callable[..., Path],
+    calls_out_of_range: dict[str, Any],
+    tmp_path: Path,
+    threads: int,
+) -> None:
+    models = {
+        "indexing": cached_export(backend_venv, HERE / "safety_models.py", function="indexing", profile="slim"),
+        "convnet": exported("convnet"),  # so that the bundle takes both libraries, as others do: compiled once
+    }
+    bundle = sanitizing.slim_bundle(tmp_path / "bundle", backend_venv, models, sanitized)
+    done = subprocess.run(
+        [sys.executable, HERE / "indices_out_of_range.py", bundle, str(threads)],
+        env={**sanitizing.environment("libasan.so", "libubsan.so"), "PYTHONPATH": str(bundle / "runner")},
+        input=json.dumps(calls_out_of_range),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-8000:]
+    calls, errors = calls_out_of_range["calls"], json.loads(done.stdout)
+    assert [call for call, error in zip(calls, errors, strict=True) if call["raises"] and error is None] == []
+    assert {error for error in errors if error is not None and "out of" not in error} == set()
+    assert sum(call["raises"] for call in calls) > len(calls) // 2
+
+
+def test_a_check_that_fails_in_a_parallel_region_is_an_error(
+    built: SlimBuild, torch_info: TorchInfo, tmp_path: Path
+) -> None:
+    program, core = tmp_path / "leaving_regions", built.libraries[0]
+    flags = ["-std=c++17", "-O1", "-fopenmp", "-isystem", torch_info.include_dirs[0], f"-Wl,-rpath,{core.parent}"]
+    subprocess.run(["g++", *flags, HERE / "leaving_regions.cpp", core, "-o", program], check=True)
+    for threads in ("1", "2", "5"):
+        environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+        done = subprocess.run(
+            [program, threads, "2000"], env=environment, capture_output=True, text=True, check=False, timeout=300
+        )
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr[-2000:]
+
+
 def test_vector_functions_are_within_their_ulps(built: SlimBuild, torch_info: TorchInfo, tmp_path: Path) -> None:
     program, core = tmp_path / "check", built.libraries[0]
     # Unoptimised: optimised, all of it may use AVX-512, also on machines that have none.
@@ -205,6 +256,7 @@ def many_calls(
     models = {
         "mlp": exported("mlp", profile="slim"),
         "ops": cached_export(backend_venv, HERE / "safety_models.py", profile="slim"),
+        "convnet": exported("convnet"),
     }
     bundle = sanitizing.slim_bundle(folder, backend_venv, models, built)
     bridge = slim.SOURCES.parent
@@ -216,13 +268,13 @@ def many_calls(
     return bundle
 
 
-@pytest.mark.parametrize(("model", "calls"), [("mlp", 1_000_000), ("ops", 50_000)])
+@pytest.mark.parametrize(("model", "calls"), [("mlp", 1_000_000), ("ops", 50_000), ("convnet", 500)])
 def test_calls_leave_nothing_behind(many_calls: Path, model: str, calls: int) -> None:
     command = [many_calls / "many_calls", many_calls / "models" / model, str(calls)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     given_out, resident = map(int, done.stdout.split())
-    assert given_out <= 0
+    assert given_out < 4096  # a few blocks that malloc keeps for a thread, which it counts; one lost a call is far more
     assert resident < MEGABYTE // 4
 
 

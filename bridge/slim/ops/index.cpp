@@ -3,6 +3,7 @@
 #include "iterate.h"
 #include "lanes.h"
 #include "nonzero.h"
+#include "pending.h"
 #include "scatter.h"
 
 using namespace slim;
@@ -151,7 +152,7 @@ AOTITorchError aoti_torch_cpu_index_put(AtenTensorHandle self, const AtenTensorH
 
 AOTITorchError aoti_torch_index_put_out(AtenTensorHandle out, AtenTensorHandle self, const AtenTensorHandle* indices,
                                         const uint32_t num_indices, const AtenTensorHandle values, bool accumulate) {
-  return guard(__func__, [&] {
+  return guard_ignored(__func__, [&] {
     const Tensor& to = get(out);
     const Tensor& from = get(self);
     require(to.sizes == from.sizes && to.dtype == from.dtype, "out of shape ", to_string(to.sizes), " for self of ",

@@ -2,6 +2,8 @@
 
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
+#include "pending.h"
+
 using namespace slim;
 
 namespace {
@@ -74,13 +76,13 @@ extern "C" {
 
 AOTITorchError aoti_torch_cpu_scatter_src_out(AtenTensorHandle out, AtenTensorHandle self, int64_t dim,
                                               AtenTensorHandle index, AtenTensorHandle src) {
-  return guard(__func__,
-               [&] { scatter_into(get(out), get(self), dim, get(index), get(src), Reduction::kAssign, true); });
+  return guard_ignored(__func__,
+                       [&] { scatter_into(get(out), get(self), dim, get(index), get(src), Reduction::kAssign, true); });
 }
 
 AOTITorchError aoti_torch_cpu_scatter_value_out(AtenTensorHandle out, AtenTensorHandle self, int64_t dim,
                                                 AtenTensorHandle index, double value) {
-  return guard(__func__, [&] {
+  return guard_ignored(__func__, [&] {
     Tensor number = empty({}, get(self).dtype);
     fill(number, value);
     scatter_into(get(out), get(self), dim, get(index), expand(number, get(index).sizes), Reduction::kAssign, true);
@@ -90,21 +92,21 @@ AOTITorchError aoti_torch_cpu_scatter_value_out(AtenTensorHandle out, AtenTensor
 AOTITorchError aoti_torch_cpu_scatter_reduce_two_out(AtenTensorHandle out, AtenTensorHandle self, int64_t dim,
                                                      AtenTensorHandle index, AtenTensorHandle src, const char* reduce,
                                                      int32_t include_self) {
-  return guard(__func__, [&] {
+  return guard_ignored(__func__, [&] {
     scatter_into(get(out), get(self), dim, get(index), get(src), reduction(reduce), include_self != 0);
   });
 }
 
 AOTITorchError aoti_torch_scatter_out(AtenTensorHandle out, AtenTensorHandle self, int64_t dim, AtenTensorHandle index,
                                       AtenTensorHandle src) {
-  return guard(__func__,
-               [&] { scatter_into(get(out), get(self), dim, get(index), get(src), Reduction::kAssign, true); });
+  return guard_ignored(__func__,
+                       [&] { scatter_into(get(out), get(self), dim, get(index), get(src), Reduction::kAssign, true); });
 }
 
 AOTITorchError aoti_torch_scatter_reduce_out(AtenTensorHandle out, AtenTensorHandle self, int64_t dim,
                                              AtenTensorHandle index, AtenTensorHandle src, const char* reduce,
                                              int32_t include_self) {
-  return guard(__func__, [&] {
+  return guard_ignored(__func__, [&] {
     scatter_into(get(out), get(self), dim, get(index), get(src), reduction(reduce), include_self != 0);
   });
 }

@@ -6,6 +6,9 @@
 #include <cstdlib>
 #include <exception>
 
+#include "pending.h"
+#include "region.h"
+
 namespace {
 
 thread_local std::string last_error;
@@ -39,19 +42,27 @@ AOTITorchError report_exception(const char* function) noexcept {
 
 extern "C" {
 
-const char* torch_exception_get_what() { return last_error.c_str(); }
-const char* torch_exception_get_what_without_backtrace() { return last_error.c_str(); }
+const char* torch_exception_get_what() {
+  slim::clear_pending();
+  return last_error.c_str();
+}
+const char* torch_exception_get_what_without_backtrace() { return torch_exception_get_what(); }
 
 void aot_slim_set_last_error(const char* function, const char* what) { set_last_error(function, what); }
 
 // Generated code calls this for its assertions, an index out of range for one. It has no status to return, so it
-// throws, as torch's does; the model's entry point catches. An exception cannot leave an OpenMP region: there torch
-// ends in std::terminate, and so do we, but not before saying why.
+// throws, as torch's does; the model's entry point catches. No exception can leave an OpenMP region: that is left in
+// another way, and what the model asks for next fails. Where regions are not ours to leave, the process ends, as it
+// does with torch.
 void aoti_torch_check(bool cond, const char* func, const char* file, uint32_t line, const char* msg) {
   if (cond) return;
   std::string text = msg;
   text.append(" (").append(func).append(" at ").append(file).append(":").append(std::to_string(line)).append(")");
   set_last_error("aoti_torch_check", text);
+  if (slim::is_in_region()) {
+    std::string().swap(text);  // what is jumped over is not destroyed
+    slim::leave_region(last_error);
+  }
   if (omp_in_parallel()) {
     std::fprintf(stderr, "%s\n", text.c_str());
     std::abort();

@@ -1,6 +1,7 @@
 // The shim's tensors: making, describing, viewing, sharing and deleting them.
 #include <cstring>
 
+#include "pending.h"
 #include "tensor.h"
 
 using namespace slim;
@@ -161,7 +162,10 @@ AOTITorchError aoti_torch_as_strided(AtenTensorHandle self, const int64_t* sizes
 // ---- describing ---------------------------------------------------------------------------------------------
 
 AOTITorchError aoti_torch_get_data_ptr(AtenTensorHandle tensor, void** ret_data_ptr) {
-  return guard(__func__, [&] { *ret_data_ptr = get(tensor).raw(); });
+  return guard(__func__, [&] {
+    *ret_data_ptr = get(tensor).raw();
+    throw_pending();  // every model and every caller comes here before it reads what was to be computed
+  });
 }
 
 AOTITorchError aoti_torch_get_storage_size(AtenTensorHandle tensor, int64_t* ret_size) {
