@@ -3,6 +3,8 @@
 #include <torch/csrc/inductor/aoti_torch/c/shim_cpu.h>
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
+#include <string_view>
+
 #include "iterate.h"
 
 using namespace slim;
@@ -107,12 +109,25 @@ Plan make_plan(const memory::desc& source, const memory::desc& weights, const me
             dnnl::deconvolution_forward(description)};
   }
   const auto algorithm = dnnl::algorithm::convolution_direct;
-  const auto description =
-      bias ? dnnl::convolution_forward::primitive_desc(engine(), kind, algorithm, source, weights, bias, result, stride,
-                                                       dilation, before, after, attributes, true)
-           : dnnl::convolution_forward::primitive_desc(engine(), kind, algorithm, source, weights, result, stride,
-                                                       dilation, before, after, attributes, true);
+  const auto describe = [&](const memory::desc& from, const memory::desc& to) {
+    return bias ? dnnl::convolution_forward::primitive_desc(engine(), kind, algorithm, from, weights, bias, to, stride,
+                                                            dilation, before, after, attributes, true)
+                : dnnl::convolution_forward::primitive_desc(engine(), kind, algorithm, from, weights, to, stride,
+                                                            dilation, before, after, attributes, true);
+  };
+  auto description = describe(source, result);
   if (!description) return {};
+  // On AVX2, oneDNN 3.2 has two kernels for one tap, channels last. The newer comes first; the older took 0.7 to 1.05
+  // of its time for 25 shapes as in ResNet and MobileNet, 0.9 for all of them.
+  if (description.impl_info_str() == std::string_view("brgconv_1x1:avx2")) {
+    auto other = describe(description.src_desc(), description.dst_desc());
+    while (other.next_impl()) {
+      if (other.impl_info_str() == std::string_view("jit_1x1:avx2")) {
+        description = other;
+        break;
+      }
+    }
+  }
   return {description.src_desc(), description.weights_desc(), description.dst_desc(),
           dnnl::convolution_forward(description)};
 }
