@@ -115,7 +115,7 @@ void Container::run(std::vector<AtenTensorHandle>& inputs, std::vector<AtenTenso
 }
 
 void Container::check(AOTIRuntimeError code, const char* doing) const {
-  if (code == AOTI_RUNTIME_SUCCESS) return;
+  if (code == 0) return;
   const char* own_message = nullptr;
   if (get_last_error_ != nullptr) get_last_error_(&own_message);
   std::string reason = own_message != nullptr ? own_message : "";

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A loaded model.so: AOTInductor's model container, with the function types of torch's own header.
+// A loaded model.so: AOTInductor's model container.
 #pragma once
-
-#include <torch/csrc/inductor/aoti_runtime/interface.h>
 
 #include <cstddef>
 #include <mutex>
@@ -12,6 +10,7 @@
 
 #include "device.h"
 #include "library.h"
+#include "model_abi.h"
 #include "package.h"
 #include "proxy_executor.h"
 #include "tensor.h"

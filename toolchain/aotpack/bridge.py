@@ -26,8 +26,8 @@ TESTS = ("bridge_tests", "bridge_threads", "bridge_failures")
 #: Where the libraries look for the runtime, and for libstdc++ in a bundle that brings its own.
 RUNPATH = ("$ORIGIN", "$ORIGIN/gcc")
 
-#: Headers that stand for the libraries they belong to, beside torch's version: a change in these changes the bridge.
-_TORCH_HEADERS = ("torch/csrc/inductor/aoti_torch/c/shim.h", "torch/csrc/inductor/aoti_runtime/interface.h")
+#: The header that stands for all of torch's, beside its version: a change in it changes the bridge.
+_TORCH_HEADER = "torch/csrc/inductor/aoti_torch/c/shim.h"
 #: The headers that a GPU build needs, the variables that name its toolkit, the usual place, and the folders of
 #: site-packages that hold it otherwise.
 _GPU_HEADERS = {
@@ -110,7 +110,7 @@ def _built(
     }
     if "aot_proxy" in products:  # the bridge itself is linked to nothing of torch's
         definitions["AOT_TORCH_LIB"] = str(torch.lib_dirs[0])
-    headers = [folder / name for folder in torch.include_dirs for name in _TORCH_HEADERS]
+    headers = [folder / _TORCH_HEADER for folder in torch.include_dirs]
     if backend is not Backend.CPU:
         gpu = _gpu_include(backend, torch)
         definitions |= {"AOT_GPU": str(backend), "AOT_GPU_INCLUDE": str(gpu)}
