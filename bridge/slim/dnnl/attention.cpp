@@ -81,8 +81,9 @@ __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"))) fl
 #pragma omp simd reduction(+ : sum)
   for (int64_t j = 0; j < count; ++j) {
     const float difference = row[j] - most;
-    const float weight = difference < -87.0F ? 0.0F : exponential(difference);
-    row[j] = difference != difference ? difference : weight;
+    const float weight = exponential(difference);  // also where it is not wanted: vector code has no branches
+    const float kept = difference < -87.0F ? 0.0F : weight;
+    row[j] = difference != difference ? difference : kept;
     sum += row[j];
   }
   return sum;
