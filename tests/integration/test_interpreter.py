@@ -129,7 +129,9 @@ def test_runs_where_nothing_else_is(python: Path, tmp_path: Path) -> None:
         assert done.stderr.count(words) in (2, 4), (words, done.stderr)
 
     # And nothing in it tells of the build machine.
-    traces = [str(python.resolve().parents[1]), str(Path.home()), str(ROOT), "python-build."]
+    # A checkout in a folder as short as /src says nothing: libraries of others name such folders as well.
+    own = [str(ROOT)] if len(ROOT.parts) > 2 else []
+    traces = [str(python.resolve().parents[1]), str(Path.home()), *own, "python-build."]
     for path in (bundle / "python").rglob("*"):
         if path.is_file():
             content = path.read_bytes()

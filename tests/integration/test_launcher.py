@@ -133,6 +133,8 @@ def test_as_the_root_of_the_file_system(bare: Path) -> None:
     if bubblewrap is None:
         pytest.skip("bubblewrap is not installed")
     done = run(bubblewrap, "--unshare-all", "--clearenv", "--ro-bind", bare, "/", "--chdir", "/", "/bin/aotrun")
+    if "No permissions to create new namespace" in done.stderr:
+        pytest.skip("NO SANDBOX HERE: the kernel forbids new namespaces (in a chroot it does), so / is not tested")
     assert seen(done)["prefix"] == "/python"
 
 
