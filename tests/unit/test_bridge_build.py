@@ -20,9 +20,9 @@ from aotpack.torch_env import TorchInfo
 def torch(tmp_path: Path) -> TorchInfo:
     """A torch with the headers that count."""
     include = tmp_path / "torch" / "include"
-    for header in bridge._TORCH_HEADERS:
-        (include / header).parent.mkdir(parents=True, exist_ok=True)
-        (include / header).write_text("// header\n")
+    header = include / bridge._TORCH_HEADER
+    header.parent.mkdir(parents=True, exist_ok=True)
+    header.write_text("// header\n")
     return TorchInfo(
         version="2.13.0+cpu",
         variant=Backend.CPU,
@@ -81,7 +81,7 @@ def test_everything_that_matters_makes_another_build(
     seen.add(bridge.build_bridge(torch, Backend.CPU, runpath=("$ORIGIN",))[0])
     seen.add(bridge.build_bridge(replace(torch, version="2.14.0"), Backend.CPU)[0])
     seen.add(bridge.build_bridge(replace(torch, cxx11_abi=False), Backend.CPU)[0])
-    (torch.include_dirs[0] / bridge._TORCH_HEADERS[0]).write_text("// changed\n")
+    (torch.include_dirs[0] / bridge._TORCH_HEADER).write_text("// changed\n")
     seen.add(bridge.build_bridge(torch, Backend.CPU)[0])
     monkeypatch.setattr(bridge, "find_compiler", lambda _language: Compiler(("/usr/bin/c++",), "c++ 13.1.0"))
     seen.add(bridge.build_bridge(torch, Backend.CPU)[0])
