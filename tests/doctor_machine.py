@@ -5,7 +5,6 @@ Tests break one thing and ask the doctor. Libraries are compiled, the kernel's i
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import struct
@@ -20,6 +19,7 @@ from aotpack import diagnosis, manifest
 from aotpack.backend import Backend
 from aotpack.manifest import BuildHost, Bundle, BundleFloors, FileRecord
 from aotpack.metadata import Floors, ModelMetadata, TensorSpec
+from aotpack.stage import digests
 from aotpack_doctor.bundle_facts import compare_contents
 from aotpack_doctor.facts import HostFacts
 from aotpack_doctor.finding import Finding
@@ -197,14 +197,10 @@ class Machine:
             if path.is_symlink():
                 records.append(FileRecord(path=name, part="runtime", reason="test", link=str(path.readlink())))
             elif path.is_file() and name != manifest.NAME:
-                content = path.read_bytes()
-                digest = hashlib.sha256(content).hexdigest()
-                runs = name.startswith("bin/")
-                records.append(
-                    FileRecord(
-                        path=name, part="runtime", reason="test", size=len(content), sha256=digest, executable=runs
-                    )
-                )
+                size = path.stat().st_size
+                digest, pieces = digests(path, size)
+                record = FileRecord(path=name, part="runtime", reason="test", size=size, sha256=digest, pieces=pieces)
+                records.append(msgspec.structs.replace(record, executable=name.startswith("bin/")))
         return records
 
 

@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from aotpack import manifest, sandbox
+from aotpack import manifest, sandbox, verify
 from aotpack.metadata import ModelMetadata
-from aotpack_doctor import registry
+from aotpack_doctor import hashing, registry
 from aotpack_doctor.finding import Severity
 from doctor_machine import MODEL, SHIM, Machine, compile_one, fatbin_source, make_machine, write_package
 from doubles.elf import Double
@@ -580,6 +580,26 @@ def a_model_larger_than_the_gpus_memory(machine: Machine, patch: pytest.MonkeyPa
 def one_flipped_byte(machine: Machine, patch: pytest.MonkeyPatch) -> None:
     path = machine.bundle / "models/mlp/model.json"
     path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
+
+
+@condition("AP501")
+def one_flipped_byte_of_a_large_file(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(hashing, "PIECE", 4096)
+    machine.seal()
+    path = machine.bundle / "lib/libaot_bridge.so"
+    content = bytearray(path.read_bytes())
+    content[5000] ^= 1
+    path.write_bytes(content)
+    bundle = verify.load_bundle(machine.bundle)
+    (told,) = [problem.what for problem in verify.check_static(machine.bundle).problems if "content" in problem.what]
+    assert "of bytes 4096 to 8191" in told
+    # A vendor's file is held against the vendor's hash, which is one of all of it.
+    files = [msgspec.structs.replace(each, wheel_sha256=each.sha256) for each in bundle.files]
+    machine.seal(files=tuple(files))
+    (told,) = [problem.what for problem in verify.check_static(machine.bundle).problems if "content" in problem.what]
+    assert "of bytes" not in told
+    machine.seal(files=bundle.files)
+    assert any("of bytes 4096 to 8191" in finding.seen for finding in machine.findings())
 
 
 @condition("AP501")

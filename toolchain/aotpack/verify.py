@@ -114,7 +114,9 @@ def _sealed(folder: Path, bundle: Bundle) -> dict[str, dict[hashing.Range, str]]
         path = folder / record.path
         plain = record.link is None and _stays_inside(record.path) and not path.is_symlink() and path.is_file()
         if plain and path.stat().st_size == record.size:
-            found[record.path] = hashing.sealed(str(path), record.size, str(record.sha256), record.pieces)
+            # What is a vendor's is held against the vendor's own hash, which is one of the whole file.
+            pieces = () if record.wheel_sha256 else record.pieces
+            found[record.path] = hashing.sealed(str(path), record.size, str(record.sha256), pieces)
     return found
 
 
