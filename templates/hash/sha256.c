@@ -3,10 +3,20 @@
  * SHA-256 (FIPS 180-4) for the doctor on a target: freestanding, so that it loads into any Python under any libc.
  *
  * The interpreter that travels has no OpenSSL, which would be larger than a small bundle, and its own SHA-256 neither
- * uses the CPU's instructions for it nor lets other threads run meanwhile. This does both. The caller pads.
+ * uses the CPU's instructions for it nor lets other threads run meanwhile. This does both, and takes two streams at
+ * once: a round waits for the round before it, so that one stream leaves half of the CPU's unit idle. The caller pads.
  */
 #include <stddef.h>
 #include <stdint.h>
+
+#define EXPORTED __attribute__((visibility("default")))
+
+/* What is hashed: the state after all that came before, and whole blocks of 64 bytes that come now. */
+struct stream {
+  uint32_t state[8];
+  const uint8_t* data;
+  size_t blocks;
+};
 
 static const uint32_t ROUND[64] __attribute__((aligned(16))) = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
@@ -67,39 +77,75 @@ __attribute__((target("bmi,bmi2"))) static void blocks_by_bmi2(uint32_t state[8]
   blocks_portably(state, data, blocks);
 }
 
-/* The instructions want the state as two registers, ABEF and CDGH from their highest word on. */
-__attribute__((target("sha,sse4.1,ssse3"))) static void blocks_by_sha(uint32_t state[8], const uint8_t* data,
-                                                                      size_t blocks) {
+/* `lanes` streams, one or two, side by side. The instructions want a state as two registers, ABEF and CDGH from their
+ * highest word on. Every loop is unrolled, so that the arrays are registers. */
+__attribute__((target("sha,sse4.1,ssse3"), always_inline)) static inline void lanes_by_sha(int lanes,
+                                                                                           uint32_t* const state[],
+                                                                                           const uint8_t* const data[],
+                                                                                           size_t blocks) {
   const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
-  __m128i cdab = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i*)state), 0xB1);
-  __m128i efgh = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i*)(state + 4)), 0x1B);
-  __m128i abef = _mm_alignr_epi8(cdab, efgh, 8);
-  __m128i cdgh = _mm_blend_epi16(efgh, cdab, 0xF0);
-  for (; blocks > 0; blocks--, data += 64) {
-    const __m128i abef_before = abef;
-    const __m128i cdgh_before = cdgh;
-    __m128i words[4];
-    for (int i = 0; i < 4; i++) {
-      words[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i*)(data + 16 * i)), swap);
+  __m128i abef[2];
+  __m128i cdgh[2];
+#pragma GCC unroll 2
+  for (int lane = 0; lane < lanes; lane++) {
+    __m128i cdab = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i*)state[lane]), 0xB1);
+    __m128i efgh = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i*)(state[lane] + 4)), 0x1B);
+    abef[lane] = _mm_alignr_epi8(cdab, efgh, 8);
+    cdgh[lane] = _mm_blend_epi16(efgh, cdab, 0xF0);
+  }
+  for (size_t block = 0; block < blocks; block++) {
+    __m128i abef_before[2];
+    __m128i cdgh_before[2];
+    __m128i words[2][4];
+#pragma GCC unroll 2
+    for (int lane = 0; lane < lanes; lane++) {
+      abef_before[lane] = abef[lane];
+      cdgh_before[lane] = cdgh[lane];
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; i++) {
+        words[lane][i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i*)(data[lane] + 64 * block + 16 * i)), swap);
+      }
     }
 #pragma GCC unroll 16
     for (int i = 0; i < 16; i++) {
-      __m128i sum = _mm_add_epi32(words[i & 3], _mm_load_si128((const __m128i*)(ROUND + 4 * i)));
-      cdgh = _mm_sha256rnds2_epu32(cdgh, abef, sum);
-      abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(sum, 0x0E));
-      if (i < 12) {
-        __m128i next = _mm_sha256msg1_epu32(words[i & 3], words[(i + 1) & 3]);
-        next = _mm_add_epi32(next, _mm_alignr_epi8(words[(i + 3) & 3], words[(i + 2) & 3], 4));
-        words[i & 3] = _mm_sha256msg2_epu32(next, words[(i + 3) & 3]);
+#pragma GCC unroll 2
+      for (int lane = 0; lane < lanes; lane++) {
+        __m128i* w = words[lane];
+        __m128i sum = _mm_add_epi32(w[i & 3], _mm_load_si128((const __m128i*)(ROUND + 4 * i)));
+        cdgh[lane] = _mm_sha256rnds2_epu32(cdgh[lane], abef[lane], sum);
+        abef[lane] = _mm_sha256rnds2_epu32(abef[lane], cdgh[lane], _mm_shuffle_epi32(sum, 0x0E));
+        if (i < 12) {
+          __m128i next = _mm_sha256msg1_epu32(w[i & 3], w[(i + 1) & 3]);
+          next = _mm_add_epi32(next, _mm_alignr_epi8(w[(i + 3) & 3], w[(i + 2) & 3], 4));
+          w[i & 3] = _mm_sha256msg2_epu32(next, w[(i + 3) & 3]);
+        }
       }
     }
-    abef = _mm_add_epi32(abef, abef_before);
-    cdgh = _mm_add_epi32(cdgh, cdgh_before);
+#pragma GCC unroll 2
+    for (int lane = 0; lane < lanes; lane++) {
+      abef[lane] = _mm_add_epi32(abef[lane], abef_before[lane]);
+      cdgh[lane] = _mm_add_epi32(cdgh[lane], cdgh_before[lane]);
+    }
   }
-  __m128i feba = _mm_shuffle_epi32(abef, 0x1B);
-  __m128i dchg = _mm_shuffle_epi32(cdgh, 0xB1);
-  _mm_storeu_si128((__m128i*)state, _mm_blend_epi16(feba, dchg, 0xF0));
-  _mm_storeu_si128((__m128i*)(state + 4), _mm_alignr_epi8(dchg, feba, 8));
+#pragma GCC unroll 2
+  for (int lane = 0; lane < lanes; lane++) {
+    __m128i feba = _mm_shuffle_epi32(abef[lane], 0x1B);
+    __m128i dchg = _mm_shuffle_epi32(cdgh[lane], 0xB1);
+    _mm_storeu_si128((__m128i*)state[lane], _mm_blend_epi16(feba, dchg, 0xF0));
+    _mm_storeu_si128((__m128i*)(state[lane] + 4), _mm_alignr_epi8(dchg, feba, 8));
+  }
+}
+
+__attribute__((target("sha,sse4.1,ssse3"))) static void blocks_by_sha(uint32_t state[8], const uint8_t* data,
+                                                                      size_t blocks) {
+  lanes_by_sha(1, &state, &data, blocks);
+}
+
+__attribute__((target("sha,sse4.1,ssse3"))) static void pair_by_sha(struct stream* one, struct stream* other,
+                                                                    size_t blocks) {
+  uint32_t* const state[] = {one->state, other->state};
+  const uint8_t* const data[] = {one->data, other->data};
+  lanes_by_sha(2, state, data, blocks);
 }
 
 /* Bits of CPUID's leaf 7, register EBX. A CPU with SHA has SSE4.1, and none of these needs the system's support. */
@@ -114,12 +160,33 @@ static unsigned features(void) {
 
 #endif
 
-/* Take whole blocks of 64 bytes into the state, eight words. */
-__attribute__((visibility("default"))) void aot_sha256_blocks(uint32_t state[8], const uint8_t* data, size_t blocks) {
+/* Whole blocks of one stream. */
+static void take(uint32_t state[8], const uint8_t* data, size_t blocks) {
 #if defined(__x86_64__)
   unsigned have = features();
   if (have & bit_SHA) return blocks_by_sha(state, data, blocks);
   if ((have & bit_BMI) && (have & bit_BMI2)) return blocks_by_bmi2(state, data, blocks);
 #endif
   blocks_portably(state, data, blocks);
+}
+
+/* How many streams this CPU takes in little more than the time of one: 1 or 2. */
+EXPORTED int aot_sha256_lanes(void) {
+#if defined(__x86_64__)
+  if (features() & bit_SHA) return 2;
+#endif
+  return 1;
+}
+
+/* Take the blocks of both streams into their states. They may have different numbers of them; there may be no other. */
+EXPORTED void aot_sha256_blocks(struct stream* one, struct stream* other) {
+  size_t both = 0;
+#if defined(__x86_64__)
+  if (other && (features() & bit_SHA)) {
+    both = one->blocks < other->blocks ? one->blocks : other->blocks;
+    pair_by_sha(one, other, both);
+  }
+#endif
+  take(one->state, one->data + 64 * both, one->blocks - both);
+  if (other) take(other->state, other->data + 64 * both, other->blocks - both);
 }

@@ -11,22 +11,25 @@ import pytest
 from aotpack_doctor import hashing
 
 
-def test_every_file_has_its_own_hash(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_every_file_has_its_own_hash(lanes: int, tmp_path: Path) -> None:
     contents = {str(tmp_path / str(size)): bytes([size % 251]) * size for size in (0, 1, 64, (1 << 20) - 1, 3 << 20)}
     contents |= {str(tmp_path / f"small{index}"): str(index).encode() for index in range(200)}
     for path, content in contents.items():
         Path(path).write_bytes(content)
     done: list[int] = []
-    found = hashing.sha256_of_all(map(hashing.Range, contents), done.append)
+    found = hashing.sha256_of_all(map(hashing.Range, contents), done.append, hashing.PYTHONS._replace(lanes=lanes))
     assert found == {hashing.Range(path): hashlib.sha256(content).hexdigest() for path, content in contents.items()}
     assert sum(done) == sum(map(len, contents.values()))
     assert hashing.sha256_of(str(tmp_path / "64")) == hashlib.sha256(b"@" * 64).hexdigest()
 
 
-def test_a_file_that_cannot_be_read_is_told_and_the_others_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_a_file_that_cannot_be_read_is_told_and_the_others_go_on(lanes: int, tmp_path: Path) -> None:
     (tmp_path / "there").write_bytes(b"x")
     gone, folder, there = (hashing.Range(str(path)) for path in (tmp_path / "gone", tmp_path, tmp_path / "there"))
-    found = hashing.sha256_of_all([gone, folder, there], lambda _done: None)
+    by = hashing.PYTHONS._replace(lanes=lanes)
+    found = hashing.sha256_of_all([gone, folder, there], lambda _done: None, by)
     assert isinstance(found[gone], FileNotFoundError)
     assert isinstance(found[folder], IsADirectoryError)
     assert found[there] == hashlib.sha256(b"x").hexdigest()
@@ -89,6 +92,11 @@ def test_pieces_that_do_not_cover_the_file_are_not_used(
     assert hashing.sealed(str(tmp_path / "file"), 2560, "whole", digests) == {
         hashing.Range(str(tmp_path / "file")): "whole"
     }
+
+
+def test_what_is_no_library_leaves_pythons_own(tmp_path: Path) -> None:
+    (tmp_path / "library.so").write_bytes(b"x")
+    assert hashing.fastest(str(tmp_path / "library.so")) is hashing.PYTHONS
 
 
 def test_a_small_file_has_no_pieces() -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from aotpack import resources
 from aotpack.cache import cached_folder, content_key
 from aotpack.compilers import find_compiler, run_tool
+from aotpack.errors import BuildToolError
+from aotpack_doctor import hashing
 
 NAME = "aotrun"
 HASHES = "libaot_sha256.so"
@@ -52,6 +54,14 @@ def build_launcher() -> Path:
 def build_hashes() -> Path:
     """The same for the library that hashes."""
     return _build(HASHES, "hash", _HASH_FLAGS)
+
+
+def fastest_sha256() -> hashing.Implementation:
+    """The same library in this process, where it is faster than OpenSSL; OpenSSL's where there is no compiler."""
+    try:
+        return hashing.fastest(str(build_hashes()))
+    except BuildToolError:
+        return hashing.PYTHONS
 
 
 def _build(name: str, folder: str, flags: tuple[str, ...]) -> Path:

@@ -22,6 +22,7 @@ from aotpack.closure import Origin, origin_of
 from aotpack.elf import Elf, is_elf, read_elf
 from aotpack.errors import DamagedError, MachineMismatchError, UsageError
 from aotpack.gpu_driver import find_driver
+from aotpack.launcher import fastest_sha256
 from aotpack.manifest import Bundle, FileRecord
 from aotpack.plan import GCC, LIB, LIBC
 from aotpack.recipe import load_recipe
@@ -83,7 +84,7 @@ def check_static(folder: Path, progress: Callable[[int], None] = lambda _done: N
 
 def _files(folder: Path, bundle: Bundle, progress: Callable[[int], None]) -> Iterator[Problem]:
     sealed = _sealed(folder, bundle)
-    hashed = hashing.sha256_of_all([part for parts in sealed.values() for part in parts], progress)
+    hashed = hashing.sha256_of_all([part for parts in sealed.values() for part in parts], progress, fastest_sha256())
     for record in bundle.files:
         if not _stays_inside(record.path):
             yield Problem(record.path, "names a place outside of the bundle")

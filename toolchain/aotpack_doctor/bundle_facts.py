@@ -116,13 +116,15 @@ def shim_of(folder: str) -> frozenset[str]:
     return frozenset(names)
 
 
-def compare_contents(bundle: Bundle, progress: Callable[[int], None], library: str | None = None) -> Bundle:
+def compare_contents(
+    bundle: Bundle, progress: Callable[[int], None], by: hashing.Implementation = hashing.PYTHONS
+) -> Bundle:
     """The bundle with `changed` completed by the files whose SHA-256 is not what was sealed. Works at disk speed.
 
     Args:
         bundle: from `read_bundle`.
         progress: called with the bytes just done.
-        library: a file of the bundle that hashes faster than a Python without OpenSSL; loaded when it is unchanged.
+        by: computes the hashes.
     """
     document, _problem = _description(os.path.join(bundle.path, NAME))
     known = {fault.path for fault in (*bundle.missing, *bundle.changed, *bundle.unreadable, *bundle.outside_links)}
@@ -134,7 +136,7 @@ def compare_contents(bundle: Bundle, progress: Callable[[int], None], library: s
             sealed[record["path"]] = hashing.sealed(path, record.get("size", 0), record["sha256"], pieces)
     faults: list[Fault] = []
     parts = [part for expected in sealed.values() for part in expected]
-    found = hashing.sha256_of_all(parts, progress, _fastest(bundle.path, library))
+    found = hashing.sha256_of_all(parts, progress, by)
     for name, expected in sealed.items():
         fault = hashing.first_difference(expected, found)
         if isinstance(fault, OSError):
@@ -143,15 +145,6 @@ def compare_contents(bundle: Bundle, progress: Callable[[int], None], library: s
             where, actual, digest = fault
             faults.append(Fault(name, f"SHA-256{where} {actual[:12]}, sealed {digest[:12]}"))
     return bundle._replace(changed=(*bundle.changed, *faults))
-
-
-def _fastest(folder: str, library: str | None) -> hashing.New:
-    if library and not hashing.has_openssl() and is_as_sealed(folder, library):
-        try:
-            return hashing.native(os.path.join(folder, library))
-        except (OSError, AttributeError):
-            pass  # it is of another machine's type: then it takes longer
-    return hashing.PYTHONS
 
 
 def is_as_sealed(folder: str, name: str) -> bool:
@@ -261,7 +254,9 @@ def _description(path: str) -> tuple[dict[str, Any] | None, str | None]:
             return None, f"{NAME} has schema {schema}; this doctor reads up to {SCHEMA}"
         sealed = document["digest"]
         canonical = json.dumps({**document, "digest": ""}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        actual = hashing.PYTHONS(canonical.encode()).hexdigest()
+        digest = hashing.PYTHONS.new()
+        digest.update(canonical.encode())
+        actual = digest.hexdigest()
         if actual != sealed:
             return (
                 document,

@@ -1,16 +1,17 @@
 """SHA-256 of files, several at a time: OpenSSL and the bundle's own library let other threads run meanwhile.
 
 A large file is sealed by its whole content and by its pieces: one core hashes slower than a disk reads, so whoever
-checks a file of gigabytes checks its pieces side by side.
+checks a file of gigabytes checks its pieces side by side, on all cores, and on each as many as the CPU takes at once.
 """
 
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import struct
 import threading
-from typing import Any, Callable, Iterable, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Iterable, Iterator, NamedTuple, Optional, Sequence, Tuple
 
 try:
     from hashlib import sha256
@@ -19,11 +20,6 @@ except ImportError:  # in a bundle: hashlib wants every hash there is, and this 
         from _sha2 import sha256  # type: ignore[import-not-found, no-redef]
     except ImportError:  # before Python 3.12
         from _sha256 import sha256  # type: ignore[import-not-found, no-redef]
-
-#: Makes something like `sha256()`: with `update` and `hexdigest`.
-New = Callable[..., Any]
-#: Python's own.
-PYTHONS: New = sha256
 
 #: Bytes of a piece, of which the last may be shorter. A file up to this size has none.
 PIECE = 1 << 26
@@ -35,42 +31,89 @@ _MOST_THREADS = 8
 #: FIPS 180-4, 5.3.3.
 _START = struct.unpack(">8I", bytes.fromhex("6a09e667bb67ae853c6ef372a54ff53a510e527f9b05688c1f83d9ab5be0cd19"))
 
+#: A hash that is being made, and the bytes that come next in it.
+Feed = Tuple[Any, memoryview]
 
-def native(library: str) -> New:
-    """SHA-256 by `aot_sha256_blocks` of a library (templates/hash). Raises OSError when it cannot be loaded."""
-    blocks = ctypes.CDLL(library).aot_sha256_blocks
+
+class Implementation(NamedTuple):
+    """A way to compute SHA-256."""
+
+    #: Makes something like `sha256()`: with `update` and `hexdigest`.
+    new: Callable[[], Any]
+    #: Takes bytes into up to `lanes` of those.
+    feed: Callable[[Sequence[Feed]], None]
+    #: How many a thread makes in little more than the time of one.
+    lanes: int
+
+
+def _one_by_one(feeds: Sequence[Feed]) -> None:
+    for digest, data in feeds:
+        digest.update(data)
+
+
+#: Python's own.
+PYTHONS = Implementation(sha256, _one_by_one, 1)
+
+
+def native(library: str) -> Implementation:
+    """SHA-256 by a library (templates/hash). Raises OSError or AttributeError when it is none."""
+    loaded = ctypes.CDLL(library)
+    blocks = loaded.aot_sha256_blocks
     blocks.restype = None
-    blocks.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
-    return lambda: _Native(blocks)
+    blocks.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
+
+    def feed(feeds: Sequence[Feed]) -> None:
+        for digest, data in feeds:
+            digest.take(data)
+        one, other = [ctypes.byref(digest.stream) for digest, _data in feeds] + [None] * (2 - len(feeds))
+        blocks(one, other)
+
+    return Implementation(lambda: _Native(feed), feed, loaded.aot_sha256_lanes())
 
 
-def has_openssl() -> bool:
-    """Whether Python's own SHA-256 is a fast one."""
-    return "openssl" in sha256.__name__
+def fastest(library: str) -> Implementation:
+    """A library's SHA-256 or Python's own: OpenSSL's is faster on a CPU without instructions for it."""
+    try:
+        implementation = native(library)
+    except (OSError, AttributeError):  # of another machine's type: then it takes longer
+        return PYTHONS
+    return PYTHONS if implementation.lanes == 1 and "openssl" in sha256.__name__ else implementation
+
+
+class _Stream(ctypes.Structure):
+    """`struct stream` of the library."""
+
+    _fields_ = (("state", ctypes.c_uint32 * 8), ("data", ctypes.c_void_p), ("blocks", ctypes.c_size_t))
 
 
 class _Native:
-    def __init__(self, blocks: Callable[[Any, Any, int], None]) -> None:
-        self._blocks = blocks
-        self._state = (ctypes.c_uint32 * 8)(*_START)
+    def __init__(self, feed: Callable[[Sequence[Feed]], None]) -> None:
+        self.stream = _Stream(_START)
+        self._feed = feed
         self._size = 0
         self._rest = b""
+        self._taken: Any = None
 
     def update(self, data: bytes | memoryview) -> None:
+        self._feed([(self, memoryview(data))])
+
+    def take(self, data: memoryview) -> None:
+        """Give the stream the whole blocks of what was kept and `data`, which must not change until it has run."""
         self._size += len(data)
-        if self._rest or isinstance(data, bytes):
+        if self._rest or data.readonly:
             data = memoryview(bytearray(self._rest + data))
         whole = len(data) // _BLOCK * _BLOCK
-        if whole:
-            self._blocks(self._state, (ctypes.c_char * whole).from_buffer(data), whole // _BLOCK)
         self._rest = bytes(data[whole:])
+        self._taken = (ctypes.c_char * whole).from_buffer(data)
+        self.stream.data = ctypes.addressof(self._taken)
+        self.stream.blocks = whole // _BLOCK
 
     def hexdigest(self) -> str:
+        last = _Native(self._feed)
+        last.stream.state = self.stream.state
         zeros = bytes(-(len(self._rest) + 9) % _BLOCK)
-        last = self._rest + b"\x80" + zeros + struct.pack(">Q", 8 * self._size)
-        state = (ctypes.c_uint32 * 8)(*self._state)
-        self._blocks(state, last, len(last) // _BLOCK)
-        return struct.pack(">8I", *state).hex()
+        last.update(self._rest + b"\x80" + zeros + struct.pack(">Q", 8 * self._size))
+        return struct.pack(">8I", *last.stream.state).hex()
 
 
 class Range(NamedTuple):
@@ -117,58 +160,68 @@ def first_difference(
     return None
 
 
-def sha256_of(path: str, progress: Callable[[int], None] = lambda _done: None, new: New = PYTHONS) -> str:
-    """SHA-256 of a file, in hexadecimal digits; `progress` is told the bytes just done. Raises OSError."""
-    return _digest(Range(path), memoryview(bytearray(_BUFFER)), progress, new)
+def sha256_of(path: str) -> str:
+    """SHA-256 of a file, in hexadecimal digits. Raises OSError."""
+    digest = sha256()
+    for data in _contents(Range(path), memoryview(bytearray(_BUFFER))):
+        digest.update(data)
+    return digest.hexdigest()
 
 
 def sha256_of_all(
-    ranges: Iterable[Range], progress: Callable[[int], None], new: New = PYTHONS
+    ranges: Iterable[Range], progress: Callable[[int], None], by: Implementation = PYTHONS
 ) -> dict[Range, str | OSError]:
     """SHA-256 of every range, or why it cannot be read. `progress` is called by one thread at a time."""
     waiting = sorted(ranges, key=_size)  # the longest first, so that no thread is left alone with it at the end
     found: dict[Range, str | OSError] = {}
     failures: list[Exception] = []
     lock = threading.Lock()
-    stop = threading.Event()
 
-    def advance(count: int) -> None:
-        if stop.is_set():
-            raise InterruptedError
-        with lock:
-            progress(count)
-
-    def work() -> None:
+    def lane() -> Iterator[Feed]:
+        """One range after the other, as long as there are any."""
         buffer = memoryview(bytearray(_BUFFER))
         while True:
             try:
                 part = waiting.pop()
             except IndexError:
                 return
+            digest = by.new()
             try:
-                found[part] = _digest(part, buffer, advance, new)
+                for data in _contents(part, buffer):
+                    yield digest, data
+                found[part] = digest.hexdigest()
             except OSError as error:
                 found[part] = error
-            except Exception as error:  # noqa: BLE001  (nobody would hear of it in this thread)
-                failures.append(error)
 
-    cpus = len(os.sched_getaffinity(0))
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(cpus, len(waiting), _MOST_THREADS))]
+    def work() -> None:
+        try:
+            for step in itertools.zip_longest(*(lane() for _ in range(by.lanes))):
+                feeds = [feed for feed in step if feed is not None]
+                by.feed(feeds)
+                with lock:
+                    if stopped:
+                        return
+                    progress(sum(len(data) for _digest, data in feeds))
+        except Exception as error:  # noqa: BLE001  (nobody would hear of it in this thread)
+            failures.append(error)
+
+    stopped = False
+    most = min(len(os.sched_getaffinity(0)), -(-len(waiting) // by.lanes), _MOST_THREADS)
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(most)]
     for thread in threads:
         thread.start()
     try:
         for thread in threads:
             thread.join()
     finally:
-        stop.set()  # when this thread is interrupted the others end as well
-        waiting.clear()
+        stopped = True  # when this thread is interrupted the others end as well
     if failures:
         raise failures[0]
     return found
 
 
-def _digest(part: Range, buffer: memoryview, progress: Callable[[int], None], new: New) -> str:
-    digest = new()
+def _contents(part: Range, buffer: memoryview) -> Iterator[memoryview]:
+    """The bytes of a range, a buffer at a time. Raises OSError."""
     left = part.size
     with open(part.path, "rb", buffering=0) as stream:
         stream.seek(part.start)
@@ -176,11 +229,9 @@ def _digest(part: Range, buffer: memoryview, progress: Callable[[int], None], ne
             size = stream.readinto(buffer if left is None else buffer[:left])
             if not size:
                 break
-            digest.update(buffer[:size])
-            progress(size)
+            yield buffer[:size]
             if left is not None:
                 left -= size
-    return str(digest.hexdigest())
 
 
 def _size(part: Range) -> tuple[int, int]:

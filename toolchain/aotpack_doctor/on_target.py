@@ -9,7 +9,7 @@ import os
 import sys
 from typing import Callable, Iterator, Sequence
 
-from aotpack_doctor import finding, gpu_facts, registry, render
+from aotpack_doctor import finding, gpu_facts, hashing, registry, render
 from aotpack_doctor.bundle_facts import compare_contents, is_as_sealed, read_bundle
 from aotpack_doctor.explain import explain
 from aotpack_doctor.facts import Bundle, DriverFloor, HostFacts
@@ -79,7 +79,9 @@ def main(words: Sequence[str], root: str | None = None) -> int:
     if facts.bundle is not None and "--quick" not in rest:
         # The slow part comes last.
         with _progress(facts.bundle, silent=any(word in rest for word in _QUIET)) as progress:
-            facts = facts._replace(bundle=compare_contents(facts.bundle, progress, HASHES))
+            library = os.path.join(bundle, HASHES)
+            by = hashing.fastest(library) if is_as_sealed(bundle, HASHES) else hashing.PYTHONS
+            facts = facts._replace(bundle=compare_contents(facts.bundle, progress, by))
     findings = examine(facts)
     write_findings(facts, findings, as_json)
     return finding.exit_code(findings)

@@ -61,6 +61,7 @@ def command(
     if explain is not None:
         sys.exit(on_target.write_explanation(explain.read(), as_json, "aotpack doctor"))
     from aotpack import diagnosis
+    from aotpack.launcher import fastest_sha256
     from aotpack_doctor.bundle_facts import compare_contents
     from aotpack_doctor.runner import examine
 
@@ -70,7 +71,7 @@ def command(
         # The slow part comes last.
         total = sum(size for _path, _part, size in facts.bundle.sizes)
         with console.byte_progress(f"comparing contents of {console.human_size(total)}", total) as done:
-            facts = facts._replace(bundle=compare_contents(facts.bundle, done))
+            facts = facts._replace(bundle=compare_contents(facts.bundle, done, fastest_sha256()))
     findings = examine(facts)
     on_target.write_findings(facts, findings, as_json)
     if report:
