@@ -23,6 +23,8 @@ from typing import Any
 
 import torch
 
+sys.path.append(str(Path(__file__).parents[2] / "toolchain" / "aotpack"))  # for the export worker's modules
+
 INCLUDE = Path(torch.__file__).parent / "include" / "torch" / "csrc" / "inductor" / "aoti_torch"
 HEADERS = ("c/shim.h", "c/shim_cpu.h", "generated/c_shim_cpu.h", "generated/c_shim_aten.h")
 
@@ -144,6 +146,29 @@ class Shim:
         )
         return made
 
+    def packed(self, tensor: torch.Tensor) -> ctypes.c_void_p:
+        """A handle that borrows the memory of a tensor in a layout of oneDNN's, as a model's constants have them."""
+        made = ctypes.c_void_p()
+        descriptor = bytes(torch.ops.mkldnn._get_mkldnn_serialized_md(tensor).tolist())
+        sizes = (ctypes.c_int64 * tensor.dim())(*tensor.shape)
+        self.check(
+            self.function("aoti_torch_create_tensor_from_blob_v2")(
+                ctypes.c_void_p(torch.ops.mkldnn.data_ptr(tensor)),
+                ctypes.c_int64(tensor.dim()),
+                sizes,
+                sizes,  # the strides mean nothing
+                ctypes.c_int64(0),
+                ctypes.c_int32(self.numbers[tensor.dtype]),
+                ctypes.c_int32(0),
+                ctypes.c_int32(0),
+                ctypes.byref(made),
+                ctypes.c_int32(self.function("aoti_torch_layout__mkldnn")()),
+                descriptor,
+                ctypes.c_int64(len(descriptor)),
+            )
+        )
+        return made
+
     def read(self, handle: ctypes.c_void_p) -> tuple[torch.Tensor | None, int]:
         """A copy of a handle's tensor, strides kept, and where its memory lies."""
         defined = ctypes.c_bool()
@@ -201,7 +226,7 @@ class Shim:
             # Their whole memory too, since nothing may be written into gaps.
             return results, after + [Result(t.clone(), None) for t in call.copies.values()]
         finally:
-            for handle in call.handles:
+            for handle in call.handles + call.packed:
                 self.function("aoti_torch_delete_tensor_object")(handle)
 
 
@@ -220,6 +245,7 @@ class Call:
         self.copies: dict[int, torch.Tensor] = {}  # one for each storage, so that aliases stay aliases
         self.tensors: list[torch.Tensor] = []
         self.handles: list[ctypes.c_void_p] = []
+        self.packed: list[ctypes.c_void_p] = []
         self.keep: list[Any] = []
         self.length = 0  # of the last list; its count is the next parameter
 
@@ -272,6 +298,9 @@ class Call:
 
     def borrow(self, tensor: torch.Tensor) -> ctypes.c_void_p:
         """A handle of a copy: exactly as large as needed, so that a sanitizer sees the first byte read beyond it."""
+        if tensor.is_mkldnn:
+            self.packed.append(self.shim.packed(tensor))
+            return self.packed[-1]
         storage = tensor.untyped_storage()
         if storage._cdata not in self.copies:
             self.copies[storage._cdata] = torch.tensor([], dtype=tensor.dtype).set_(storage.clone())

@@ -1,5 +1,6 @@
 #include "onednn.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "iterate.h"
@@ -175,11 +176,17 @@ Blocked parse(const std::vector<uint8_t>& bytes) {
   return layout;
 }
 
+// Whether they are the same but for dims of 1 at the end of `desc`: taps of a convolution that has one.
 bool same(const Blocked& layout, const memory::desc& desc) {
+  if (desc.get_format_kind() != memory::format_kind::blocked) return false;
   auto equal = [](const Dims& a, const memory::dims& b) { return a == Dims(b.data(), b.size()); };
-  return desc.get_format_kind() == memory::format_kind::blocked &&
-         static_cast<int>(desc.get_data_type()) == layout.type && equal(layout.dims, desc.get_dims()) &&
-         equal(layout.padded, desc.get_padded_dims()) && equal(layout.strides, desc.get_strides()) &&
+  const size_t rank = layout.dims.size();
+  auto begins = [rank](const Dims& a, const memory::dims& b) { return b.size() >= rank && a == Dims(b.data(), rank); };
+  const memory::dims padded = desc.get_padded_dims();
+  return static_cast<int>(desc.get_data_type()) == layout.type && begins(layout.dims, desc.get_dims()) &&
+         begins(layout.padded, padded) && begins(layout.strides, desc.get_strides()) &&
+         std::all_of(padded.begin() + static_cast<std::ptrdiff_t>(rank), padded.end(),
+                     [](int64_t size) { return size == 1; }) &&
          equal(layout.inner_blocks, desc.get_inner_blks()) && equal(layout.inner_dims, desc.get_inner_idxs());
 }
 
@@ -218,6 +225,10 @@ memory reordered(const memory& from, const memory::desc& wanted) {
 }  // namespace
 
 Dims packed_sizes(const Tensor& tensor) { return parse(tensor.opaque->descriptor).dims; }
+
+bool lies_as(const Tensor& tensor, const memory::desc& desc) {
+  return tensor.layout == Layout::kMkldnn && same(parse(tensor.opaque->descriptor), desc);
+}
 
 Tensor unpacked(const Tensor& tensor) {
   const Blocked layout = parse(tensor.opaque->descriptor);

@@ -93,6 +93,9 @@ Tensor unpacked(const Tensor& tensor);
 // The sizes that oneDNN knows a packed constant by; with groups there is one dim more.
 Dims packed_sizes(const Tensor& tensor);
 
+// Whether a constant is packed in this layout, but for dims of 1 at the layout's end.
+bool lies_as(const Tensor& tensor, const memory::desc& desc);
+
 // ---- plans --------------------------------------------------------------------------------------------------
 
 // What a plan depends on, as bytes: the threads it may use, and what is added.

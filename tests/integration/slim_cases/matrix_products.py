@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from export_worker import linear_weights
 from slim_harness import COMPLEX, FLOATS, INTEGERS, Generator, case
 
 DTYPES = (*FLOATS, torch.float32, torch.float32, torch.int64, torch.int32, *COMPLEX)
@@ -162,14 +163,31 @@ def grouped_mm(g: Generator) -> dict[str, Any]:
     }
 
 
+#: The memory of packed weights, which must outlive them.
+STORAGES: list[torch.Tensor] = []
+
+
+def packed(g: Generator, weight: torch.Tensor) -> torch.Tensor:
+    """A weight as it is, as torch packs it for some number of rows, or in the slim profile's blocks."""
+    way = g.choice(["plain", "torch", "blocks", "blocks"])
+    if way == "plain":
+        return weight
+    by_torch = torch.ops.mkldnn._reorder_linear_weight(weight, g.choice([1, 16, 64]))
+    if way == "torch" or not linear_weights.fits(weight):
+        return by_torch
+    in_blocks, storage = linear_weights.in_blocks(by_torch)
+    STORAGES.append(storage)
+    return in_blocks
+
+
 @case("cpu__linear_pointwise", tolerance=16)
 def linear(g: Generator) -> dict[str, Any]:
     """A linear layer with each of the fused functions."""
-    n, k = g.choice([1, 5, 16, 40]), g.choice([1, 3, 16, 33])
+    n, k = g.choice([1, 5, 8, 16, 40]), g.choice([3, 8, 16, 33, 64])
     attr, scalars, algorithm = g.choice(POINTWISE)
     return {
-        "X": matrix(g, torch.float32, [*g.choice([[4], [1], [2, 3], [1, 1, 7]]), k]).contiguous(),
-        "W": matrix(g, torch.float32, [n, k]).contiguous(),
+        "X": matrix(g, torch.float32, [*g.choice([[4], [1], [2, 3], [1, 1, 7], [29]]), k]).contiguous(),
+        "W": packed(g, matrix(g, torch.float32, [n, k]).contiguous()),
         "B": g.choice([None, matrix(g, torch.float32, [n]).contiguous()]),
         "attr": attr,
         "scalars": scalars,
@@ -180,11 +198,11 @@ def linear(g: Generator) -> dict[str, Any]:
 @case("cpu__linear_pointwise_binary", tolerance=16)
 def linear_binary(g: Generator) -> dict[str, Any]:
     """A linear layer whose result is added to another."""
-    n, k, lead = g.choice([1, 5, 16, 40]), g.choice([1, 3, 16, 33]), g.choice([[4], [1], [2, 3]])
+    n, k, lead = g.choice([1, 5, 8, 16, 40]), g.choice([3, 8, 16, 33, 64]), g.choice([[4], [1], [2, 3], [29]])
     return {
         "X": matrix(g, torch.float32, [*lead, k]).contiguous(),
         "other": matrix(g, torch.float32, [*lead, n]).contiguous(),
-        "W": matrix(g, torch.float32, [n, k]).contiguous(),
+        "W": packed(g, matrix(g, torch.float32, [n, k]).contiguous()),
         "B": g.choice([None, matrix(g, torch.float32, [n]).contiguous()]),
         "attr": g.choice(["add", "sub", "mul"]),
     }

@@ -23,7 +23,7 @@ from torch._inductor import config, cpp_builder, cpu_vec_isa
 from torch._inductor.exc import InvalidCxxCompiler
 from torch.utils._pytree import tree_leaves
 
-from . import matrix_products, naming
+from . import linear_weights, matrix_products, naming
 from .failure import WorkerError, no_space
 from .running import Run, TensorsOnly
 from .source import Subject
@@ -206,6 +206,8 @@ def compile_program(program: Any, profile: str, cpu_isa: str) -> Compiled:
     options = {key: value for key, value in options.items() if _known(key)}
     if all(map(_known, BLOB)):
         options.update(BLOB)
+    if options.get("freezing") and linear_weights.suits_target():
+        options["post_grad_custom_post_pass"] = linear_weights.PackLinearWeights()
     if on_cpu:
         # Only freezing drops weights that generated code has in another order.
         matrix_products.choose_by_size(keeps_weights=not options.get("freezing"))
