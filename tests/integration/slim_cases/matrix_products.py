@@ -169,11 +169,11 @@ STORAGES: list[torch.Tensor] = []
 
 def packed(g: Generator, weight: torch.Tensor) -> torch.Tensor:
     """A weight as it is, as torch packs it for some number of rows, or in the slim profile's blocks."""
-    way = g.choice(["plain", "torch", "blocks", "blocks"])
+    way = g.choice(["plain", "torch", "blocks"])
     if way == "plain":
         return weight
     by_torch = torch.ops.mkldnn._reorder_linear_weight(weight, g.choice([1, 16, 64]))
-    if way == "torch" or not linear_weights.fits(weight):
+    if way == "torch":
         return by_torch
     in_blocks, storage = linear_weights.in_blocks(by_torch)
     STORAGES.append(storage)

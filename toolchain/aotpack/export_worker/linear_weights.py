@@ -61,9 +61,11 @@ class PackLinearWeights(CustomGraphPass):  # type: ignore[misc]
         module = graph.owning_module
         for node in graph.find_nodes(op="get_attr"):
             weight = getattr(module, node.target, None)
-            if not isinstance(weight, torch.Tensor) or not weight.is_mkldnn or not fits(weight):
+            if not isinstance(weight, torch.Tensor) or not weight.is_mkldnn:
                 continue
-            if all(_multiplies_many_rows(user, weight) for user in node.users):
+            if (weight.dtype, weight.dim()) == (torch.float32, 2) and all(
+                _multiplies_many_rows(user, weight) for user in node.users
+            ):
                 packed, storage = in_blocks(weight)
                 self._storages.append(storage)
                 setattr(module, node.target, packed)
@@ -78,20 +80,17 @@ def suits_target() -> bool:
     return isinstance(cpu_vec_isa.pick_vec_isa(), cpu_vec_isa.VecAVX2)
 
 
-def fits(weight: torch.Tensor) -> bool:
-    """Whether a weight can lie in blocks without gaps."""
-    return weight.dtype == torch.float32 and weight.dim() == 2 and all(size % BLOCK == 0 for size in weight.shape)
-
-
 def in_blocks(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The weight [output features, input features], which oneDNN has packed somehow, in blocks.
+    """The weight [output features, input features], which oneDNN has packed somehow, in blocks; zeros fill the last.
 
     Returns the packed tensor and the memory it points into, which must live as long.
     """
-    columns, depth = weight.shape
-    blocks = weight.to_dense().reshape(columns // BLOCK, BLOCK, depth // BLOCK, BLOCK)
+    missing = [-size % BLOCK for size in weight.shape]
+    padded = torch.nn.functional.pad(weight.to_dense(), (0, missing[1], 0, missing[0]))
+    columns, depth = padded.shape
+    blocks = padded.reshape(columns // BLOCK, BLOCK, depth // BLOCK, BLOCK)
     storage = blocks.permute(0, 2, 3, 1).contiguous()
-    return _tensor_of(storage, weight.shape, _descriptor(weight)), storage
+    return _tensor_of(storage, weight.shape, _descriptor(weight, padded.shape)), storage
 
 
 def _multiplies_many_rows(user: torch.fx.Node, weight: torch.Tensor) -> bool:
@@ -107,12 +106,12 @@ def _multiplies_many_rows(user: torch.fx.Node, weight: torch.Tensor) -> bool:
     return math.prod(likely) >= FEWEST_ROWS
 
 
-def _descriptor(weight: torch.Tensor) -> bytes:
-    """That of `weight`, in blocks."""
+def _descriptor(weight: torch.Tensor, padded: torch.Size) -> bytes:
+    """That of `weight`, in blocks of the padded sizes."""
     given = bytes(torch.ops.mkldnn._get_mkldnn_serialized_md(weight).tolist())
     changed = _Descriptor.from_buffer_copy(given)
-    changed.padded_sizes[:] = changed.sizes[:]
-    changed.strides[:2] = (weight.shape[1] * BLOCK, BLOCK * BLOCK)
+    changed.padded_sizes[:2] = padded
+    changed.strides[:2] = (padded[1] * BLOCK, BLOCK * BLOCK)
     changed.blocks = 2
     changed.block_sizes[:] = (BLOCK, BLOCK, *[0] * (_MAX_DIMS - 2))
     changed.block_dims[:] = (1, 0, *[0] * (_MAX_DIMS - 2))
