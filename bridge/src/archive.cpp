@@ -4,7 +4,6 @@
 #include "archive.h"
 
 #include <algorithm>
-#include <array>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -133,6 +132,23 @@ Error unusual(const std::string& where, const std::string& name, const char* wha
   return damaged_error(where + ": the entry \"" + name + "\" " + what, "torch does not write such packages.");
 }
 
+/// Of CRC-32 as in zip, for eight bytes a step ("slicing by 8"), since a library may hold gigabytes of weights. Not
+/// constexpr: the compiler would take longer for it than for the rest of this file.
+struct CrcTables {
+  CrcTables() {
+    for (uint32_t i = 0; i < 256; ++i) {
+      uint32_t value = i;
+      for (int bit = 0; bit < 8; ++bit) value = (value >> 1U) ^ ((value & 1U) != 0 ? 0xedb88320U : 0U);
+      of[0][i] = value;
+    }
+    for (uint32_t i = 0; i < 256; ++i) {
+      for (size_t t = 1; t < 8; ++t) of[t][i] = (of[t - 1][i] >> 8U) ^ of[0][of[t - 1][i] & 0xffU];
+    }
+  }
+
+  uint32_t of[8][256];
+};
+
 }  // namespace
 
 Archive::Archive(uint8_t* data, size_t size, const std::string& where) {
@@ -188,29 +204,18 @@ const Entry* Archive::find(std::string_view name) const {
 }
 
 void check_integrity(const Entry& entry, const std::string& where) {
-  // CRC-32 as in zip, eight bytes a step ("slicing by 8"), since a library may hold gigabytes of weights.
-  static const auto tables = [] {
-    std::array<std::array<uint32_t, 256>, 8> table{};
-    for (uint32_t i = 0; i < 256; ++i) {
-      uint32_t value = i;
-      for (int bit = 0; bit < 8; ++bit) value = (value >> 1U) ^ ((value & 1U) != 0 ? 0xedb88320U : 0U);
-      table[0][i] = value;
-    }
-    for (uint32_t i = 0; i < 256; ++i) {
-      for (size_t t = 1; t < 8; ++t) table[t][i] = (table[t - 1][i] >> 8U) ^ table[0][table[t - 1][i] & 0xffU];
-    }
-    return table;
-  }();
+  static const CrcTables tables;
   uint32_t crc = 0xffffffffU;
   const uint8_t* next = entry.data;
   size_t left = entry.size;
   for (; left >= 8; left -= 8, next += 8) {
     const uint32_t low = crc ^ (next[0] | static_cast<uint32_t>(next[1]) << 8U | static_cast<uint32_t>(next[2]) << 16U |
                                 static_cast<uint32_t>(next[3]) << 24U);
-    crc = tables[7][low & 0xffU] ^ tables[6][(low >> 8U) & 0xffU] ^ tables[5][(low >> 16U) & 0xffU] ^
-          tables[4][low >> 24U] ^ tables[3][next[4]] ^ tables[2][next[5]] ^ tables[1][next[6]] ^ tables[0][next[7]];
+    crc = tables.of[7][low & 0xffU] ^ tables.of[6][(low >> 8U) & 0xffU] ^ tables.of[5][(low >> 16U) & 0xffU] ^
+          tables.of[4][low >> 24U] ^ tables.of[3][next[4]] ^ tables.of[2][next[5]] ^ tables.of[1][next[6]] ^
+          tables.of[0][next[7]];
   }
-  for (; left > 0; --left, ++next) crc = (crc >> 8U) ^ tables[0][(crc ^ *next) & 0xffU];
+  for (; left > 0; --left, ++next) crc = (crc >> 8U) ^ tables.of[0][(crc ^ *next) & 0xffU];
   if (~crc != entry.crc32) {
     throw damaged_error(where + ": the entry \"" + entry.name + "\" has other bytes than were written",
                         "The package was damaged after it was written.");

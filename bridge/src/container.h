@@ -10,10 +10,10 @@
 
 #include "device.h"
 #include "library.h"
-#include "model_abi.h"
 #include "package.h"
 #include "proxy_executor.h"
 #include "tensor.h"
+#include "torch_abi.h"
 
 namespace aot {
 

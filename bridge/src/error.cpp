@@ -2,13 +2,14 @@
 #include "error.h"
 
 #include <new>
+#include <string>
 
 namespace aot {
 namespace {
 
 /// Makes a message one line of printable text whatever a model or a file name puts into it; names may come from
 /// strangers and end up on a terminal.
-std::string one_line(const std::string& text) {
+std::string one_line(std::string_view text) {
   std::string line;
   line.reserve(text.size());
   for (char c : text) {
@@ -35,14 +36,14 @@ thread_local const char* literal = nullptr;
 
 }  // namespace
 
-Error::Error(aot_status status, const std::string& what, const std::string& meaning, const std::string& fix)
+Error::Error(aot_status status, std::string_view what, std::string_view meaning, std::string_view fix)
     : std::runtime_error(one_line(what) + '\n' + one_line(meaning) + '\n' + one_line(fix)), status_(status) {}
 
-Error usage_error(const std::string& what, const std::string& meaning, const std::string& fix) {
+Error usage_error(std::string_view what, std::string_view meaning, std::string_view fix) {
   return {AOT_USAGE, what, meaning, fix};
 }
 
-Error damaged_error(const std::string& what, const std::string& meaning) {
+Error damaged_error(std::string_view what, std::string_view meaning) {
   return {AOT_DAMAGED, what, meaning, "Copy the bundle or the package again, or build it anew."};
 }
 

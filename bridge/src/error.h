@@ -3,7 +3,7 @@
 #pragma once
 
 #include <stdexcept>
-#include <string>
+#include <string_view>
 #include <utility>
 
 #include "aot_bridge.h"
@@ -13,7 +13,7 @@ namespace aot {
 /// What is wrong (with the values seen), what it means, and what to do next; `what()` joins the three lines.
 class Error : public std::runtime_error {
  public:
-  Error(aot_status status, const std::string& what, const std::string& meaning, const std::string& fix);
+  Error(aot_status status, std::string_view what, std::string_view meaning, std::string_view fix);
 
   aot_status status() const noexcept { return status_; }
 
@@ -22,10 +22,10 @@ class Error : public std::runtime_error {
 };
 
 /// A caller's mistake found before anything ran.
-Error usage_error(const std::string& what, const std::string& meaning, const std::string& fix);
+Error usage_error(std::string_view what, std::string_view meaning, std::string_view fix);
 
 /// A file that is missing, truncated or not what it claims to be.
-Error damaged_error(const std::string& what, const std::string& meaning);
+Error damaged_error(std::string_view what, std::string_view meaning);
 
 /// Stores the message of the exception being handled for aot_last_error() and returns its status. Call in a catch
 /// block.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "json.h"
 
-#include <charconv>
+#include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 
 namespace aot {
 namespace {
@@ -184,11 +185,15 @@ class JsonReader {
   }
 
   uint32_t read_hex() {
+    constexpr std::string_view kDigits = "0123456789abcdef";
     uint32_t value = 0;
-    const std::string_view digits = text_.substr(position_, 4);
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
-    if (error != std::errc() || end != digits.data() + 4) fail("no four hexadecimal digits");
-    position_ += 4;
+    for (int i = 0; i < 4; ++i) {
+      const char c = peek();
+      const size_t digit = kDigits.find(c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c);
+      if (digit == std::string_view::npos) fail("no four hexadecimal digits");
+      value = value << 4U | static_cast<uint32_t>(digit);
+      ++position_;
+    }
     return value;
   }
 
@@ -206,10 +211,10 @@ class JsonReader {
       if (!take('+')) take('-');
       read_digits();
     }
-    const std::string_view number = text_.substr(start, position_ - start);
-    const bool fits =
-        is_whole && std::from_chars(number.data(), number.data() + number.size(), value->integer_).ec == std::errc();
-    value->kind_ = fits ? Json::Kind::Integer : Json::Kind::Real;
+    const std::string number(text_.substr(start, position_ - start));
+    errno = 0;
+    value->integer_ = std::strtoll(number.c_str(), nullptr, 10);
+    value->kind_ = is_whole && errno == 0 ? Json::Kind::Integer : Json::Kind::Real;
   }
 
   void read_digits() {

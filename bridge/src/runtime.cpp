@@ -69,7 +69,7 @@ std::string Runtime::last_message() const {
 }
 
 void Runtime::check(AOTITorchError code, const char* doing) const {
-  if (code == AOTI_TORCH_SUCCESS) return;
+  if (code == 0) return;
   throw Error(AOT_FAILED, std::string("the runtime failed while ") + doing + ": " + last_message(),
               "The error comes from inside the runtime.", "Run again with AOT_DEBUG=1 to see the tensors.");
 }

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The runtime library that models call into, libtorch or libaot_slim: found beside the bridge, loaded once, used
-// through AOTInductor's stable C ABI. Function types come from torch's headers, so a change there is a compile error
-// here.
+// through AOTInductor's stable C ABI.
 #pragma once
-
-#include <torch/csrc/inductor/aoti_torch/c/shim.h>
 
 #include <cstdint>
 #include <string>
 
 #include "device.h"
 #include "dtype.h"
+#include "torch_abi.h"
 
 namespace aot {
 

@@ -56,8 +56,8 @@ void check_extent(const aot_view& view, const std::string& name, size_t size) {
 }  // namespace
 
 void check_view(const aot_view& view, const std::string& name) {
-  const auto refusal = [&](const std::string& what, const std::string& meaning, const char* fix) {
-    return usage_error("input \"" + name + "\" " + what, meaning, fix);
+  const auto refusal = [&](std::string_view what, std::string_view meaning, std::string_view fix) {
+    return usage_error(std::string("input \"").append(name).append("\" ").append(what), meaning, fix);
   };
   Dtype dtype{};
   if (!dtype_from_dlpack(view.dtype, &dtype)) {

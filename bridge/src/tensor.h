@@ -2,14 +2,13 @@
 // Tensors on both sides of the bridge: views that callers lend, and handles that the runtime owns.
 #pragma once
 
-#include <torch/csrc/inductor/aoti_torch/c/shim.h>
-
 #include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "aot_bridge.h"
 #include "dtype.h"
+#include "torch_abi.h"
 
 namespace aot {
 
