@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from aotpack_doctor import bundle_facts
 from aotpack_doctor.bundle_facts import compare_contents, read_bundle
 from aotpack_doctor.facts import Host, HostFacts
 from aotpack_doctor.finding import exit_code
@@ -45,3 +48,34 @@ def test_a_description_without_one_of_its_parts_is_a_finding(key: str, tmp_path:
 def read(folder: Path) -> HostFacts:
     bundle, models = read_bundle(str(folder), Host())
     return HostFacts(host=Host(), bundle=compare_contents(bundle, lambda _done: None), models=models)
+
+
+def test_the_largest_files_are_announced_to_the_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle_facts, "_ANNOUNCED", 1000)
+    (tmp_path / "lib").mkdir()
+    for name, size in {"lib/large": 700, "lib/middle": 600, "small": 500, "lib/empty": 0}.items():
+        (tmp_path / name).write_bytes(bytes(size))
+    (tmp_path / "link").symlink_to("lib/large")
+    os.mkfifo(tmp_path / "pipe")  # to open it would wait for a writer
+    seen: list[tuple[str, int, int, int]] = []
+
+    def fadvise(descriptor: int, start: int, size: int, advice: int) -> None:
+        seen.append((str(Path(f"/proc/self/fd/{descriptor}").readlink().relative_to(tmp_path)), start, size, advice))
+
+    monkeypatch.setattr(os, "posix_fadvise", fadvise)
+    bundle_facts.announce_contents(str(tmp_path))
+    assert seen == [
+        ("lib/large", 0, 700, os.POSIX_FADV_WILLNEED),
+        ("lib/middle", 0, 300, os.POSIX_FADV_WILLNEED),
+    ]
+
+
+def test_what_cannot_be_announced_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+
+    def fadvise(*_arguments: int) -> None:
+        raise OSError(errno.EINVAL, "a file system without it")
+
+    monkeypatch.setattr(os, "posix_fadvise", fadvise)
+    bundle_facts.announce_contents(str(tmp_path))
+    bundle_facts.announce_contents(str(tmp_path / "nothing"))

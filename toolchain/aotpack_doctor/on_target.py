@@ -10,7 +10,7 @@ import sys
 from typing import Callable, Iterator, Sequence
 
 from aotpack_doctor import finding, gpu_facts, hashing, registry, render
-from aotpack_doctor.bundle_facts import compare_contents, is_as_sealed, read_bundle
+from aotpack_doctor.bundle_facts import announce_contents, compare_contents, is_as_sealed, read_bundle
 from aotpack_doctor.explain import explain
 from aotpack_doctor.facts import Bundle, DriverFloor, HostFacts
 from aotpack_doctor.host_facts import read_host
@@ -75,6 +75,8 @@ def main(words: Sequence[str], root: str | None = None) -> int:
     if explaining:
         return write_explanation(sys.stdin.read(), as_json, "aotrun doctor")
     bundle = root or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    if "--quick" not in rest:
+        announce_contents(bundle)
     facts = read_facts(bundle)
     if facts.bundle is not None and "--quick" not in rest:
         # The slow part comes last.

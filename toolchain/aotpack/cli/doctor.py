@@ -62,10 +62,12 @@ def command(
         sys.exit(on_target.write_explanation(explain.read(), as_json, "aotpack doctor"))
     from aotpack import diagnosis
     from aotpack.launcher import fastest_sha256
-    from aotpack_doctor.bundle_facts import compare_contents
+    from aotpack_doctor.bundle_facts import announce_contents, compare_contents
     from aotpack_doctor.runner import examine
 
     chosen = Backend(backend) if backend else None
+    if bundle is not None and not quick:
+        announce_contents(str(bundle))
     facts = diagnosis.read_facts(backend=chosen, models=models, bundle=bundle, venv=venv)
     if facts.bundle is not None and not quick:
         # The slow part comes last.
