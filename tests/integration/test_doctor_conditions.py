@@ -20,10 +20,17 @@ import pytest
 from aotpack import manifest, sandbox, verify
 from aotpack.metadata import ModelMetadata
 from aotpack_doctor import hashing, registry
+from aotpack_doctor.explain import explain
 from aotpack_doctor.finding import Severity
 from doctor_machine import MODEL, SHIM, Machine, compile_one, fatbin_source, make_machine, write_package
 from doubles.elf import Double
 from torch_trees import make_libtorch, make_torch_venv
+
+#: Of a library: variables that every thread has from its start.
+EARLY = """
+__thread char early[SIZE] __attribute__((tls_model("initial-exec")));
+char* place(void) { return early; }
+"""
 
 Break = Callable[[Machine, pytest.MonkeyPatch], "dict[str, Any] | None"]
 
@@ -712,6 +719,26 @@ def a_development_bundle_whose_environment_is_gone(machine: Machine, patch: pyte
     (machine.bundle / "lib/libtorch_cpu.so").unlink()
     (machine.bundle / "lib/libtorch_cpu.so").symlink_to("/nonexistent/torch/lib/libtorch_cpu.so")
     machine.seal(portable=False)
+
+
+@condition("AP511", severity=Severity.WARNING)
+def a_second_openmp_runtime(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    for name in ("libgomp-a34b3233.so.1", "libiomp5.so"):
+        machine.library(f"lib/{name}", soname=name)
+    machine.seal()
+
+
+@condition("AP512")
+def a_library_for_the_start_of_a_program(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    machine.library("lib/libextra.so", EARLY.replace("SIZE", "4096"))
+    machine.seal()
+    for size, fails in (("4096", True), ("64", False)):  # the loader sees it as the doctor does
+        path = machine.folder / f"libearly{size}.so"
+        compile_one(machine.folder, Double(path.name, EARLY.replace("SIZE", size)), machine.scratch)
+        command = [sys.executable, "-c", "import ctypes, sys; ctypes.CDLL(sys.argv[1])", path]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        codes = [found.kind.code for found in explain(done.stderr)]
+        assert codes == (["AP512"] if fails else []), done.stderr
 
 
 # ---- AP6xx: the target -----------------------------------------------------------------------------------------

@@ -184,6 +184,8 @@ MESSAGES = {
     "RuntimeError: Failed to find C compiler. Please specify via CC environment variable.": "AP101",
     "ops.so: undefined symbol: _ZN3c106detail14torchCheckFailEPKcS2_jRKSs": "AP411",
     "FATAL: kernel too old": "AP608",
+    "OSError: /x/libgomp-a34b3233.so.1: cannot allocate memory in static TLS block": "AP512",
+    "OMP: Error #15: Initializing libiomp5.so, but found libomp.so already initialized.": "AP511",
     "Error loading shared library ld-linux-x86-64.so.2: No such file or directory (needed by ./app)": "AP601",
     "bash: line 1: ./app: cannot execute: required file not found": "AP601",
     "bash: dist/mlp/bin/aotrun: Permission denied": "AP606",

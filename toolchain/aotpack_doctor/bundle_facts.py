@@ -28,6 +28,9 @@ _DATA = (
 )
 #: Bytes that a fast disk reads while the doctor looks at a bundle's ELF headers.
 _ANNOUNCED = 1 << 28
+#: Bytes that glibc keeps for the static thread-local storage of what is loaded into a running program: 1664, and what
+#: rounding up to 64 may add.
+_TLS_ROOM = 1664 + 64
 #: What exports the shim.
 _RUNTIME = re.compile(r"libaot_slim\w*\.so|libtorch_(cpu|cuda|hip)\.so")
 #: glibc's own libraries, which a bundle may leave to the target.
@@ -90,6 +93,7 @@ def _described(
         outside_links=tuple(faults.outside_links),
         dangling=tuple(faults.dangling),
         stacks=tuple(faults.stacks),
+        early=tuple(faults.early),
         unresolved=tuple(faults.unresolved),
         unreadable=tuple(faults.unreadable),
         noexec=point if "noexec" in options else None,
@@ -307,6 +311,7 @@ class _Faults:
         self.outside_links: list[Fault] = []
         self.dangling: list[Fault] = []
         self.stacks: list[Fault] = []
+        self.early: list[Fault] = []
         self.unresolved: list[Fault] = []
         self.unreadable: list[Fault] = []
 
@@ -378,6 +383,8 @@ class _Faults:
         elves[name] = facts
         if facts.executable_stack:
             self.stacks.append(Fault(name, "asks for an executable stack"))
+        if facts.static_tls > _TLS_ROOM:
+            self.early.append(Fault(name, f"{facts.static_tls} bytes of static thread-local storage"))
         outside = [place for place in facts.search_path if _inside(place, os.path.dirname(name)) is None]
         if pristine and facts.search_path and facts.search_path[0] not in outside:
             # A vendor's file that may not be patched names other folders of its wheel after its own, which comes first.

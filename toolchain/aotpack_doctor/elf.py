@@ -10,8 +10,9 @@ from typing import BinaryIO, Iterator, NamedTuple, Union
 Buffer = Union[bytes, mmap.mmap]
 
 _MACHINES = {62: "x86_64", 183: "aarch64", 3: "i386", 21: "ppc64le", 243: "riscv64", 40: "arm"}
-_PT_LOAD, _PT_DYNAMIC, _PT_GNU_STACK = 1, 2, 0x6474E551
-_DT_NEEDED, _DT_STRTAB, _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 1, 5, 10, 14, 15, 29
+_PT_LOAD, _PT_DYNAMIC, _PT_TLS, _PT_GNU_STACK = 1, 2, 7, 0x6474E551
+_DT_NEEDED, _DT_STRTAB, _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_RUNPATH, _DT_FLAGS = 1, 5, 10, 14, 15, 29, 30
+_DF_STATIC_TLS = 16
 
 
 class Elf(NamedTuple):
@@ -21,6 +22,7 @@ class Elf(NamedTuple):
         machine: uname's name.
         search_path: RUNPATH, or RPATH when there is none, as written.
         search_kind: which of them; None without either.
+        static_tls: bytes of thread-local storage that every thread must have from its start; 0 when it can come later.
     """
 
     machine: str
@@ -29,6 +31,7 @@ class Elf(NamedTuple):
     search_path: tuple[str, ...]
     search_kind: str | None
     executable_stack: bool
+    static_tls: int
 
 
 def read_elf(path: str) -> Elf | None:
@@ -68,7 +71,7 @@ def _parse(data: Buffer) -> Elf:
     if data[4] != 2 or data[5] != 1:
         raise ValueError("not a 64-bit little-endian ELF file")
     machine: int = struct.unpack_from("<H", data, 18)[0]
-    loads, entries, executable_stack = _segments(data)
+    loads, entries, executable_stack, tls = _segments(data)
     tags = dict(reversed(entries))
     strings = _file_offset(loads, tags.get(_DT_STRTAB, 0))
 
@@ -84,25 +87,31 @@ def _parse(data: Buffer) -> Elf:
         search_path=tuple(part for part in (search or "").split(":") if part),
         search_kind="RUNPATH" if runpath is not None else "RPATH" if rpath is not None else None,
         executable_stack=executable_stack,
+        static_tls=tls if tags.get(_DT_FLAGS, 0) & _DF_STATIC_TLS else 0,
     )
 
 
-def _segments(data: Buffer) -> tuple[list[tuple[int, int, int]], list[tuple[int, int]], bool]:
-    """What is loaded where (address, offset, length), the dynamic section, and whether the stack is executable."""
+def _segments(data: Buffer) -> tuple[list[tuple[int, int, int]], list[tuple[int, int]], bool, int]:
+    """What is loaded where (address, offset, length), the dynamic section, whether the stack is executable, and the
+    bytes of thread-local storage."""
     table: int = struct.unpack_from("<Q", data, 32)[0]
     size, count = struct.unpack_from("<HH", data, 54)
     loads: list[tuple[int, int, int]] = []
     entries: list[tuple[int, int]] = []
     executable_stack = False
+    tls = 0
     for index in range(count):
-        kind, flags, offset, address, _physical, length = struct.unpack_from("<IIQQQQ", data, table + index * size)
+        header = struct.unpack_from("<IIQQQQQ", data, table + index * size)
+        kind, flags, offset, address, _physical, length, memory = header
         if kind == _PT_LOAD:
             loads.append((address, offset, length))
         elif kind == _PT_DYNAMIC:
             entries = list(_dynamic_entries(data, offset, length))
         elif kind == _PT_GNU_STACK:
             executable_stack = bool(flags & 1)
-    return loads, entries, executable_stack
+        elif kind == _PT_TLS:
+            tls = memory
+    return loads, entries, executable_stack, tls
 
 
 def _dynamic_entries(data: Buffer, offset: int, length: int) -> Iterator[tuple[int, int]]:

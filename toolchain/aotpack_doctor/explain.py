@@ -221,6 +221,22 @@ _PATTERNS = (
         target.CPU,
         ("aotpack export --cpu-isa avx2 ...   # for older CPUs", "grep -m1 flags /proc/cpuinfo   # what this CPU has"),
     ),
+    _Pattern(
+        r"(?:(\S+): )?cannot allocate memory in static TLS block",
+        bundle.STATIC_TLS,
+        (
+            "LD_PRELOAD={0} PROGRAM ...   # loads it at the start, when there is room",
+            "GLIBC_TUNABLES=glibc.rtld.optional_static_tls=16384 PROGRAM ...   # more room (glibc 2.32 and newer)",
+        ),
+    ),
+    _Pattern(
+        r"OMP: Error #15: Initializing (\S+?),? but found (\S+) already initialized",
+        bundle.OPENMP,
+        (
+            "grep -oE '/\\S*lib(gomp|iomp5|omp)\\S*' /proc/PID/maps | sort -u   # who brings {0}",
+            "python -m pip list; conda list   # install numpy, MKL and torch from one place, pip or conda",
+        ),
+    ),
     _Pattern(r"cannot enable executable stack", bundle.STACK, ("patchelf --clear-execstack LIBRARY",)),
     _Pattern(
         r"failed to map segment from shared object(?!: Cannot allocate)",

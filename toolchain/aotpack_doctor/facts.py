@@ -257,6 +257,7 @@ class Bundle(NamedTuple):
         outside_paths: search paths that leave the bundle.
         outside_links: links that leave it; `dangling` ones lead nowhere.
         stacks: files that ask for an executable stack.
+        early: libraries whose thread-local storage a program has no room for once it runs.
         unresolved: libraries that nothing provides.
         unreadable: files that this user may not read, or not execute where it must.
         noexec: the mount point, when the file system forbids execution.
@@ -282,6 +283,7 @@ class Bundle(NamedTuple):
     outside_links: tuple[Fault, ...] = ()
     dangling: tuple[Fault, ...] = ()
     stacks: tuple[Fault, ...] = ()
+    early: tuple[Fault, ...] = ()
     unresolved: tuple[Fault, ...] = ()
     unreadable: tuple[Fault, ...] = ()
     noexec: str | None = None

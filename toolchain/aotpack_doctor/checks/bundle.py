@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Iterator
 
 from aotpack_doctor.facts import Fault, HostFacts
@@ -74,8 +75,25 @@ DANGLING = Kind(
     6,
 )
 
+OPENMP = Kind(
+    "AP511",
+    Severity.WARNING,
+    "Two OpenMP runtimes in one process",
+    "Each starts threads of its own, so that they get into each other's way; LLVM's and Intel's end the process.",
+    6,
+)
+STATIC_TLS = Kind(
+    "AP512",
+    Severity.ERROR,
+    "A library wants thread-local storage that a running program does not have",
+    "What it declares must be there when a thread starts; the loader keeps little room for what is loaded later.",
+    6,
+)
+
 _BUILD = "aotpack build --portable --force ...   # build it again"
 _SHOWN = 5
+#: GNU's, Intel's and LLVM's, under whatever name a wheel gives them.
+_OPENMP = re.compile(r"(libgomp|libiomp5|libomp)\b.*\.so")
 
 
 def _copy(path: str) -> str:
@@ -127,6 +145,25 @@ def stacks(facts: HostFacts) -> Iterator[Finding]:
             f"patchelf --clear-execstack {quoted(os.path.basename(facts.bundle.stacks[0].path))}   # before packing it",
             _BUILD,
         )
+
+
+@check(STATIC_TLS)
+def early(facts: HostFacts) -> Iterator[Finding]:
+    if facts.bundle and facts.bundle.early:
+        yield STATIC_TLS.found(
+            _list(facts.bundle.early), "compile that library without -ftls-model=initial-exec, then build again", _BUILD
+        )
+
+
+@check(OPENMP)
+def openmp(facts: HostFacts) -> Iterator[Finding]:
+    seen: dict[str, str] = {}
+    for path, _part, _size in facts.bundle.sizes if facts.bundle else ():
+        match = _OPENMP.match(os.path.basename(path))
+        if match:
+            seen.setdefault(match[1], path)
+    if len(seen) > 1:
+        yield OPENMP.found(", ".join(seen.values()), "link the library that brings the second against libgomp", _BUILD)
 
 
 @check(UNRESOLVED)
