@@ -83,12 +83,29 @@ std::vector<int64_t> sizes_at(const Json& object, const char* key) {
   return sizes;
 }
 
-std::vector<ConstantSpec> parse_constants(const Json& document) {
+/// Bytes from hexadecimal.
+std::string parse_bytes(const std::string& text) {
+  const auto digit = [](char c) -> uint32_t {
+    if (c >= '0' && c <= '9') return static_cast<uint32_t>(c - '0');
+    if (c >= 'a' && c <= 'f') return static_cast<uint32_t>(c - 'a' + 10);
+    throw JsonError("a layout is not hexadecimal");
+  };
+  if (text.size() % 2 != 0) throw JsonError("a layout is cut off");
+  std::string bytes;
+  for (size_t i = 0; i < text.size(); i += 2) {
+    bytes.push_back(static_cast<char>(digit(text[i]) << 4 | digit(text[i + 1])));
+  }
+  return bytes;
+}
+
+std::vector<ConstantSpec> parse_constants(const Json& document, size_t layouts) {
   std::vector<ConstantSpec> constants;
   if (const Json* values = given(document, "constants")) {
     for (const Json& value : values->items()) {
-      ConstantSpec constant{sizes_at(value, "shape"), sizes_at(value, "strides"), integer_at(value, "offset", 0)};
-      if (constant.offset < 0 || (!constant.strides.empty() && constant.strides.size() != constant.shape.size())) {
+      ConstantSpec constant{sizes_at(value, "shape"), sizes_at(value, "strides"), integer_at(value, "offset", 0),
+                            integer_at(value, "layout", -1)};
+      if (constant.offset < 0 || constant.layout < -1 || constant.layout >= static_cast<int64_t>(layouts) ||
+          (!constant.strides.empty() && constant.strides.size() != constant.shape.size())) {
         throw JsonError("a constant cannot lie as described");
       }
       constants.push_back(std::move(constant));
@@ -142,7 +159,8 @@ Metadata parse_metadata(std::string_view text, const std::string& where) {
     metadata.torch_version = text_at(document, "torch_version", "");
     metadata.cpu_features = texts_at(document, "cpu_features");
     metadata.gpu_archs = texts_at(document, "gpu_archs");
-    metadata.constants = parse_constants(document);
+    for (const std::string& layout : texts_at(document, "layouts")) metadata.layouts.push_back(parse_bytes(layout));
+    metadata.constants = parse_constants(document, metadata.layouts.size());
     if (const Json* floors = given(document, "floors")) metadata.glibc_floor = text_at(*floors, "glibc", "");
     metadata.text = std::string(text);
     return metadata;

@@ -35,6 +35,7 @@ struct ConstantSpec {
   std::vector<int64_t> shape;
   std::vector<int64_t> strides;  // empty for C order
   int64_t offset = 0;            // of its storage before the first one
+  int64_t layout = -1;           // which of the document's, of one that oneDNN has packed
 };
 
 struct Metadata {
@@ -47,6 +48,7 @@ struct Metadata {
   std::vector<std::string> cpu_features;
   std::vector<std::string> gpu_archs;
   std::vector<ConstantSpec> constants;  // in the order of the weights' file; empty when not known
+  std::vector<std::string> layouts;     // of packed ones: oneDNN's descriptors, bytes
   std::string glibc_floor;  // the oldest glibc that the code accepts, such as "2.34"; empty when it asks for none
   std::string text;         // the document itself
 };

@@ -143,18 +143,31 @@ TensorHandle borrow(const aot_view& view) {
   return borrow_storage(from_first, 0);
 }
 
-TensorHandle borrow_storage(const aot_view& view, int64_t offset) {
+namespace {
+
+TensorHandle wrap(const aot_view& view, const int64_t* strides, int64_t offset, int32_t layout,
+                  const std::string& descriptor) {
   const Runtime& runtime = Runtime::get();
   const TorchDevice where(view.device);
   Dtype dtype{};
   dtype_from_dlpack(view.dtype, &dtype);
   AtenTensorHandle handle = nullptr;
-  runtime.check(runtime.aoti_torch_create_tensor_from_blob_v2(view.data, view.ndim, view.shape, view.strides, offset,
-                                                              runtime.number_of(dtype), where.type, where.index,
-                                                              &handle, runtime.aoti_torch_layout_strided(),
-                                                              /*opaque_metadata=*/nullptr, /*opaque_metadata_size=*/0),
-                "wrapping memory");
+  runtime.check(
+      runtime.aoti_torch_create_tensor_from_blob_v2(
+          view.data, view.ndim, view.shape, strides, offset, runtime.number_of(dtype), where.type, where.index, &handle,
+          layout, reinterpret_cast<const uint8_t*>(descriptor.data()), static_cast<int64_t>(descriptor.size())),
+      "wrapping memory");
   return TensorHandle(handle);
+}
+
+}  // namespace
+
+TensorHandle borrow_storage(const aot_view& view, int64_t offset) {
+  return wrap(view, view.strides, offset, Runtime::get().aoti_torch_layout_strided(), "");
+}
+
+TensorHandle borrow_packed(const aot_view& view, const std::string& descriptor) {
+  return wrap(view, CStrides(view.shape, view.ndim).values, 0, Runtime::get().aoti_torch_layout__mkldnn(), descriptor);
 }
 
 TensorHandle allocate(Dtype dtype, const int64_t* shape, int32_t ndim, aot_device device) {

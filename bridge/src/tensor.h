@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "aot_bridge.h"
@@ -66,6 +67,9 @@ TensorHandle borrow(const aot_view& view);
 /// The same with an offset, in elements, of the first element in the memory at `view.data`, and the strides as they
 /// are.
 TensorHandle borrow_storage(const aot_view& view, int64_t offset);
+
+/// The same for a tensor that oneDNN has packed as a descriptor says, in the bytes of torch's oneDNN.
+TensorHandle borrow_packed(const aot_view& view, const std::string& descriptor);
 
 /// A C-ordered tensor with memory of its own, not initialised.
 TensorHandle allocate(Dtype dtype, const int64_t* shape, int32_t ndim, aot_device device);

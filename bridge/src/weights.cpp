@@ -121,6 +121,12 @@ bool Container::map_weights(const std::vector<Constant>& constants) {
     view.ndim = static_cast<int32_t>(specs[i].shape.size());
     view.dtype = dlpack_of(dtype);
     view.shape = const_cast<int64_t*>(specs[i].shape.data());  // DLPack's struct has no const
+    if (specs[i].layout >= 0) {
+      constants_.push_back(borrow_packed(view, package_.metadata.layouts[static_cast<size_t>(specs[i].layout)]));
+      pairs.push_back({constant.name, constants_.back().get()});
+      next += constant.bytes;
+      continue;
+    }
     CStrides c_order(view.shape, view.ndim);
     view.strides = specs[i].strides.empty() ? c_order.values : const_cast<int64_t*>(specs[i].strides.data());
     if (extent(specs[i], view.strides, size_of(dtype)) > constant.bytes) {

@@ -23,8 +23,6 @@ from typing import Any
 
 import torch
 
-sys.path.append(str(Path(__file__).parents[2] / "toolchain" / "aotpack"))  # for the export worker's modules
-
 INCLUDE = Path(torch.__file__).parent / "include" / "torch" / "csrc" / "inductor" / "aoti_torch"
 HEADERS = ("c/shim.h", "c/shim_cpu.h", "generated/c_shim_cpu.h", "generated/c_shim_aten.h")
 
@@ -84,6 +82,15 @@ def prototypes() -> dict[str, list[Parameter]]:
                 for kind, part in split
             ]
     return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Packed:
+    """A weight in a layout of oneDNN's."""
+
+    sizes: tuple[int, ...]
+    memory: torch.Tensor
+    descriptor: bytes
 
 
 class Result:
@@ -146,25 +153,24 @@ class Shim:
         )
         return made
 
-    def packed(self, tensor: torch.Tensor) -> ctypes.c_void_p:
-        """A handle that borrows the memory of a tensor in a layout of oneDNN's, as a model's constants have them."""
+    def packed(self, weight: Packed) -> ctypes.c_void_p:
+        """A handle that borrows the memory of a packed weight, as a model's constants are made."""
         made = ctypes.c_void_p()
-        descriptor = bytes(torch.ops.mkldnn._get_mkldnn_serialized_md(tensor).tolist())
-        sizes = (ctypes.c_int64 * tensor.dim())(*tensor.shape)
+        sizes = (ctypes.c_int64 * len(weight.sizes))(*weight.sizes)
         self.check(
             self.function("aoti_torch_create_tensor_from_blob_v2")(
-                ctypes.c_void_p(torch.ops.mkldnn.data_ptr(tensor)),
-                ctypes.c_int64(tensor.dim()),
+                ctypes.c_void_p(weight.memory.data_ptr()),
+                ctypes.c_int64(len(weight.sizes)),
                 sizes,
                 sizes,  # the strides mean nothing
                 ctypes.c_int64(0),
-                ctypes.c_int32(self.numbers[tensor.dtype]),
+                ctypes.c_int32(self.numbers[weight.memory.dtype]),
                 ctypes.c_int32(0),
                 ctypes.c_int32(0),
                 ctypes.byref(made),
                 ctypes.c_int32(self.function("aoti_torch_layout__mkldnn")()),
-                descriptor,
-                ctypes.c_int64(len(descriptor)),
+                weight.descriptor,
+                ctypes.c_int64(len(weight.descriptor)),
             )
         )
         return made
@@ -296,9 +302,9 @@ class Call:
         self.keep.append(array)
         return array
 
-    def borrow(self, tensor: torch.Tensor) -> ctypes.c_void_p:
+    def borrow(self, tensor: torch.Tensor | Packed) -> ctypes.c_void_p:
         """A handle of a copy: exactly as large as needed, so that a sanitizer sees the first byte read beyond it."""
-        if tensor.is_mkldnn:
+        if isinstance(tensor, Packed):
             self.packed.append(self.shim.packed(tensor))
             return self.packed[-1]
         storage = tensor.untyped_storage()

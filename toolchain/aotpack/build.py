@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from aotpack import licenses, manifest, resources, stage, uptodate
+from aotpack import licenses, linear_weights, manifest, resources, stage, uptodate
 from aotpack.backend import Backend
 from aotpack.bridge import build_bridge
 from aotpack.closure import Closure, DiskFinder, Root, walk
@@ -237,10 +237,7 @@ def gather(request: BuildRequest, torch: TorchInfo, reporter: Reporter) -> Gathe
         stubs=stubs,
         data=find_data(closure.libraries, recipe) if request.portable else (),
         wheel_hashes=_wheel_hashes(torch, closure),
-        models=tuple(
-            PlannedModel(name, model.metadata, model.archive, model.members, model.needed, choice.sonames[name])
-            for name, model in models
-        ),
+        models=tuple(_planned(name, model, choice.runtime, choice.sonames[name]) for name, model in models),
         interpreter=interpreter,
         interpreter_closure=python_closure,
         files=(
@@ -256,6 +253,11 @@ def gather(request: BuildRequest, torch: TorchInfo, reporter: Reporter) -> Gathe
         features=tuple(sorted(features.on)) if request.portable else (),
     )
     return Gathered(inputs, facts, choice.reason)
+
+
+def _planned(name: str, model: ModelInfo, runtime: Runtime, sonames: tuple[str, ...]) -> PlannedModel:
+    metadata, packings = linear_weights.for_slim(model.metadata) if runtime == "slim" else (model.metadata, ())
+    return PlannedModel(name, metadata, model.archive, model.members, model.needed, sonames, packings)
 
 
 def _finder(torch: TorchInfo) -> DiskFinder:

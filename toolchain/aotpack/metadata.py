@@ -75,6 +75,19 @@ class Constant(msgspec.Struct, frozen=True, omit_defaults=True):
     strides: tuple[int, ...] | None = None
     #: Elements of its storage before the first one.
     offset: int = 0
+    #: For one that oneDNN has packed: which of `layouts` it is in. Strides and offset mean nothing then.
+    layout: int | None = None
+
+
+class LinearWeight(msgspec.Struct, frozen=True):
+    """A packed weight that nothing but linear layers multiplies by."""
+
+    #: Which of `constants`.
+    constant: int
+    #: Its first byte in `weights.blob`.
+    begin: int
+    #: On how many rows, at most, at the example's sizes; 0 where that is not known.
+    rows: int
 
 
 class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,9 +114,23 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     #: Of the weights in the order of `weights.blob`, so that a CPU can use them where they are mapped. Empty when that
     #: is not known or not possible: then they are copied.
     constants: tuple[Constant, ...] = ()
+    #: oneDNN's descriptors of packed constants as it writes them down, in hexadecimal.
+    layouts: tuple[str, ...] = ()
+    linear_weights: tuple[LinearWeight, ...] = ()
     floors: Floors = msgspec.field(default_factory=Floors)
     #: `default` or `slim`.
     profile: str = "default"
     #: What the export could not do as asked, one sentence each, such as dynamic shapes that became fixed.
     notes: tuple[str, ...] = ()
     aotpack_version: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where the document contradicts itself."""
+        for layout in self.layouts:
+            bytes.fromhex(layout)
+        for constant in self.constants:
+            if constant.layout is not None and not 0 <= constant.layout < len(self.layouts):
+                raise ValueError(f"a constant is in layout {constant.layout} of {len(self.layouts)}")
+        for weight in self.linear_weights:
+            if not 0 <= weight.constant < len(self.constants) or weight.begin < 0:
+                raise ValueError(f"a linear layer has constant {weight.constant} of {len(self.constants)}")

@@ -15,8 +15,9 @@ from typing import Literal, Protocol
 from aotpack.closure import Closure, LeftOut, Library, Missing, Origin
 from aotpack.elf import ElfEdit
 from aotpack.errors import BuildToolError
+from aotpack.linear_weights import Packing
 from aotpack.metadata import ModelMetadata
-from aotpack.model import EXTERN_KERNELS
+from aotpack.model import EXTERN_KERNELS, WEIGHTS
 from aotpack.recipe import Recipe, matches
 
 #: Folders of a bundle.
@@ -74,6 +75,8 @@ class Member:
     name: str
     edit: ElfEdit = field(default_factory=ElfEdit)
     executable: bool = False
+    #: Weights in it to put into another order.
+    packings: tuple[Packing, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,8 @@ class PlannedModel:
     needed: tuple[str, ...] = ()
     #: Sonames that model.so must name to find its runtime.
     runtime: tuple[str, ...] = ()
+    #: Weights that this runtime wants in another order than the package has them.
+    packings: tuple[Packing, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -349,7 +354,9 @@ def _model(model: PlannedModel, search_path: str) -> Iterator[Entry]:
                 add_needed=tuple(name for name in model.runtime if name not in model.needed),
                 clear_executable_stack=True,
             )
-        yield Entry(f"{folder}/{name}", Part.MODEL, f"model {model.name}", Member(model.archive, member, edit))
+        packings = model.packings if name == WEIGHTS else ()
+        content = Member(model.archive, member, edit, packings=packings)
+        yield Entry(f"{folder}/{name}", Part.MODEL, f"model {model.name}", content)
         if name == EXTERN_KERNELS:
             # libtorch's proxy executor wants a library beside the description of the ops; without the link, the bridge
             # would have to make one in a temporary folder.

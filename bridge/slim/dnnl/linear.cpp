@@ -54,8 +54,8 @@ memory::desc interleaved(const Dims& sizes) {
   return {{sizes[0], sizes[1], 1, 1}, memory::data_type::f32, memory::format_tag::OIhw8i8o};
 }
 
-// The product as a convolution of one tap that walks over the rows: with AVX2, oneDNN 3.2 has a kernel for that which is
-// faster than its inner product. Nothing where it has not.
+// The product as a convolution of one tap that walks over the rows: with AVX2, oneDNN 3.2 has a kernel for that which
+// is faster than its inner product. Nothing where it has not.
 std::optional<Plan> one_tap_plan(const Tensor& x, const memory::desc& weights, const memory::desc& bias,
                                  const Tensor& out, const Fused& fused) {
   if (dnnl::get_effective_cpu_isa() >= dnnl::cpu_isa::avx512_core) return std::nullopt;

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import struct
 from typing import Any
 
 import torch
-from export_worker import linear_weights
-from slim_harness import COMPLEX, FLOATS, INTEGERS, Generator, case
+from slim_harness import COMPLEX, FLOATS, INTEGERS, Generator, Packed, case
 
 DTYPES = (*FLOATS, torch.float32, torch.float32, torch.int64, torch.int32, *COMPLEX)
 
@@ -163,21 +164,30 @@ def grouped_mm(g: Generator) -> dict[str, Any]:
     }
 
 
-#: The memory of packed weights, which must outlive them.
-STORAGES: list[torch.Tensor] = []
-
-
-def packed(g: Generator, weight: torch.Tensor) -> torch.Tensor:
-    """A weight as it is, as torch packs it for some number of rows, or in the slim profile's blocks."""
+def packed(g: Generator, weight: torch.Tensor) -> torch.Tensor | Packed:
+    """A weight as it is, as torch packs it for some number of rows, or in the blocks of a slim bundle."""
     way = g.choice(["plain", "torch", "blocks"])
     if way == "plain":
         return weight
     by_torch = torch.ops.mkldnn._reorder_linear_weight(weight, g.choice([1, 16, 64]))
+    descriptor = bytearray(torch.ops.mkldnn._get_mkldnn_serialized_md(by_torch).tolist())
+    columns, depth = weight.shape
     if way == "torch":
-        return by_torch
-    in_blocks, storage = linear_weights.in_blocks(by_torch)
-    STORAGES.append(storage)
-    return in_blocks
+        memory = torch.empty(torch.ops.mkldnn._nbytes(by_torch) // 4)
+        ctypes.memmove(memory.data_ptr(), torch.ops.mkldnn.data_ptr(by_torch), memory.nbytes)
+        return Packed((columns, depth), memory, bytes(descriptor))
+    # Two blocks, 8 of depth x 8 of columns; zeros fill the last ones.
+    padded = torch.nn.functional.pad(weight, (0, -depth % 8, 0, -columns % 8))
+    memory = padded.reshape(padded.shape[0] // 8, 8, padded.shape[1] // 8, 8).permute(0, 2, 3, 1).contiguous()
+    for place, values in (
+        (112, padded.shape),
+        (320, (padded.shape[1] * 8, 64)),
+        (416, (2,)),
+        (424, (8, 8)),
+        (520, (1, 0)),
+    ):
+        struct.pack_into(f"<{len(values)}q", descriptor, place, *values)
+    return Packed((columns, depth), memory, bytes(descriptor))
 
 
 @case("cpu__linear_pointwise", tolerance=16)

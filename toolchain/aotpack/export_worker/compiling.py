@@ -135,6 +135,8 @@ class Compiled:
     compiler: str
     cpu_features: list[str]
     gpu_archs: list[str]
+    #: Constants that linear layers multiply by, and on how many rows.
+    linear_rows: dict[str, int]
 
 
 def export_program(subject: Subject, run: Run, note: Callable[[str], None]) -> Any:
@@ -206,8 +208,8 @@ def compile_program(program: Any, profile: str, cpu_isa: str) -> Compiled:
     options = {key: value for key, value in options.items() if _known(key)}
     if all(map(_known, BLOB)):
         options.update(BLOB)
-    if options.get("freezing") and linear_weights.suits_target():
-        options["post_grad_custom_post_pass"] = linear_weights.PackLinearWeights()
+    linear_rows: dict[str, int] = {}
+    options["post_grad_custom_post_pass"] = linear_weights.finder(linear_rows)
     if on_cpu:
         # Only freezing drops weights that generated code has in another order.
         matrix_products.choose_by_size(keeps_weights=not options.get("freezing"))
@@ -236,6 +238,7 @@ def compile_program(program: Any, profile: str, cpu_isa: str) -> Compiled:
         compiler=_version_line(compiler),
         cpu_features=features,
         gpu_archs=archs,
+        linear_rows=linear_rows,
     )
 
 

@@ -3,31 +3,48 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 _FIELD = re.compile(r"constants_info_\[(\d+)\]\.(\w+) = (.+);")
 
 
-def describe(wrapper: str) -> list[dict[str, Any]]:
-    """`aotpack.metadata.Constant` of each weight, in the blob's order, from the text of the generated wrapper.
+def describe(wrapper: str, linear_rows: Mapping[str, int]) -> dict[str, Any]:
+    """What `aotpack.metadata.ModelMetadata` says of the weights, from the text of the generated wrapper.
 
-    Empty when some cannot be used where they lie, such as those that oneDNN has packed: then the runtime copies all.
+    Args:
+        wrapper: C++.
+        linear_rows: constants that linear layers multiply by, and on how many rows.
+
+    Empty when some cannot be used where they lie: then the runtime copies all.
     """
     infos: dict[int, dict[str, str]] = {}
     for index, field, value in _FIELD.findall(wrapper):
         infos.setdefault(int(index), {})[field] = value
-    constants = []
+    constants: list[dict[str, Any]] = []
+    layouts: dict[str, int] = {}
+    linear: list[dict[str, int]] = []
+    begin = 0
     for _, info in sorted(infos.items()):
         if info.get("from_folded") == "true":
             continue  # computed when the model is loaded
-        if "layout_strided" not in info.get("layout", "") or "opaque_metadata" in info:
-            return []
-        shape, strides = _numbers(info["shape"]), _numbers(info["stride"])
+        shape = _numbers(info["shape"])
         constant: dict[str, Any] = {"shape": shape, "offset": int(info["offset"])}
-        if strides != _c_order(shape):
-            constant["strides"] = strides
+        if "opaque_metadata" in info:
+            layout = bytes(_numbers(info["opaque_metadata"])).hex()
+            constant["layout"] = layouts.setdefault(layout, len(layouts))
+            rows = linear_rows.get(info["name"].strip('"'))
+            if rows is not None:
+                linear.append({"constant": len(constants), "begin": begin, "rows": rows})
+        elif "layout_strided" not in info.get("layout", ""):
+            return {}
+        else:
+            strides = _numbers(info["stride"])
+            if strides != _c_order(shape):
+                constant["strides"] = strides
         constants.append(constant)
-    return constants
+        begin += int(info["data_size"])
+    return {"constants": constants, "layouts": list(layouts), "linear_weights": linear}
 
 
 def _numbers(braces: str) -> list[int]:

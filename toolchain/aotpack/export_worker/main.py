@@ -83,7 +83,7 @@ def _export(request: dict[str, Any], read: Any, send: Any) -> None:
             "compiler": compiled.compiler,
             "cpu_features": compiled.cpu_features,
             "gpu_archs": compiled.gpu_archs,
-            "constants": constants.describe(compiled.wrapper),
+            **constants.describe(compiled.wrapper, compiled.linear_rows),
         },
     )
     document = read().rstrip("\n")

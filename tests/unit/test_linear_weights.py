@@ -1,0 +1,114 @@
+"""Weights of linear layers, put into blocks."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+import pytest
+
+from aotpack import linear_weights
+from aotpack.linear_weights import Packing
+from aotpack.metadata import Constant, LinearWeight, ModelMetadata
+
+
+def up(size: int, block: int) -> int:
+    return -(-size // block) * block
+
+
+def descriptor(columns: int, depth: int, inner: int, block: int, **changes: tuple[int, int]) -> bytes:
+    """What torch's oneDNN writes down for depth in blocks of `inner`, columns in blocks of `block`."""
+    written = bytearray(772)
+    struct.pack_into("<2i2q", written, 0, 1, 2, columns, depth)
+    struct.pack_into("<q2q", written, 104, 3, up(columns, block), up(depth, inner))
+    struct.pack_into("<q2q", written, 312, 2, up(depth, inner) * block, inner * block)
+    struct.pack_into("<q2q", written, 416, 2, inner, block)
+    struct.pack_into("<2q", written, 520, 1, 0)
+    written[768] = 1
+    for place, value in changes.values():
+        struct.pack_into("<q", written, place, value)
+    return bytes(written)
+
+
+def model(*weights: tuple[bytes, int], **fields: object) -> ModelMetadata:
+    """A model of a bias and of packed weights: descriptor and rows of each."""
+    layouts = list(dict.fromkeys(layout.hex() for layout, _ in weights))
+    return ModelMetadata(
+        constants=(Constant((3,)), *(Constant((9, 9), layout=layouts.index(layout.hex())) for layout, _ in weights)),
+        layouts=tuple(layouts),
+        linear_weights=tuple(LinearWeight(1 + i, 64 + i * 4096, rows) for i, (_, rows) in enumerate(weights)),
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+def place_in(columns: int, depth: int, inner: int, block: int) -> Callable[[int, int], int]:
+    """Where an element lies, counted in elements."""
+
+    def place(column: int, row: int) -> int:
+        blocks = column // block * (up(depth, inner) // inner) + row // inner
+        return blocks * inner * block + row % inner * block + column % block
+
+    return place
+
+
+@pytest.mark.parametrize(("inner", "block"), [(16, 64), (8, 24), (8, 8)])
+@pytest.mark.parametrize(("columns", "depth"), [(64, 32), (1, 1), (9, 17), (70, 40), (24, 5)])
+def test_every_element_finds_its_place(columns: int, depth: int, inner: int, block: int) -> None:
+    packing = Packing(0, columns, depth, up(columns, block), up(depth, inner), block)
+    values = [0.0] * (packing.padded_columns * packing.padded_depth)
+    source, target = place_in(columns, depth, inner, block), place_in(columns, depth, 8, 8)
+    for column in range(columns):
+        for row in range(depth):
+            values[source(column, row)] = 1.0 + column * depth + row
+    moved = memoryview(linear_weights.in_blocks(struct.pack(f"<{len(values)}f", *values), packing)).cast("f")
+    assert len(moved) == up(columns, 8) * up(depth, 8)
+    assert all(
+        moved[target(column, row)] == 1.0 + column * depth + row for column in range(columns) for row in range(depth)
+    )
+    assert sum(value != 0 for value in moved) == columns * depth
+
+
+def test_layers_on_many_rows_get_blocks_and_a_layout_that_says_so() -> None:
+    wide, narrow = descriptor(768, 100, 16, 64), descriptor(100, 768, 16, 64)
+    metadata, packings = linear_weights.for_slim(model((wide, 128), (narrow, 1), (wide, 8), (narrow, 0)))
+    assert packings == (
+        Packing(64, 768, 100, 768, 112, 64),
+        Packing(64 + 2 * 4096, 768, 100, 768, 112, 64),
+        Packing(64 + 3 * 4096, 100, 768, 128, 768, 64),
+    )
+    blocks = {descriptor(768, 100, 8, 8).hex(), descriptor(100, 768, 8, 8).hex()}
+    assert metadata.layouts[2:] == tuple(sorted(blocks, key=lambda text: text != descriptor(768, 100, 8, 8).hex()))
+    assert [constant.layout for constant in metadata.constants] == [None, 2, 1, 2, 3]
+    # Done once: what a bundle says of itself is no reason to do it again.
+    assert linear_weights.for_slim(metadata) == (metadata, ())
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        b"",
+        descriptor(64, 64, 16, 64)[:600],
+        descriptor(64, 64, 16, 64, rank=(4, 3)),
+        descriptor(64, 64, 16, 64, dtype=(104, 2)),
+        descriptor(64, 64, 16, 64, offset=(304, 1)),
+        descriptor(64, 64, 16, 64, kind=(312, 5)),
+        descriptor(64, 64, 16, 64, blocks=(416, 3)),
+        descriptor(64, 64, 16, 64, dims=(520, 0)),
+        descriptor(64, 64, 16, 64, stride=(320, 1)),
+        descriptor(64, 64, 16, 64, padded=(112, 1 << 40)),
+        descriptor(64, 64, 4, 64),
+        descriptor(64, 64, 16, 12),
+        descriptor(-64, 64, 16, 64),
+    ],
+)
+def test_an_order_that_is_not_known_stays(layout: bytes) -> None:
+    metadata, packings = linear_weights.for_slim(model((layout, 128)))
+    assert packings == ()
+    assert metadata.constants == model((layout, 128)).constants
+
+
+def test_processors_with_wider_vectors_keep_what_torch_made() -> None:
+    given = model((descriptor(64, 64, 16, 64), 128), cpu_features=("avx2", "avx512f"))
+    assert linear_weights.for_slim(given) == (given, ())
+    other = model((descriptor(64, 64, 16, 64), 128), machine="aarch64")
+    assert linear_weights.for_slim(other) == (other, ())
