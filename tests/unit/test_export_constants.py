@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from aotpack.export_worker.constants import describe
-from aotpack.metadata import Constant, LinearWeight, ModelMetadata
+from aotpack.metadata import Constant, ModelMetadata, PackedWeight
 
 
 def info(index: int, **fields: str) -> str:
@@ -62,15 +62,19 @@ def test_packed_weights_say_in_which_layout_they_are() -> None:
             {"shape": [2, 3], "offset": 0, "layout": 0},
         ],
         "layouts": ["01ff10", "02"],
-        "linear_weights": [],
+        "packed_weights": [
+            {"constant": 1, "begin": 64},
+            {"constant": 2, "begin": 128},
+            {"constant": 3, "begin": 192},
+        ],
     }
 
 
-def test_weights_of_linear_layers_say_where_they_begin() -> None:
+def test_weights_of_linear_layers_say_on_how_many_rows() -> None:
     text = info(0) + packed(1, name='"a"') + info(2, from_folded="true") + packed(3) + packed(4, name='"b"')
-    assert describe(text, {"a": 128, "b": 0, "weight": 1, "gone": 5})["linear_weights"] == [
+    assert describe(text, {"a": 128, "b": 0, "gone": 5})["packed_weights"] == [
         {"constant": 1, "begin": 64, "rows": 128},
-        {"constant": 2, "begin": 128, "rows": 1},
+        {"constant": 2, "begin": 128},
         {"constant": 3, "begin": 192, "rows": 0},
     ]
 
@@ -84,7 +88,7 @@ def test_the_metadata_takes_it() -> None:
     metadata = msgspec.convert(document, ModelMetadata)
     assert metadata.constants == (Constant((2, 3)), Constant((2, 3), strides=(1, 2)), Constant((2, 3), layout=0))
     assert metadata.layouts == ("01ff10",)
-    assert metadata.linear_weights == (LinearWeight(2, 128, 7),)
+    assert metadata.packed_weights == (PackedWeight(2, 128, 7),)
 
 
 @pytest.mark.parametrize(
@@ -93,8 +97,8 @@ def test_the_metadata_takes_it() -> None:
         {"layouts": ["xy"]},
         {"constants": [{"shape": [2], "layout": 0}]},
         {"constants": [{"shape": [2], "layout": -1}], "layouts": ["00"]},
-        {"linear_weights": [{"constant": 0, "begin": 0, "rows": 1}]},
-        {"constants": [{"shape": [2]}], "linear_weights": [{"constant": 0, "begin": -1, "rows": 1}]},
+        {"packed_weights": [{"constant": 0, "begin": 0, "rows": 1}]},
+        {"constants": [{"shape": [2]}], "packed_weights": [{"constant": 0, "begin": -1, "rows": 1}]},
     ],
 )
 def test_metadata_that_contradicts_itself_is_refused(document: dict[str, Any]) -> None:

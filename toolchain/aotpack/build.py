@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from aotpack import licenses, linear_weights, manifest, resources, stage, uptodate
+from aotpack import licenses, manifest, packed_weights, resources, stage, uptodate
 from aotpack.backend import Backend
 from aotpack.bridge import build_bridge
 from aotpack.closure import Closure, DiskFinder, Root, walk
@@ -256,7 +256,7 @@ def gather(request: BuildRequest, torch: TorchInfo, reporter: Reporter) -> Gathe
 
 
 def _planned(name: str, model: ModelInfo, runtime: Runtime, sonames: tuple[str, ...]) -> PlannedModel:
-    metadata, packings = linear_weights.for_slim(model.metadata) if runtime == "slim" else (model.metadata, ())
+    metadata, packings = packed_weights.for_slim(model.metadata) if runtime == "slim" else (model.metadata, ())
     return PlannedModel(name, metadata, model.archive, model.members, model.needed, sonames, packings)
 
 

@@ -79,15 +79,16 @@ class Constant(msgspec.Struct, frozen=True, omit_defaults=True):
     layout: int | None = None
 
 
-class LinearWeight(msgspec.Struct, frozen=True):
-    """A packed weight that nothing but linear layers multiplies by."""
+class PackedWeight(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A constant that oneDNN has packed."""
 
     #: Which of `constants`.
     constant: int
     #: Its first byte in `weights.blob`.
     begin: int
-    #: On how many rows, at most, at the example's sizes; 0 where that is not known.
-    rows: int
+    #: Where nothing but linear layers multiplies by it: on how many rows, at most, at the example's sizes; 0 where that
+    #: is not known.
+    rows: int | None = None
 
 
 class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +117,7 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     constants: tuple[Constant, ...] = ()
     #: oneDNN's descriptors of packed constants as it writes them down, in hexadecimal.
     layouts: tuple[str, ...] = ()
-    linear_weights: tuple[LinearWeight, ...] = ()
+    packed_weights: tuple[PackedWeight, ...] = ()
     floors: Floors = msgspec.field(default_factory=Floors)
     #: `default` or `slim`.
     profile: str = "default"
@@ -131,6 +132,6 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
         for constant in self.constants:
             if constant.layout is not None and not 0 <= constant.layout < len(self.layouts):
                 raise ValueError(f"a constant is in layout {constant.layout} of {len(self.layouts)}")
-        for weight in self.linear_weights:
+        for weight in self.packed_weights:
             if not 0 <= weight.constant < len(self.constants) or weight.begin < 0:
-                raise ValueError(f"a linear layer has constant {weight.constant} of {len(self.constants)}")
+                raise ValueError(f"packed constant {weight.constant} of {len(self.constants)}")

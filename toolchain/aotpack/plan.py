@@ -15,9 +15,9 @@ from typing import Literal, Protocol
 from aotpack.closure import Closure, LeftOut, Library, Missing, Origin
 from aotpack.elf import ElfEdit
 from aotpack.errors import BuildToolError
-from aotpack.linear_weights import Packing
 from aotpack.metadata import ModelMetadata
 from aotpack.model import EXTERN_KERNELS, WEIGHTS
+from aotpack.packed_weights import Packing
 from aotpack.recipe import Recipe, matches
 
 #: Folders of a bundle.

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from aotpack import linear_weights
+from aotpack import packed_weights
 from aotpack.archive import open_member
 from aotpack.elf import apply_edit, strip_copy
 from aotpack.errors import DamagedError, UsageError
@@ -151,7 +151,7 @@ def _write(folder: Path, entry: Entry, progress: Progress) -> FileRecord:
         with open_member(content.archive, content.name) as source:
             executable = content.executable
             _pour(source.read, path, progress)
-        linear_weights.rearrange(path, content.packings)
+        packed_weights.rearrange(path, content.packings)
     if isinstance(content, Copy | Member):
         left = replace(content.edit, strip=content.edit.strip and isinstance(content, Member))
         if left:

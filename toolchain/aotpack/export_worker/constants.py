@@ -23,7 +23,7 @@ def describe(wrapper: str, linear_rows: Mapping[str, int]) -> dict[str, Any]:
         infos.setdefault(int(index), {})[field] = value
     constants: list[dict[str, Any]] = []
     layouts: dict[str, int] = {}
-    linear: list[dict[str, int]] = []
+    packed: list[dict[str, int]] = []
     begin = 0
     for _, info in sorted(infos.items()):
         if info.get("from_folded") == "true":
@@ -33,9 +33,9 @@ def describe(wrapper: str, linear_rows: Mapping[str, int]) -> dict[str, Any]:
         if "opaque_metadata" in info:
             layout = bytes(_numbers(info["opaque_metadata"])).hex()
             constant["layout"] = layouts.setdefault(layout, len(layouts))
+            weight = {"constant": len(constants), "begin": begin}
             rows = linear_rows.get(info["name"].strip('"'))
-            if rows is not None:
-                linear.append({"constant": len(constants), "begin": begin, "rows": rows})
+            packed.append(weight if rows is None else {**weight, "rows": rows})
         elif "layout_strided" not in info.get("layout", ""):
             return {}
         else:
@@ -44,7 +44,7 @@ def describe(wrapper: str, linear_rows: Mapping[str, int]) -> dict[str, Any]:
                 constant["strides"] = strides
         constants.append(constant)
         begin += int(info["data_size"])
-    return {"constants": constants, "layouts": list(layouts), "linear_weights": linear}
+    return {"constants": constants, "layouts": list(layouts), "packed_weights": packed}
 
 
 def _numbers(braces: str) -> list[int]:

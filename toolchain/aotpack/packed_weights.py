@@ -1,11 +1,11 @@
-"""Linear layers' weights in the order in which the slim runtime multiplies fastest by them. Pure but for `rearrange`.
+"""Weights in the order in which the slim runtime multiplies fastest by them. Pure but for `rearrange`.
 
-Freezing packs them as torch's oneDNN likes them best. On a processor with AVX2 and no AVX-512, oneDNN's convolution
-of one tap is faster than its inner product and wants them in blocks of 8 x 8. A package keeps torch's order, in which
-torch itself is fast; a bundle with the slim runtime gets them in blocks, so that they are used where they are mapped
-and all processes share them. Repacked on the target, each process would hold a copy.
+Freezing packs them as torch's oneDNN likes them best. On a processor with AVX2 and no AVX-512, the slim runtime takes
+another kernel for convolutions of one tap, and that kernel for linear layers too. It wants blocks of 8 x 8. A package
+keeps torch's order, in which torch itself is fast; a bundle with the slim runtime gets them in blocks, so that they are
+used where they are mapped and all processes share them. Repacked on the target, each process would hold a copy.
 
-Measured with float32 on AVX2 (oneDNN 3.2, GFLOP/s at one thread, inner product and convolution): 128 rows x 768 x 768
+Measured with float32 on AVX2 (oneDNN 3.2, GFLOP/s at one thread, inner product and that kernel): 128 rows x 768 x 768
 59 to 75 and 78 to 86, 128 x 768 x 3072 66 to 74 and 84, 128 x 3072 x 768 65 to 78 and 83, 16 x 768 x 768 45 and 54,
 512 x 768 x 768 83 and 88. At two threads four rows take 1.2 times as long, sixteen and more 0.7 to 0.95 times.
 """
@@ -19,11 +19,11 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from aotpack.errors import DamagedError
-from aotpack.metadata import Constant, ModelMetadata
+from aotpack.metadata import Constant, ModelMetadata, PackedWeight
 
 #: Of output and of input features; within a block, output features vary fastest.
 BLOCK = 8
-#: Fewer rows stay in torch's order.
+#: Of a linear layer; fewer stay in torch's order.
 FEWEST_ROWS = 8
 
 #: float32, as oneDNN numbers it.
@@ -57,7 +57,7 @@ class _Descriptor(ctypes.LittleEndianStructure):
 
 @dataclass(frozen=True)
 class Packing:
-    """A weight [columns, depth] in torch's order: blocks of depth x columns, columns fastest, one behind the other.
+    """A weight [columns, depth] in torch's order: columns in blocks, in each of which they vary fastest.
 
     Attributes:
         begin: its first byte in the file.
@@ -82,24 +82,24 @@ class Packing:
 
 
 def for_slim(metadata: ModelMetadata) -> tuple[ModelMetadata, tuple[Packing, ...]]:
-    """The metadata as it is true once the returned weights were rearranged: those of layers on many rows."""
+    """The metadata as it is true once the returned weights were rearranged."""
     if metadata.machine != "x86_64" or "avx512f" in metadata.cpu_features:
         return metadata, ()
     constants, layouts = list(metadata.constants), list(metadata.layouts)
     packings = []
-    for weight in metadata.linear_weights:
+    for weight in metadata.packed_weights:
         constant = constants[weight.constant]
-        if constant.layout is None or 0 < weight.rows < FEWEST_ROWS:
+        if constant.layout is None:
             continue
         given = bytes.fromhex(metadata.layouts[constant.layout])
-        packing = _read(given, weight.begin)
+        packing = _read(given, weight)
         if packing is not None:
             packings.append(packing)
             layout = _in_blocks(given, packing).hex()
             if layout not in layouts:
                 layouts.append(layout)
             constants[weight.constant] = Constant(constant.shape, layout=layouts.index(layout))
-    return replace(metadata, constants=tuple(constants), layouts=tuple(layouts), linear_weights=()), tuple(packings)
+    return replace(metadata, constants=tuple(constants), layouts=tuple(layouts), packed_weights=()), tuple(packings)
 
 
 def rearrange(path: Path, packings: tuple[Packing, ...]) -> None:
@@ -134,31 +134,43 @@ def in_blocks(given: bytes, packing: Packing) -> bytearray:
     return target
 
 
-def _read(layout: bytes, begin: int) -> Packing | None:
-    """None for an order that is not known here: the weight stays as it is."""
+def _read(layout: bytes, weight: PackedWeight) -> Packing | None:
+    """None for a weight that stays as it is: of few rows, of several taps, or in an order that is not known here."""
     if len(layout) < ctypes.sizeof(_Descriptor):
         return None
     given = _Descriptor.from_buffer_copy(layout)
-    if (given.rank, given.dtype, given.format, given.offset, given.blocks) != (2, _FLOAT32, _BLOCKED, 0, 2):
+    if (given.dtype, given.format, given.offset) != (_FLOAT32, _BLOCKED, 0):
+        return None
+    if given.rank == 2 and weight.rows is not None and not 0 < weight.rows < FEWEST_ROWS:
+        # Blocks of depth x columns, one behind the other.
+        dims, (inner, block) = (1, 0), given.block_sizes[:2]
+    elif given.rank == 4 and tuple(given.sizes[2:4]) == (1, 1):
+        # A convolution of one tap: blocks of columns only.
+        dims, inner, block = (0,), 1, given.block_sizes[0]
+        if given.sizes[1] % BLOCK != 0:
+            return None
+    else:
         return None
     (columns, depth), (padded_columns, padded_depth) = given.sizes[:2], given.padded_sizes[:2]
-    inner, block = given.block_sizes[:2]
     known = (
-        tuple(given.block_dims[:2]) == (1, 0)
-        and all(size > 0 and size % BLOCK == 0 for size in (inner, block))
+        (given.blocks, tuple(given.block_dims[: given.blocks])) == (len(dims), dims)
+        and block > 0 == block % BLOCK
+        and (inner == 1 or inner > 0 == inner % BLOCK)
         and tuple(given.strides[:2]) == (block * padded_depth, inner * block)
         and (padded_columns, padded_depth) == (_up(columns, block), _up(depth, inner))
-        and min(columns, depth) > 0 <= begin
+        and min(columns, depth) > 0
     )
-    return Packing(begin, columns, depth, padded_columns, padded_depth, block) if known else None
+    return Packing(weight.begin, columns, depth, padded_columns, padded_depth, block) if known else None
 
 
 def _in_blocks(layout: bytes, packing: Packing) -> bytes:
     """oneDNN's descriptor of the weight once it is in blocks."""
     changed = _Descriptor.from_buffer_copy(layout)
     changed.padded_sizes[:2] = (_up(packing.columns), _up(packing.depth))
-    changed.strides[:2] = (_up(packing.depth) * BLOCK, BLOCK * BLOCK)
+    changed.strides[: changed.rank] = (_up(packing.depth) * BLOCK, *[BLOCK * BLOCK] * (changed.rank - 1))
+    changed.blocks = 2
     changed.block_sizes[:2] = (BLOCK, BLOCK)
+    changed.block_dims[:2] = (1, 0)
     return bytes(changed) + layout[ctypes.sizeof(_Descriptor) :]
 
 

@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from aotpack import linear_weights
-from aotpack.linear_weights import Packing
-from aotpack.metadata import Constant, LinearWeight, ModelMetadata
+from aotpack import packed_weights
+from aotpack.metadata import Constant, ModelMetadata, PackedWeight
+from aotpack.packed_weights import Packing
+
+SIZES = ((64, 32), (1, 1), (9, 17), (70, 40), (24, 5))
 
 
 def up(size: int, block: int) -> int:
@@ -30,13 +32,13 @@ def descriptor(columns: int, depth: int, inner: int, block: int, **changes: tupl
     return bytes(written)
 
 
-def model(*weights: tuple[bytes, int], **fields: object) -> ModelMetadata:
+def model(*weights: tuple[bytes, int | None], **fields: object) -> ModelMetadata:
     """A model of a bias and of packed weights: descriptor and rows of each."""
     layouts = list(dict.fromkeys(layout.hex() for layout, _ in weights))
     return ModelMetadata(
         constants=(Constant((3,)), *(Constant((9, 9), layout=layouts.index(layout.hex())) for layout, _ in weights)),
         layouts=tuple(layouts),
-        linear_weights=tuple(LinearWeight(1 + i, 64 + i * 4096, rows) for i, (_, rows) in enumerate(weights)),
+        packed_weights=tuple(PackedWeight(1 + i, 64 + i * 4096, rows) for i, (_, rows) in enumerate(weights)),
         **fields,  # type: ignore[arg-type]
     )
 
@@ -60,7 +62,7 @@ def test_every_element_finds_its_place(columns: int, depth: int, inner: int, blo
     for column in range(columns):
         for row in range(depth):
             values[source(column, row)] = 1.0 + column * depth + row
-    moved = memoryview(linear_weights.in_blocks(struct.pack(f"<{len(values)}f", *values), packing)).cast("f")
+    moved = memoryview(packed_weights.in_blocks(struct.pack(f"<{len(values)}f", *values), packing)).cast("f")
     assert len(moved) == up(columns, 8) * up(depth, 8)
     assert all(
         moved[target(column, row)] == 1.0 + column * depth + row for column in range(columns) for row in range(depth)
@@ -70,7 +72,7 @@ def test_every_element_finds_its_place(columns: int, depth: int, inner: int, blo
 
 def test_layers_on_many_rows_get_blocks_and_a_layout_that_says_so() -> None:
     wide, narrow = descriptor(768, 100, 16, 64), descriptor(100, 768, 16, 64)
-    metadata, packings = linear_weights.for_slim(model((wide, 128), (narrow, 1), (wide, 8), (narrow, 0)))
+    metadata, packings = packed_weights.for_slim(model((wide, 128), (narrow, 1), (wide, 8), (narrow, 0), (wide, None)))
     assert packings == (
         Packing(64, 768, 100, 768, 112, 64),
         Packing(64 + 2 * 4096, 768, 100, 768, 112, 64),
@@ -78,9 +80,33 @@ def test_layers_on_many_rows_get_blocks_and_a_layout_that_says_so() -> None:
     )
     blocks = {descriptor(768, 100, 8, 8).hex(), descriptor(100, 768, 8, 8).hex()}
     assert metadata.layouts[2:] == tuple(sorted(blocks, key=lambda text: text != descriptor(768, 100, 8, 8).hex()))
-    assert [constant.layout for constant in metadata.constants] == [None, 2, 1, 2, 3]
+    assert [constant.layout for constant in metadata.constants] == [None, 2, 1, 2, 3, 0]
     # Done once: what a bundle says of itself is no reason to do it again.
-    assert linear_weights.for_slim(metadata) == (metadata, ())
+    assert packed_weights.for_slim(metadata) == (metadata, ())
+
+
+def convolution(columns: int, depth: int, block: int, *, taps: int = 1) -> bytes:
+    """What it writes down for a convolution: columns in blocks."""
+    written = bytearray(772)
+    struct.pack_into("<2i4q", written, 0, 1, 4, columns, depth, taps, taps)
+    struct.pack_into("<q4q", written, 104, 3, up(columns, block), depth, taps, taps)
+    strides = (depth * block * taps**2, block, depth * block * taps, depth * block)
+    struct.pack_into("<q4q", written, 312, 2, *strides)
+    struct.pack_into("<2q", written, 416, 1, block)
+    return bytes(written)
+
+
+def test_convolutions_of_one_tap_get_blocks_too() -> None:
+    one, three = convolution(100, 64, 24), convolution(64, 64, 16, taps=3)
+    metadata, packings = packed_weights.for_slim(model((one, None), (three, None), (convolution(64, 3, 16), None)))
+    assert packings == (Packing(64, 100, 64, 120, 64, 24),)
+    assert [constant.layout for constant in metadata.constants] == [None, 3, 1, 2]
+    blocks = bytearray(one)
+    struct.pack_into("<2q", blocks, 112, 104, 64)
+    struct.pack_into("<4q", blocks, 320, 512, 64, 64, 64)
+    struct.pack_into("<3q", blocks, 416, 2, 8, 8)
+    struct.pack_into("<2q", blocks, 520, 1, 0)
+    assert metadata.layouts[3] == blocks.hex()
 
 
 @pytest.mark.parametrize(
@@ -102,13 +128,13 @@ def test_layers_on_many_rows_get_blocks_and_a_layout_that_says_so() -> None:
     ],
 )
 def test_an_order_that_is_not_known_stays(layout: bytes) -> None:
-    metadata, packings = linear_weights.for_slim(model((layout, 128)))
+    metadata, packings = packed_weights.for_slim(model((layout, 128)))
     assert packings == ()
     assert metadata.constants == model((layout, 128)).constants
 
 
 def test_processors_with_wider_vectors_keep_what_torch_made() -> None:
     given = model((descriptor(64, 64, 16, 64), 128), cpu_features=("avx2", "avx512f"))
-    assert linear_weights.for_slim(given) == (given, ())
+    assert packed_weights.for_slim(given) == (given, ())
     other = model((descriptor(64, 64, 16, 64), 128), machine="aarch64")
-    assert linear_weights.for_slim(other) == (other, ())
+    assert packed_weights.for_slim(other) == (other, ())
