@@ -150,7 +150,7 @@ def _shares(bundle: Path, work: Path) -> list[float]:
     program = work / "hold"
     flags = ["-O2", f"-I{bundle}/include", f"-L{bundle}/lib", f"-Wl,-rpath,{bundle}/lib", "-laot_bridge"]
     subprocess.run(["cc", str(PROGRAMS / "hold.c"), *flags, "-o", str(program)], check=True)  # noqa: S607
-    command = [str(program), str(bundle / "models" / "wide"), "1", "4000"]
+    command = [str(program), str(bundle / "models" / "wide"), "16", "4000"]
     children = [
         subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"OMP_NUM_THREADS": "1"}, text=True

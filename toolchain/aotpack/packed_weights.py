@@ -141,6 +141,7 @@ def _read(layout: bytes, weight: PackedWeight) -> Packing | None:
     given = _Descriptor.from_buffer_copy(layout)
     if (given.dtype, given.format, given.offset) != (_FLOAT32, _BLOCKED, 0):
         return None
+    dims: tuple[int, ...]
     if given.rank == 2 and weight.rows is not None and not 0 < weight.rows < FEWEST_ROWS:
         # Blocks of depth x columns, one behind the other.
         dims, (inner, block) = (1, 0), given.block_sizes[:2]
