@@ -18,25 +18,25 @@ namespace {
 using aot::guarded;
 using aot::usage_error;
 
+[[noreturn]] void refuse_null(const char* what) {
+  throw usage_error(std::string(what) + " is NULL", "The call cannot do anything without it.", "Pass a valid pointer.");
+}
+
 template <class T>
-void require(T* pointer, const char* what) {
-  if (pointer == nullptr) {
-    throw usage_error(std::string(what) + " is NULL", "The call cannot do anything without it.",
-                      "Pass a valid pointer.");
-  }
+void require(const T* pointer, const char* what) {
+  if (pointer == nullptr) refuse_null(what);
 }
 
 /// Copies the part of `value` that the caller's version of the struct has, keeping the caller's struct_size.
 template <class Struct>
-void give(const Struct& value, Struct* out) {
-  const uint32_t size = out->struct_size;
-  if (size < sizeof size) {
-    throw usage_error("struct_size is " + std::to_string(size),
+void give(Struct value, Struct* out) {
+  value.struct_size = out->struct_size;
+  if (value.struct_size < sizeof value.struct_size) {
+    throw usage_error("struct_size is " + std::to_string(value.struct_size),
                       "It tells which version of the struct the caller knows.",
                       "Set it to sizeof the struct before the call.");
   }
-  std::memcpy(out, &value, std::min<size_t>(size, sizeof value));
-  out->struct_size = size;
+  std::memcpy(out, &value, std::min<size_t>(value.struct_size, sizeof value));
 }
 
 /// The caller's options, with zeros for fields that its version does not have.

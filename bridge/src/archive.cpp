@@ -4,6 +4,7 @@
 #include "archive.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -192,15 +193,19 @@ Archive::Archive(uint8_t* data, size_t size, const std::string& where) {
     const Bytes body = file.slice(offset + content.size(), plain_size, "entry");
     entries_.push_back({std::move(name), body.data(), static_cast<size_t>(body.size()), record.u32(16)});
   }
-  std::sort(names.begin(), names.end());
-  const auto twice = std::adjacent_find(names.begin(), names.end());
-  if (twice != names.end()) throw unusual(where, std::string(*twice), "is there twice");
+  std::qsort(names.data(), names.size(), sizeof(std::string_view), [](const void* a, const void* b) {
+    return static_cast<const std::string_view*>(a)->compare(*static_cast<const std::string_view*>(b));
+  });
+  for (size_t i = 1; i < names.size(); ++i) {
+    if (names[i] == names[i - 1]) throw unusual(where, std::string(names[i]), "is there twice");
+  }
 }
 
 const Entry* Archive::find(std::string_view name) const {
-  const auto found =
-      std::find_if(entries_.begin(), entries_.end(), [&](const Entry& entry) { return entry.name == name; });
-  return found == entries_.end() ? nullptr : &*found;
+  for (const Entry& entry : entries_) {
+    if (entry.name == name) return &entry;
+  }
+  return nullptr;
 }
 
 void check_integrity(const Entry& entry, const std::string& where) {

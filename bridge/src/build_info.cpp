@@ -18,7 +18,7 @@ const char* build_info() noexcept {
   try {
     static const std::string text = [] {
       std::vector<std::string> backends = {"cpu"};
-      if (*gpu_backend() != '\0') backends.emplace_back(gpu_backend());
+      if (*gpu_backend() != '\0') backends.push_back(gpu_backend());
       return "{\"schema\": 1, \"api_version\": " + std::to_string(AOT_API_VERSION) +
              ", \"compiler\": " + json_quote(AOT_COMPILER) + ", \"torch_version\": " + json_quote(TORCH_VERSION) +
              ", \"backends\": " + json_quote(backends) + ", \"runtime\": " + json_quote(Runtime::library_name()) +

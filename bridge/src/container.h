@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -56,7 +55,9 @@ class Container {
   std::vector<Constant> list_constants(bool* has_folded) const;
   bool map_weights(const std::vector<Constant>& constants);
   void copy_weights();
-  std::optional<std::vector<Range>> copied_constants() const;
+  /// Fills `constant_memory_` with the container's own copies; false when the model is older than the function that
+  /// tells of them.
+  bool find_copies();
 
   std::vector<std::string> names(decltype(&AOTInductorModelContainerGetNumInputs) count,
                                  decltype(&AOTInductorModelContainerGetInputName) name) const;

@@ -23,6 +23,13 @@ std::string plain(const std::string& name) {
   return result;
 }
 
+bool is_among(const std::vector<std::string>& features, const std::string& wanted) {
+  for (const std::string& feature : features) {
+    if (plain(feature) == plain(wanted)) return true;
+  }
+  return false;
+}
+
 #if defined(__x86_64__)
 
 enum Register { Eax, Ebx, Ecx, Edx };
@@ -104,7 +111,7 @@ std::vector<std::string> detect() {
     uint32_t reg[4];
     if (__get_cpuid_count(feature.leaf, feature.subleaf, &reg[Eax], &reg[Ebx], &reg[Ecx], &reg[Edx]) == 0) continue;
     if (((reg[feature.reg] >> feature.bit) & 1U) == 0 || (states & feature.xcr0) != feature.xcr0) continue;
-    found.emplace_back(feature.name);
+    found.push_back(feature.name);
   }
   return found;
 }
@@ -125,10 +132,7 @@ const std::vector<std::string>& cpu_features() {
 std::vector<std::string> missing_cpu_features(const std::vector<std::string>& wanted) {
   std::vector<std::string> missing;
   for (const std::string& want : wanted) {
-    const auto& have = cpu_features();
-    const bool found =
-        std::any_of(have.begin(), have.end(), [&](const std::string& name) { return plain(name) == plain(want); });
-    if (!found) missing.push_back(want);
+    if (!is_among(cpu_features(), want)) missing.push_back(want);
   }
   return missing;
 }

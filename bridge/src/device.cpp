@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "device.h"
 
-#include <chrono>
 #include <cstring>
 #include <vector>
 
 #include "cpu_features.h"
 #include "device_gpu.h"
 #include "error.h"
+#include "stopwatch.h"
 
 namespace aot {
 namespace {
@@ -25,12 +25,12 @@ class CpuDevice final : public Device {
   DeviceMemory memory() const override { return {}; }
 
   void self_test(aot_device_report* report) const override {
-    const auto start = std::chrono::steady_clock::now();
+    const Stopwatch watch;
     std::vector<unsigned char> pattern(1 << 20);
     for (size_t i = 0; i < pattern.size(); ++i) pattern[i] = static_cast<unsigned char>(i * 131U);
     std::vector<unsigned char> copy(pattern.size());
     copy_from_host(copy.data(), pattern.data(), pattern.size());
-    if (copy != pattern) {
+    if (std::memcmp(copy.data(), pattern.data(), pattern.size()) != 0) {
       throw Error(AOT_MACHINE_MISMATCH, "the CPU's memory did not keep what was written to it",
                   "This machine cannot be trusted with any computation.", "Test its memory.");
     }
@@ -43,7 +43,7 @@ class CpuDevice final : public Device {
       features += (features.empty() ? "" : " ") + feature;
     }
     set_text(report->architecture, features);
-    report->self_test_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+    report->self_test_ms = watch.milliseconds();
   }
 };
 

@@ -19,7 +19,6 @@
 #define AOT_TEXT(name) #name
 #define AOT_EXPANDED_TEXT(name) AOT_TEXT(name)
 
-#include <chrono>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -27,6 +26,7 @@
 #include "error.h"
 #include "library.h"
 #include "mapped_file.h"
+#include "stopwatch.h"
 
 namespace aot {
 namespace {
@@ -187,7 +187,7 @@ class GpuDevice final : public Device {
   }
 
   void self_test(aot_device_report* report) const override {
-    const auto start = std::chrono::steady_clock::now();
+    const Stopwatch watch;
     activate();
     const Description known = api_.describe(index_);
     int count = 0;
@@ -199,7 +199,7 @@ class GpuDevice final : public Device {
     report->total_bytes = now.total_bytes;
     set_text(report->name, known.name);
     set_text(report->architecture, known.architecture);
-    report->self_test_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+    report->self_test_ms = watch.milliseconds();
   }
 
  private:

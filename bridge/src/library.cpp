@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cfenv>
-#include <mutex>
 #include <string_view>
 #include <utility>
 
@@ -84,19 +83,19 @@ std::string runtime_library(const std::string& name) {
 namespace {
 
 /// The runtime's libraries need GCC's, whose folder only the bridge's RUNPATH names. They are in the process already,
-/// because the bridge needs them too, unless its compiler linked them statically.
-void load_gcc_libraries() {
+/// because the bridge needs them too, unless its compiler linked them statically. Returns true.
+bool load_gcc_libraries() {
   for (const char* name : {"libgcc_s.so.1", "libstdc++.so.6"}) {
     const std::string path = runtime_library(name);
     if (path != name) dlopen(path.c_str(), RTLD_LAZY | RTLD_LOCAL);
   }
+  return true;
 }
 
 }  // namespace
 
 Library load_for_good(const std::string& name) {
-  static std::once_flag once;
-  std::call_once(once, load_gcc_libraries);
+  [[maybe_unused]] static const bool once = load_gcc_libraries();
   return {runtime_library(name), RTLD_LAZY | RTLD_GLOBAL | RTLD_NODELETE};
 }
 

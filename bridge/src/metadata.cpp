@@ -114,21 +114,26 @@ std::vector<ConstantSpec> parse_constants(const Json& document, size_t layouts) 
   return constants;
 }
 
-/// AOTI_CPU_ISA is a list of Inductor's instruction sets, such as "AVX512 AVX512_VNNI AMX_TILE"; each stands for these
-/// features.
+/// What Inductor's instruction sets stand for.
+struct IsaFeature {
+  std::string_view isa;
+  const char* feature;
+};
+constexpr IsaFeature kIsaFeatures[] = {
+    {"AVX2", "avx2"},         {"AVX2", "fma"},          {"AVX2", "f16c"},
+    {"AVX512", "avx512f"},    {"AVX512", "avx512dq"},   {"AVX512", "avx512vl"},
+    {"AVX512", "avx512bw"},   {"AVX512", "fma"},        {"AVX512_VNNI", "avx512_vnni"},
+    {"AMX_TILE", "amx_tile"}, {"AMX_TILE", "amx_bf16"}, {"AMX_TILE", "amx_int8"},
+};
+
+/// AOTI_CPU_ISA is a list of instruction sets, such as "AVX512 AVX512_VNNI AMX_TILE".
 std::vector<std::string> features_of_isa(const std::string& isa_list) {
   std::vector<std::string> features;
   for (size_t begin = 0, end = 0; end < isa_list.size(); begin = end + 1) {
     end = std::min(isa_list.find(' ', begin), isa_list.size());
     const std::string word = isa_list.substr(begin, end - begin);
-    if (word == "AVX2") {
-      features.insert(features.end(), {"avx2", "fma", "f16c"});
-    } else if (word == "AVX512") {
-      features.insert(features.end(), {"avx512f", "avx512dq", "avx512vl", "avx512bw", "fma"});
-    } else if (word == "AVX512_VNNI") {
-      features.emplace_back("avx512_vnni");
-    } else if (word == "AMX_TILE") {
-      features.insert(features.end(), {"amx_tile", "amx_bf16", "amx_int8"});
+    for (const IsaFeature& row : kIsaFeatures) {
+      if (row.isa == word) features.push_back(row.feature);
     }
   }
   return features;

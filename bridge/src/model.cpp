@@ -2,7 +2,6 @@
 #include "model.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "below_autograd.h"
@@ -13,6 +12,7 @@
 #include "libc_version.h"
 #include "runtime.h"
 #include "signature.h"
+#include "stopwatch.h"
 #include "tensor.h"
 #include "threads.h"
 
@@ -103,7 +103,7 @@ void check_count(size_t described, size_t actual, const char* what, const std::s
 
 aot_model::aot_model(const std::string& path, const aot_load_options& options)
     : num_threads_(static_cast<int>(options.num_threads)), slots_(std::max<uint32_t>(options.num_runners, 1)) {
-  const auto start = std::chrono::steady_clock::now();
+  const aot::Stopwatch watch;
   aot::Package package = aot::open_package(path);
   check_machine(package);
   device_ = &choose_device(package, options.device);
@@ -125,8 +125,7 @@ aot_model::aot_model(const std::string& path, const aot_load_options& options)
     outputs_ = describe(container_->output_names());
   }
   if (aot::is_debugging()) {
-    const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
-    aot::debug_line("load of " + path + ": " + std::to_string(elapsed.count()) + " ms");
+    aot::debug_line("load of " + path + ": " + std::to_string(watch.milliseconds()) + " ms");
   }
 }
 
@@ -165,7 +164,7 @@ std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, 
   for (size_t i = 0; i < num_inputs; ++i) input_handles[i] = prepared[i].take_handle();
 
   device_->synchronize();
-  const auto start = std::chrono::steady_clock::now();
+  const aot::Stopwatch watch;
   try {
     container_->run(input_handles, output_handles);
     device_->synchronize();
@@ -175,7 +174,7 @@ std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, 
     for (AtenTensorHandle handle : output_handles) aot::TensorHandle{handle};
     throw;
   }
-  *latency_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  *latency_ms = watch.milliseconds();
   for (size_t i = 0; i < results.size(); ++i) results[i] = aot::TensorHandle(output_handles[i]);
 
   std::vector<std::unique_ptr<aot_tensor>> outputs(results.size());

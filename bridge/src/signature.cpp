@@ -6,7 +6,7 @@
 
 #include "dtype.h"
 #include "error.h"
-#include "tensor.h"
+#include "view.h"
 
 namespace aot {
 namespace {
