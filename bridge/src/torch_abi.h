@@ -24,7 +24,7 @@ using AOTIProxyExecutorHandle = AOTIProxyExecutorOpaque*;
 int32_t aoti_torch_device_type_cpu();
 int32_t aoti_torch_device_type_cuda();
 int32_t aoti_torch_layout_strided();
-int32_t aoti_torch_layout__mkldnn();
+int32_t aoti_torch_layout__mkldnn();  // NOLINT(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp)
 int32_t aoti_torch_dtype_float32();
 
 // Handles that come back are new references; pointers are the tensor's own.
