@@ -150,14 +150,21 @@ TEST(metadata_is_read) {
 TEST(metadata_tells_how_weights_lie) {
   const std::string start = R"({"schema": 1, "inputs": [], "outputs": [], "constants": )";
   const aot::Metadata metadata = aot::parse_metadata(
-      start + R"([{"shape": [2, 3]}, {"shape": [2, 3], "strides": [1, 2], "offset": 4}, {"shape": []}]})",
+      start + R"([{"shape": [2, 3]}, {"shape": [2, 3], "strides": [1, 2], "offset": 4}, {"shape": []},
+                  {"shape": [8, 8], "layout": 1}], "layouts": ["", "00ff7a"]})",
       "model.json");
-  CHECK_EQUAL(metadata.constants.size(), 3U);
+  CHECK_EQUAL(metadata.constants.size(), 4U);
+  CHECK_EQUAL(metadata.constants[0].layout, -1);
+  CHECK_EQUAL(metadata.constants[3].layout, 1);
+  CHECK_EQUAL(metadata.layouts[1], std::string("\0\xffz", 3));
   CHECK(metadata.constants[0].strides.empty());
   CHECK_EQUAL(metadata.constants[1].strides[1], 2);
   CHECK_EQUAL(metadata.constants[1].offset, 4);
-  for (const char* bad : {R"([{"shape": [-2]}]})", R"([{"shape": [2], "strides": [1, 1]}]})",
-                          R"([{"shape": [2], "offset": -1}]})", R"([{"strides": [1]}, 3]})"}) {
+  for (const char* bad :
+       {R"([{"shape": [-2]}]})", R"([{"shape": [2], "strides": [1, 1]}]})", R"([{"shape": [2], "offset": -1}]})",
+        R"([{"strides": [1]}, 3]})", R"([{"shape": [2], "layout": 0}]})",
+        R"([{"shape": [2], "layout": 1}], "layouts": ["00"]})", R"([{"shape": [2], "layout": -2}], "layouts": ["00"]})",
+        R"([], "layouts": ["0"]})", R"([], "layouts": ["0x"]})"}) {
     CHECK_THROWS(AOT_DAMAGED, "malformed", aot::parse_metadata(start + bad, "model.json"));
   }
 }

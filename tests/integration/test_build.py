@@ -426,7 +426,8 @@ from torch.nn import functional
 class Layers(nn.Module):
     def __init__(self):
         super().__init__()
-        self.wide, self.narrow, self.last = nn.Linear(1021, 2000), nn.Linear(2000, 1021, bias=False), nn.Linear(1021, 1001)
+        self.wide, self.narrow = nn.Linear(1021, 2000), nn.Linear(2000, 1021, bias=False)
+        self.last = nn.Linear(1021, 1001)
 
     def forward(self, x):
         return self.last(functional.relu(x + self.narrow(functional.gelu(self.wide(x)))))
