@@ -193,7 +193,6 @@ Archive::Archive(uint8_t* data, size_t size, const std::string& where) {
     const Bytes body = file.slice(offset + content.size(), plain_size, "entry");
     entries_.push_back({std::move(name), body.data(), static_cast<size_t>(body.size()), record.u32(16)});
   }
-  // Not std::sort, which takes a tenth of a second to compile.
   const auto compare = [](const void* a, const void* b) {
     return static_cast<const std::string_view*>(a)->compare(*static_cast<const std::string_view*>(b));
   };

@@ -179,11 +179,12 @@ bool Container::find_copies() {
     constant_memory_.push_back({begin, begin + bytes});
   }
   // C's function, here and in archive.cpp: compiling std::sort for the two is a thirtieth of compiling the bridge.
-  std::qsort(constant_memory_.data(), constant_memory_.size(), sizeof(Range), [](const void* a, const void* b) {
+  const auto compare = [](const void* a, const void* b) {
     const uint8_t* left = static_cast<const Range*>(a)->begin;
     const uint8_t* right = static_cast<const Range*>(b)->begin;
     return left < right ? -1 : static_cast<int>(left > right);
-  });
+  };
+  if (count > 0) std::qsort(constant_memory_.data(), constant_memory_.size(), sizeof(Range), compare);
   return true;
 }
 
