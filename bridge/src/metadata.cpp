@@ -10,7 +10,7 @@
 namespace aot {
 namespace {
 
-constexpr int64_t kSchema = 1;
+constexpr int64_t kSchema = 2;
 
 Error malformed(const std::string& where, const std::string& reason) {
   return damaged_error(where + " is malformed: " + reason, "The description of the model cannot be read.");
@@ -145,12 +145,12 @@ Metadata parse_metadata(std::string_view text, const std::string& where) {
   try {
     const Json document = Json::parse(text);
     const int64_t schema = document.at("schema").integer();
-    if (schema != kSchema) {
-      throw Error(
-          AOT_MODEL_MISMATCH,
-          where + " has schema " + std::to_string(schema) + "; this bridge reads schema " + std::to_string(kSchema),
-          "The model and the bundle were made by different versions of aotpack.",
-          "Build the bundle again with the aotpack that exported the model.");
+    if (schema < 1 || schema > kSchema) {
+      throw Error(AOT_MODEL_MISMATCH,
+                  where + " has schema " + std::to_string(schema) + "; this bridge reads up to schema " +
+                      std::to_string(kSchema),
+                  "The model and the bundle were made by different versions of aotpack.",
+                  "Build the bundle again with the aotpack that exported the model.");
     }
     Metadata metadata;
     const Json* has_signature = given(document, "has_signature");
@@ -166,6 +166,8 @@ Metadata parse_metadata(std::string_view text, const std::string& where) {
     metadata.gpu_archs = texts_at(document, "gpu_archs");
     for (const std::string& layout : texts_at(document, "layouts")) metadata.layouts.push_back(parse_bytes(layout));
     metadata.constants = parse_constants(document, metadata.layouts.size());
+    const Json* is_rearranged = given(document, "rearranged");
+    metadata.is_rearranged = is_rearranged != nullptr && is_rearranged->boolean();
     if (const Json* floors = given(document, "floors")) metadata.glibc_floor = text_at(*floors, "glibc", "");
     metadata.text = std::string(text);
     return metadata;

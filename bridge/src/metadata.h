@@ -49,6 +49,7 @@ struct Metadata {
   std::vector<std::string> gpu_archs;
   std::vector<ConstantSpec> constants;  // in the order of the weights' file; empty when not known
   std::vector<std::string> layouts;     // of packed ones: oneDNN's descriptors, bytes
+  bool is_rearranged = false;           // packed ones lie in other layouts than the model's code says
   std::string glibc_floor;  // the oldest glibc that the code accepts, such as "2.34"; empty when it asks for none
   std::string text;         // the document itself
 };

@@ -30,6 +30,7 @@ namespace aot {
   X(aoti_torch_get_layout)                 \
   X(aoti_torch_device_type_cpu)            \
   X(aoti_torch_device_type_cuda)           \
+  X(aoti_torch_dtype_element_size)         \
   X(aoti_torch_layout_strided)             \
   X(aoti_torch_layout__mkldnn)
 

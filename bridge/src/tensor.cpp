@@ -37,37 +37,25 @@ AtenTensorHandle TensorHandle::release() { return std::exchange(handle_, nullptr
 TensorHandle borrow(const aot_view& view) {
   // Dims of size 1 may come with any stride; models compare with torch's.
   CStrides c_order(view.shape, view.ndim);
-  aot_view from_first = view;
-  from_first.data = first_byte(view);
-  if (is_contiguous(view)) from_first.strides = c_order.values;
-  return borrow_storage(from_first, 0);
-}
-
-namespace {
-
-TensorHandle wrap(const aot_view& view, const int64_t* strides, int64_t offset, int32_t layout,
-                  const std::string& descriptor) {
-  const Runtime& runtime = Runtime::get();
-  const TorchDevice where(view.device);
   Dtype dtype{};
   dtype_from_dlpack(view.dtype, &dtype);
+  const int64_t* strides = is_contiguous(view) ? c_order.values : view.strides;
+  const int32_t number = Runtime::get().number_of(dtype);
+  return borrow_memory({first_byte(view), view.shape, view.ndim, strides, 0, number, view.device}, nullptr);
+}
+
+TensorHandle borrow_memory(const Memory& memory, const std::string* descriptor) {
+  const Runtime& runtime = Runtime::get();
+  const TorchDevice where(memory.device);
   AtenTensorHandle handle = nullptr;
   runtime.check(
       runtime.aoti_torch_create_tensor_from_blob_v2(
-          view.data, view.ndim, view.shape, strides, offset, runtime.number_of(dtype), where.type, where.index, &handle,
-          layout, reinterpret_cast<const uint8_t*>(descriptor.data()), static_cast<int64_t>(descriptor.size())),
+          memory.data, memory.ndim, memory.shape, memory.strides, memory.offset, memory.dtype, where.type, where.index,
+          &handle, descriptor == nullptr ? runtime.aoti_torch_layout_strided() : runtime.aoti_torch_layout__mkldnn(),
+          descriptor == nullptr ? nullptr : reinterpret_cast<const uint8_t*>(descriptor->data()),
+          descriptor == nullptr ? 0 : static_cast<int64_t>(descriptor->size())),
       "wrapping memory");
   return TensorHandle(handle);
-}
-
-}  // namespace
-
-TensorHandle borrow_storage(const aot_view& view, int64_t offset) {
-  return wrap(view, view.strides, offset, Runtime::get().aoti_torch_layout_strided(), "");
-}
-
-TensorHandle borrow_packed(const aot_view& view, const std::string& descriptor) {
-  return wrap(view, CStrides(view.shape, view.ndim).values, 0, Runtime::get().aoti_torch_layout__mkldnn(), descriptor);
 }
 
 TensorHandle allocate(Dtype dtype, const int64_t* shape, int32_t ndim, aot_device device) {

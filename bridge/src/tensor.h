@@ -34,12 +34,19 @@ class TensorHandle {
 /// A tensor over memory that stays the caller's. The dtype must be one of ours.
 TensorHandle borrow(const aot_view& view);
 
-/// The same with an offset, in elements, of the first element in the memory at `view.data`, and the strides as they
-/// are.
-TensorHandle borrow_storage(const aot_view& view, int64_t offset);
+/// Memory as torch describes it.
+struct Memory {
+  void* data;
+  const int64_t* shape;
+  int32_t ndim;
+  const int64_t* strides;
+  int64_t offset;  // of the first element, in elements
+  int32_t dtype;   // torch's number
+  aot_device device;
+};
 
-/// The same for a tensor that oneDNN has packed as a descriptor says, in the bytes of torch's oneDNN.
-TensorHandle borrow_packed(const aot_view& view, const std::string& descriptor);
+/// The same for memory in a layout of its own: as oneDNN packed it where its descriptor is given, in bytes.
+TensorHandle borrow_memory(const Memory& memory, const std::string* descriptor);
 
 /// A C-ordered tensor with memory of its own, not initialised.
 TensorHandle allocate(Dtype dtype, const int64_t* shape, int32_t ndim, aot_device device);

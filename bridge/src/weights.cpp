@@ -2,7 +2,9 @@
 // How a container gets its weights: used where the file is mapped if the metadata says how they lie, copied otherwise.
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
+#include <optional>
 
 #include "container.h"
 #include "error.h"
@@ -27,6 +29,49 @@ size_t extent(const ConstantSpec& spec, const int64_t* strides, size_t size) {
   return __builtin_mul_overflow(static_cast<size_t>(last) + 1, size, &bytes) ? kTooLarge : bytes;
 }
 
+/// What the bridge reads of the descriptor of a packed constant: a struct dnnl_memory_desc of oneDNN 3.
+struct Descriptor {
+  static constexpr size_t kMostDims = 12;
+  int32_t kind;
+  int32_t rank;
+  int64_t sizes[kMostDims];
+  int32_t dtype;
+  int64_t padded_sizes[kMostDims];
+  int64_t padded_offsets[kMostDims];
+  int64_t offset;
+  int32_t format;
+};
+constexpr int32_t kBlocked = 2;
+
+std::optional<Descriptor> read_descriptor(const std::string& bytes) {
+  Descriptor descriptor{};
+  if (bytes.size() < sizeof descriptor) return std::nullopt;
+  std::memcpy(&descriptor, bytes.data(), sizeof descriptor);
+  const bool is_known = descriptor.format == kBlocked && descriptor.rank > 0 &&
+                        descriptor.rank <= static_cast<int32_t>(Descriptor::kMostDims);
+  return is_known ? std::optional(descriptor) : std::nullopt;
+}
+
+/// Bytes of a packed constant; more than any file has unless it has as many elements as `spec`.
+size_t packed_extent(const ConstantSpec& spec, const Descriptor& descriptor, size_t size) {
+  constexpr size_t kTooLarge = std::numeric_limits<size_t>::max();
+  size_t expected = 1;
+  for (const int64_t dim : spec.shape) {
+    if (__builtin_mul_overflow(expected, static_cast<size_t>(dim), &expected)) return kTooLarge;
+  }
+  size_t elements = 1;
+  size_t bytes = size;
+  for (int32_t i = 0; i < descriptor.rank; ++i) {
+    const int64_t given = descriptor.sizes[i];
+    const int64_t padded = descriptor.padded_sizes[i];
+    if (given < 0 || padded < given || __builtin_mul_overflow(elements, static_cast<size_t>(given), &elements) ||
+        __builtin_mul_overflow(bytes, static_cast<size_t>(padded), &bytes)) {
+      return kTooLarge;
+    }
+  }
+  return elements == expected ? bytes : kTooLarge;
+}
+
 }  // namespace
 
 void Container::load_constants() {
@@ -44,6 +89,10 @@ void Container::load_constants() {
     }
     if (map_weights(constants)) {
       constant_memory_.push_back({package_.weights, package_.weights + package_.weights_size});
+    } else if (package_.metadata.is_rearranged) {
+      // Copied, they would be taken for what the model's code says of them.
+      throw damaged_error("the weights of " + package_.path + " lie in another order than its code knows",
+                          "They can only be used where they are mapped, and model.json does not say how.");
     } else {
       copy_weights();
     }
@@ -112,28 +161,29 @@ bool Container::map_weights(const std::vector<Constant>& constants) {
   uint8_t* next = package_.weights;
   for (size_t i = 0; i < specs.size(); ++i) {
     const Constant& constant = constants[i];
-    aot_view view{};
-    Dtype dtype{};
-    if (!Runtime::get().find_dtype(constant.dtype, &dtype) || specs[i].shape.size() > kMaxDims) return false;
-    view.data = next;
-    view.device = {AOT_DEVICE_CPU, 0};
-    view.ndim = static_cast<int32_t>(specs[i].shape.size());
-    view.dtype = dlpack_of(dtype);
-    view.shape = const_cast<int64_t*>(specs[i].shape.data());  // DLPack's struct has no const
-    if (specs[i].layout >= 0) {
-      constants_.push_back(borrow_packed(view, package_.metadata.layouts[static_cast<size_t>(specs[i].layout)]));
-      pairs.push_back({constant.name, constants_.back().get()});
-      next += constant.bytes;
-      continue;
+    const ConstantSpec& spec = specs[i];
+    if (spec.shape.size() > kMaxDims) return false;
+    const auto ndim = static_cast<int32_t>(spec.shape.size());
+    const CStrides c_order(spec.shape.data(), ndim);
+    const int64_t* strides = spec.strides.empty() ? c_order.values : spec.strides.data();
+    const size_t size = Runtime::get().aoti_torch_dtype_element_size(constant.dtype);
+    const std::string* layout =
+        spec.layout < 0 ? nullptr : &package_.metadata.layouts[static_cast<size_t>(spec.layout)];
+    size_t reach = 0;
+    if (layout == nullptr) {
+      reach = extent(spec, strides, size);
+    } else if (const std::optional<Descriptor> descriptor = read_descriptor(*layout)) {
+      reach = packed_extent(spec, *descriptor, size);
+    } else {
+      return false;
     }
-    CStrides c_order(view.shape, view.ndim);
-    view.strides = specs[i].strides.empty() ? c_order.values : const_cast<int64_t*>(specs[i].strides.data());
-    if (extent(specs[i], view.strides, size_of(dtype)) > constant.bytes) {
+    if (reach > constant.bytes) {
       throw damaged_error(
           std::string("the weight ") + constant.name + " of " + package_.path + " is described larger than it is",
           "The description belongs to another model.");
     }
-    constants_.push_back(borrow_storage(view, specs[i].offset));
+    const Memory memory{next, spec.shape.data(), ndim, strides, spec.offset, constant.dtype, {AOT_DEVICE_CPU, 0}};
+    constants_.push_back(borrow_memory(memory, layout));
     pairs.push_back({constant.name, constants_.back().get()});
     next += constant.bytes;
   }

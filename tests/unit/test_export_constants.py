@@ -95,9 +95,12 @@ def test_the_metadata_takes_it() -> None:
     "document",
     [
         {"layouts": ["xy"]},
+        {"layouts": ["00 FF"]},
+        {"layouts": ["000"]},
         {"constants": [{"shape": [2], "layout": 0}]},
         {"constants": [{"shape": [2], "layout": -1}], "layouts": ["00"]},
         {"packed_weights": [{"constant": 0, "begin": 0, "rows": 1}]},
+        {"constants": [{"shape": [2]}], "packed_weights": [{"constant": 0, "begin": 0}, {"constant": 0, "begin": 64}]},
         {"constants": [{"shape": [2]}], "packed_weights": [{"constant": 0, "begin": -1, "rows": 1}]},
     ],
 )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from aotpack import packed_weights
+from aotpack.errors import DamagedError
 from aotpack.metadata import Constant, ModelMetadata, PackedWeight
 from aotpack.packed_weights import Packing
 
@@ -81,6 +84,7 @@ def test_layers_on_many_rows_get_blocks_and_a_layout_that_says_so() -> None:
     blocks = {descriptor(768, 100, 8, 8).hex(), descriptor(100, 768, 8, 8).hex()}
     assert metadata.layouts[2:] == tuple(sorted(blocks, key=lambda text: text != descriptor(768, 100, 8, 8).hex()))
     assert [constant.layout for constant in metadata.constants] == [None, 2, 1, 2, 3, 0]
+    assert metadata.rearranged
     # Done once: what a bundle says of itself is no reason to do it again.
     assert packed_weights.for_slim(metadata) == (metadata, ())
 
@@ -109,6 +113,17 @@ def test_convolutions_of_one_tap_get_blocks_too() -> None:
     assert metadata.layouts[3] == blocks.hex()
 
 
+def test_a_file_without_room_for_a_weight_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.blob"
+    path.write_bytes(bytes(8192))
+    first, second = Packing(0, 16, 64, 16, 64, 16), Packing(4096, 16, 64, 16, 64, 16)
+    packed_weights.rearrange(path, (first, second))
+    late, huge = replace(second, begin=1 << 62), replace(second, padded_columns=1 << 58)
+    for packings in ((replace(second, begin=8000),), (first, replace(second, begin=4000)), (late,), (huge,)):
+        with pytest.raises(DamagedError, match="no room"):
+            packed_weights.rearrange(path, packings)
+
+
 @pytest.mark.parametrize(
     "layout",
     [
@@ -123,6 +138,7 @@ def test_convolutions_of_one_tap_get_blocks_too() -> None:
         descriptor(64, 64, 16, 64, stride=(320, 1)),
         descriptor(64, 64, 16, 64, padded=(112, 1 << 40)),
         descriptor(64, 64, 4, 64),
+        descriptor(64, 13, 1, 64),
         descriptor(64, 64, 16, 12),
         descriptor(-64, 64, 16, 64),
     ],

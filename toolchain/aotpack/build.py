@@ -27,7 +27,8 @@ from aotpack.interpreter import plan_interpreter
 from aotpack.launcher import HASHES, build_hashes, build_launcher
 from aotpack.layout_tree import TreeLayout, find_data
 from aotpack.manifest import Bundle
-from aotpack.model import ModelInfo, read_model
+from aotpack.model import WEIGHTS, ModelInfo, read_model
+from aotpack.packed_weights import Packing
 from aotpack.plan import (
     GCC,
     LIB,
@@ -256,7 +257,10 @@ def gather(request: BuildRequest, torch: TorchInfo, reporter: Reporter) -> Gathe
 
 
 def _planned(name: str, model: ModelInfo, runtime: Runtime, sonames: tuple[str, ...]) -> PlannedModel:
-    metadata, packings = packed_weights.for_slim(model.metadata) if runtime == "slim" else (model.metadata, ())
+    packings: tuple[Packing, ...] = ()
+    metadata = model.metadata
+    if runtime == "slim" and any(place == WEIGHTS for _, place in model.members):
+        metadata, packings = packed_weights.for_slim(metadata)
     return PlannedModel(name, metadata, model.archive, model.members, model.needed, sonames, packings)
 
 

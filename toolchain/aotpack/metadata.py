@@ -6,10 +6,13 @@ as `models/NAME/model.json`, and as the answer of `aot_model_metadata()`.
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 #: Grows when a field changes meaning; new fields may appear without it.
-SCHEMA = 1
+#: 2: `constants` may be packed.
+SCHEMA = 2
 
 #: torch dtype names without the `torch.` prefix, as used in signatures and in JSON inputs.
 DTYPES: tuple[str, ...] = (
@@ -118,6 +121,8 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     #: oneDNN's descriptors of packed constants as it writes them down, in hexadecimal.
     layouts: tuple[str, ...] = ()
     packed_weights: tuple[PackedWeight, ...] = ()
+    #: Whether packed constants lie in other layouts than the model's code says.
+    rearranged: bool = False
     floors: Floors = msgspec.field(default_factory=Floors)
     #: `default` or `slim`.
     profile: str = "default"
@@ -127,11 +132,13 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Raises ValueError where the document contradicts itself."""
-        for layout in self.layouts:
-            bytes.fromhex(layout)
+        if not all(re.fullmatch("(?:[0-9a-f]{2})*", layout) for layout in self.layouts):
+            raise ValueError("a layout is not hexadecimal")
         for constant in self.constants:
             if constant.layout is not None and not 0 <= constant.layout < len(self.layouts):
                 raise ValueError(f"a constant is in layout {constant.layout} of {len(self.layouts)}")
+        last = PackedWeight(-1, 0)
         for weight in self.packed_weights:
-            if not 0 <= weight.constant < len(self.constants) or weight.begin < 0:
-                raise ValueError(f"packed constant {weight.constant} of {len(self.constants)}")
+            if not last.constant < weight.constant < len(self.constants) or weight.begin < last.begin:
+                raise ValueError(f"packed constant {weight.constant} of {len(self.constants)} at {weight.begin}")
+            last = weight

@@ -91,7 +91,7 @@ def for_slim(metadata: ModelMetadata) -> tuple[ModelMetadata, tuple[Packing, ...
         constant = constants[weight.constant]
         if constant.layout is None:
             continue
-        given = bytes.fromhex(metadata.layouts[constant.layout])
+        given = bytes.fromhex(layouts[constant.layout])
         packing = _read(given, weight)
         if packing is not None:
             packings.append(packing)
@@ -99,21 +99,26 @@ def for_slim(metadata: ModelMetadata) -> tuple[ModelMetadata, tuple[Packing, ...
             if layout not in layouts:
                 layouts.append(layout)
             constants[weight.constant] = Constant(constant.shape, layout=layouts.index(layout))
-    return replace(metadata, constants=tuple(constants), layouts=tuple(layouts), packed_weights=()), tuple(packings)
+    if not packings:
+        return metadata, ()
+    changed = replace(metadata, constants=tuple(constants), layouts=tuple(layouts), packed_weights=(), rearranged=True)
+    return changed, tuple(packings)
 
 
 def rearrange(path: Path, packings: tuple[Packing, ...]) -> None:
     """Put weights of a file into blocks, where they are. Raises DamagedError where it does not hold them all."""
+    size = path.stat().st_size
+    ends = (*(packing.begin for packing in packings[1:]), size)
     with path.open("r+b") as file:
-        for packing in packings:
-            file.seek(packing.begin)
-            given = file.read(packing.size)
-            if len(given) < packing.size:
+        for packing, end in zip(packings, ends, strict=True):
+            if packing.begin + packing.size > min(end, size):
                 raise DamagedError(
-                    f"{path.name} ends after {path.stat().st_size} bytes, within a weight of {packing.size}",
+                    f"{path.name} of {size} bytes has no room for a weight of {packing.size} at {packing.begin}",
                     meaning="the package was cut off, or its weights belong to another model",
                     fix="export the model again: aotpack export FILE.py:FUNCTION --profile slim",
                 )
+            file.seek(packing.begin)
+            given = file.read(packing.size)
             file.seek(packing.begin)
             file.write(in_blocks(given, packing))
 
@@ -156,7 +161,7 @@ def _read(layout: bytes, weight: PackedWeight) -> Packing | None:
     known = (
         (given.blocks, tuple(given.block_dims[: given.blocks])) == (len(dims), dims)
         and block > 0 == block % BLOCK
-        and (inner == 1 or inner > 0 == inner % BLOCK)
+        and (given.rank == 4 or inner > 0 == inner % BLOCK)
         and tuple(given.strides[:2]) == (block * padded_depth, inner * block)
         and (padded_columns, padded_depth) == (_up(columns, block), _up(depth, inner))
         and min(columns, depth) > 0

@@ -151,7 +151,8 @@ def _write(folder: Path, entry: Entry, progress: Progress) -> FileRecord:
         with open_member(content.archive, content.name) as source:
             executable = content.executable
             _pour(source.read, path, progress)
-        packed_weights.rearrange(path, content.packings)
+        if content.packings:
+            packed_weights.rearrange(path, content.packings)
     if isinstance(content, Copy | Member):
         left = replace(content.edit, strip=content.edit.strip and isinstance(content, Member))
         if left:

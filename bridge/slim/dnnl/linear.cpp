@@ -49,7 +49,7 @@ Plan inner_product_plan(const Tensor& x, const memory::desc& weights, const memo
   return {from, description.weights_desc(), to, dnnl::inner_product_forward(description)};
 }
 
-// The layout of weights that the export writes for processors with AVX2 and no AVX-512 (linear_weights.py).
+// The layout of weights that a build writes for processors with AVX2 and no AVX-512 (packed_weights.py).
 memory::desc interleaved(const Dims& sizes) {
   return {{sizes[0], sizes[1], 1, 1}, memory::data_type::f32, memory::format_tag::OIhw8i8o};
 }
@@ -83,11 +83,12 @@ void inner_product(const Tensor& x, const Tensor& w, const Tensor* bias, const T
   static Plans<Plan>& plans = *new Plans<Plan>;
   static Plans<First>& firsts = *new Plans<First>;
   const Dims sizes = w.layout == Layout::kMkldnn ? packed_sizes(w) : w.sizes;
-  require(x.sizes[1] == sizes[1] && out.sizes[1] == sizes[0], "a linear layer of weights ", to_string(sizes), " on ",
-          to_string(x.sizes));
+  require(sizes.size() == 2 && x.sizes[1] == sizes[1] && out.sizes[1] == sizes[0], "a linear layer of weights ",
+          to_string(sizes), " on ", to_string(x.sizes));
   require(!fused.other || fused.other->dtype == out.dtype, "a linear layer of ", dtype_name(out.dtype), " fused with ",
           dtype_name(fused.other ? fused.other->dtype : out.dtype));
-  const bool is_interleaved = x.dtype == ScalarType::Float && lies_as(w, interleaved(sizes));
+  const bool is_interleaved =
+      w.layout == Layout::kMkldnn && x.dtype == ScalarType::Float && lies_as(w, interleaved(sizes));
   Key key;
   key.add(sizes)
       .add(w.layout == Layout::kMkldnn ? Dims() : w.strides)
@@ -123,7 +124,8 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor* bias, Fused fused)
   require(x.dim() >= 1, "a linear layer on a tensor without dims");
   Dims shape = x.sizes;
   const int64_t k = shape.back();
-  shape[shape.size() - 1] = w.layout == Layout::kMkldnn ? packed_sizes(w)[0] : w.sizes[0];
+  require(w.dim() == 2, "a linear layer of weights of ", w.dim(), " dims");
+  shape[shape.size() - 1] = w.sizes[0];
   Tensor out = empty(shape, x.dtype);
   if (out.numel() == 0) return out;
   const int64_t rows = out.numel() / shape.back();
