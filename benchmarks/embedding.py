@@ -49,6 +49,7 @@ def measure(bundle: Path, work: Path) -> Iterator[Cost]:
 
     if shutil.which("cargo"):
         project = work / "rust"
+        shutil.rmtree(project, ignore_errors=True)  # of an earlier run
         new.create("rust", project, bundle)
         source = (PROGRAMS / "embedding.rs").read_text(encoding="utf-8").replace("aot_app", "rust")
         (project / "examples").mkdir()
