@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "container.h"
 #include "error.h"
@@ -157,6 +158,7 @@ bool Container::map_weights(const std::vector<Constant>& constants) {
       reinterpret_cast<uintptr_t>(package_.weights) % kAlignment != 0) {
     return false;
   }
+  std::vector<TensorHandle> handles;
   std::vector<Pair> pairs;
   uint8_t* next = package_.weights;
   for (size_t i = 0; i < specs.size(); ++i) {
@@ -183,12 +185,13 @@ bool Container::map_weights(const std::vector<Constant>& constants) {
           "The description belongs to another model.");
     }
     const Memory memory{next, spec.shape.data(), ndim, strides, spec.offset, constant.dtype, {AOT_DEVICE_CPU, 0}};
-    constants_.push_back(borrow_memory(memory, layout));
-    pairs.push_back({constant.name, constants_.back().get()});
+    handles.push_back(borrow_memory(memory, layout));
+    pairs.push_back({constant.name, handles.back().get()});
     next += constant.bytes;
   }
   check(update(handle_, pairs.data(), pairs.size(), /*use_inactive=*/false, /*validate_full_update=*/true),
         "mapping the weights");
+  constants_ = std::move(handles);
   return true;
 }
 

@@ -28,6 +28,9 @@ _BLOCK = 64
 _BUFFER = 1 << 20
 #: More readers than this gain nothing, and make a spinning disk seek.
 _MOST_THREADS = 8
+#: While one waits for the disk, others hash. Measured on two cores, 4,000 MB from disk: 8 threads 2.4 to 2.6 s,
+#: 4 threads 2.6 to 3.0, 2 threads 3.0 to 3.1.
+_THREADS_A_CORE = 4
 #: FIPS 180-4, 5.3.3.
 _START = struct.unpack(">8I", bytes.fromhex("6a09e667bb67ae853c6ef372a54ff53a510e527f9b05688c1f83d9ab5be0cd19"))
 
@@ -194,6 +197,7 @@ def sha256_of_all(
                 found[part] = error
 
     def work() -> None:
+        nonlocal stopped
         try:
             for step in itertools.zip_longest(*(lane() for _ in range(by.lanes))):
                 feeds = [feed for feed in step if feed is not None]
@@ -204,9 +208,11 @@ def sha256_of_all(
                     progress(sum(len(data) for _digest, data in feeds))
         except Exception as error:  # noqa: BLE001  (nobody would hear of it in this thread)
             failures.append(error)
+            stopped = True
 
     stopped = False
-    most = min(len(os.sched_getaffinity(0)), -(-len(waiting) // by.lanes), _MOST_THREADS)
+    cores = len(os.sched_getaffinity(0))
+    most = min(_THREADS_A_CORE * cores, -(-len(waiting) // by.lanes), _MOST_THREADS)
     threads = [threading.Thread(target=work, daemon=True) for _ in range(most)]
     for thread in threads:
         thread.start()
