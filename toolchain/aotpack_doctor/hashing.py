@@ -179,6 +179,7 @@ def sha256_of_all(
     found: dict[Range, str | OSError] = {}
     failures: list[Exception] = []
     lock = threading.Lock()
+    stopped = False
 
     def lane() -> Iterator[Feed]:
         """One range after the other, as long as there are any."""
@@ -210,7 +211,6 @@ def sha256_of_all(
             failures.append(error)
             stopped = True
 
-    stopped = False
     cores = len(os.sched_getaffinity(0))
     most = min(_THREADS_A_CORE * cores, -(-len(waiting) // by.lanes), _MOST_THREADS)
     threads = [threading.Thread(target=work, daemon=True) for _ in range(most)]
