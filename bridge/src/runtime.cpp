@@ -46,18 +46,10 @@ Runtime::Runtime() {
   }
 }
 
-bool Runtime::find_dtype(int32_t number, Dtype* out) const {
-  for (int i = 0; i < kDtypeCount; ++i) {
-    if (dtype_numbers_[i] != number) continue;
-    *out = static_cast<Dtype>(i);
-    return true;
-  }
-  return false;
-}
-
 Dtype Runtime::dtype_of(int32_t number) const {
-  Dtype dtype{};
-  if (find_dtype(number, &dtype)) return dtype;
+  for (int i = 0; i < kDtypeCount; ++i) {
+    if (dtype_numbers_[i] == number) return static_cast<Dtype>(i);
+  }
   throw Error(AOT_FAILED, "an output has torch's dtype number " + std::to_string(number),
               "Only the dtypes that DLPack also has can leave the bridge.",
               "Convert the output inside the model, for example with .to(torch.float32), and export it again.");

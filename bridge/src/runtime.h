@@ -53,7 +53,6 @@ class Runtime {
   /// torch's number for a dtype, and back. The latter throws AOT_FAILED for a dtype that DLPack does not know.
   int32_t number_of(Dtype dtype) const { return dtype_numbers_[static_cast<int>(dtype)]; }
   Dtype dtype_of(int32_t number) const;
-  bool find_dtype(int32_t number, Dtype* out) const;
 
   /// Throws AOT_FAILED with the runtime's own message unless `code` is success.
   void check(AOTITorchError code, const char* doing) const;

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import threading
@@ -308,6 +309,38 @@ def test_weights_are_used_where_they_are_mapped(bridge: Bridge, exported: Callab
         document["constants"] = [lie, *described[1:]]
         (folder / "model.json").write_text(json.dumps(document))
         refused(lambda: bridge.load(folder), DAMAGED, "is described larger than it is")
+
+    def load_with(layout: bytes) -> Model:
+        """The first weight, 256 x 64, described as one that oneDNN has packed."""
+        document["constants"] = [{"shape": [256, 64], "layout": 0}, *described[1:]]
+        document["layouts"] = [layout.hex()]
+        (folder / "model.json").write_text(json.dumps(document))
+        return bridge.load(folder)
+
+    for layout in (
+        packed_layout((256, 64), padded=(2**40, 2**40)),
+        packed_layout((256, 64), padded=(512, 64)),
+        packed_layout((256, 64), padded=(256, 32)),
+        packed_layout((256, 32), padded=(256, 64)),
+        packed_layout((-256, -64), padded=(256, 64)),
+    ):
+        refused(lambda layout=layout: load_with(layout), DAMAGED, "is described larger than it is")  # type: ignore[misc]
+    # What cannot be read is not mapped: copied, or refused where the copy would be taken for something else.
+    for layout in (packed_layout((256, 64), padded=(256, 64), kind=5), b"short"):
+        document.pop("rearranged", None)
+        with load_with(layout) as model:
+            np.testing.assert_allclose(model(sample.inputs[0])[0], sample.outputs[0], rtol=1e-5, atol=1e-6)
+        document["rearranged"] = True
+        refused(lambda layout=layout: load_with(layout), DAMAGED, "another order than its code knows")  # type: ignore[misc]
+
+
+def packed_layout(sizes: tuple[int, int], *, padded: tuple[int, int], kind: int = 2) -> bytes:
+    """What the bridge reads of oneDNN's descriptor of a matrix: its sizes, and the kind of layout (2: blocked)."""
+    written = bytearray(772)
+    struct.pack_into("<2i2q", written, 0, 1, 2, *sizes)
+    struct.pack_into("<q2q", written, 104, 3, *padded)
+    struct.pack_into("<i", written, 312, kind)
+    return bytes(written)
 
 
 def test_outputs_leave_by_dlpack(mlp: Model, exported: Callable[..., Path]) -> None:

@@ -26,7 +26,7 @@ TESTS = ("bridge_tests", "bridge_threads", "bridge_failures")
 #: Where the libraries look for the runtime, and for libstdc++ in a bundle that brings its own.
 RUNPATH = ("$ORIGIN", "$ORIGIN/gcc")
 
-#: The header that stands for all of torch's, beside its version: a change in it changes the bridge.
+#: The header that stands for all of torch's, beside its version: a change in it may change the proxy and the tests.
 _TORCH_HEADER = "torch/csrc/inductor/aoti_torch/c/shim.h"
 #: The headers that a GPU build needs, the variables that name its toolkit, the usual place, and the folders of
 #: site-packages that hold it otherwise.

@@ -209,7 +209,8 @@ def compile_program(program: Any, profile: str, cpu_isa: str) -> Compiled:
     if all(map(_known, BLOB)):
         options.update(BLOB)
     linear_rows: dict[str, int] = {}
-    options["post_grad_custom_post_pass"] = linear_weights.finder(linear_rows)
+    if options.get("freezing"):  # which is what packs them
+        options["post_grad_custom_post_pass"] = linear_weights.finder(linear_rows)
     if on_cpu:
         # Only freezing drops weights that generated code has in another order.
         matrix_products.choose_by_size(keeps_weights=not options.get("freezing"))
