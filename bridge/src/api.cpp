@@ -19,7 +19,7 @@ using aot::guarded;
 using aot::usage_error;
 
 [[noreturn]] void refuse_null(const char* what) {
-  throw usage_error(std::string(what) + " is NULL", "The call cannot do anything without it.", "Pass a valid pointer.");
+  throw usage_error({what, " is NULL"}, {"The call cannot do anything without it."}, {"Pass a valid pointer."});
 }
 
 template <class T>
@@ -32,9 +32,9 @@ template <class Struct>
 void give(Struct value, Struct* out) {
   value.struct_size = out->struct_size;
   if (value.struct_size < sizeof value.struct_size) {
-    throw usage_error("struct_size is " + std::to_string(value.struct_size),
-                      "It tells which version of the struct the caller knows.",
-                      "Set it to sizeof the struct before the call.");
+    throw usage_error({"struct_size is ", value.struct_size},
+                      {"It tells which version of the struct the caller knows."},
+                      {"Set it to sizeof the struct before the call."});
   }
   std::memcpy(out, &value, std::min<size_t>(value.struct_size, sizeof value));
 }
@@ -45,15 +45,14 @@ aot_load_options take(const aot_load_options* options) {
   if (options == nullptr) return known;
   std::memcpy(&known, options, std::min<size_t>(options->struct_size, sizeof known));
   if (options->struct_size < sizeof known.struct_size || known.reserved != 0) {
-    throw usage_error("the load options have struct_size " + std::to_string(options->struct_size) + " and reserved " +
-                          std::to_string(known.reserved),
-                      "They were not initialised.", "Zero the struct and set struct_size to sizeof(aot_load_options).");
+    throw usage_error({"the load options have struct_size ", options->struct_size, " and reserved ", known.reserved},
+                      {"They were not initialised."},
+                      {"Zero the struct and set struct_size to sizeof(aot_load_options)."});
   }
   constexpr uint32_t kMost = 1024;
   if (known.num_runners > kMost || known.num_threads > kMost) {
-    throw usage_error(std::to_string(known.num_runners) + " runners and " + std::to_string(known.num_threads) +
-                          " threads were asked for",
-                      "More than " + std::to_string(kMost) + " of either is surely a mistake.", "Ask for fewer.");
+    throw usage_error({known.num_runners, " runners and ", known.num_threads, " threads were asked for"},
+                      {"More than ", kMost, " of either is surely a mistake."}, {"Ask for fewer."});
   }
   return known;
 }
@@ -67,15 +66,15 @@ uint64_t peak_rss() {
 void give_info(const std::vector<aot::TensorInfo>& tensors, size_t index, aot_tensor_info* out) {
   require(out, "info");
   if (index >= tensors.size()) {
-    throw usage_error("there is no tensor " + std::to_string(index) + "; there are " + std::to_string(tensors.size()),
-                      "Indices start at 0.", "Ask aot_model_num_inputs() or aot_model_num_outputs() first.");
+    throw usage_error({"there is no tensor ", index, "; there are ", tensors.size()}, {"Indices start at 0."},
+                      {"Ask aot_model_num_inputs() or aot_model_num_outputs() first."});
   }
   const aot::TensorInfo& tensor = tensors[index];
   aot_tensor_info info{};
   info.ndim = tensor.ndim;
-  info.name = tensor.name.c_str();
+  info.name = tensor.name;
   info.dtype = tensor.dtype;
-  info.dims = tensor.raw.data();
+  info.dims = tensor.dims.data();
   info.mutation = tensor.mutation;
   give(info, out);
 }
@@ -87,9 +86,8 @@ aot_status run(aot_model* model, const aot_view* inputs, size_t num_inputs, bool
     if (num_inputs > 0) require(inputs, "inputs");
     if (num_outputs > 0) require(outputs, "outputs");
     if (num_outputs != model->outputs().size()) {
-      throw usage_error("there is room for " + std::to_string(num_outputs) + " outputs; the model has " +
-                            std::to_string(model->outputs().size()),
-                        "Every output needs its place.", "Pass an array of aot_model_num_outputs() pointers.");
+      throw usage_error({"there is room for ", num_outputs, " outputs; the model has ", model->outputs().size()},
+                        {"Every output needs its place."}, {"Pass an array of aot_model_num_outputs() pointers."});
     }
     std::fill_n(outputs, num_outputs, nullptr);
     aot_run_stats values{};
@@ -128,9 +126,9 @@ aot_status aot_tensor_copy(const aot_tensor* tensor, void* destination, size_t b
     const size_t element = view.dtype.bits / 8U;
     const size_t needed = static_cast<size_t>(aot::count_elements(view.shape, view.ndim)) * element;
     if (bytes != needed) {
-      throw usage_error(
-          "the destination has " + std::to_string(bytes) + " bytes; the tensor has " + std::to_string(needed),
-          "The size is the product of the shape times the size of an element.", "Pass a buffer of exactly that size.");
+      throw usage_error({"the destination has ", bytes, " bytes; the tensor has ", needed},
+                        {"The size is the product of the shape times the size of an element."},
+                        {"Pass a buffer of exactly that size."});
     }
     if (bytes > 0) require(destination, "destination");
     aot::copy_to_host(view, destination, bytes);

@@ -43,8 +43,8 @@ class Bytes {
 
   Bytes slice(uint64_t offset, uint64_t size, const char* what) const {
     if (offset > size_ || size > size_ - offset) {
-      throw damaged_error(where_ + " is truncated: its " + what + " lies outside the file",
-                          "The package was not copied or downloaded completely.");
+      throw damaged_error({where_, " is truncated: its ", what, " lies outside the file"},
+                          {"The package was not copied or downloaded completely."});
     }
     return {data_ + offset, size, where_};
   }
@@ -74,8 +74,8 @@ struct Directory {
 
 Directory find_directory(const Bytes& file, const std::string& where) {
   const auto no_zip = [&] {
-    return damaged_error(where + " is not a zip file, or its end is missing",
-                         "A .pt2 package is a zip file; its directory is at the end.");
+    return damaged_error({where, " is not a zip file, or its end is missing"},
+                         {"A .pt2 package is a zip file; its directory is at the end."});
   };
   if (file.size() < kEndSize) throw no_zip();
   const uint64_t last = file.size() - kEndSize;
@@ -130,7 +130,7 @@ bool is_safe_name(const std::string& name) {
 }
 
 Error unusual(const std::string& where, const std::string& name, const char* what) {
-  return damaged_error(where + ": the entry \"" + name + "\" " + what, "torch does not write such packages.");
+  return damaged_error({where, ": the entry \"", name, "\" ", what}, {"torch does not write such packages."});
 }
 
 /// Of CRC-32 as in zip, for eight bytes a step ("slicing by 8"), since a library may hold gigabytes of weights. Not
@@ -156,8 +156,8 @@ Archive::Archive(uint8_t* data, size_t size, const std::string& where) {
   const Bytes file(data, size, where);
   const Directory directory = find_directory(file, where);
   if (directory.entries > kMostEntries) {
-    throw damaged_error(where + " claims to have " + std::to_string(directory.entries) + " entries",
-                        "A package has a few for each model.");
+    throw damaged_error({where, " claims to have ", directory.entries, " entries"},
+                        {"A package has a few for each model."});
   }
   const Bytes records = file.slice(directory.offset, directory.size, "directory");
   std::vector<std::string_view> names;
@@ -165,7 +165,7 @@ Archive::Archive(uint8_t* data, size_t size, const std::string& where) {
   for (uint64_t i = 0; i < directory.entries; ++i) {
     const Bytes record = records.slice(position, kDirectoryEntrySize, "directory");
     if (record.u32(0) != kDirectoryEntry) {
-      throw damaged_error(where + " has a broken directory", "The package was damaged after it was written.");
+      throw damaged_error({where, " has a broken directory"}, {"The package was damaged after it was written."});
     }
     const uint64_t name_size = record.u16(28);
     const uint64_t extra_size = record.u16(30);
@@ -223,8 +223,8 @@ void check_integrity(const Entry& entry, const std::string& where) {
   }
   for (; left > 0; --left, ++next) crc = (crc >> 8U) ^ tables.of[0][(crc ^ *next) & 0xffU];
   if (~crc != entry.crc32) {
-    throw damaged_error(where + ": the entry \"" + entry.name + "\" has other bytes than were written",
-                        "The package was damaged after it was written.");
+    throw damaged_error({where, ": the entry \"", entry.name, "\" has other bytes than were written"},
+                        {"The package was damaged after it was written."});
   }
 }
 

@@ -11,6 +11,7 @@
 #include "device_gpu.h"
 #include "json.h"
 #include "runtime.h"
+#include "text.h"
 
 namespace aot {
 
@@ -19,11 +20,10 @@ const char* build_info() noexcept {
     static const std::string text = [] {
       std::vector<std::string> backends = {"cpu"};
       if (*gpu_backend() != '\0') backends.push_back(gpu_backend());
-      return "{\"schema\": 1, \"api_version\": " + std::to_string(AOT_API_VERSION) +
-             ", \"compiler\": " + json_quote(AOT_COMPILER) + ", \"torch_version\": " + json_quote(TORCH_VERSION) +
-             ", \"backends\": " + json_quote(backends) + ", \"runtime\": " + json_quote(Runtime::library_name()) +
-             ", \"machine\": " + json_quote(machine()) + ", \"cpu\": " + json_quote(cpu_brand()) +
-             ", \"cpu_features\": " + json_quote(cpu_features()) + "}";
+      return concat({"{\"schema\": 1, \"api_version\": ", AOT_API_VERSION, ", \"compiler\": ", json_quote(AOT_COMPILER),
+                     ", \"torch_version\": ", json_quote(TORCH_VERSION), ", \"backends\": ", json_quote(backends),
+                     ", \"runtime\": ", json_quote(Runtime::library_name()), ", \"machine\": ", json_quote(machine()),
+                     ", \"cpu\": ", json_quote(cpu_brand()), ", \"cpu_features\": ", json_quote(cpu_features()), "}"});
     }();
     return text.c_str();
   } catch (...) {

@@ -4,11 +4,10 @@
 #include <dlfcn.h>
 
 #include <cstdlib>
-#include <mutex>
-#include <optional>
 #include <utility>
 
 #include "error.h"
+#include "lock.h"
 #include "runtime.h"
 
 namespace aot {
@@ -27,15 +26,17 @@ bool is_input_check(const std::string& reason) {
 class InputChecks {
  public:
   explicit InputChecks(bool wanted) : lock_(mutex_) {
-    if (const char* set = std::getenv(kVariable)) before_ = set;      // NOLINT(concurrency-mt-unsafe)
-    if (wanted && !before_) setenv(kVariable, "1", /*overwrite=*/0);  // NOLINT(concurrency-mt-unsafe)
-    if (!wanted && before_) unsetenv(kVariable);                      // NOLINT(concurrency-mt-unsafe)
+    const char* set = std::getenv(kVariable);  // NOLINT(concurrency-mt-unsafe)
+    was_set_ = set != nullptr;
+    if (was_set_) before_ = set;
+    if (wanted && !was_set_) setenv(kVariable, "1", /*overwrite=*/0);  // NOLINT(concurrency-mt-unsafe)
+    if (!wanted && was_set_) unsetenv(kVariable);                      // NOLINT(concurrency-mt-unsafe)
   }
   InputChecks(const InputChecks&) = delete;
   InputChecks& operator=(const InputChecks&) = delete;
   ~InputChecks() {
-    if (before_) {
-      setenv(kVariable, before_->c_str(), /*overwrite=*/1);  // NOLINT(concurrency-mt-unsafe)
+    if (was_set_) {
+      setenv(kVariable, before_.c_str(), /*overwrite=*/1);  // NOLINT(concurrency-mt-unsafe)
     } else {
       unsetenv(kVariable);  // NOLINT(concurrency-mt-unsafe)
     }
@@ -43,12 +44,13 @@ class InputChecks {
 
  private:
   static constexpr const char* kVariable = "AOTI_RUNTIME_CHECK_INPUTS";
-  static std::mutex mutex_;
-  std::lock_guard<std::mutex> lock_;
-  std::optional<std::string> before_;
+  static Mutex mutex_;
+  Lock lock_;
+  bool was_set_ = false;
+  std::string before_;
 };
 
-std::mutex InputChecks::mutex_;
+Mutex InputChecks::mutex_;
 
 }  // namespace
 
@@ -101,17 +103,21 @@ std::vector<std::string> Container::names(decltype(&AOTInductorModelContainerGet
   return result;
 }
 
-void Container::run(std::vector<AtenTensorHandle>& inputs, std::vector<AtenTensorHandle>& outputs) const {
+void Container::run(AtenTensorHandle* inputs, size_t num_inputs, AtenTensorHandle* outputs, size_t num_outputs) const {
   const auto call = [&] {
-    return run_(handle_, inputs.data(), inputs.size(), outputs.data(), outputs.size(), /*stream=*/nullptr,
-                proxy_handle());
+    return run_(handle_, inputs, num_inputs, outputs, num_outputs, /*stream=*/nullptr, proxy_handle());
   };
-  std::optional<AOTIRuntimeError> code;
-  std::call_once(first_run_, [&] {
-    const InputChecks checks(!package_.metadata.has_signature);
+  if (has_run_) {
+    check(call(), "running");
+    return;
+  }
+  AOTIRuntimeError code = 0;
+  {
+    const InputChecks checks(!package_.metadata.has_signature);  // one run at a time
     code = call();
-  });
-  check(code ? *code : call(), "running");
+    has_run_ = true;
+  }
+  check(code, "running");
 }
 
 void Container::check(AOTIRuntimeError code, const char* doing) const {
@@ -122,17 +128,18 @@ void Container::check(AOTIRuntimeError code, const char* doing) const {
   // When a shim function failed, the model knows only which; the runtime knows why.
   const std::string cause = Runtime::get().last_message();
   if (!cause.empty() && (reason.empty() || reason.find("API call failed") != std::string::npos)) {
-    reason = cause + (reason.empty() ? "" : " (" + reason + ")");
+    reason = reason.empty() ? cause : concat({cause, " (", reason, ")"});
   }
   if (is_input_check(reason)) {
-    throw usage_error(package_.path + " refuses an input: " + reason,
-                      "The package has no signature of its own, but its code knows what it was exported for.",
-                      "Pass such an array; inputs count from 0.");
+    throw usage_error({package_.path, " refuses an input: ", reason},
+                      {"The package has no signature of its own, but its code knows what it was exported for."},
+                      {"Pass such an array; inputs count from 0."});
   }
   throw Error(AOT_FAILED,
-              package_.path + " failed while " + doing + ": " +
-                  (reason.empty() ? "see the lines above on standard error" : reason),
-              "The error comes from inside the model.", "Run again with AOT_DEBUG=1 to see the tensors it was given.");
+              {package_.path, " failed while ", doing, ": ",
+               (reason.empty() ? "see the lines above on standard error" : reason)},
+              {"The error comes from inside the model."},
+              {"Run again with AOT_DEBUG=1 to see the tensors it was given."});
 }
 
 }  // namespace aot

@@ -2,8 +2,8 @@
 // A loaded model.so: AOTInductor's model container.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -35,7 +35,7 @@ class Container {
 
   /// Runs on one of the runners; callers must not be more than there are. The handles of `inputs` are consumed when the
   /// call succeeds; on failure those that were are null. Throws AOT_FAILED with the model's message.
-  void run(std::vector<AtenTensorHandle>& inputs, std::vector<AtenTensorHandle>& outputs) const;
+  void run(AtenTensorHandle* inputs, size_t num_inputs, AtenTensorHandle* outputs, size_t num_outputs) const;
 
  private:
   AOTIProxyExecutorHandle proxy_handle() const { return reinterpret_cast<AOTIProxyExecutorHandle>(proxy_.handle()); }
@@ -68,7 +68,7 @@ class Container {
   ProxyExecutor proxy_;
   std::vector<TensorHandle> constants_;  // over the mapped weights; empty when the container copied them
   std::vector<Range> constant_memory_;   // of the constants, sorted
-  mutable std::once_flag first_run_;
+  mutable std::atomic<bool> has_run_{false};
   decltype(&AOTInductorModelContainerDelete) delete_ = nullptr;
   decltype(&AOTInductorModelContainerRun) run_ = nullptr;
   // Present since torch 2.13; declared here so that older headers serve too.

@@ -10,6 +10,7 @@
 
 #include "dtype.h"
 #include "tensor.h"
+#include "text.h"
 
 namespace aot {
 namespace {
@@ -86,14 +87,15 @@ double number_at(const uint8_t* bytes, Dtype dtype) {
 
 std::string list(const int64_t* values, int32_t count) {
   std::string text = "[";
-  for (int32_t i = 0; i < count; ++i) text += (i > 0 ? ", " : "") + std::to_string(values[i]);
-  return text + ']';
+  for (int32_t i = 0; i < count; ++i) text += concat({i > 0 ? ", " : "", values[i]});
+  text += ']';
+  return text;
 }
 
 std::string head(const aot_view& view) {
-  std::string text = to_string(view.dtype) + ' ' + list(view.shape, view.ndim);
-  if (!is_contiguous(view)) text += " strides " + list(view.strides, view.ndim);
-  return text + " on " + to_string(view.device);
+  const bool is_plain = view.strides == nullptr || is_contiguous(view);
+  const std::string strides = is_plain ? "" : concat({" strides ", list(view.strides, view.ndim)});
+  return concat({to_string(view.dtype), " ", list(view.shape, view.ndim), strides, " on ", to_string(view.device)});
 }
 
 }  // namespace
@@ -107,7 +109,7 @@ bool is_debugging() {
 }
 
 void debug_line(const std::string& text) {
-  const std::string line = "aot: " + text + '\n';
+  const std::string line = concat({"aot: ", text, "\n"});
   std::fputs(line.c_str(), stderr);
 }
 
@@ -132,19 +134,18 @@ std::string describe(const aot_view& view) {
     least = std::min(least, value);
     most = std::max(most, value);
   }
-  if (elements == 0) return head(view) + ": empty";
+  if (elements == 0) return concat({head(view), ": empty"});
   char numbers[160] = "";
   if (finite > 0) {
     std::snprintf(numbers, sizeof numbers, " min %.6g max %.6g mean %.6g,", least, most,
                   sum / static_cast<double>(finite));
   }
-  return head(view) + ':' + numbers + ' ' + std::to_string(nan) + " NaN, " + std::to_string(elements - finite - nan) +
-         " inf";
+  return concat({head(view), ":", numbers, " ", nan, " NaN, ", elements - finite - nan, " inf"});
 }
 
 void debug_tensor(const std::string& label, const aot_view& view) {
   if (view.device.type == AOT_DEVICE_CPU) {
-    debug_line(label + ": " + describe(view));
+    debug_line(concat({label, ": ", describe(view)}));
     return;
   }
   const size_t bytes = static_cast<size_t>(count_elements(view.shape, view.ndim)) * (view.dtype.bits / 8U);
@@ -155,7 +156,7 @@ void debug_tensor(const std::string& label, const aot_view& view) {
   on_host.byte_offset = 0;
   on_host.strides = nullptr;
   on_host.device = {AOT_DEVICE_CPU, 0};
-  debug_line(label + " (from " + to_string(view.device) + "): " + describe(on_host));
+  debug_line(concat({label, " (from ", to_string(view.device), "): ", describe(on_host)}));
 }
 
 }  // namespace aot

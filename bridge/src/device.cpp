@@ -31,8 +31,8 @@ class CpuDevice final : public Device {
     std::vector<unsigned char> copy(pattern.size());
     copy_from_host(copy.data(), pattern.data(), pattern.size());
     if (std::memcmp(copy.data(), pattern.data(), pattern.size()) != 0) {
-      throw Error(AOT_MACHINE_MISMATCH, "the CPU's memory did not keep what was written to it",
-                  "This machine cannot be trusted with any computation.", "Test its memory.");
+      throw Error(AOT_MACHINE_MISMATCH, {"the CPU's memory did not keep what was written to it"},
+                  {"This machine cannot be trusted with any computation."}, {"Test its memory."});
     }
     report->num_devices = 1;
     set_text(report->name, cpu_brand());
@@ -67,18 +67,18 @@ DeviceName parse_device(std::string_view text) {
     if (!is_number) break;
     return {kind.type, static_cast<int32_t>(std::stoi(std::string(digits)))};
   }
-  throw usage_error("\"" + std::string(text) + "\" is not a device",
-                    "A device is cpu, cuda or rocm, for a GPU with an index if there are several.",
-                    "Use cpu, cuda, cuda:1, rocm or rocm:1.");
+  throw usage_error({"\"", text, "\" is not a device"},
+                    {"A device is cpu, cuda or rocm, for a GPU with an index if there are several."},
+                    {"Use cpu, cuda, cuda:1, rocm or rocm:1."});
 }
 
 std::string to_string(aot_device device) {
   for (const Kind& kind : kKinds) {
     if (kind.type != device.type) continue;
     if (device.type == AOT_DEVICE_CPU) return "cpu";
-    return std::string(kind.name) + ':' + std::to_string(device.index);
+    return concat({kind.name, ":", device.index});
   }
-  return "DLPack device " + std::to_string(device.type) + ':' + std::to_string(device.index);
+  return concat({"DLPack device ", device.type, ":", device.index});
 }
 
 bool gpu_code_runs(std::string_view code, std::string_view gpu) {
@@ -99,8 +99,7 @@ bool gpu_code_runs(std::string_view code, std::string_view gpu) {
 const Device& find_device(DeviceName name) {
   if (name.type != AOT_DEVICE_CPU) return find_gpu(name);
   if (name.index > 0) {
-    throw usage_error("there is no device cpu:" + std::to_string(name.index), "A machine has one CPU device.",
-                      "Use cpu.");
+    throw usage_error({"there is no device cpu:", name.index}, {"A machine has one CPU device."}, {"Use cpu."});
   }
   static const CpuDevice cpu;
   return cpu;

@@ -20,11 +20,11 @@
 #define AOT_EXPANDED_TEXT(name) AOT_TEXT(name)
 
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "error.h"
 #include "library.h"
+#include "lock.h"
 #include "mapped_file.h"
 #include "stopwatch.h"
 
@@ -107,11 +107,11 @@ struct Api {
 
   void check(Status status, const char* doing) const {
     if (status == kSuccess) return;
-    throw Error(AOT_FAILED,
-                std::string("the GPU failed while ") + doing + ": " + get_error_string(status) + " (code " +
-                    std::to_string(static_cast<int>(status)) + ")",
-                "The error may come from work that was given to the GPU earlier.",
-                "Run: aotrun doctor --device " + std::string(kBackend));
+    throw Error(
+        AOT_FAILED,
+        {"the GPU failed while ", doing, ": ", get_error_string(status), " (code ", static_cast<int>(status), ")"},
+        {"The error may come from work that was given to the GPU earlier."},
+        {"Run: aotrun doctor --device ", kBackend});
   }
 
   Description describe(int32_t index) const {
@@ -126,7 +126,7 @@ struct Api {
     int minor = 0;
     check(get_attribute(&major, cudaDevAttrComputeCapabilityMajor, index), kDoing);
     check(get_attribute(&minor, cudaDevAttrComputeCapabilityMinor, index), kDoing);
-    return {properties.name, "sm_" + std::to_string(major) + std::to_string(minor)};
+    return {properties.name, concat({"sm_", major, minor})};
 #endif
   }
 
@@ -157,7 +157,7 @@ class GpuDevice final : public Device {
 
   aot_device id() const override { return {kType, index_}; }
 
-  std::string torch_name() const override { return "cuda:" + std::to_string(index_); }
+  std::string torch_name() const override { return concat({"cuda:", index_}); }
 
   bool can_borrow(aot_device other) const override {
     // torch's own tensors on ROCm call themselves cuda.
@@ -214,8 +214,8 @@ class GpuDevice final : public Device {
     std::vector<unsigned char> returned(pattern.size());
     copy_to_host(returned.data(), memory, returned.size());
     if (returned != pattern) {
-      throw Error(AOT_MACHINE_MISMATCH, to_string(id()) + " did not give back what was written to its memory",
-                  "This GPU cannot be trusted with any computation.", "Test it with the vendor's tools.");
+      throw Error(AOT_MACHINE_MISMATCH, {to_string(id()), " did not give back what was written to its memory"},
+                  {"This GPU cannot be trusted with any computation."}, {"Test it with the vendor's tools."});
     }
   }
 
@@ -228,29 +228,27 @@ class GpuDevice final : public Device {
 const Device& find_gpu(DeviceName name) {
   const bool is_ours = name.type == kType || kType == AOT_DEVICE_ROCM;
   if (!is_ours) {
-    throw Error(AOT_MODEL_MISMATCH, std::string("a ROCm device was asked of a bundle built for ") + kBackend,
-                "A bundle serves one kind of GPU.", std::string("Use the device ") + kBackend + '.');
+    throw Error(AOT_MODEL_MISMATCH, {"a ROCm device was asked of a bundle built for ", kBackend},
+                {"A bundle serves one kind of GPU."}, {"Use the device ", kBackend, "."});
   }
   const Api& api = Api::get();
   int count = 0;
   const Status status = api.get_device_count(&count);
   if (status != kSuccess || count == 0) {
     throw Error(AOT_MACHINE_MISMATCH,
-                std::string("there is no ") + kBackend + " device here" +
-                    (status == kSuccess ? "" : std::string(": ") + api.get_error_string(status)),
-                "This machine has no such GPU, or its driver is missing or too old.", "Run: aotrun doctor");
+                {"there is no ", kBackend, " device here", status == kSuccess ? "" : ": ",
+                 status == kSuccess ? "" : api.get_error_string(status)},
+                {"This machine has no such GPU, or its driver is missing or too old."}, {"Run: aotrun doctor"});
   }
   const int32_t index = name.index < 0 ? 0 : name.index;
   if (index >= count) {
-    throw Error(AOT_MACHINE_MISMATCH,
-                std::string("there is no device ") + kBackend + ':' + std::to_string(index) + "; this machine has " +
-                    std::to_string(count),
-                "Devices count from 0, after what CUDA_VISIBLE_DEVICES or HIP_VISIBLE_DEVICES leave.",
-                std::string("Use ") + kBackend + ":0" + (count > 1 ? " to " + std::to_string(count - 1) : "") + '.');
+    throw Error(AOT_MACHINE_MISMATCH, {"there is no device ", kBackend, ":", index, "; this machine has ", count},
+                {"Devices count from 0, after what CUDA_VISIBLE_DEVICES or HIP_VISIBLE_DEVICES leave."},
+                {"Use ", kBackend, ":0", count > 1 ? concat({" to ", count - 1}) : "", "."});
   }
-  static std::mutex mutex;
+  static Mutex mutex;
   static std::vector<std::unique_ptr<const GpuDevice>> devices;
-  const std::lock_guard<std::mutex> lock(mutex);
+  const Lock lock(mutex);
   while (devices.size() <= static_cast<size_t>(index)) {
     devices.push_back(std::make_unique<const GpuDevice>(static_cast<int32_t>(devices.size())));
   }

@@ -6,9 +6,8 @@ namespace aot {
 
 const Device& find_gpu(DeviceName name) {
   throw Error(AOT_MODEL_MISMATCH,
-              std::string("a ") + (name.type == AOT_DEVICE_ROCM ? "ROCm" : "CUDA") +
-                  " device was asked of a bridge built for the CPU",
-              "This bundle has no GPU code.", "Use the device cpu, or build a bundle with --backend cuda or rocm.");
+              {"a ", name.type == AOT_DEVICE_ROCM ? "ROCm" : "CUDA", " device was asked of a bridge built for the CPU"},
+              {"This bundle has no GPU code."}, {"Use the device cpu, or build a bundle with --backend cuda or rocm."});
 }
 
 const char* gpu_backend() { return ""; }

@@ -33,8 +33,8 @@ Dtype dtype_from_name(std::string_view name) {
   for (int i = 0; i < kDtypeCount; ++i) {
     if (name == kRows[i].name) return static_cast<Dtype>(i);
   }
-  throw damaged_error("the model's metadata names the dtype \"" + std::string(name) + "\"",
-                      "This version of the bridge does not know it.");
+  throw damaged_error({"the model's metadata names the dtype \"", name, "\""},
+                      {"This version of the bridge does not know it."});
 }
 
 bool dtype_from_dlpack(aot_dtype dlpack, Dtype* out) {
@@ -51,8 +51,7 @@ bool dtype_from_dlpack(aot_dtype dlpack, Dtype* out) {
 std::string to_string(aot_dtype dlpack) {
   Dtype dtype{};
   if (dtype_from_dlpack(dlpack, &dtype)) return name_of(dtype);
-  return "DLPack type (code " + std::to_string(dlpack.code) + ", bits " + std::to_string(dlpack.bits) + ", lanes " +
-         std::to_string(dlpack.lanes) + ")";
+  return concat({"DLPack type (code ", dlpack.code, ", bits ", dlpack.bits, ", lanes ", dlpack.lanes, ")"});
 }
 
 }  // namespace aot

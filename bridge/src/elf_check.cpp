@@ -26,7 +26,7 @@ std::string machine_name(uint16_t machine) {
     case EM_S390:
       return "s390x";
     default:
-      return "ELF machine " + std::to_string(machine);
+      return concat({"ELF machine ", machine});
   }
 }
 
@@ -37,19 +37,19 @@ bool fits(uint64_t offset, uint64_t count, uint64_t size) { return offset <= siz
 void check_library(const uint8_t* data, size_t size, const std::string& where) {
   Elf64_Ehdr header;
   if (size < sizeof header || std::memcmp(data, ELFMAG, SELFMAG) != 0) {
-    throw damaged_error(where + " is not an ELF library", "The compiled model is truncated or is something else.");
+    throw damaged_error({where, " is not an ELF library"}, {"The compiled model is truncated or is something else."});
   }
   std::memcpy(&header, data, sizeof header);
   const bool is_64_bit = header.e_ident[EI_CLASS] == ELFCLASS64;
   const std::string name = is_64_bit ? machine_name(header.e_machine) : "a 32-bit machine";
   if (name != machine()) {
-    throw Error(AOT_MODEL_MISMATCH, where + " is code for " + name + "; this machine is " + machine(),
-                "A compiled model runs on the machine type it was exported on.",
-                "Export the model on this machine type.");
+    throw Error(AOT_MODEL_MISMATCH, {where, " is code for ", name, "; this machine is ", machine()},
+                {"A compiled model runs on the machine type it was exported on."},
+                {"Export the model on this machine type."});
   }
   const auto truncated = [&] {
-    return damaged_error(where + " is truncated: it has " + std::to_string(size) + " bytes",
-                         "Its headers name parts that lie beyond its end.");
+    return damaged_error({where, " is truncated: it has ", size, " bytes"},
+                         {"Its headers name parts that lie beyond its end."});
   };
   // Section headers come last in what linkers write.
   const bool has_sections = header.e_shoff != 0;

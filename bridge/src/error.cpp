@@ -9,7 +9,7 @@ namespace {
 
 /// Makes a message one line of printable text whatever a model or a file name puts into it; names may come from
 /// strangers and end up on a terminal.
-std::string one_line(std::string_view text) {
+std::string one_line(const std::string& text) {
   std::string line;
   line.reserve(text.size());
   for (char c : text) {
@@ -30,21 +30,25 @@ constexpr const char* kOutOfMemory =
     "The process could not get the memory it asked for.\n"
     "Free memory, or use a smaller model or batch.";
 
+constexpr const char* kUnhandled =
+    "\nThe library met a situation it does not handle.\n"
+    "Please report this together with the model.";
+
 // A message that could not be stored for lack of memory is replaced by the literal above.
 thread_local std::string message;
 thread_local const char* literal = nullptr;
 
 }  // namespace
 
-Error::Error(aot_status status, std::string_view what, std::string_view meaning, std::string_view fix)
-    : std::runtime_error(one_line(what) + '\n' + one_line(meaning) + '\n' + one_line(fix)), status_(status) {}
+Error::Error(aot_status status, Pieces what, Pieces meaning, Pieces fix)
+    : std::runtime_error(
+          concat({one_line(concat(what)), "\n", one_line(concat(meaning)), "\n", one_line(concat(fix))})),
+      status_(status) {}
 
-Error usage_error(std::string_view what, std::string_view meaning, std::string_view fix) {
-  return {AOT_USAGE, what, meaning, fix};
-}
+Error usage_error(Pieces what, Pieces meaning, Pieces fix) { return {AOT_USAGE, what, meaning, fix}; }
 
-Error damaged_error(std::string_view what, std::string_view meaning) {
-  return {AOT_DAMAGED, what, meaning, "Copy the bundle or the package again, or build it anew."};
+Error damaged_error(Pieces what, Pieces meaning) {
+  return {AOT_DAMAGED, what, meaning, {"Copy the bundle or the package again, or build it anew."}};
 }
 
 aot_status store_current_exception() noexcept {
@@ -58,12 +62,9 @@ aot_status store_current_exception() noexcept {
     } catch (const std::bad_alloc&) {
       literal = kOutOfMemory;
     } catch (const std::exception& error) {
-      message = one_line(error.what()) +
-                "\nThe library met a situation it does not handle.\nPlease report this together with the model.";
+      message = concat({one_line(error.what()), kUnhandled});
     } catch (...) {
-      message =
-          "an exception of unknown type\nThe library met a situation it does not handle.\n"
-          "Please report this together with the model.";
+      message = concat({"an exception of unknown type", kUnhandled});
     }
   } catch (...) {
     literal = kOutOfMemory;

@@ -3,17 +3,17 @@
 #pragma once
 
 #include <stdexcept>
-#include <string_view>
 #include <utility>
 
 #include "aot_bridge.h"
+#include "text.h"
 
 namespace aot {
 
 /// What is wrong (with the values seen), what it means, and what to do next; `what()` joins the three lines.
 class Error : public std::runtime_error {
  public:
-  Error(aot_status status, std::string_view what, std::string_view meaning, std::string_view fix);
+  Error(aot_status status, Pieces what, Pieces meaning, Pieces fix);
 
   aot_status status() const noexcept { return status_; }
 
@@ -22,10 +22,10 @@ class Error : public std::runtime_error {
 };
 
 /// A caller's mistake found before anything ran.
-Error usage_error(std::string_view what, std::string_view meaning, std::string_view fix);
+Error usage_error(Pieces what, Pieces meaning, Pieces fix);
 
 /// A file that is missing, truncated or not what it claims to be.
-Error damaged_error(std::string_view what, std::string_view meaning);
+Error damaged_error(Pieces what, Pieces meaning);
 
 /// Stores the message of the exception being handled for aot_last_error() and returns its status. Call in a catch
 /// block.

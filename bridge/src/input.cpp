@@ -31,7 +31,7 @@ size_t extent(const aot_view& view, size_t size) {
 
 }  // namespace
 
-Input::Input(const aot_view& view, const std::string& name, const Device& device, bool c_order, Writes writes)
+Input::Input(const aot_view& view, const char* name, const Device& device, bool c_order, Writes writes)
     : view_(view), writes_(writes) {
   dtype_from_dlpack(view.dtype, &dtype_);
   const size_t size = size_of(dtype_);
@@ -39,8 +39,8 @@ Input::Input(const aot_view& view, const std::string& name, const Device& device
   const bool can_borrow = device.can_borrow(view.device);
   if (!can_borrow && !is_host) {
     throw usage_error(
-        "input \"" + name + "\" is on " + to_string(view.device) + "; the model runs on " + to_string(device.id()),
-        "The model can read memory of its own device and of the host.", "Copy the input there first.");
+        {"input \"", name, "\" is on ", to_string(view.device), "; the model runs on ", to_string(device.id())},
+        {"The model can read memory of its own device and of the host."}, {"Copy the input there first."});
   }
   const int64_t elements = count_elements(view.shape, view.ndim);
   if (elements == 0) {

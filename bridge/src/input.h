@@ -2,7 +2,6 @@
 // One input of one call: lent to the model as it is, or copied first where the model could not take it so.
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "aot_bridge.h"
@@ -23,7 +22,7 @@ class Input {
   /// `view` must have passed check_view(). With `c_order` an input in another order is copied; a misaligned one always
   /// is, and host memory for a GPU, and what has hidden writes. Throws AOT_USAGE for memory on a device that the model
   /// cannot read.
-  Input(const aot_view& view, const std::string& name, const Device& device, bool c_order, Writes writes);
+  Input(const aot_view& view, const char* name, const Device& device, bool c_order, Writes writes);
 
   /// The tensor for the model, which takes it over.
   AtenTensorHandle take_handle() { return handle_.release(); }

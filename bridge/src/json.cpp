@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "text.h"
+
 namespace aot {
 namespace {
 
@@ -65,9 +67,7 @@ class JsonReader {
  private:
   static constexpr int kMaxDepth = 32;
 
-  [[noreturn]] void fail(const char* what) const {
-    throw JsonError(std::string(what) + " at byte " + std::to_string(position_));
-  }
+  [[noreturn]] void fail(const char* what) const { throw JsonError(concat({what, " at byte ", position_})); }
 
   /// The next character; 0, which is part of no token, at the end.
   char peek() const { return position_ < text_.size() ? text_[position_] : '\0'; }
@@ -229,7 +229,7 @@ class JsonReader {
 Json Json::parse(std::string_view text) { return JsonReader(text).document(); }
 
 const Json& Json::expect(Kind kind, const char* name) const {
-  if (kind_ != kind) throw JsonError(std::string("a value that should be ") + name + " is not");
+  if (kind_ != kind) throw JsonError(concat({"a value that should be ", name, " is not"}));
   return *this;
 }
 
@@ -256,7 +256,7 @@ const Json* Json::find(std::string_view key) const {
 
 const Json& Json::at(std::string_view key) const {
   const Json* value = find(key);
-  if (value == nullptr) throw JsonError("there is no \"" + std::string(key) + '"');
+  if (value == nullptr) throw JsonError(concat({"there is no \"", key, "\""}));
   return *value;
 }
 
@@ -274,13 +274,15 @@ std::string json_quote(std::string_view text) {
       quoted += c;
     }
   }
-  return quoted + '"';
+  quoted += '"';
+  return quoted;
 }
 
 std::string json_quote(const std::vector<std::string>& texts) {
   std::string quoted = "[";
-  for (const std::string& text : texts) quoted += (quoted.size() > 1 ? ", " : "") + json_quote(text);
-  return quoted + ']';
+  for (const std::string& text : texts) quoted.append(quoted.size() > 1 ? ", " : "").append(json_quote(text));
+  quoted += ']';
+  return quoted;
 }
 
 }  // namespace aot

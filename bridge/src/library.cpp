@@ -32,28 +32,33 @@ bool contains(const std::string& text, const char* part) { return text.find(part
 Error translate_dlerror(const std::string& path, const std::string& message) {
   const std::string symbol = word_after(message, "undefined symbol: ");
   if (!symbol.empty()) {
-    return {AOT_MODEL_MISMATCH, path + " needs the function " + symbol + ", which this runtime does not have",
-            "The model was exported by another version of torch, or uses an op that the bundle's runtime leaves out.",
-            "Build the bundle with the torch that exported the model, or with --runtime full."};
+    return {AOT_MODEL_MISMATCH,
+            {path, " needs the function ", symbol, ", which this runtime does not have"},
+            {"The model was exported by another version of torch, or uses an op that the bundle's runtime leaves out."},
+            {"Build the bundle with the torch that exported the model, or with --runtime full."}};
   }
   const std::string version = word_after(message, "version `");
   if (!version.empty() && contains(message, "not found")) {
-    return {AOT_MACHINE_MISMATCH, path + " needs " + version + ", which this system's libraries do not have",
-            "The system is older than the one that the model or the runtime was built on.",
-            "Use a newer system, or build the bundle with --libc bundled."};
+    return {AOT_MACHINE_MISMATCH,
+            {path, " needs ", version, ", which this system's libraries do not have"},
+            {"The system is older than the one that the model or the runtime was built on."},
+            {"Use a newer system, or build the bundle with --libc bundled."}};
   }
   if (contains(message, "cannot open shared object file")) {
     const std::string missing = message.substr(0, message.find(':'));
-    return {AOT_DAMAGED, missing + " cannot be opened (needed by " + path + ")",
-            "A library of the bundle is missing, or the bridge was moved away from its bundle.",
-            "Copy the bundle again as a whole, or build it anew."};
+    return {AOT_DAMAGED,
+            {missing, " cannot be opened (needed by ", path, ")"},
+            {"A library of the bundle is missing, or the bridge was moved away from its bundle."},
+            {"Copy the bundle again as a whole, or build it anew."}};
   }
   if (contains(message, "wrong ELF class") || contains(message, "invalid ELF header") ||
       contains(message, "file too short") || contains(message, "ELF file")) {
-    return {AOT_DAMAGED, message, "The file is truncated or is not a library for this kind of machine.",
-            "Copy the bundle or the package again, or build it anew."};
+    return {AOT_DAMAGED,
+            {message},
+            {"The file is truncated or is not a library for this kind of machine."},
+            {"Copy the bundle or the package again, or build it anew."}};
   }
-  return {AOT_FAILED, message, "The dynamic loader refused " + path + ".", "Run: aotpack doctor"};
+  return {AOT_FAILED, {message}, {"The dynamic loader refused ", path, "."}, {"Run: aotpack doctor"}};
 }
 
 std::string own_folder() {
@@ -136,9 +141,9 @@ void* Library::find(const char* name) const { return dlsym(handle_, name); }
 void* Library::require(const char* name) const {
   void* symbol = find(name);
   if (symbol == nullptr) {
-    throw Error(AOT_MODEL_MISMATCH, path_ + " has no function " + name,
-                "It was made by another version of torch than this bridge was compiled for.",
-                "Build the bundle with the torch that exported the model.");
+    throw Error(AOT_MODEL_MISMATCH, {path_, " has no function ", name},
+                {"It was made by another version of torch than this bridge was compiled for."},
+                {"Build the bundle with the torch that exported the model."});
   }
   return symbol;
 }

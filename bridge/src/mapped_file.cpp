@@ -16,8 +16,8 @@ namespace aot {
 namespace {
 
 Error unreadable(const std::string& path, int reason) {
-  return damaged_error(path + " cannot be read: " + std::strerror(reason),
-                       "A file that the model needs is missing or closed to this user.");
+  return damaged_error({path, " cannot be read: ", std::strerror(reason)},
+                       {"A file that the model needs is missing or closed to this user."});
 }
 
 struct stat status_of(const File& file, const std::string& path) {
@@ -46,7 +46,7 @@ File open_file(const std::string& path) {
   File file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file.is_open()) throw unreadable(path, errno);
   if (!S_ISREG(status_of(file, path).st_mode)) {
-    throw damaged_error(path + " is not a regular file", "A file was expected here.");
+    throw damaged_error({path, " is not a regular file"}, {"A file was expected here."});
   }
   return file;
 }

@@ -13,7 +13,7 @@ namespace {
 constexpr int64_t kSchema = 2;
 
 Error malformed(const std::string& where, const std::string& reason) {
-  return damaged_error(where + " is malformed: " + reason, "The description of the model cannot be read.");
+  return damaged_error({where, " is malformed: ", reason}, {"The description of the model cannot be read."});
 }
 
 /// A member that may be absent or null.
@@ -63,7 +63,7 @@ std::vector<TensorSpec> parse_specs(const Json& values, bool is_input) {
       Dim dim = parse_dim(dim_value);
       const bool is_unknown = dim_value.is_null();
       if (is_unknown ? is_input : dim.min < 0 || dim.max < dim.min || dim.factor == 0) {
-        throw JsonError('"' + spec.name + "\" has a dim that no size can satisfy");
+        throw JsonError(concat({"\"", spec.name, "\" has a dim that no size can satisfy"}));
       }
       spec.dims.push_back(std::move(dim));
     }
@@ -77,7 +77,7 @@ std::vector<int64_t> sizes_at(const Json& object, const char* key) {
   if (const Json* values = given(object, key)) {
     for (const Json& value : values->items()) {
       sizes.push_back(value.integer());
-      if (sizes.back() < 0) throw JsonError(std::string("a negative number in \"") + key + '"');
+      if (sizes.back() < 0) throw JsonError(concat({"a negative number in \"", key, "\""}));
     }
   }
   return sizes;
@@ -141,16 +141,19 @@ std::vector<std::string> features_of_isa(const std::string& isa_list) {
 
 }  // namespace
 
+Metadata::Metadata() = default;
+Metadata::Metadata(Metadata&& other) noexcept = default;
+Metadata& Metadata::operator=(Metadata&& other) noexcept = default;
+Metadata::~Metadata() = default;
+
 Metadata parse_metadata(std::string_view text, const std::string& where) {
   try {
     const Json document = Json::parse(text);
     const int64_t schema = document.at("schema").integer();
     if (schema < 1 || schema > kSchema) {
-      throw Error(AOT_MODEL_MISMATCH,
-                  where + " has schema " + std::to_string(schema) + "; this bridge reads up to schema " +
-                      std::to_string(kSchema),
-                  "The model and the bundle were made by different versions of aotpack.",
-                  "Build the bundle again with the aotpack that exported the model.");
+      throw Error(AOT_MODEL_MISMATCH, {where, " has schema ", schema, "; this bridge reads up to schema ", kSchema},
+                  {"The model and the bundle were made by different versions of aotpack."},
+                  {"Build the bundle again with the aotpack that exported the model."});
     }
     Metadata metadata;
     const Json* has_signature = given(document, "has_signature");
@@ -180,12 +183,12 @@ Metadata parse_aoti_metadata(std::string_view text, const std::string& where) {
   try {
     const Json document = Json::parse(text);
     const Json* own = document.find("aotpack");
-    if (own != nullptr) return parse_metadata(own->text(), where + ", key \"aotpack\"");
-    const std::string plain =
-        "{\"schema\": " + std::to_string(kSchema) + ", \"has_signature\": false, \"inputs\": [], \"outputs\": []" +
-        ", \"device\": " + json_quote(text_at(document, "AOTI_DEVICE_KEY", "cpu")) +
-        ", \"machine\": " + json_quote(text_at(document, "AOTI_MACHINE", "")) +
-        ", \"cpu_features\": " + json_quote(features_of_isa(text_at(document, "AOTI_CPU_ISA", ""))) + "}";
+    if (own != nullptr) return parse_metadata(own->text(), concat({where, ", key \"aotpack\""}));
+    const std::string features = json_quote(features_of_isa(text_at(document, "AOTI_CPU_ISA", "")));
+    const std::string plain = concat(
+        {"{\"schema\": ", kSchema, ", \"has_signature\": false, \"inputs\": [], \"outputs\": [], \"device\": ",
+         json_quote(text_at(document, "AOTI_DEVICE_KEY", "cpu")),
+         ", \"machine\": ", json_quote(text_at(document, "AOTI_MACHINE", "")), ", \"cpu_features\": ", features, "}"});
     return parse_metadata(plain, where);
   } catch (const JsonError& error) {
     throw malformed(where, error.what());

@@ -39,6 +39,12 @@ struct ConstantSpec {
 };
 
 struct Metadata {
+  // Compiled once, not wherever a package is moved.
+  Metadata();
+  Metadata(Metadata&& other) noexcept;
+  Metadata& operator=(Metadata&& other) noexcept;
+  ~Metadata();
+
   bool has_signature = false;
   std::vector<TensorSpec> inputs;
   std::vector<TensorSpec> outputs;

@@ -14,13 +14,12 @@
 
 namespace aot {
 
-/// What aot_tensor_info tells of one input or output.
+/// What aot_tensor_info tells of one input or output. Its texts are the container's.
 struct TensorInfo {
-  std::string name;
-  aot_dtype dtype{};         // bits == 0 when unknown
-  int32_t ndim = -1;         // -1 when unknown
-  std::vector<Dim> dims;     // owns the symbols
-  std::vector<aot_dim> raw;  // points into `dims`
+  const char* name;
+  aot_dtype dtype{};  // bits == 0 when unknown
+  int32_t ndim = -1;  // -1 when unknown
+  std::vector<aot_dim> dims = {};
   int32_t mutation = AOT_MUTATION_UNKNOWN;
 };
 

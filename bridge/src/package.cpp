@@ -53,12 +53,12 @@ const Entry& find_library(const Archive& archive, const std::string& path) {
     if (only == nullptr || entry.name.find("data/aotinductor/model/") != std::string::npos) only = &entry;
   }
   if (only == nullptr) {
-    throw damaged_error(path + " has no compiled library",
-                        "It is not a package of AOTInductor, or one of C++ sources only.");
+    throw damaged_error({path, " has no compiled library"},
+                        {"It is not a package of AOTInductor, or one of C++ sources only."});
   }
   if (count > 1 && only->name.find("data/aotinductor/model/") == std::string::npos) {
-    throw Error(AOT_MODEL_MISMATCH, path + " holds " + std::to_string(count) + " models and none is named \"model\"",
-                "The bridge opens packages of one model.", "Package each model by itself.");
+    throw Error(AOT_MODEL_MISMATCH, {path, " holds ", count, " models and none is named \"model\""},
+                {"The bridge opens packages of one model."}, {"Package each model by itself."});
   }
   return *only;
 }
@@ -97,9 +97,9 @@ Package open_archive(const std::string& path) {
     if (entry.name.compare(0, folder.size(), folder) != 0) continue;
     const std::string name = entry.name.substr(folder.size());
     if (ends_with(name, "weights_config.json")) {
-      throw Error(AOT_MODEL_MISMATCH, path + " has its weights as pickled tensors",
-                  "Only Python's torch can read those.",
-                  "Export it again without package_constants_on_disk_format, or with aotpack export.");
+      throw Error(AOT_MODEL_MISMATCH, {path, " has its weights as pickled tensors"},
+                  {"Only Python's torch can read those."},
+                  {"Export it again without package_constants_on_disk_format, or with aotpack export."});
     }
     const bool is_kernel = ends_with(name, ".cubin") || ends_with(name, ".hsaco") || ends_with(name, ".fatbin");
     if (is_kernel && name.find('/') == std::string::npos) {
@@ -112,11 +112,15 @@ Package open_archive(const std::string& path) {
 
 }  // namespace
 
+Package::Package() = default;
+Package::Package(Package&& other) noexcept = default;
+Package::~Package() = default;
+
 Package open_package(const std::string& path) {
   struct stat status {};
   if (stat(path.c_str(), &status) != 0) {
-    throw damaged_error("there is no model at " + path + ": " + std::strerror(errno),
-                        "A model folder of a bundle or a .pt2 file was expected.");
+    throw damaged_error({"there is no model at ", path, ": ", std::strerror(errno)},
+                        {"A model folder of a bundle or a .pt2 file was expected."});
   }
   return S_ISDIR(status.st_mode) ? open_folder(path) : open_archive(path);
 }

@@ -11,6 +11,10 @@
 namespace aot {
 
 struct Package {
+  Package();
+  Package(Package&& other) noexcept;
+  ~Package();
+
   std::string path;  // as the caller gave it, for messages
   Metadata metadata;
 

@@ -22,8 +22,8 @@ std::vector<std::string> ops_of(const Package& package) {
     for (const Json& node : document.at("nodes").items()) ops.push_back(node.at("node").at("target").text());
     return ops;
   } catch (const JsonError& error) {
-    throw damaged_error("the list of ops of " + package.path + " is malformed: " + error.what(),
-                        "The ops without a C shim cannot be found.");
+    throw damaged_error({"the list of ops of ", package.path, " is malformed: ", error.what()},
+                        {"The ops without a C shim cannot be found."});
   }
 }
 
@@ -32,11 +32,10 @@ Library load_library(const Package& package, const std::vector<std::string>& ops
     return {kLibrary, RTLD_NOW | RTLD_LOCAL};
   } catch (const Error& error) {
     if (error.status() != AOT_DAMAGED) throw;
-    throw Error(
-        AOT_MODEL_MISMATCH,
-        package.path + " uses " + ops.front() + ", which needs " + kLibrary + ", and that is not in this bundle",
-        "The op has no C shim; only libtorch's proxy executor can run it.",
-        "Build the bundle with this model (aotpack build --runtime full --model ...).");
+    throw Error(AOT_MODEL_MISMATCH,
+                {package.path, " uses ", ops.front(), ", which needs ", kLibrary, ", and that is not in this bundle"},
+                {"The op has no C shim; only libtorch's proxy executor can run it."},
+                {"Build the bundle with this model (aotpack build --runtime full --model ...)."});
   }
 }
 
@@ -70,9 +69,9 @@ ProxyExecutor::ProxyExecutor(Package& package, const Device& device) {
   char reason[1024] = "";
   proxy_ = create(path.c_str(), device.torch_name().c_str(), reason, sizeof reason);
   if (proxy_ == nullptr) {
-    throw Error(AOT_MODEL_MISMATCH, package.path + " uses ops that libtorch cannot run: " + reason,
-                "The op comes from a library that is not in this bundle, or from another version of torch.",
-                "Build the bundle with the torch that exported the model; custom ops cannot travel.");
+    throw Error(AOT_MODEL_MISMATCH, {package.path, " uses ops that libtorch cannot run: ", reason},
+                {"The op comes from a library that is not in this bundle, or from another version of torch."},
+                {"Build the bundle with the torch that exported the model; custom ops cannot travel."});
   }
   handle_ = executor(proxy_);
 }

@@ -4,14 +4,14 @@
 namespace aot {
 
 void RunnerSlots::enter() {
-  std::unique_lock<std::mutex> lock(mutex_);
+  const Lock lock(mutex_);
   ++callers_;
-  changed_.wait(lock, [this] { return free_ > 0; });
+  while (free_ == 0) changed_.wait(mutex_);
   --free_;
 }
 
 void RunnerSlots::leave() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const Lock lock(mutex_);
   --callers_;
   ++free_;
   // Under the lock: once it is released, a model waiting to be freed may take this object away.
@@ -19,8 +19,8 @@ void RunnerSlots::leave() {
 }
 
 void RunnerSlots::wait_until_idle() {
-  std::unique_lock<std::mutex> lock(mutex_);
-  changed_.wait(lock, [this] { return callers_ == 0; });
+  const Lock lock(mutex_);
+  while (callers_ != 0) changed_.wait(mutex_);
 }
 
 }  // namespace aot

@@ -4,16 +4,16 @@
 #include <dlfcn.h>
 
 #include <memory>
-#include <mutex>
 
 #include "error.h"
 #include "library.h"
+#include "lock.h"
 #include "mapped_file.h"
 
 namespace aot {
 namespace {
 
-std::mutex loading;
+Mutex loading;
 std::unique_ptr<const Runtime> loaded;
 
 }  // namespace
@@ -23,7 +23,7 @@ std::string Runtime::library_name() {
 }
 
 const Runtime& Runtime::load(const Device& device) {
-  const std::lock_guard<std::mutex> lock(loading);
+  const Lock lock(loading);
   if (!loaded) loaded.reset(new Runtime);
   // The GPU half of torch registers its kernels when it is loaded; loading it again does nothing.
   if (device.id().type == AOT_DEVICE_CUDA) load_for_good("libtorch_cuda.so");
@@ -50,9 +50,9 @@ Dtype Runtime::dtype_of(int32_t number) const {
   for (int i = 0; i < kDtypeCount; ++i) {
     if (dtype_numbers_[i] == number) return static_cast<Dtype>(i);
   }
-  throw Error(AOT_FAILED, "an output has torch's dtype number " + std::to_string(number),
-              "Only the dtypes that DLPack also has can leave the bridge.",
-              "Convert the output inside the model, for example with .to(torch.float32), and export it again.");
+  throw Error(AOT_FAILED, {"an output has torch's dtype number ", number},
+              {"Only the dtypes that DLPack also has can leave the bridge."},
+              {"Convert the output inside the model, for example with .to(torch.float32), and export it again."});
 }
 
 std::string Runtime::last_message() const {
@@ -62,8 +62,8 @@ std::string Runtime::last_message() const {
 
 void Runtime::check(AOTITorchError code, const char* doing) const {
   if (code == 0) return;
-  throw Error(AOT_FAILED, std::string("the runtime failed while ") + doing + ": " + last_message(),
-              "The error comes from inside the runtime.", "Run again with AOT_DEBUG=1 to see the tensors.");
+  throw Error(AOT_FAILED, {"the runtime failed while ", doing, ": ", last_message()},
+              {"The error comes from inside the runtime."}, {"Run again with AOT_DEBUG=1 to see the tensors."});
 }
 
 }  // namespace aot

@@ -29,9 +29,10 @@ bool write_all(const File& file, const uint8_t* data, size_t size) {
 }
 
 Error unwritable(const std::string& path) {
-  return {AOT_FAILED, path + " cannot be written: " + std::strerror(errno),
-          "A .pt2 package was opened on a system where its parts cannot be kept in memory.",
-          "Set TMPDIR to a writable folder, or build a bundle: its models need none."};
+  return {AOT_FAILED,
+          {path, " cannot be written: ", std::strerror(errno)},
+          {"A .pt2 package was opened on a system where its parts cannot be kept in memory."},
+          {"Set TMPDIR to a writable folder, or build a bundle: its models need none."}};
 }
 
 }  // namespace
@@ -46,11 +47,11 @@ ScratchFolder& ScratchFolder::operator=(ScratchFolder&& other) noexcept {
 std::string ScratchFolder::path_of_new(const std::string& name) {
   if (path_.empty()) {
     const char* parent = std::getenv("TMPDIR");  // NOLINT(concurrency-mt-unsafe)
-    std::string pattern = std::string(parent != nullptr && *parent == '/' ? parent : "/tmp") + "/aotpack-XXXXXX";
+    std::string pattern = concat({parent != nullptr && *parent == '/' ? parent : "/tmp", "/aotpack-XXXXXX"});
     if (mkdtemp(pattern.data()) == nullptr) throw unwritable(pattern);
     path_ = pattern;
   }
-  return path_ + '/' + name;
+  return concat({path_, "/", name});
 }
 
 std::string ScratchFolder::link(const std::string& name, const std::string& target) {
@@ -83,6 +84,6 @@ File file_in_memory(const char* name, const uint8_t* data, size_t size) {
   return file;
 }
 
-std::string path_of(const File& file) { return "/proc/self/fd/" + std::to_string(file.descriptor()); }
+std::string path_of(const File& file) { return concat({"/proc/self/fd/", file.descriptor()}); }
 
 }  // namespace aot

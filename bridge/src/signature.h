@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstddef>
-#include <string>
 #include <vector>
 
 #include "aot_bridge.h"
@@ -13,7 +12,7 @@ namespace aot {
 
 /// Checks one input by itself: dtype known, shape and strides sane, memory there. Throws AOT_USAGE. `name` is for the
 /// message.
-void check_view(const aot_view& view, const std::string& name);
+void check_view(const aot_view& view, const char* name);
 
 /// Checks all inputs of a call against the specs: count, dtype, rank, sizes, ranges, and dims of one symbol against
 /// each other. Every view must have passed check_view(). Throws AOT_USAGE.

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "stopwatch.h"
 
-#include <chrono>
+#include <ctime>
 
 namespace aot {
 namespace {
 
-int64_t nanoseconds() { return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+int64_t nanoseconds() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return int64_t{now.tv_sec} * 1000000000 + now.tv_nsec;
+}
 
 }  // namespace
 

@@ -117,8 +117,7 @@ void* data_of(const TensorHandle& tensor) {
 
 }  // namespace aot
 
-aot_tensor::aot_tensor(aot::TensorHandle tensor, aot_device gpu, std::shared_ptr<const aot::Container> model)
-    : container(std::move(model)), handle(std::move(tensor)) {
+void aot_tensor::describe(aot_device gpu) {
   const aot::Runtime& runtime = aot::Runtime::get();
   constexpr const char* kDoing = "describing an output";
   int64_t ndim = 0;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "aot_bridge.h"
 #include "dtype.h"
@@ -71,7 +72,10 @@ void* data_of(const TensorHandle& tensor);
 
 /// An output. Keeps its model's container alive, since the memory may be one of the model's constants.
 struct aot_tensor {
-  aot_tensor(aot::TensorHandle tensor, aot_device gpu, std::shared_ptr<const aot::Container> model);
+  explicit aot_tensor(std::shared_ptr<const aot::Container> model) : container(std::move(model)) {}
+
+  /// Makes `view` that of the handle's tensor; `gpu` is where it is if it is not on the CPU.
+  void describe(aot_device gpu);
 
   std::shared_ptr<const aot::Container> container;  // destroyed after the handle
   aot::TensorHandle handle;

@@ -55,16 +55,15 @@ int64_t count_elements(const int64_t* shape, int32_t ndim) {
   bool too_large = false;
   for (int32_t i = 0; i < ndim; ++i) {
     if (shape[i] < 0) {
-      throw usage_error("a size of " + std::to_string(shape[i]) + " at dim " + std::to_string(i),
-                        "Sizes are 0 or greater.", "Check the shape.");
+      throw usage_error({"a size of ", shape[i], " at dim ", i}, {"Sizes are 0 or greater."}, {"Check the shape."});
     }
     is_empty = is_empty || shape[i] == 0;
     too_large = too_large || __builtin_mul_overflow(count, shape[i], &count);
   }
   if (is_empty) return 0;
   if (too_large) {
-    throw usage_error("a shape with more elements than 63 bits count", "No memory holds such a tensor.",
-                      "Check the shape.");
+    throw usage_error({"a shape with more elements than 63 bits count"}, {"No memory holds such a tensor."},
+                      {"Check the shape."});
   }
   return count;
 }

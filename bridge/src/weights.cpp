@@ -4,7 +4,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
-#include <optional>
 #include <utility>
 
 #include "container.h"
@@ -44,13 +43,11 @@ struct Descriptor {
 };
 constexpr int32_t kBlocked = 2;
 
-std::optional<Descriptor> read_descriptor(const std::string& bytes) {
-  Descriptor descriptor{};
-  if (bytes.size() < sizeof descriptor) return std::nullopt;
-  std::memcpy(&descriptor, bytes.data(), sizeof descriptor);
-  const bool is_known = descriptor.format == kBlocked && descriptor.rank > 0 &&
-                        descriptor.rank <= static_cast<int32_t>(Descriptor::kMostDims);
-  return is_known ? std::optional(descriptor) : std::nullopt;
+/// False when the bytes are none that the bridge knows.
+bool read_descriptor(const std::string& bytes, Descriptor* out) {
+  if (bytes.size() < sizeof *out) return false;
+  std::memcpy(out, bytes.data(), sizeof *out);
+  return out->format == kBlocked && out->rank > 0 && out->rank <= static_cast<int32_t>(Descriptor::kMostDims);
 }
 
 /// Bytes of a packed constant; more than any file has unless it has as many elements as `spec`.
@@ -84,24 +81,24 @@ void Container::load_constants() {
   if (package_.weights != nullptr) {
     // The container reads as many bytes as its constants have, without asking how many there are.
     if (package_.weights_size < needed) {
-      throw damaged_error("the weights of " + package_.path + " have " + std::to_string(package_.weights_size) +
-                              " bytes; the model needs " + std::to_string(needed),
-                          "The weights are truncated, or belong to another model.");
+      throw damaged_error(
+          {"the weights of ", package_.path, " have ", package_.weights_size, " bytes; the model needs ", needed},
+          {"The weights are truncated, or belong to another model."});
     }
     if (map_weights(constants)) {
       constant_memory_.push_back({package_.weights, package_.weights + package_.weights_size});
     } else if (package_.metadata.is_rearranged) {
       // Copied, they would be taken for what the model's code says of them.
-      throw damaged_error("the weights of " + package_.path + " lie in another order than its code knows",
-                          "They can only be used where they are mapped, and model.json does not say how.");
+      throw damaged_error({"the weights of ", package_.path, " lie in another order than its code knows"},
+                          {"They can only be used where they are mapped, and model.json does not say how."});
     } else {
       copy_weights();
     }
   }
   if (constant_memory_.empty() && needed > 0) {
     if (find_copies() && constant_memory_.empty()) {
-      throw damaged_error("the weights of " + package_.path + " are missing",
-                          "The model keeps them apart from its code, in weights.blob.");
+      throw damaged_error({"the weights of ", package_.path, " are missing"},
+                          {"The model keeps them apart from its code, in weights.blob."});
     }
   }
 
@@ -174,15 +171,14 @@ bool Container::map_weights(const std::vector<Constant>& constants) {
     size_t reach = 0;
     if (layout == nullptr) {
       reach = extent(spec, strides, size);
-    } else if (const std::optional<Descriptor> descriptor = read_descriptor(*layout)) {
-      reach = packed_extent(spec, *descriptor, size);
+    } else if (Descriptor descriptor{}; read_descriptor(*layout, &descriptor)) {
+      reach = packed_extent(spec, descriptor, size);
     } else {
       return false;
     }
     if (reach > constant.bytes) {
-      throw damaged_error(
-          std::string("the weight ") + constant.name + " of " + package_.path + " is described larger than it is",
-          "The description belongs to another model.");
+      throw damaged_error({"the weight ", constant.name, " of ", package_.path, " is described larger than it is"},
+                          {"The description belongs to another model."});
     }
     const Memory memory{next, spec.shape.data(), ndim, strides, spec.offset, constant.dtype, {AOT_DEVICE_CPU, 0}};
     handles.push_back(borrow_memory(memory, layout));

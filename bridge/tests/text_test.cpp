@@ -286,9 +286,19 @@ TEST(statistics_know_small_floats) {
   CHECK_EQUAL(aot::describe(view), "bfloat16 [2] on cpu: min 1 max 3 mean 2, 0 NaN, 0 inf");
 }
 
+TEST(messages_are_put_together) {
+  const std::string name = "x";
+  CHECK_EQUAL(aot::concat({}), "");
+  CHECK_EQUAL(aot::concat({"dim ", 0, " of ", name, std::string_view(": ab", 3)}), "dim 0 of x: a");
+  CHECK_EQUAL(aot::concat({std::numeric_limits<int64_t>::min(), " ", std::numeric_limits<uint64_t>::max(), " ", -1}),
+              "-9223372036854775808 18446744073709551615 -1");
+  CHECK_EQUAL(aot::join({}), "");
+  CHECK_EQUAL(aot::join({"a", "b", ""}), "a, b, ");
+}
+
 TEST(messages_are_three_lines_always) {
-  CHECK_EQUAL(std::string(aot::usage_error("a\nb\n", "c\r\nd", "e").what()), "a b\nc d\ne");
-  CHECK_EQUAL(aot::guarded([] { throw aot::usage_error("what", "meaning", "fix"); }), AOT_USAGE);
+  CHECK_EQUAL(std::string(aot::usage_error({"a\n", "b\n"}, {"c\r\nd"}, {"e"}).what()), "a b\nc d\ne");
+  CHECK_EQUAL(aot::guarded([] { throw aot::usage_error({"what"}, {"meaning"}, {"fix"}); }), AOT_USAGE);
   CHECK_EQUAL(std::string(aot::last_error()), "what\nmeaning\nfix");
   CHECK_EQUAL(aot::guarded([] { throw std::bad_alloc(); }), AOT_FAILED);
   CHECK(std::string(aot::last_error()).find("out of memory") == 0);
