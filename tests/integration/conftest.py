@@ -68,7 +68,8 @@ def plain_mlp(backend_venv: Path, backend_python: Path) -> Path:
 @pytest.fixture(scope="session")
 def portable(backend_venv: Path, exported: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A portable bundle of the MLP with the full runtime. Tests must not change it."""
-    from aotpack.build import BuildRequest, Reporter, build
+    from aotpack.build import build
+    from aotpack.request import BuildRequest, Reporter
 
     output = tmp_path_factory.mktemp("portable") / "mlp bundle"  # a space, because users have them
     request = BuildRequest(

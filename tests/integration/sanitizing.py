@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from aotpack.backend import Backend
-from aotpack.build import BuildRequest, Reporter, build
+from aotpack.build import build
+from aotpack.request import BuildRequest, Reporter
 from aotpack.slim import SlimBuild
 
 

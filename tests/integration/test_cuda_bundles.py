@@ -19,11 +19,13 @@ from click.testing import CliRunner
 from gpu_toolkits import cuda_home
 
 from aotpack import bridge, manifest, sandbox, verify
+from aotpack.assemble import dry_run
 from aotpack.backend import Backend
-from aotpack.build import BuildRequest, Reporter, build, dry_run
+from aotpack.build import build
 from aotpack.cli import group as command_line
 from aotpack.elf import ElfEdit, apply_edit, find_tool, is_elf, read_elf
 from aotpack.errors import BuildToolError, DamagedError, TorchMismatchError, UsageError
+from aotpack.request import BuildRequest, Reporter
 from doubles.cuda import CU12, CU13, NUMBERS, CudaDouble, make_cuda
 from doubles.elf import Double, compile_doubles
 

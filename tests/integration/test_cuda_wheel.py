@@ -20,9 +20,10 @@ import pytest
 
 from aotpack import device_code, verify
 from aotpack.backend import Backend
-from aotpack.build import BuildRequest, Reporter, build
+from aotpack.build import build
 from aotpack.closure import DiskFinder, Origin, Root, walk
 from aotpack.recipe import load_recipe, matches
+from aotpack.request import BuildRequest, Reporter
 from aotpack.torch_env import TorchInfo, find_torch
 from exporting import EXAMPLES, cached_export
 

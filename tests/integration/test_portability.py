@@ -18,8 +18,9 @@ import pytest
 
 import debian
 from aotpack.backend import Backend
-from aotpack.build import BuildRequest, Reporter, build
+from aotpack.build import build
 from aotpack.elf import read_elf
+from aotpack.request import BuildRequest, Reporter
 from aotpack.sandbox import INSIDE, Sandbox, candidates, find_sandbox, works
 
 CHECK = ("check", "--model", "mlp", "--json")

@@ -18,11 +18,13 @@ from typing import Any
 import pytest
 from gpu_toolkits import HIP_PACKAGE, rocm_path
 
+from aotpack.assemble import dry_run
 from aotpack.backend import Backend
-from aotpack.build import BuildRequest, Reporter, build, dry_run
+from aotpack.build import build
 from aotpack.elf import find_tool, is_elf, read_elf
 from aotpack.errors import AotpackError
 from aotpack.plan import Link, Part
+from aotpack.request import BuildRequest, Reporter
 from aotpack.verify import check_static
 from doubles.elf import Double, compile_doubles
 from doubles.environment import make_environment

@@ -19,13 +19,14 @@ from pathlib import Path
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.build import BuildRequest, Reporter, build
+from aotpack.build import build
 from aotpack.closure import Closure, Library
 from aotpack.elf import find_tool, read_elf
 from aotpack.errors import AotpackError
 from aotpack.layout_tree import TreeLayout
 from aotpack.plan import BuildInputs
 from aotpack.recipe import load_recipe
+from aotpack.request import BuildRequest, Reporter
 from debian import mirror
 from doubles.elf import Double, compile_doubles
 from doubles.environment import make_environment

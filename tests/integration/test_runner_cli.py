@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.build import BuildRequest, Reporter, build
+from aotpack.build import build
+from aotpack.request import BuildRequest, Reporter
 from aotpack.sandbox import INSIDE, find_sandbox
 
 

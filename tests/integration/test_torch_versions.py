@@ -15,8 +15,9 @@ import pytest
 
 from aotpack import verify
 from aotpack.backend import Backend
-from aotpack.build import BuildRequest, Reporter, build
+from aotpack.build import build
 from aotpack.recipe import load_recipe
+from aotpack.request import BuildRequest, Reporter
 from aotpack.slim import Part, build_slim, table_for
 from aotpack.stubs import read_symbols
 from aotpack.torch_env import TorchInfo, find_torch

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.build import BuildRequest, settled
 from aotpack.errors import UsageError
+from aotpack.request import BuildRequest, settled
 
 
 def request(output: Path, *models: tuple[str | None, Path]) -> BuildRequest:

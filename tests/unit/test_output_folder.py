@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aotpack import stage
+from aotpack import output_folder, stage
 from aotpack.errors import UsageError
 from aotpack.plan import Entry, Part, Text
 
@@ -19,7 +19,7 @@ def fill(folder: Path, text: str) -> None:
 
 
 def put(output: Path, text: str) -> None:
-    with stage.staging(output) as folder:
+    with output_folder.staging(output) as folder:
         fill(folder, text)
 
 
@@ -30,7 +30,7 @@ def test_the_folder_that_the_user_stands_in_is_not_replaced(
     put(tmp_path / "dist", "older")
     monkeypatch.chdir(tmp_path / "dist" / inside)
     with pytest.raises(UsageError, match="is the current folder, or holds it"):
-        stage.check_output(tmp_path / "dist", force=True)
+        output_folder.check(tmp_path / "dist", force=True)
 
 
 def test_a_bundle_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_a_failure_leaves_the_older_bundle_and_nothing_else(tmp_path: Path) -> N
     put(tmp_path / "dist", "older")
 
     def interrupted() -> None:
-        with stage.staging(tmp_path / "dist") as folder:
+        with output_folder.staging(tmp_path / "dist") as folder:
             fill(folder, "newer")
             raise KeyboardInterrupt
 
@@ -58,7 +58,7 @@ def test_without_an_exchange_in_one_step_a_failure_brings_the_older_bundle_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(tmp_path / "dist", "older")
-    monkeypatch.setattr(stage, "_exchange", lambda *_: False)
+    monkeypatch.setattr(output_folder, "_exchange", lambda *_: False)
     put(tmp_path / "dist", "newer")
     assert (tmp_path / "dist/deep/down/file").read_text() == "newer"
 

@@ -13,9 +13,10 @@ from aotpack.cli import console
 from aotpack.errors import UsageError
 
 if TYPE_CHECKING:
-    from aotpack.build import BuildRequest, BuildResult
+    from aotpack.build import BuildResult
     from aotpack.manifest import Bundle
     from aotpack.plan import BundlePlan
+    from aotpack.request import BuildRequest
 
 
 def _model_option(text: str) -> tuple[str | None, Path]:
@@ -71,8 +72,8 @@ def command(
     Without --portable the bundle links to the libraries of the venv and runs on this machine only. With --portable it
     holds all that it needs, down to libc and the Python interpreter of its command line.
     """
-    from aotpack.build import BuildRequest, build
-    from aotpack.build import dry_run as plan_only
+    from aotpack.build import build
+    from aotpack.request import BuildRequest
 
     named = tuple(_model_option(text) for text in models)
     request = BuildRequest(
@@ -91,6 +92,8 @@ def command(
     )
     start = time.monotonic()
     if dry_run:
+        from aotpack.assemble import dry_run as plan_only
+
         _show_plan(plan_only(request, console.reporter()), as_json=as_json)
         return
     result = build(request, console.reporter())
