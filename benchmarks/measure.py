@@ -68,6 +68,13 @@ def median(samples: Sequence[Sample], field: str) -> float:
     return statistics.median(getattr(sample, field) for sample in samples)
 
 
+def median_ratio(samples: Sequence[Sample], to: Sequence[Sample], field: str) -> float:
+    """Median over the rounds of a field's ratio to that of another contender in the same round."""
+    return statistics.median(
+        getattr(sample, field) / getattr(other, field) for sample, other in zip(samples, to, strict=True)
+    )
+
+
 def size_of(paths: Sequence[Path]) -> int:
     """Bytes of files and folders; links count as what they point to, once."""
     seen: set[tuple[int, int]] = set()
