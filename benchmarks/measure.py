@@ -68,11 +68,9 @@ def median(samples: Sequence[Sample], field: str) -> float:
     return statistics.median(getattr(sample, field) for sample in samples)
 
 
-def median_ratio(samples: Sequence[Sample], to: Sequence[Sample], field: str) -> float:
-    """Median over the rounds of a field's ratio to that of another contender in the same round."""
-    return statistics.median(
-        getattr(sample, field) / getattr(other, field) for sample, other in zip(samples, to, strict=True)
-    )
+def median_ratio(measured: Sequence[float], to: Sequence[float]) -> float:
+    """Median over the rounds of the ratio to what another contender took in the same round."""
+    return statistics.median(one / other for one, other in zip(measured, to, strict=True))
 
 
 def size_of(paths: Sequence[Path]) -> int:

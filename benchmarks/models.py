@@ -19,7 +19,7 @@ import numpy as np
 
 from aotpack.backend import Backend
 from aotpack.torch_env import TorchInfo, find_torch
-from benchmarks.measure import archive_size, size_of
+from benchmarks.measure import archive_size, median_ratio, size_of
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = Path(__file__).parent / "programs"
@@ -78,11 +78,11 @@ def measure(torch: TorchInfo, packages: Path, work: Path, rounds: int) -> Iterat
     yield "|---|---:|---:|---:|---:|---:|"
     for name, model in MODELS.items():
         times = _compare(torch, packages, work, name, {"slim": slim[name], "full": full[name]}, rounds)
-        ours, theirs, onnx = (times[way] for way in ("slim", "full", "onnx"))
-        row = f"{ours:.1f} | {theirs:.1f} | {onnx:.1f} | {ours / theirs:.2f} | {ours / onnx:.2f}"
-        yield f"| {model.title} | {row} |"
-        claims.append((f"slim: {model.title}: per call, of ONNX Runtime", ours / onnx, model.limit, ""))
-        claims.append((f"slim: {model.title}: per call, of the full runtime", ours / theirs, 1, ""))
+        medians = " | ".join(f"{statistics.median(times[way]):.1f}" for way in ("slim", "full", "onnx"))
+        of_full, of_onnx = median_ratio(times["slim"], times["full"]), median_ratio(times["slim"], times["onnx"])
+        yield f"| {model.title} | {medians} | {of_full:.2f} | {of_onnx:.2f} |"
+        claims.append((f"slim: {model.title}: per call, of ONNX Runtime", of_onnx, model.limit, ""))
+        claims.append((f"slim: {model.title}: per call, of the full runtime", of_full, 1, ""))
     without = [path for path in slim["resnet50"].rglob("*") if path.is_file() and path.name != "weights.blob"]
     claims.append(("slim, ResNet-50: on disk, beyond its weights", size_of(without) / 1e6, 60, " MB"))
     packed = archive_size(without, ZSTD_LEVEL) / 1e6
@@ -115,8 +115,8 @@ def _bundle(work: Path, name: str, profile: str, *options: str) -> Path:
 
 def _compare(
     torch: TorchInfo, packages: Path, work: Path, name: str, bundles: Mapping[str, Path], rounds: int
-) -> dict[str, float]:
-    """Milliseconds a call of each way: medians over rounds in which all run in turn. They must compute the same."""
+) -> dict[str, list[float]]:
+    """Milliseconds a call of each way, in rounds in which all run in turn. They must compute the same."""
     model = MODELS[name]
     given = work / f"{name}.npy"
     np.save(given, model.example())
@@ -142,7 +142,7 @@ def _compare(
         command = [str(bundle / "bin" / "aotrun"), "infer", "--input", str(given), "--output", str(result)]
         subprocess.run(command, check=True, env=environment, capture_output=True)
         np.testing.assert_allclose(np.load(result), np.load(expected), rtol=1e-3, atol=1e-3)
-    return {way: statistics.median(measured) for way, measured in times.items()}
+    return times
 
 
 def _shares(bundle: Path, work: Path) -> list[float]:
@@ -174,7 +174,7 @@ def main() -> None:
 
     run.WORK.mkdir(parents=True, exist_ok=True)
     torch = find_torch(Backend.CPU, venv=ROOT / ".venv")
-    for line in measure(torch, run.onnx_packages(torch), run.WORK, rounds=3):
+    for line in measure(torch, run.onnx_packages(torch), run.WORK, rounds=7):
         print(line, flush=True)
 
 

@@ -68,7 +68,7 @@ def main() -> None:
     lines = [*report(samples, sizes, timings), "", *embedding.table(list(embedding.measure(WORK / "full", WORK)))]
     lines += ["", *doctor.table(list(doctor.measure(WORK / "full", WORK)))]
     if options.models:
-        lines += ["", *models.measure(torch, onnx_packages(torch), WORK, min(options.rounds, 3))]
+        lines += ["", *models.measure(torch, onnx_packages(torch), WORK, min(options.rounds, 7))]
     (ROOT / "benchmarks" / "RESULTS.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print((ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8"))
 
@@ -208,7 +208,8 @@ def report(
     reference = samples["reference: C++ AOTIModelPackageLoader"]
 
     def ratio(name: str, field: str, to: list[Sample] = reference) -> float:
-        return median_ratio(samples[name], to, field)
+        one, other = ([getattr(sample, field) for sample in runs] for runs in (samples[name], to))
+        return median_ratio(one, other)
 
     yield "# Benchmarks"
     yield ""
