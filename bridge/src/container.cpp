@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "error.h"
-#include "lock.h"
 #include "runtime.h"
 
 namespace aot {
@@ -107,17 +106,20 @@ void Container::run(AtenTensorHandle* inputs, size_t num_inputs, AtenTensorHandl
   const auto call = [&] {
     return run_(handle_, inputs, num_inputs, outputs, num_outputs, /*stream=*/nullptr, proxy_handle());
   };
-  if (has_run_) {
-    check(call(), "running");
-    return;
+  if (!has_run_) {
+    const Lock lock(first_run_);
+    if (!has_run_) {
+      AOTIRuntimeError code = 0;
+      {
+        const InputChecks checks(!package_.metadata.has_signature);
+        code = call();
+      }
+      has_run_ = true;  // the environment is as it was
+      check(code, "running");
+      return;
+    }
   }
-  AOTIRuntimeError code = 0;
-  {
-    const InputChecks checks(!package_.metadata.has_signature);  // one run at a time
-    code = call();
-    has_run_ = true;
-  }
-  check(code, "running");
+  check(call(), "running");
 }
 
 void Container::check(AOTIRuntimeError code, const char* doing) const {

@@ -9,6 +9,7 @@
 
 #include "device.h"
 #include "library.h"
+#include "lock.h"
 #include "package.h"
 #include "proxy_executor.h"
 #include "tensor.h"
@@ -68,6 +69,7 @@ class Container {
   ProxyExecutor proxy_;
   std::vector<TensorHandle> constants_;  // over the mapped weights; empty when the container copied them
   std::vector<Range> constant_memory_;   // of the constants, sorted
+  mutable Mutex first_run_;
   mutable std::atomic<bool> has_run_{false};
   decltype(&AOTInductorModelContainerDelete) delete_ = nullptr;
   decltype(&AOTInductorModelContainerRun) run_ = nullptr;

@@ -93,6 +93,7 @@ std::string list(const int64_t* values, int32_t count) {
 }
 
 std::string head(const aot_view& view) {
+  // Static analysers do not see that null strides are contiguous.
   const bool is_plain = view.strides == nullptr || is_contiguous(view);
   const std::string strides = is_plain ? "" : concat({" strides ", list(view.strides, view.ndim)});
   return concat({to_string(view.dtype), " ", list(view.shape, view.ndim), strides, " on ", to_string(view.device)});

@@ -7,12 +7,12 @@
 
 namespace aot {
 
+/// Has no destructor, as the standard library's: threads may still run while the process ends.
 class Mutex {
  public:
   Mutex() = default;
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
-  ~Mutex() { pthread_mutex_destroy(&mutex_); }
 
  private:
   friend class Lock;

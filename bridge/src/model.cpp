@@ -157,9 +157,9 @@ std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, 
   for (size_t i = 0; i < num_outputs; ++i) outputs.push_back(std::make_unique<aot_tensor>(container_));
   std::vector<AtenTensorHandle> handles(num_inputs + num_outputs);  // of the inputs, then of the outputs
   AtenTensorHandle* output_handles = handles.data() + num_inputs;
+  device_->synchronize();
   for (size_t i = 0; i < num_inputs; ++i) handles[i] = prepared[i].take_handle();
 
-  device_->synchronize();
   const aot::Stopwatch watch;
   try {
     container_->run(handles.data(), num_inputs, output_handles, num_outputs);

@@ -68,7 +68,7 @@ bool is_derived(const Dim& dim, int64_t size) {
 
 const std::string& symbol_of(const Dim& dim) { return dim.of.empty() ? dim.symbol : dim.of; }
 
-/// The first dim that has the symbol of the one at `place`. A call has few symbols, so looking for them is faster than
+/// The first dim that has the symbol of the one at `place`. Models have few inputs, so looking at them is faster than
 /// any map.
 Place first_like(const std::vector<TensorSpec>& specs, Place place) {
   const std::string& symbol = symbol_of(specs[place.input].dims[place.dim]);
@@ -88,12 +88,12 @@ void check_agreement(const std::vector<TensorSpec>& specs, const aot_view* input
   const auto size_at = [&](Place at) { return inputs[at.input].shape[at.dim]; };
   const auto value_at = [&](Place at) { return (size_at(at) - dim_at(at).offset) / dim_at(at).factor; };
   if (value_at(first) == value_at(place)) return;
-  const auto name_of = [&](Place at) { return concat({"dim ", at.dim, " of \"", specs[at.input].name, "\""}); };
-  const std::string& one = dim_at(first).symbol;
-  const std::string& other = dim_at(place).symbol;
-  const std::string sizes = one == other ? concat({"one size, ", one, ", for both"})
-                                         : concat({"the sizes ", other, " and ", one, " for them"});
-  throw usage_error({name_of(place), " is ", size_at(place), " and ", name_of(first), " is ", size_at(first)},
+  const auto where = [&](Place at) { return concat({"dim ", at.dim, " of \"", specs[at.input].name, "\""}); };
+  const std::string& symbol = dim_at(place).symbol;
+  const std::string& first_symbol = dim_at(first).symbol;
+  const std::string sizes = symbol == first_symbol ? concat({"one size, ", symbol, ", for both"})
+                                                   : concat({"the sizes ", symbol, " and ", first_symbol, " for them"});
+  throw usage_error({where(place), " is ", size_at(place), " and ", where(first), " is ", size_at(first)},
                     {"The model was exported with ", sizes, "."}, {"Pass arrays that agree."});
 }
 

@@ -23,6 +23,7 @@ class Piece {
   Piece(unsigned number) : Piece(uint64_t{number}) {}
   Piece(int64_t number) : kind_(Kind::Signed), value_(static_cast<uint64_t>(number)) {}
   Piece(uint64_t number) : kind_(Kind::Unsigned), value_(number) {}
+  Piece(std::nullptr_t) = delete;
   Piece(char) = delete;  // would be its code
   Piece(bool) = delete;
   // NOLINTEND(google-explicit-constructor)

@@ -101,6 +101,27 @@ TEST(derived_sizes_agree_with_the_size_they_follow_from) {
   CHECK_THROWS(AOT_USAGE, "has 23 at dim 0", check(23, 11));
 }
 
+TEST(dims_of_one_symbol_agree_wherever_they_are) {
+  const std::vector<aot::TensorSpec> specs = {
+      {"weight", aot::Dtype::Float32, {fixed(2), fixed(3)}},
+      {"scores", aot::Dtype::Float32, {{1, 9, "heads"}, {1, 9, "length"}, {1, 9, "length"}}},
+      {"mask", aot::Dtype::Float32, {fixed(1), {1, 9, "length"}}},
+  };
+  const Given weight({2, 3});
+  const auto check = [&](std::vector<int64_t> scores, std::vector<int64_t> mask) {
+    const Given second(std::move(scores));
+    const Given third(std::move(mask));
+    const aot_view views[] = {weight.view, second.view, third.view};
+    aot::check_signature(specs, views, 3);
+  };
+  check({4, 5, 5}, {1, 5});
+  CHECK_THROWS(AOT_USAGE, "dim 2 of \"scores\" is 6 and dim 1 of \"scores\" is 5", check({4, 5, 6}, {1, 5}));
+  CHECK_THROWS(AOT_USAGE, "dim 1 of \"mask\" is 4 and dim 1 of \"scores\" is 5", check({4, 5, 5}, {1, 4}));
+  CHECK_THROWS(AOT_USAGE, "with one size, length, for both.", check({4, 5, 5}, {1, 4}));
+  CHECK_THROWS(AOT_USAGE, "in this order: weight, scores, mask.", aot::check_signature(specs, &weight.view, 1));
+  CHECK_THROWS(AOT_USAGE, "The model has no inputs.", aot::check_signature({}, &weight.view, 1));
+}
+
 TEST(misfits_are_named_with_what_was_expected) {
   CHECK_THROWS(AOT_USAGE, "1 inputs were given; the model takes 2",
                aot::check_signature(kSpecs, &static_cast<const aot_view&>(Given({1, 4}).view), 1));

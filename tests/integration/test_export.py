@@ -194,17 +194,6 @@ def test_small_products_are_generated_and_large_weights_are_stored_once(
     assert blob.file_size < 1.01 * 4 * (1024 * 512 + 512)
 
 
-def test_small_products_stay_in_one_thread(exported: Exported, backend_venv: Path, tmp_path: Path) -> None:
-    for options in ({}, {"profile": "slim"}):
-        assert "GOMP_parallel" not in read_model(exported("mlp", **options)).imports
-    # A single row is generated code as well, and large enough to be divided.
-    source = tmp_path / "large.py"
-    source.write_text(LARGE_PRODUCT)
-    large = read_model(cached_export(backend_venv, source, profile="slim"))
-    assert not [name for name in large.shim_symbols if "linear" in name or "mm_out" in name]
-    assert "GOMP_parallel" in large.imports or os.cpu_count() == 1
-
-
 # ---- what cannot be had -------------------------------------------------------------------------------------------
 
 MODULES = """

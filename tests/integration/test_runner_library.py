@@ -68,6 +68,22 @@ def test_takes_any_array(seen: dict[str, Any]) -> None:
     assert "x: float32[batch:1..1024, 64]" in seen["repr"]
 
 
+def test_small_products_start_no_threads(portable: Path) -> None:
+    program = (
+        "import os, sys\n"
+        f"sys.path.insert(0, {str(portable / 'runner')!r})\n"
+        "import aotrun, numpy\n"
+        f"model = aotrun.load({str(portable)!r}, threads=2)\n"
+        "for rows in 8, 1024:\n"
+        "    before = len(os.listdir('/proc/self/task'))\n"
+        "    model(numpy.ones((rows, 64), numpy.float32))\n"
+        "    print(len(os.listdir('/proc/self/task')) - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=300)
+    expected = "0\n1\n" if (os.cpu_count() or 1) > 1 else "0\n0\n"  # Inductor divides by the cores of its machine
+    assert (done.stdout, done.stderr) == (expected, "")
+
+
 def test_borrows_inputs_and_shares_outputs(seen: dict[str, Any]) -> None:
     assert seen["borrowed"] == [True, True, True]
     assert seen["addresses"] == 1

@@ -214,7 +214,7 @@ def compile_program(program: Any, profile: str, cpu_isa: str) -> Compiled:
     if on_cpu:
         # Only freezing drops weights that generated code has in another order.
         matrix_products.choose_by_size(keeps_weights=not options.get("freezing"))
-        matrix_products.keep_small_ones_in_one_thread()
+        matrix_products.divide_large_ones_only()
     try:
         with torch.no_grad():
             files = torch._inductor.aot_compile(program.module(), args, kwargs, options=options)
