@@ -84,6 +84,30 @@ def test_small_products_start_no_threads(portable: Path) -> None:
     assert (done.stdout, done.stderr) == (expected, "")
 
 
+def test_runs_inside_a_parallel_region_of_the_caller(portable: Path, tmp_path: Path) -> None:
+    # Where work is shared among all threads that are there, the caller's are not to be taken for the model's.
+    region = tmp_path / "inside.so"
+    source = Path(__file__).with_name("inside_region.c")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-fopenmp", source, "-o", region], check=True)
+    program = (
+        "import ctypes, sys\n"
+        f"sys.path.insert(0, {str(portable / 'runner')!r})\n"
+        "import aotrun, numpy\n"
+        f"model = aotrun.load({str(portable)!r}, threads=2)\n"
+        f"inside = ctypes.CDLL({str(region)!r}).call_inside\n"
+        "for rows in 8, 1024:\n"
+        "    given = numpy.linspace(-1, 1, rows * 64, dtype=numpy.float32).reshape(rows, 64)\n"
+        "    expected = numpy.array(model(given))\n"
+        "    outputs = []\n"
+        "    call = ctypes.CFUNCTYPE(ctypes.c_int)(lambda: outputs.append(numpy.array(model(given))) or 0)\n"
+        "    for _ in range(20): inside(call)\n"
+        "    assert len(outputs) == 20\n"
+        "    assert all(numpy.array_equal(output, expected) for output in outputs), rows\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_borrows_inputs_and_shares_outputs(seen: dict[str, Any]) -> None:
     assert seen["borrowed"] == [True, True, True]
     assert seen["addresses"] == 1

@@ -32,12 +32,13 @@ MOST_UNDIVIDED = 1 << 18
 #: Inductor's parallel region in the text that a product is generated from: its first line, and its end.
 _BEGIN = "    #pragma omp parallel\n    {%- else %}"
 _END = "        {{ micro_gemm.codegen_finalize(kernel) }}\n    }\n{%- else %}"
-#: What takes their place: a function for whoever runs it. Work shared by `omp for` is all done by a lone caller.
+#: What takes their place: a function for whoever runs it. Work shared by `omp for` is all done by a lone caller; one
+#: that is in a parallel region of its own would share it with strangers, and so gets a region as well.
 _BEGIN_OF_FUNCTION = "    const auto multiply = [&]\n    {%- else %}"
 _END_OF_FUNCTION = f"""        {{{{ micro_gemm.codegen_finalize(kernel) }}}}
     }}
 {{%- if use_dynamic_threads %}};
-    if (omp_get_max_threads() == 1 || M * N * K <= {MOST_UNDIVIDED}) {{
+    if (!omp_in_parallel() && (omp_get_max_threads() == 1 || M * N * K <= {MOST_UNDIVIDED})) {{
         multiply();
     }} else {{
         #pragma omp parallel
@@ -64,7 +65,7 @@ def choose_by_size(*, keeps_weights: bool) -> None:
 def divide_large_ones_only() -> None:
     """Let generated products use several threads only where that pays, from now on in this process.
 
-    Torch before 2.10 divides them in another way, which stays.
+    A torch whose text for products is another one (2.9) divides them as it did.
     """
     text = cpp_gemm_template.GEMM_TEMPLATE
     if text.count(_BEGIN) == text.count(_END) == 1:
