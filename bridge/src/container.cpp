@@ -8,6 +8,7 @@
 
 #include "error.h"
 #include "runtime.h"
+#include "text.h"
 
 namespace aot {
 

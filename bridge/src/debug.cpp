@@ -85,13 +85,6 @@ double number_at(const uint8_t* bytes, Dtype dtype) {
   return 0;
 }
 
-std::string list(const int64_t* values, int32_t count) {
-  std::string text = "[";
-  for (int32_t i = 0; i < count; ++i) text += concat({i > 0 ? ", " : "", values[i]});
-  text += ']';
-  return text;
-}
-
 std::string head(const aot_view& view) {
   // Static analysers do not see that null strides are contiguous.
   const bool is_plain = view.strides == nullptr || is_contiguous(view);

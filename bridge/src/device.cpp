@@ -8,6 +8,7 @@
 #include "device_gpu.h"
 #include "error.h"
 #include "stopwatch.h"
+#include "text.h"
 
 namespace aot {
 namespace {

@@ -27,6 +27,7 @@
 #include "lock.h"
 #include "mapped_file.h"
 #include "stopwatch.h"
+#include "text.h"
 
 namespace aot {
 namespace {

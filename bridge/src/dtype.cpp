@@ -2,6 +2,7 @@
 #include "dtype.h"
 
 #include "error.h"
+#include "text.h"
 
 namespace aot {
 namespace {

@@ -7,6 +7,7 @@
 
 #include "cpu_features.h"
 #include "error.h"
+#include "text.h"
 
 namespace aot {
 namespace {

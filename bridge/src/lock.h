@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Mutual exclusion by POSIX threads, which is what the standard library's is made of. Its own headers bring clocks,
-// tuples and shared pointers along: as much to compile as all of container.cpp.
+// tuples and shared pointers along: 3 % of compiling the bridge.
 #pragma once
 
 #include <pthread.h>

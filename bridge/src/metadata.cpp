@@ -6,6 +6,7 @@
 
 #include "error.h"
 #include "json.h"
+#include "text.h"
 
 namespace aot {
 namespace {

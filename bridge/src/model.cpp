@@ -14,6 +14,7 @@
 #include "signature.h"
 #include "stopwatch.h"
 #include "tensor.h"
+#include "text.h"
 #include "threads.h"
 
 namespace {

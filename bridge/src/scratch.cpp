@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "error.h"
+#include "text.h"
 
 namespace aot {
 namespace {

@@ -5,17 +5,11 @@
 
 #include "dtype.h"
 #include "error.h"
+#include "text.h"
 #include "view.h"
 
 namespace aot {
 namespace {
-
-std::string shape_text(const aot_view& view) {
-  std::string text = "[";
-  for (int32_t i = 0; i < view.ndim; ++i) text += concat({i > 0 ? ", " : "", view.shape[i]});
-  text += ']';
-  return text;
-}
 
 std::string dim_text(const Dim& dim) {
   if (dim.symbol.empty()) return std::to_string(dim.min);
@@ -114,11 +108,12 @@ void check_view(const aot_view& view, const char* name) {
   }
   const int64_t elements = count_elements(view.shape, view.ndim);
   if (elements > std::numeric_limits<int64_t>::max() / static_cast<int64_t>(size_of(dtype))) {
-    throw refusal({"has the shape ", shape_text(view)}, {"No memory holds such a tensor."}, {"Check the shape."});
+    throw refusal({"has the shape ", list(view.shape, view.ndim)}, {"No memory holds such a tensor."},
+                  {"Check the shape."});
   }
   if (elements == 0) return;
   if (view.data == nullptr) {
-    throw refusal({"has no data, and the shape ", shape_text(view)}, {"Only an empty tensor may have none."},
+    throw refusal({"has no data, and the shape ", list(view.shape, view.ndim)}, {"Only an empty tensor may have none."},
                   {"Set data to its first element."});
   }
   if (view.strides == nullptr) return;
@@ -147,13 +142,13 @@ void check_signature(const std::vector<TensorSpec>& specs, const aot_view* input
       throw misfit(spec, {"has the dtype ", to_string(view.dtype)});
     }
     if (static_cast<size_t>(view.ndim) != spec.dims.size()) {
-      throw misfit(spec, {"has ", view.ndim, " dims: ", shape_text(view)});
+      throw misfit(spec, {"has ", view.ndim, " dims: ", list(view.shape, view.ndim)});
     }
     for (size_t d = 0; d < spec.dims.size(); ++d) {
       const Dim& dim = spec.dims[d];
       const int64_t size = view.shape[d];
       if (size < dim.min || size > dim.max || !is_derived(dim, size)) {
-        throw misfit(spec, {"has ", size, " at dim ", d, ": ", shape_text(view)});
+        throw misfit(spec, {"has ", size, " at dim ", d, ": ", list(view.shape, view.ndim)});
       }
       if (!dim.symbol.empty()) check_agreement(specs, inputs, {i, d});
     }

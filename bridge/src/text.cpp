@@ -29,4 +29,11 @@ std::string join(const std::vector<std::string>& texts) {
   return joined;
 }
 
+std::string list(const int64_t* values, int32_t count) {
+  std::string text = "[";
+  for (int32_t i = 0; i < count; ++i) text += concat({i > 0 ? ", " : "", values[i]});
+  text += ']';
+  return text;
+}
+
 }  // namespace aot

@@ -294,6 +294,9 @@ TEST(messages_are_put_together) {
               "-9223372036854775808 18446744073709551615 -1");
   CHECK_EQUAL(aot::join({}), "");
   CHECK_EQUAL(aot::join({"a", "b", ""}), "a, b, ");
+  const int64_t sizes[] = {2, -3};
+  CHECK_EQUAL(aot::list(sizes, 0), "[]");
+  CHECK_EQUAL(aot::list(sizes, 2), "[2, -3]");
 }
 
 TEST(messages_are_three_lines_always) {

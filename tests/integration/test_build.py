@@ -146,16 +146,24 @@ def test_the_same_inputs_give_the_same_bundle(
     assert (again / "bundle.json").read_bytes() == (portable / "bundle.json").read_bytes()
 
 
-def test_nothing_changed_means_nothing_to_do(tmp_path: Path, backend_venv: Path, exported: Callable[..., Path]) -> None:
+def test_nothing_changed_means_nothing_to_do(
+    tmp_path: Path, backend_venv: Path, exported: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     output = tmp_path / "dist"
     model = tmp_path / "mlp.pt2"
     shutil.copy(exported("mlp"), model)
     arguments = ("--model", model)
     assert build(output, backend_venv, *arguments).returncode == 0
     before = (output / "bundle.json").stat().st_ino
-    done = build(output, backend_venv, *arguments)
+    with monkeypatch.context() as patch:
+        patch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+        done = build(output, backend_venv, *arguments)
     assert "up to date" in done.stdout
     assert (output / "bundle.json").stat().st_ino == before
+    # Nor is anything imported that builds, which would take longer than all the rest.
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "aotpack.uptodate" in imported
+    assert not imported & {"aotpack.assemble", "aotpack.elf", "elftools", "importlib.metadata", "rich"}
     (output / "models" / "mlp" / "model.json").write_text("{}")  # a changed output is built again
     done = build(output, backend_venv, *arguments)
     assert "up to date" not in done.stdout
