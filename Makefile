@@ -59,7 +59,7 @@ test-backend: setup init system-packages ## Integration tests of BACKEND
 test-backends: ## Integration tests of all backends
 	@for backend in cpu cuda rocm; do $(MAKE) --no-print-directory test-backend BACKEND=$$backend || exit 1; done
 test-fixtures: setup init ## Export the models that the tests use, ahead of time
-	$(TOOL)/bin/python -m tests.exporting
+	$(TOOL)/bin/python -m tests.support.exporting
 test-distros: setup init system-packages ## Run a bundle in real Debian 11 and 13 roots (root, debootstrap)
 	$(PYTEST) tests -m distros
 test-cuda-wheel: setup init ## Build from real CUDA torches of PyPI in both layouts (about 6 GB)
@@ -69,7 +69,7 @@ test-torch-versions: setup init ## Export, build and run with other torches (TOR
 test-rocm-real: setup init ## Real AMD libraries from Debian (about 130 MB)
 	$(PYTEST) tests -m rocm_real
 test-op: setup init ## Compile the slim runtime's changes and run ARGS="MODULE --only NAME" (docs/slim.md)
-	@$(TOOL)/bin/python -m tests.slim_op $(ARGS)
+	@$(TOOL)/bin/python -m tests.tools.slim_op $(ARGS)
 test-zoo: setup init ## Export and run the whole model zoo
 	$(PYTEST) tests -m zoo
 test-slim-sanitizers: setup init ## The slim runtime's ops under ASan and UBSan (many minutes)
@@ -89,7 +89,7 @@ style: setup
 types: setup
 	$(TOOL)/bin/mypy
 quality: setup init
-	$(TOOL)/bin/python -m tests.clang_tidy
+	$(TOOL)/bin/python -m tests.tools.clang_tidy
 fmt-cpp-check: setup
 	@$(TOOL)/bin/clang-format --dry-run --Werror $(CPP)
 fmt-cpp: setup ## Format C and C++

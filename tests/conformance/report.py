@@ -6,7 +6,7 @@ import json
 import math
 from pathlib import Path
 
-from test_zoo import RESULTS, ROOT, names
+from tests.conformance.test_zoo import RESULTS, ROOT, names
 
 DOCUMENT = ROOT / "docs" / "slim.md"
 BEGIN, END = "<!-- zoo: begin -->\n", "<!-- zoo: end -->\n"

@@ -1,6 +1,6 @@
 """Every architecture of the zoo: exported for the slim runtime, bundled, held against eager and against libtorch.
 
-`make test-zoo` runs it; `python tests/conformance/report.py` then writes the table of docs/slim.md from the results.
+`make test-zoo` runs it; `python -m tests.conformance.report` then writes the table of docs/slim.md from the results.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sanitizing
-from turns import Bundle, least
 
 from aotpack.backend import Backend
 from aotpack.slim import Part, SlimBuild, build_slim
 from aotpack.torch_env import find_torch
+from tests.conformance.turns import Bundle, least
+from tests.support import sanitizing
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

@@ -11,7 +11,7 @@ import pytest
 from aotpack import export
 from aotpack.backend import Backend
 from aotpack.torch_env import find_torch
-from exporting import EXAMPLES, ROOT, cached, cached_export
+from tests.support.exporting import EXAMPLES, ROOT, cached, cached_export
 
 
 @pytest.fixture(scope="session")

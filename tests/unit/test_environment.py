@@ -8,7 +8,7 @@ from aotpack.backend import Backend
 from aotpack.environment import plan_environment, satisfied
 from aotpack.errors import TorchMismatchError, UsageError
 from aotpack.recipe import Recipe, TorchSource
-from torch_trees import make_torch_venv, make_venv
+from tests.support.torch_trees import make_torch_venv, make_venv
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 

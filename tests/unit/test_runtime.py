@@ -16,7 +16,7 @@ from aotpack.recipe import load_recipe
 from aotpack.runtime import RuntimeChoice, choose_runtime
 from aotpack.slim import Function, Part, table_for
 from aotpack.torch_env import find_torch
-from torch_trees import make_torch_venv
+from tests.support.torch_trees import make_torch_venv
 
 SORT, GROUPED = "aoti_torch_cpu_sort_stable", "aoti_torch_cpu__grouped_mm"
 

@@ -8,7 +8,7 @@ import pytest
 from aotpack.backend import Backend
 from aotpack.errors import TorchMismatchError, UsageError
 from aotpack.torch_env import detect, find_torch, parse_version_py
-from torch_trees import fill_torch, make_libtorch, make_torch_venv, make_venv, version_py
+from tests.support.torch_trees import fill_torch, make_libtorch, make_torch_venv, make_venv, version_py
 
 NO_ENV: dict[str, str] = {"PATH": ""}
 

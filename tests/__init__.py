@@ -1,0 +1,1 @@
+"""What proves aotpack: unit tests, integration tests, the model zoo, and what they share."""

@@ -1,0 +1,83 @@
+"""The bridge's C++ programs under sanitizers: unit tests under ASan and UBSan, many callers under ThreadSanitizer."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aotpack.backend import Backend
+from aotpack.bridge import build_sanitized_tests
+from aotpack.slim import Part, build_slim, find_onednn
+from aotpack.torch_env import TorchInfo, find_torch
+from tests.support import sanitizing
+from tests.support.exporting import SUPPORT, cached_export
+from tests.support.sanitizing import slim_bundle
+
+
+@pytest.fixture(scope="module")
+def torch_info(backend_venv: Path) -> TorchInfo:
+    return find_torch(Backend.CPU, venv=backend_venv)
+
+
+def test_cpp_unit_tests(torch_info: TorchInfo) -> None:
+    program = build_sanitized_tests(torch_info, "address,undefined")["bridge_tests"]
+    environment = {
+        **os.environ,
+        "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1",
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+    }
+    done = subprocess.run([program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ", 0 failed" in done.stdout
+
+
+def test_many_callers_under_thread_sanitizer(
+    torch_info: TorchInfo, backend_venv: Path, exported: Callable[..., Path], tmp_path: Path
+) -> None:
+    # One model without matrix libraries' help, two with it: what threads share lies in src/ and dnnl/, not in ops/.
+    runtime = build_slim(torch_info, tuple(Part), sanitize="thread", ops=("max_pool",))
+    models = {"core": exported("mlp", profile="slim"), "mlp": exported("mlp"), "convnet": exported("convnet")}
+    bundle = slim_bundle(tmp_path / "bundle", backend_venv, models, runtime)
+    program = build_sanitized_tests(torch_info, "thread")["bridge_threads"]
+    shutil.copy(program, bundle / "lib")  # it looks for the runtime beside itself
+    # ThreadSanitizer cannot see how oneDNN, which it did not compile, guards what its threads share. Preloaded, oneDNN
+    # is told from its neighbours in reports.
+    suppressions = tmp_path / "suppressions"
+    suppressions.write_text("race:libdnnl.so\n")
+    preload = f"LD_PRELOAD={find_onednn().library}"
+    # Where the kernel spreads mappings wider than ThreadSanitizer expects, it does not start.
+    command = ["setarch", "--addr-no-randomize", "env", preload, bundle / "lib" / program.name]
+    done = subprocess.run(
+        [*command, *(bundle / "models" / name for name in models)],
+        env={**os.environ, "TSAN_OPTIONS": f"suppressions={suppressions}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-8000:]
+    assert done.stdout == "3 models, 0 failed\n"
+
+
+def test_each_allocation_may_fail(
+    torch_info: TorchInfo, backend_venv: Path, exported: Callable[..., Path], tmp_path: Path
+) -> None:
+    runtime = build_slim(torch_info, tuple(Part), sanitize="address,undefined")
+    models = {
+        "core": exported("mlp", profile="slim"),
+        "convnet": exported("convnet"),
+        "ops": cached_export(backend_venv, SUPPORT / "safety_models.py", profile="slim"),
+        "indexing": cached_export(backend_venv, SUPPORT / "safety_models.py", function="indexing", profile="slim"),
+    }
+    bundle = slim_bundle(tmp_path / "bundle", backend_venv, models, runtime)
+    program = build_sanitized_tests(torch_info, "address,undefined")["bridge_failures"]
+    shutil.copy(program, bundle / "lib")
+    command = [bundle / "lib" / program.name, *(bundle / "models" / name for name in models)]
+    env = {**sanitizing.environment(), "ASAN_OPTIONS": "detect_leaks=1"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr[-8000:]
+    assert done.stdout.endswith("4 models, 0 complaints\n")

@@ -1,0 +1,515 @@
+"""`aotpack build` and `verify` for real: what is made, what is refused, and what is left after failures."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aotpack import manifest
+from aotpack.elf import is_elf, read_elf
+from tests.support.exporting import ROOT, cached_export
+
+TOOLCHAIN = ROOT / "toolchain"
+
+
+def aotpack(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user does."""
+    command = [sys.executable, "-m", "aotpack", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(TOOLCHAIN)}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, **options)  # type: ignore[call-overload,no-any-return]
+
+
+def build(output: Path, venv: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return aotpack("build", "--backend", "cpu", "--venv", venv, "--output", output, *arguments)
+
+
+def is_three_lines(done: subprocess.CompletedProcess[str], code: int) -> None:
+    assert done.returncode == code, done.stderr
+    error = done.stderr[done.stderr.index("error:") :].splitlines()
+    assert error[0].startswith("error: ")
+    assert error[1].startswith("  ")
+    assert error[2].startswith("  fix: ")
+    assert "Traceback" not in done.stderr
+
+
+# ---- what is made ------------------------------------------------------------------------------------------------
+
+
+def test_a_portable_bundle_is_whole_and_closed(portable: Path) -> None:
+    bundle = manifest.decode((portable / "bundle.json").read_bytes(), "bundle.json")
+    assert bundle.portable
+    assert bundle.libc == bundle.python == "bundled"
+    names = {record.path for record in bundle.files}
+    expected = {
+        "bin/aotrun",
+        "lib/libaot_bridge.so",
+        "lib/libtorch_cpu.so",
+        "lib/gcc/libstdc++.so.6",
+        "libc/libc.so.6",
+        "models/mlp/model.so",
+        "models/mlp/weights.blob",
+        "models/mlp/model.json",
+        "include/aot_bridge.h",
+    }
+    assert expected <= names
+    assert not any("torch_python" in name or "_test" in name for name in names)
+    assert any(name.startswith("licenses/torch/") for name in names)
+    for record in bundle.files:
+        assert record.link is None or not record.link.startswith("/")
+        path = portable / record.path
+        if is_elf(path):
+            elf = read_elf(path)
+            assert all(text.startswith("$ORIGIN") for text in (*elf.rpath, *elf.runpath)), record.path
+            assert not elf.executable_stack
+    assert aotpack("verify", portable).returncode == 0
+
+
+def test_nothing_in_it_names_the_build_machine(portable: Path, backend_venv: Path) -> None:
+    """Paths in a binary are a leak at best and a wrong look-up at worst."""
+    secrets = [str(folder).encode() for folder in (backend_venv, TOOLCHAIN, TOOLCHAIN.parent / "bridge")]
+    ours = [path for path in portable.rglob("*") if path.is_file() and not path.is_symlink()]
+    # model.so is the user's own product, whose debug strings torch decides.
+    for path in ours:
+        if path.parent.name != "mlp":
+            content = path.read_bytes()
+            for secret in secrets:
+                assert secret not in content, f"{path.relative_to(portable)} names {secret.decode()}"
+
+
+def test_a_real_inference_in_an_empty_root(portable: Path) -> None:
+    done = aotpack("verify", portable, "--run", "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["whole"]
+    assert document["run"]["sandbox"] in ("bubblewrap", "unshare", "chroot")
+    assert list(document["run"]["models"]) == ["mlp"]
+
+
+def test_a_development_bundle_links_and_runs(tmp_path: Path, backend_venv: Path, exported: Callable[..., Path]) -> None:
+    output = tmp_path / "dist"
+    done = build(output, backend_venv, "--runtime", "full", "--model", exported("mlp"))
+    assert done.returncode == 0, done.stderr
+    assert (output / "lib" / "libtorch_cpu.so").is_symlink()
+    assert not (output / "libc").exists()
+    done = aotpack("verify", output.name, "--run", cwd=tmp_path)  # a relative path, as people type it
+    assert done.returncode == 0, done.stderr
+    assert "development bundle" in done.stdout
+    assert "model mlp runs on this machine" in done.stdout
+
+
+RECURRENT = """
+import torch
+from torch import nn
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(8, 16, batch_first=True)
+
+    def forward(self, x):
+        return self.lstm(x)[0]
+
+def model():
+    return Recurrent().eval(), (torch.randn(2, 5, 8),)
+"""
+
+
+def test_weights_packed_by_onednn_run_on_the_full_runtime(tmp_path: Path, backend_venv: Path) -> None:
+    """Such a weight has no address: torch refuses to tell one."""
+    source, package, output = tmp_path / "recurrent.py", tmp_path / "recurrent.pt2", tmp_path / "dist"
+    source.write_text(RECURRENT)
+    target = ("--venv", backend_venv, "--output", package)
+    done = aotpack("export", f"{source}:model", *target, "--profile", "slim")
+    assert done.returncode == 0, done.stderr
+    done = build(output, backend_venv, "--runtime", "full", "--model", package)
+    assert done.returncode == 0, done.stderr
+    done = aotpack("verify", output, "--run")
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_same_inputs_give_the_same_bundle(
+    portable: Path, tmp_path: Path, backend_venv: Path, exported: Callable[..., Path]
+) -> None:
+    again = tmp_path / "again"
+    assert build(again, backend_venv, "--portable", "--runtime", "full", "--model", exported("mlp")).returncode == 0
+    assert (again / "bundle.json").read_bytes() == (portable / "bundle.json").read_bytes()
+
+
+def test_nothing_changed_means_nothing_to_do(
+    tmp_path: Path, backend_venv: Path, exported: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "dist"
+    model = tmp_path / "mlp.pt2"
+    shutil.copy(exported("mlp"), model)
+    arguments = ("--model", model)
+    assert build(output, backend_venv, *arguments).returncode == 0
+    before = (output / "bundle.json").stat().st_ino
+    with monkeypatch.context() as patch:
+        patch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+        done = build(output, backend_venv, *arguments)
+    assert "up to date" in done.stdout
+    assert (output / "bundle.json").stat().st_ino == before
+    # Nor is anything imported that builds, which would take longer than all the rest.
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "aotpack.uptodate" in imported
+    assert not imported & {"aotpack.assemble", "aotpack.elf", "elftools", "importlib.metadata", "rich"}
+    (output / "models" / "mlp" / "model.json").write_text("{}")  # a changed output is built again
+    done = build(output, backend_venv, *arguments)
+    assert "up to date" not in done.stdout
+    os.utime(model)  # and so is a changed input
+    assert "up to date" not in build(output, backend_venv, *arguments).stdout
+    assert "up to date" not in build(output, backend_venv, *arguments, "--debug").stdout
+
+
+def test_host_libc_and_python_stay_out_and_the_floor_is_told(
+    tmp_path: Path, backend_venv: Path, exported: Callable[..., Path]
+) -> None:
+    output = tmp_path / "dist"
+    options = ("--portable", "--libc", "host", "--python", "host", "--model", exported("mlp"))
+    done = build(output, backend_venv, *options)
+    assert done.returncode == 0, done.stderr
+    assert not (output / "libc").exists()
+    assert not (output / "python").exists()
+    bundle = manifest.decode((output / "bundle.json").read_bytes(), "bundle.json")
+    assert bundle.floors.glibc is not None
+    assert "libc.so.6" in bundle.host_libraries
+    assert f"glibc {bundle.floors.glibc}" in done.stdout
+    assert aotpack("verify", output, "--run").returncode == 0
+
+
+def test_several_models_in_one_bundle(tmp_path: Path, backend_venv: Path, exported: Callable[..., Path]) -> None:
+    output = tmp_path / "dist"
+    package = exported("mlp")
+    done = build(output, backend_venv, "--model", f"a={package}", "--model", f"b={package}")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (output / "models").iterdir()} == {"a", "b"}
+    ran = subprocess.run([output / "bin/aotrun", "check", "--model", "b"], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_dry_run_writes_nothing_and_says_why(tmp_path: Path, backend_venv: Path, exported: Callable[..., Path]) -> None:
+    output = tmp_path / "dist"
+    done = build(output, backend_venv, "--portable", "--runtime", "full", "--dry-run", "--model", exported("mlp"))
+    assert done.returncode == 0, done.stderr
+    assert "needed by libtorch_cpu.so" in done.stdout
+    assert not output.exists()
+
+
+# ---- what is refused ---------------------------------------------------------------------------------------------
+
+
+def test_a_folder_with_foreign_files_is_refused_without_force(
+    tmp_path: Path, backend_venv: Path, exported: Callable[..., Path]
+) -> None:
+    output = tmp_path / "home"
+    output.mkdir()
+    (output / "thesis.txt").write_text("years of work")
+    arguments = (output, backend_venv, "--model", exported("mlp"))
+    is_three_lines(build(*arguments), 2)
+    assert (output / "thesis.txt").read_text() == "years of work"
+    assert build(*arguments, "--force").returncode == 0
+    assert not (output / "thesis.txt").exists()
+
+
+def test_an_output_that_is_a_file_or_cannot_be_made(
+    tmp_path: Path, backend_venv: Path, exported: Callable[..., Path]
+) -> None:
+    (tmp_path / "file").write_text("")
+    is_three_lines(build(tmp_path / "file", backend_venv, "--model", exported("mlp")), 2)
+    is_three_lines(build(Path("/proc/aotpack/dist"), backend_venv, "--model", exported("mlp")), 1)
+
+
+@pytest.mark.parametrize("text", ["../x=mlp.pt2", ".hidden=mlp.pt2", "a/b=mlp.pt2", "=mlp.pt2"])
+def test_names_that_are_no_folder_names(text: str, tmp_path: Path, backend_venv: Path) -> None:
+    is_three_lines(build(tmp_path / "dist", backend_venv, "--model", text), 2)
+
+
+def test_one_name_twice(tmp_path: Path, backend_venv: Path, exported: Callable[..., Path]) -> None:
+    package = exported("mlp")
+    is_three_lines(build(tmp_path / "d", backend_venv, "--model", package, "--model", package), 2)
+
+
+def test_no_environment_or_one_without_torch(tmp_path: Path, exported: Callable[..., Path]) -> None:
+    is_three_lines(build(tmp_path / "d", tmp_path / "none", "--model", exported("mlp")), 3)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "empty"], check=True)
+    is_three_lines(build(tmp_path / "d", tmp_path / "empty", "--model", exported("mlp")), 3)
+
+
+def test_cuda_asked_of_a_cpu_torch(tmp_path: Path, backend_venv: Path) -> None:
+    done = aotpack("build", "--backend", "cuda", "--venv", backend_venv, "--output", tmp_path / "d")
+    is_three_lines(done, 3)
+    assert "cuda" in done.stderr
+    assert "cpu" in done.stderr
+
+
+def test_a_missing_compiler(tmp_path: Path, backend_venv: Path, exported: Callable[..., Path]) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(TOOLCHAIN), "CXX": "/none/c++", "CC": "/none/cc"}
+    environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    command = [sys.executable, "-m", "aotpack", "build", "--venv", backend_venv, "--output", tmp_path / "d"]
+    done = subprocess.run(
+        [*command, "--model", exported("mlp")], capture_output=True, text=True, check=False, env=environment
+    )
+    is_three_lines(done, 4)
+    assert not (tmp_path / "d").exists()
+
+
+# ---- what is left after failures ---------------------------------------------------------------------------------
+
+
+def test_a_full_disk_leaves_the_older_bundle(tmp_path: Path, backend_venv: Path, exported: Callable[..., Path]) -> None:
+    """In a file system of 64 MB: the first build (links) fits, the second (copies) does not."""
+    script = (
+        'mount -t tmpfs -o size=64m tmpfs "$1" || exit 77; cd "$1"; shift; '
+        '"$@" --output small/dist || exit 78; before=$(sha256sum small/dist/bundle.json); '
+        '"$@" --output small/dist --portable; code=$?; '
+        '[ "$before" = "$(sha256sum small/dist/bundle.json)" ] || exit 79; '
+        "ls -A small | grep -q aotpack-new && exit 80; exit $code"
+    )
+    namespaces = ["--mount"] if os.geteuid() == 0 else ["--user", "--map-root-user", "--mount"]
+    command = [sys.executable, "-m", "aotpack", "build", "--venv", backend_venv, "--model", exported("mlp")]
+    command += ["--runtime", "full"]
+    done = subprocess.run(
+        ["unshare", *namespaces, "sh", "-c", script, "sh", tmp_path, *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(TOOLCHAIN)},
+    )
+    if done.returncode in (1, 77) and ("unshare" in done.stderr or done.returncode == 77):
+        pytest.skip(f"no mount namespaces here: {done.stderr.strip()}")
+    is_three_lines(done, 1)
+    assert "disk is full" in done.stderr
+
+
+def test_a_kill_at_any_moment_loses_no_bundle(
+    tmp_path: Path, backend_venv: Path, exported: Callable[..., Path]
+) -> None:
+    output = tmp_path / "dist"
+    assert build(output, backend_venv, "--model", exported("mlp")).returncode == 0
+    older = (output / "bundle.json").read_bytes()
+    command = [sys.executable, "-m", "aotpack", "build", "--venv", backend_venv, "--output", output]
+    command += ["--portable", "--runtime", "full", "--model", exported("mlp")]
+    environment = {**os.environ, "PYTHONPATH": str(TOOLCHAIN)}
+    dice = random.Random(7)  # noqa: S311  (moments, not secrets)
+    for _ in range(6):
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        time.sleep(dice.uniform(0.1, 3.0))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert (output / "bundle.json").read_bytes() == older or manifest.decode(
+            (output / "bundle.json").read_bytes(), "bundle.json"
+        ).portable
+        assert aotpack("verify", output).returncode == 0
+        if (output / "bundle.json").read_bytes() != older:
+            break
+    assert build(output, backend_venv, "--portable", "--runtime", "full", "--model", exported("mlp")).returncode == 0
+    assert [path.name for path in tmp_path.iterdir() if "aotpack-new" in path.name] == []
+
+
+def test_two_builds_of_one_output_wait_for_each_other(
+    tmp_path: Path, backend_venv: Path, exported: Callable[..., Path]
+) -> None:
+    output = tmp_path / "dist"
+    command = [sys.executable, "-m", "aotpack", "build", "--venv", backend_venv, "--output", output]
+    command += ["--model", exported("mlp")]
+    environment = {**os.environ, "PYTHONPATH": str(TOOLCHAIN)}
+    both = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [process.communicate() for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert sorted("up to date" in out for out, _ in said) == [False, True]
+    assert aotpack("verify", output).returncode == 0
+
+
+# ---- what verify finds -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def damaged(portable: Path, tmp_path: Path) -> Path:
+    """A copy to damage."""
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-a", "--reflink=auto", portable, copy], check=True)
+    return copy
+
+
+def flip(path: Path) -> None:
+    with path.open("r+b") as stream:
+        stream.seek(path.stat().st_size // 2)
+        byte = stream.read(1)[0]
+        stream.seek(-1, os.SEEK_CUR)
+        stream.write(bytes([byte ^ 1]))
+
+
+def test_damages_are_found_and_named(damaged: Path) -> None:
+    """One copy takes all damages in turn; each is mended before the next."""
+    blob = damaged / "models/mlp/weights.blob"
+    flip(blob)
+    done = aotpack("verify", damaged)
+    is_three_lines(done, 6)
+    assert "models/mlp/weights.blob" in done.stderr
+    flip(blob)
+
+    blob.rename(damaged / "elsewhere")
+    done = aotpack("verify", damaged)
+    is_three_lines(done, 6)
+    assert "weights.blob: is missing" in done.stderr
+    assert "elsewhere: is not part" in done.stderr
+    (damaged / "elsewhere").rename(blob)
+
+    (damaged / "lib" / "libextra.so").symlink_to("/etc/passwd")
+    done = aotpack("verify", damaged)
+    is_three_lines(done, 6)
+    assert "libextra.so: is not part" in done.stderr
+    (damaged / "lib" / "libextra.so").unlink()
+
+    (damaged / "bin" / "aotrun").chmod(0o644)
+    done = aotpack("verify", damaged)
+    is_three_lines(done, 6)
+    assert "no longer executable" in done.stderr
+    (damaged / "bin" / "aotrun").chmod(0o755)
+
+    flip(damaged / "bundle.json")
+    is_three_lines(aotpack("verify", damaged), 6)
+    flip(damaged / "bundle.json")
+    assert aotpack("verify", damaged).returncode == 0
+
+
+def test_verify_of_what_is_no_bundle(tmp_path: Path) -> None:
+    is_three_lines(aotpack("verify", tmp_path), 2)
+
+
+# ---- the slim runtime --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def slim(backend_venv: Path, exported: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A portable bundle without libtorch; which runtime it gets is aotpack's own choice."""
+    output = tmp_path_factory.mktemp("slim") / "bundle"
+    done = build(output, backend_venv, "--portable", "--model", f"mlp={exported('mlp', profile='slim')}")
+    assert done.returncode == 0, done.stderr
+    assert "runtime: slim" in done.stdout
+    return output
+
+
+def test_a_slim_bundle_runs_in_an_empty_root_without_libtorch(slim: Path) -> None:
+    bundle = manifest.decode((slim / "bundle.json").read_bytes(), "bundle.json")
+    assert bundle.runtime == "slim"
+    assert not any("libtorch" in record.path or "libc10" in record.path for record in bundle.files)
+    assert not any("dnnl" in record.path for record in bundle.files)
+    assert sum(record.size for record in bundle.files) < 18_000_000
+    done = aotpack("verify", slim, "--run")
+    assert done.returncode == 0, done.stderr
+
+
+def test_both_runtimes_agree(slim: Path, portable: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.random.default_rng(5).normal(size=(33, 64)).astype(np.float32))
+    answers = []
+    for number, bundle in enumerate((slim, portable)):
+        target = tmp_path / f"{number}.npy"
+        command = [bundle / "bin/aotrun", "infer", "--input", tmp_path / "x.npy", "--output", target]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        answers.append(np.load(target))
+    np.testing.assert_allclose(*answers, rtol=1e-5, atol=1e-6)
+
+
+LINEAR_LAYERS = """
+import torch
+from torch import nn
+from torch.nn import functional
+
+class Layers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.wide, self.narrow = nn.Linear(1021, 2000), nn.Linear(2000, 1021, bias=False)
+        self.last = nn.Linear(1021, 1001)
+
+    def forward(self, x):
+        return self.last(functional.relu(x + self.narrow(functional.gelu(self.wide(x)))))
+
+def model():
+    torch.manual_seed(0)
+    rows = torch.export.Dim("rows", min=1, max=1000)
+    return Layers().eval(), (torch.randn(16, 1021),), {"x": {0: rows}}
+"""
+
+
+def test_linear_layers_are_packed_for_the_slim_runtime_and_run_by_both(backend_venv: Path, tmp_path: Path) -> None:
+    source = tmp_path / "layers.py"
+    source.write_text(LINEAR_LAYERS)
+    package = cached_export(backend_venv, source, profile="slim", cpu_isa="avx2")
+    bundles = {runtime: tmp_path / runtime for runtime in ("slim", "full")}
+    for runtime, bundle in bundles.items():
+        done = build(bundle, backend_venv, "--runtime", runtime, "--model", package)
+        assert done.returncode == 0, done.stderr
+    for rows in (1, 16, 77):
+        np.save(tmp_path / "x.npy", np.random.default_rng(rows).normal(size=(rows, 1021)).astype(np.float32))
+        answers, log = [], ""
+        for runtime, bundle in bundles.items():
+            target = tmp_path / f"{runtime}.npy"
+            command = [bundle / "bin/aotrun", "infer", "--input", tmp_path / "x.npy", "--output", target]
+            environment = {**os.environ, "ONEDNN_VERBOSE": "1"}
+            done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+            assert done.returncode == 0, done.stderr
+            answers.append(np.load(target))
+            log = log or done.stdout
+        np.testing.assert_allclose(*answers, rtol=1e-5, atol=1e-5)
+        # The weights lie in the file as oneDNN's kernel wants them. Processors with AVX-512 want other layouts.
+        if "avx512f" not in Path("/proc/cpuinfo").read_text():
+            assert log.count("convolution,jit_1x1:avx2") == 3
+            assert "exec,cpu,reorder" not in log
+
+
+OWN_MEMORY = """
+import sys
+import numpy as np
+import aotrun
+
+def own():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) // 1024
+
+before = own()
+model = aotrun.load(sys.argv[1])
+model(np.ones((16, 1021), np.float32))
+print(own() - before)
+"""
+
+
+def test_packed_weights_are_used_where_they_are_mapped(
+    backend_venv: Path, backend_python: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "layers.py"
+    source.write_text(LINEAR_LAYERS)
+    package = cached_export(backend_venv, source, profile="slim", cpu_isa="avx2")
+    bundle = tmp_path / "bundle"
+    done = build(bundle, backend_venv, "--runtime", "slim", "--model", package)
+    assert done.returncode == 0, done.stderr
+    weights = (bundle / "models" / "layers" / "weights.blob").stat().st_size / (1 << 20)
+    environment = {**os.environ, "PYTHONPATH": str(bundle / "runner"), "OMP_NUM_THREADS": "1"}
+    command = [backend_python, "-c", OWN_MEMORY, bundle]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    if "avx512f" in Path("/proc/cpuinfo").read_text():
+        pytest.skip("this processor's kernels want another layout than the package has")
+    assert int(answer) < weights / 2 < 16
+
+
+def test_slim_asked_of_a_model_it_does_not_serve_names_what_is_missing(
+    tmp_path: Path, backend_venv: Path, exported: Callable[..., Path]
+) -> None:
+    done = build(tmp_path / "d", backend_venv, "--runtime", "slim", "--model", exported("no_shim"))
+    is_three_lines(done, 5)
+    assert "proxy executor" in done.stderr

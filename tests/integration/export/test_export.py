@@ -1,0 +1,361 @@
+"""`aotpack export` with a real torch: every example, every way to fail."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import json
+import os
+import re
+import subprocess
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aotpack import slim
+from aotpack.errors import AotpackError, BuildToolError, UsageError
+from aotpack.export import ExportRequest, export
+from aotpack.metadata import DynamicDim, ModelMetadata
+from aotpack.model import ModelInfo, read_model
+from tests.support.exporting import ROOT, Silent, cached_export
+
+Exported = Callable[..., Path]
+
+EXAMPLES = ("mlp", "convnet", "transformer", "multi", "data_dependent", "inplace", "no_shim")
+
+
+def read(package: Path) -> ModelInfo:
+    model = read_model(package)
+    assert model.metadata.has_signature
+    assert model.metadata.torch_version
+    assert model.metadata.aotpack_version
+    return model
+
+
+def sample(package: Path) -> dict[str, np.ndarray]:
+    model = read_model(package)
+    entry = next(entry for entry, name in model.members if name == "sample.npz")
+    with zipfile.ZipFile(package) as archive:
+        return dict(np.load(io.BytesIO(archive.read(entry))))
+
+
+def library(package: Path, folder: Path) -> Path:
+    """model.so, unpacked."""
+    entry = next(entry for entry, name in read_model(package).members if name == "model.so")
+    path = folder / "model.so"
+    with zipfile.ZipFile(package) as archive:
+        path.write_bytes(archive.read(entry))
+    return path
+
+
+def signature(metadata: ModelMetadata) -> dict[str, str]:
+    """`{"x": "float32[batch=1..1024, 64]"}` for inputs and outputs alike."""
+
+    def size(dim: int | DynamicDim | None) -> str:
+        return f"{dim.symbol}={dim.min}..{dim.max}" if isinstance(dim, DynamicDim) else str(dim)
+
+    return {
+        spec.name: f"{spec.dtype}[{', '.join(map(size, spec.dims))}]" for spec in metadata.inputs + metadata.outputs
+    }
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_fixtures_agree_with_eager_and_carry_a_sample(exported: Exported, name: str) -> None:
+    package = exported(name)
+    model = read(package)
+    recorded = sample(package)
+    assert {key for key in recorded if key.startswith("in.")} == {f"in.{spec.name}" for spec in model.metadata.inputs}
+    assert {key for key in recorded if key.startswith("out.")} == {
+        f"out.{spec.name}" for spec in model.metadata.outputs
+    }
+
+
+def test_signature_with_a_dynamic_batch(exported: Exported) -> None:
+    assert signature(read(exported("mlp")).metadata) == {
+        "x": "float32[batch=1..1024, 64]",
+        "output0": "float32[batch=1..1024, 10]",
+    }
+
+
+def test_signature_of_nested_inputs_and_named_outputs(exported: Exported) -> None:
+    metadata = read(exported("multi")).metadata
+    assert signature(metadata) == {
+        "batch.ids": "int64[rows=1..100, 5]",
+        "batch.mask": "bool[rows=1..100, 5]",
+        "items.0": "float32[4]",
+        "items.1": "int8[3]",
+        "scale": "float32[]",
+        "embedded": "float32[rows=1..100, 5, 8]",
+        "counts": "int32[rows=1..100]",
+        "pair.0": "bfloat16[4]",
+        "pair.1": "bool[3]",
+        "spectrum": "complex64[4]",
+        "half": "float16[4]",
+        "double": "float64[]",
+    }
+    assert metadata.notes == ("input steps is not a tensor: its value 3 is fixed in the package",)
+
+
+def test_sizes_known_only_after_the_run(exported: Exported) -> None:
+    outputs = read(exported("data_dependent")).metadata.outputs
+    assert [spec.dims for spec in outputs] == [(None, 1), (None,), ()]
+
+
+def test_an_input_is_recorded_as_it_was_before_the_call(exported: Exported) -> None:
+    recorded = sample(exported("inplace"))
+    assert not recorded["in.state"].any()
+    np.testing.assert_array_equal(recorded["out.output0"], recorded["in.x"])
+
+
+def test_ops_without_a_shim_are_named(exported: Exported) -> None:
+    assert "aten::_linalg_svd" in read(exported("no_shim")).extern_ops
+    assert not read(exported("mlp")).needs_proxy
+
+
+def test_pytorch_itself_opens_the_package(exported: Exported, backend_python: Path) -> None:
+    program = """
+        import sys, torch
+        model = torch._inductor.aoti_load_package(sys.argv[1])
+        x = torch.ones(3, 64)
+        print(tuple(model(x).shape), sorted(model.get_metadata()))
+    """
+    command = [backend_python, "-c", inspect.cleandoc(program), exported("mlp")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("(3, 10) ['AOTI_")
+    assert "'aotpack'" in done.stdout
+    assert "outdated" not in done.stderr
+
+
+def test_weights_lie_apart_and_floors_are_those_of_the_code(exported: Exported) -> None:
+    package = exported("mlp")
+    model = read(package)
+    entry = next(entry for entry, name in model.members if name == "weights.blob")
+    with zipfile.ZipFile(package) as archive:
+        assert archive.getinfo(entry).file_size >= 4 * (64 * 256 + 256 * 10)
+    keys = metadata_keys(package)
+    recorded = json.loads(keys["aotpack"])
+    assert recorded["floors"]["glibc"] == model.metadata.floors.glibc
+    assert recorded["compiler"]
+    assert "libtorch_cpu.so" in model.needed
+
+
+def metadata_keys(package: Path) -> dict[str, str]:
+    with zipfile.ZipFile(package) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".wrapper_metadata.json"))
+        keys: dict[str, str] = json.loads(archive.read(name))
+        return keys
+
+
+def test_avx2_means_no_avx512(exported: Exported, tmp_path: Path) -> None:
+    package = exported("transformer", cpu_isa="avx2")
+    features = read(package).metadata.cpu_features
+    assert {"avx2", "fma", "f16c"} <= set(features)
+    assert not [feature for feature in features if "avx512" in feature or "amx" in feature]
+    listing = subprocess.run(["objdump", "-d", library(package, tmp_path)], capture_output=True, text=True, check=True)
+    assert re.search(r"%ymm\d", listing.stdout)
+    assert not re.search(r"%zmm\d|%ymm(1[6-9]|2\d|3\d)|%k[1-7]\b", listing.stdout)
+
+
+def test_native_vectorises(exported: Exported) -> None:
+    # A cold cache and code that does not name libtorch once made Inductor conclude that there are no vectors at all.
+    for options in ({}, {"profile": "slim"}):
+        assert metadata_keys(exported("mlp", **options))["AOTI_CPU_ISA"] != "INVALID_VEC_ISA"
+
+
+def test_slim_needs_no_libtorch_and_no_matrix_library_for_small_products(exported: Exported) -> None:
+    model = read(exported("mlp", profile="slim"))
+    assert model.metadata.profile == "slim"
+    assert not [name for name in model.needed if "torch" in name]
+    # Small products are generated code, whatever a clock on a busy machine would say.
+    assert slim.judge(model.imports).parts == (slim.Part.CORE,)
+
+
+LARGE_PRODUCT = """
+import torch
+from torch import nn
+
+def model():
+    return nn.Linear(1024, 512).eval(), (torch.randn(1, 1024),)
+"""
+
+
+def test_small_products_are_generated_and_large_weights_are_stored_once(
+    exported: Exported, backend_venv: Path, tmp_path: Path
+) -> None:
+    assert not [name for name in read_model(exported("mlp")).shim_symbols if "addmm" in name or "mm_out" in name]
+    source = tmp_path / "large.py"
+    source.write_text(LARGE_PRODUCT)
+    package = cached_export(backend_venv, source)
+    assert "aoti_torch_cpu_addmm_out" in read_model(package).shim_symbols
+    (blob,) = [entry for entry in zipfile.ZipFile(package).infolist() if entry.filename.endswith(".blob")]
+    assert blob.file_size < 1.01 * 4 * (1024 * 512 + 512)
+
+
+# ---- what cannot be had -------------------------------------------------------------------------------------------
+
+MODULES = """
+import torch
+from torch import nn
+
+class Plain(nn.Module):
+    def forward(self, x):
+        return x + 1
+
+class OneSize(nn.Module):
+    def forward(self, x):
+        return x * 2 if x.shape[0] == 8 else x * 3
+
+class Branches(nn.Module):
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
+
+class Random(nn.Module):
+    def forward(self, x):
+        return x + torch.rand_like(x)
+
+class Refuses(nn.Module):
+    def forward(self, x):
+        return x.reshape(3, 5)
+
+class Pairs(nn.Module):
+    def forward(self, pairs, x):
+        return pairs + x.repeat(2, 1), torch.cat([pairs, x])
+
+x = torch.randn(8, 4)
+
+def derived():
+    batch = torch.export.Dim("batch", min=1, max=16)
+    return Pairs().eval(), (x, x[:4]), ({0: 2 * batch}, {0: batch})
+def dynamic(): return OneSize().eval(), (x,), ({0: torch.export.Dim("batch", min=2, max=64)},)
+def branches(): return Branches().eval(), (x,)
+def random(): return Random().eval(), (x,)
+def refuses(): return Refuses().eval(), (x,)
+def raises(): raise KeyError("key")
+def imports(): import there_is_no_such_module
+def nothing(): return None
+def swapped(): return (x,), Plain()
+def bare(): return Plain(), x
+def number(): return Plain(), 3
+def array(): return Plain().eval(), (x.numpy(),)
+def sparse(): return Plain().eval(), (x.to_sparse(),)
+def float8(): return Plain().eval(), (x.to(torch.float8_e4m3fn),)
+not_callable = 3
+"""
+
+
+def at(line: str) -> str:
+    number = next(number for number, text in enumerate(MODULES.splitlines(), start=1) if line in text)
+    return f"at modules.py line {number}: {line}"
+
+
+@pytest.fixture(scope="session")
+def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("modules") / "modules.py"
+    path.write_text(MODULES)
+    return path
+
+
+def failure(python: Path, modules: Path, function: str, kind: type[AotpackError], **options: bool) -> AotpackError:
+    """Exporting fails with three lines and leaves nothing behind."""
+    output = modules.parent / f"{function}.pt2"
+    with pytest.raises(AotpackError) as caught:
+        export(ExportRequest(modules, function, output, **options), python, Silent())
+    assert type(caught.value) is kind
+    assert len(str(caught.value).splitlines()) == 3
+    assert "Traceback" not in str(caught.value)
+    assert not [path for path in modules.parent.iterdir() if path.suffix == ".pt2" or path.name.startswith(".")]
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        ("raises", f"modules.py:raises() raised KeyError: 'key'\n{at('def raises(): raise')}"),
+        ("imports", "pip install there_is_no_such_module"),
+        ("nothing", "modules.py:nothing returned None"),
+        ("swapped", "returned a tuple where the module belongs"),
+        ("bare", "returned a tensor where the inputs belong"),
+        ("number", "returned an int where the inputs belong"),
+        ("array", "input x is a ndarray"),
+        ("sparse", "input x is a sparse_coo tensor of float32"),
+        ("float8", "input x is a tensor of float8_e4m3fn"),
+        ("refuses", f"sizes [8, 4]: shape '[3, 5]' is invalid for input of size 32\n{at('return x.reshape(3, 5)')}"),
+        ("not_callable", "'not_callable' is not a function\nthe file defines array, bare, branches"),
+        ("absent", "there is no function 'absent'"),
+    ],
+)
+def test_what_the_user_can_get_wrong(backend_python: Path, modules: Path, function: str, expected: str) -> None:
+    assert expected in str(failure(backend_python, modules, function, UsageError))
+
+
+def test_a_syntax_error(backend_python: Path, tmp_path: Path) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text("\ndef f(:\n")
+    assert "at broken.py line 2: def f(" in str(failure(backend_python, path, "f", UsageError))
+
+
+def test_what_torch_export_cannot_trace_names_the_line(backend_python: Path, modules: Path) -> None:
+    error = failure(backend_python, modules, "branches", AotpackError)
+    assert at("return x if x.sum() > 0 else -x") in error.meaning
+
+
+def test_a_package_that_differs_from_eager_is_not_kept(backend_python: Path, modules: Path) -> None:
+    error = failure(backend_python, modules, "random", AotpackError, verify=True)
+    assert re.search(r"x \[8, 4\]: output output0: largest error [\d.]+ absolute", error.what)
+
+
+def test_dynamic_sizes_that_cannot_be_had_become_fixed_and_the_package_says_so(
+    backend_venv: Path, modules: Path
+) -> None:
+    metadata = read(cached_export(backend_venv, modules, function="dynamic")).metadata
+    assert signature(metadata)["x"] == "float32[8, 4]"
+    why, instead = metadata.notes
+    assert why.startswith("the dynamic shapes asked for cannot be exported: You marked batch as dynamic but your code")
+    assert "fixed" in instead
+
+
+def test_derived_sizes(backend_venv: Path, modules: Path) -> None:
+    metadata = read(cached_export(backend_venv, modules, function="derived")).metadata
+    pairs, x = metadata.inputs
+    assert pairs.dims[0] == DynamicDim("2*batch", 2, 32, of="batch", factor=2)
+    assert x.dims[0] == DynamicDim("batch", 1, 16)
+    assert metadata.outputs[0].dims[0] == pairs.dims[0]
+    assert metadata.outputs[1].dims[0] == DynamicDim("3*batch", 3, 48, of="batch", factor=3)
+
+
+def test_without_a_compiler(backend_python: Path, modules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "/nonexistent/g++")
+    assert "/nonexistent/g++" in failure(backend_python, modules, "random", BuildToolError).what
+
+
+def test_the_environment_does_not_choose_the_torch(
+    backend_python: Path, modules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torch.py").write_text("raise SystemExit('the wrong torch')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    failure(backend_python, modules, "nothing", UsageError)
+
+
+def test_command_line(exported: Exported, tmp_path: Path, backend_venv: Path, modules: Path) -> None:
+    """Exit codes and streams; the export itself is tested above."""
+    command = [os.sys.executable, "-m", "aotpack", "export", f"{modules}:raises", "--output", "m.pt2"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "toolchain")}
+    done = subprocess.run(
+        [*command, "--venv", backend_venv], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert lines[0] == "importing torch and modules.py"
+    assert lines[1] == "error: modules.py:raises() raised KeyError: 'key'"
+    assert len(lines) == 4
+    (tmp_path / "empty").mkdir()
+    done = subprocess.run(
+        [*command, "--venv", "empty"], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+    )
+    assert done.returncode == 3
+    assert "aotpack init" in done.stderr

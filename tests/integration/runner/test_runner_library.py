@@ -1,0 +1,184 @@
+"""`import aotrun` in a program of the user's own, beside NumPy and torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.bridge_client import unpack
+from tests.support.exporting import SUPPORT
+
+SCRIPT = Path(__file__).with_name("runner_library.py")
+
+#: What each mistake is answered with.
+ERRORS = {
+    "missing": "0 inputs",
+    "extra": "2 inputs",
+    "misnamed": "no input z; missing x",
+    "twice": "x given twice",
+    "list": "input x is a list",
+    "dtype": "float64",
+    "shape": "[8, 3]",
+    "rank": "[64]",
+    "range": "[0, 64]",
+    "byte order": ">f4",
+    "objects": "|O",
+    "odd strides": "strides",
+    "grad": "require gradient",
+    "read-only": "input state is read-only",
+    "no bundle": "no bundle and no model folder",
+    "no file": "no such file",
+    "no model": "no model 'nope'",
+    "device": "tpu",
+    "closed": "is closed",
+}
+
+
+@pytest.fixture(scope="module")
+def seen(
+    portable: Path, backend_venv: Path, exported: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """What the script saw."""
+    silent = unpack(exported("inplace"), tmp_path_factory.mktemp("silent") / "model")
+    document = json.loads((silent / "model.json").read_text())
+    for spec in document["inputs"]:
+        del spec["mutated"]
+    (silent / "model.json").write_text(json.dumps(document))
+    done = subprocess.run(
+        [backend_venv / "bin" / "python", "-B", SCRIPT, portable, exported("inplace"), silent],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert isinstance(document, dict)
+    return document
+
+
+def test_takes_any_array(seen: dict[str, Any]) -> None:
+    assert len(seen["agree"]) == 11
+    assert all(seen["agree"].values()), seen["agree"]
+    assert "x: float32[batch:1..1024, 64]" in seen["repr"]
+
+
+def test_small_products_start_no_threads(portable: Path) -> None:
+    program = (
+        "import os, sys\n"
+        f"sys.path.insert(0, {str(portable / 'runner')!r})\n"
+        "import aotrun, numpy\n"
+        f"model = aotrun.load({str(portable)!r}, threads=2)\n"
+        "for rows in 8, 1024:\n"
+        "    before = len(os.listdir('/proc/self/task'))\n"
+        "    model(numpy.ones((rows, 64), numpy.float32))\n"
+        "    print(len(os.listdir('/proc/self/task')) - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=300)
+    expected = "0\n1\n" if (os.cpu_count() or 1) > 1 else "0\n0\n"  # Inductor divides by the cores of its machine
+    assert (done.stdout, done.stderr) == (expected, "")
+
+
+def test_runs_inside_a_parallel_region_of_the_caller(portable: Path, tmp_path: Path) -> None:
+    # Where work is shared among all threads that are there, the caller's are not to be taken for the model's.
+    region = tmp_path / "inside.so"
+    source = SUPPORT / "inside_region.c"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-fopenmp", source, "-o", region], check=True)
+    program = (
+        "import ctypes, sys\n"
+        f"sys.path.insert(0, {str(portable / 'runner')!r})\n"
+        "import aotrun, numpy\n"
+        f"model = aotrun.load({str(portable)!r}, threads=2)\n"
+        f"inside = ctypes.CDLL({str(region)!r}).call_inside\n"
+        "for rows in 8, 1024:\n"
+        "    given = numpy.linspace(-1, 1, rows * 64, dtype=numpy.float32).reshape(rows, 64)\n"
+        "    expected = numpy.array(model(given))\n"
+        "    outputs = []\n"
+        "    call = ctypes.CFUNCTYPE(ctypes.c_int)(lambda: outputs.append(numpy.array(model(given))) or 0)\n"
+        "    for _ in range(20): inside(call)\n"
+        "    assert len(outputs) == 20\n"
+        "    assert all(numpy.array_equal(output, expected) for output in outputs), rows\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_borrows_inputs_and_shares_outputs(seen: dict[str, Any]) -> None:
+    assert seen["borrowed"] == [True, True, True]
+    assert seen["addresses"] == 1
+    assert all(seen["alive"])
+    assert (seen["held by consumers"], seen["held by nobody"]) == (1, 0)
+
+
+def test_writes_in_place_as_python_does(seen: dict[str, Any]) -> None:
+    found = seen["in place"]
+    assert found.pop("says") == [True, False, None, None, None]
+    both, output = [[2.0] * 4, [2.0] * 4], [[2.0] * 4, [1.0] * 4]
+    assert found == {
+        "numpy": both,
+        "torch": both,
+        "strided": both,
+        "silent, read-only": output,
+        "silent, bytes": output,
+        "silent, read-only, strided": output,
+    }
+
+
+def test_tells_about_outputs(seen: dict[str, Any]) -> None:
+    assert seen["facts"] == [[8, 10], "float32", [10, 1], "cpu", 320]
+    assert seen["list"]
+    assert seen["result"] == [["output0"], True, True]
+
+
+def test_many_threads(seen: dict[str, Any]) -> None:
+    assert seen["raised"] == []
+    assert seen["threads"] == [1600, False]
+
+
+@pytest.mark.parametrize("mistake", ERRORS)
+def test_mistakes(seen: dict[str, Any], mistake: str) -> None:
+    kind, text = seen["errors"][mistake]
+    assert kind == "UsageError"
+    assert ERRORS[mistake] in text
+    assert len(text.splitlines()) == 3
+
+
+USES = """
+import array, sys
+sys.path.insert(0, sys.argv[1] + "/runner")
+import aotrun
+model = aotrun.load(sys.argv[1])
+x = memoryview(array.array("f", [0.5] * 64)).cast("B").cast("f", (1, 64))
+y = model(x)
+assert len(y.tolist()[0]) == 10
+if sys.version_info >= (3, 12):
+    view = memoryview(y)
+    assert (view.shape, view.format, view.tolist()) == ((1, 10), "f", y.tolist())
+    del y
+    assert view[0, 9] == model(x).tolist()[0][9]
+"""
+
+
+def other_pythons() -> list[Path]:
+    """The oldest and the newest Python here that the runner serves."""
+    found = sorted(
+        Path.home().glob(".pyenv/versions/3.*/bin/python3"), key=lambda path: int(path.parts[-3].split(".")[1])
+    )
+    served = [path for path in found if int(path.parts[-3].split(".")[1]) >= 8]
+    return [*served[:1], *served[-1:]] or [Path(sys.executable)]
+
+
+@pytest.mark.parametrize("python", other_pythons(), ids=str)
+def test_other_pythons_without_numpy(portable: Path, python: Path) -> None:
+    environment = {**os.environ, "PYTHONWARNINGS": "error", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [python, "-c", USES, portable], capture_output=True, text=True, check=False, env=environment, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,390 @@
+"""The slim runtime's libraries: what they export, every op against torch's own shim, sanitizers, memory, threads."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from elftools.elf.elffile import ELFFile
+
+from aotpack import slim
+from aotpack.backend import Backend
+from aotpack.slim import Part, SlimBuild, build_slim
+from aotpack.torch_env import TorchInfo, find_torch
+from tests.support import sanitizing
+from tests.support.exporting import SUPPORT, cached_export
+
+HERE = Path(__file__).resolve().parent
+CASES = sorted(path.stem for path in (HERE / "cases").glob("[!_]*.py"))
+HEADERS = ("c/shim.h", "c/shim_deprecated.h", "c/shim_cpu.h", "generated/c_shim_cpu.h", "generated/c_shim_aten.h")
+MEGABYTE = 1 << 20
+
+
+@pytest.fixture(scope="session")
+def torch_info(backend_venv: Path) -> TorchInfo:
+    return find_torch(Backend.CPU, venv=backend_venv)
+
+
+@pytest.fixture(scope="session")
+def built(torch_info: TorchInfo) -> SlimBuild:
+    return build_slim(torch_info, tuple(Part))
+
+
+@pytest.fixture(scope="session")
+def core(built: SlimBuild) -> ctypes.CDLL:
+    library = ctypes.CDLL(str(built.libraries[0]))
+    library.torch_exception_get_what.restype = ctypes.c_char_p
+    return library
+
+
+def exports(library: Path) -> set[str]:
+    with library.open("rb") as stream:
+        symbols = ELFFile(stream).get_section_by_name(".dynsym").iter_symbols()
+        return {s.name for s in symbols if s["st_shndx"] != "SHN_UNDEF" and s["st_info"]["bind"] != "STB_LOCAL"}
+
+
+def declared(torch_info: TorchInfo) -> set[str]:
+    """Every function of the shim's headers that a CPU build of torch has."""
+    names: set[str] = set()
+    for header in HEADERS:
+        text = (torch_info.include_dirs[0] / "torch/csrc/inductor/aoti_torch" / header).read_text()
+        text = re.sub(r"#ifdef USE_CUDA.*?#endif // USE_CUDA", "", text, flags=re.DOTALL)
+        names.update(re.findall(r"AOTI_TORCH_EXPORT[^;]*?\b(aoti_\w+)\(", text))
+    return names
+
+
+@pytest.mark.parametrize("part", list(Part))
+def test_each_library_exports_what_the_table_says(built: SlimBuild, part: Part) -> None:
+    listed = {function.name for function in slim.table().values() if function.part is part}
+    found = exports(built.libraries[list(Part).index(part)])
+    assert {name for name in found if not name.startswith(("aot_slim_", "GOMP_"))} == listed
+
+
+def test_the_table_lists_every_function_of_the_headers(torch_info: TorchInfo) -> None:
+    listed = {name for name in slim.table() if name.startswith("aoti_")}
+    assert listed == declared(torch_info)
+
+
+def test_the_core_is_small_and_needs_nothing_but_the_compilers_libraries(built: SlimBuild) -> None:
+    library = built.libraries[0]
+    assert library.stat().st_size <= MEGABYTE
+    with library.open("rb") as stream:
+        needed = {tag.needed for tag in ELFFile(stream).get_section_by_name(".dynamic").iter_tags("DT_NEEDED")}
+    system = {"libstdc++.so.6", "libm.so.6", "libgomp.so.1", "libgcc_s.so.1", "libc.so.6", "ld-linux-x86-64.so.2"}
+    assert needed <= system
+
+
+@pytest.mark.parametrize("part", list(Part))
+def test_no_library_names_a_folder_of_this_machine(built: SlimBuild, part: Part) -> None:
+    content = built.libraries[list(Part).index(part)].read_bytes()
+    for folder in (slim.SOURCES, Path.home(), built.libraries[0].parents[1]):
+        assert os.fsencode(folder) not in content
+
+
+def run_harness(python: Path, built: SlimBuild, modules: Sequence[str], *options: str, **environment: str) -> None:
+    """Draw the cases of some modules; fails with what differed."""
+    command = [python, HERE / "slim_harness.py", "--library", built.libraries[-1], *options, *modules]
+    paths = os.pathsep.join(map(str, built.folders))
+    done = subprocess.run(
+        command,
+        env={**os.environ, "LD_LIBRARY_PATH": paths, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    report = done.stdout[done.stdout.find("{") :]
+    assert done.returncode in (0, 1), done.stderr[-4000:]
+    failures = {function: problems for function, problems in json.loads(report).items() if problems}
+    assert failures == {}
+
+
+@pytest.mark.parametrize("module", CASES)
+def test_ops_do_what_torch_does(built: SlimBuild, backend_python: Path, module: str) -> None:
+    run_harness(backend_python, built, [module])
+
+
+def test_ops_inside_a_parallel_region_of_the_caller(built: SlimBuild, backend_python: Path, tmp_path: Path) -> None:
+    # Left to itself oneDNN plans for threads that do not come there.
+    region = tmp_path / "inside.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-fopenmp", SUPPORT / "inside_region.c", "-o", region], check=True)
+    modules = ["attention", "convolution", "matrix_products", "recurrent"]
+    run_harness(backend_python, built, modules, f"--inside={region}", "--draws=0.5")
+
+
+@pytest.fixture(scope="session")
+def sanitized(torch_info: TorchInfo) -> SlimBuild:
+    return build_slim(torch_info, tuple(Part), sanitize="address,undefined")
+
+
+def test_a_sample_of_each_op_under_sanitizers(sanitized: SlimBuild, backend_python: Path) -> None:
+    run_harness(backend_python, sanitized, CASES, "--draws=0.04", **sanitizing.environment("libasan.so", "libubsan.so"))
+
+
+def test_indices_out_of_range_touch_nothing(sanitized: SlimBuild, backend_python: Path) -> None:
+    # Torch raises, and so must we, before anything outside of a tensor is read or written.
+    environment = sanitizing.environment("libasan.so", "libubsan.so")
+    options = ["--bad-indices=0.9", "--draws=0.4"]
+    run_harness(backend_python, sanitized, ["indexing", "lookup", "pooling"], *options, **environment)
+
+
+@pytest.mark.sanitizers
+@pytest.mark.parametrize("module", CASES)
+def test_ops_under_sanitizers(sanitized: SlimBuild, backend_python: Path, module: str) -> None:
+    run_harness(backend_python, sanitized, [module], **sanitizing.environment("libasan.so", "libubsan.so"))
+
+
+def test_models_under_sanitizers(
+    sanitized: SlimBuild, backend_venv: Path, exported: Callable[..., Path], tmp_path: Path
+) -> None:
+    models = {"core": exported("mlp", profile="slim"), "mlp": exported("mlp"), "convnet": exported("convnet")}
+    bundle = sanitizing.slim_bundle(tmp_path / "bundle", backend_venv, models, sanitized)
+    for name in models:
+        sanitizing.check(bundle, name)
+
+
+@pytest.fixture(scope="session")
+def calls_out_of_range(backend_venv: Path, backend_python: Path) -> dict[str, Any]:
+    """Calls of `safety_models.Indexing` with an index out of range, and whether eager PyTorch raises."""
+    command = [backend_python, "-W", "ignore", HERE / "indices_out_of_range.py", "eager"]
+    return json.loads(subprocess.check_output(command, env={**os.environ, "PYTHONPATH": str(SUPPORT)}))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_model_refuses_indices_that_torch_refuses(
+    sanitized: SlimBuild,
+    backend_venv: Path,
+    exported: Callable[..., Path],
+    calls_out_of_range: dict[str, Any],
+    tmp_path: Path,
+    threads: int,
+) -> None:
+    models = {
+        "indexing": cached_export(backend_venv, SUPPORT / "safety_models.py", function="indexing", profile="slim"),
+        "convnet": exported("convnet"),  # so that the bundle takes both libraries, as others do: compiled once
+    }
+    bundle = sanitizing.slim_bundle(tmp_path / "bundle", backend_venv, models, sanitized)
+    done = subprocess.run(
+        [sys.executable, HERE / "indices_out_of_range.py", bundle, str(threads)],
+        env={**sanitizing.environment("libasan.so", "libubsan.so"), "PYTHONPATH": str(bundle / "runner")},
+        input=json.dumps(calls_out_of_range),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-8000:]
+    calls, errors = calls_out_of_range["calls"], json.loads(done.stdout)
+    assert [call for call, error in zip(calls, errors, strict=True) if call["raises"] and error is None] == []
+    assert {error for error in errors if error is not None and "out of" not in error} == set()
+    assert sum(call["raises"] for call in calls) > len(calls) // 2
+
+
+def test_a_check_that_fails_in_a_parallel_region_is_an_error(
+    built: SlimBuild, torch_info: TorchInfo, tmp_path: Path
+) -> None:
+    program, core = tmp_path / "leaving_regions", built.libraries[0]
+    flags = ["-std=c++17", "-O1", "-fopenmp", "-isystem", torch_info.include_dirs[0], f"-Wl,-rpath,{core.parent}"]
+    subprocess.run(["g++", *flags, HERE / "leaving_regions.cpp", core, "-o", program], check=True)
+    for threads in ("1", "2", "5"):
+        environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+        done = subprocess.run(
+            [program, threads, "2000"], env=environment, capture_output=True, text=True, check=False, timeout=300
+        )
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr[-2000:]
+
+
+def test_vector_functions_are_within_their_ulps(built: SlimBuild, torch_info: TorchInfo, tmp_path: Path) -> None:
+    program, core = tmp_path / "check", built.libraries[0]
+    # Unoptimised: optimised, all of it may use AVX-512, also on machines that have none.
+    flags = ["-std=c++17", "-O0", "-mavx2", "-mfma", "-mavx512f", "-isystem", torch_info.include_dirs[0]]
+    source = HERE / "slim_vector_functions.cpp"
+    subprocess.run(["g++", *flags, source, "-o", program, core, f"-Wl,-rpath,{core.parent}"], check=True)
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.stdout == ""
+    assert done.returncode == 0
+
+
+def empty_tensor(core: ctypes.CDLL, *sizes: int) -> ctypes.c_void_p:
+    """A contiguous float32 tensor of the library's own."""
+    strides = [1]
+    for size in reversed(sizes[1:]):
+        strides.insert(0, strides[0] * size)
+    c_sizes, c_strides = (ctypes.c_int64 * len(sizes))(*sizes), (ctypes.c_int64 * len(sizes))(*strides)
+    handle = ctypes.c_void_p()
+    code = core.aoti_torch_empty_strided(
+        ctypes.c_int64(len(sizes)), c_sizes, c_strides, core.aoti_torch_dtype_float32(), 0, 0, ctypes.byref(handle)
+    )
+    if code != 0:
+        raise MemoryError(core.torch_exception_get_what().decode())
+    return handle
+
+
+def memory(core: ctypes.CDLL) -> tuple[int, int, int]:
+    """Bytes in use, kept for reuse, and the most in use so far."""
+    values = [ctypes.c_uint64() for _ in range(3)]
+    core.aot_slim_memory(*(ctypes.byref(value) for value in values))
+    return values[0].value, values[1].value, values[2].value
+
+
+def test_memory_is_reused_and_bounded(core: ctypes.CDLL) -> None:
+    core.aot_slim_release_cache()
+    before, _, _ = memory(core)
+    for round_ in range(2000):
+        handle = empty_tensor(core, 1 + round_ % 97, 4096)
+        core.aoti_torch_delete_tensor_object(handle)
+    in_use, cached, peak = memory(core)
+    assert in_use == before
+    assert cached <= 2 * peak + 4 * MEGABYTE
+    core.aot_slim_release_cache()
+    assert memory(core)[1] == 0
+
+
+@pytest.fixture(scope="session")
+def many_calls(
+    built: SlimBuild, backend_venv: Path, exported: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A bundle with models for the program of many_calls.cpp, which lies in it."""
+    folder = tmp_path_factory.mktemp("many") / "bundle"
+    models = {
+        "mlp": exported("mlp", profile="slim"),
+        "ops": cached_export(backend_venv, SUPPORT / "safety_models.py", profile="slim"),
+        "convnet": exported("convnet"),
+    }
+    bundle = sanitizing.slim_bundle(folder, backend_venv, models, built)
+    bridge = slim.SOURCES.parent
+    sources = [HERE / "many_calls.cpp", bridge / "tests" / "calls.cpp"]
+    includes = [f"-I{bridge / name}" for name in ("include", "tests")]
+    library = bundle / "lib" / "libaot_bridge.so"
+    flags = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", f"-Wl,-rpath,{library.parent}"]
+    subprocess.run(["g++", *flags, *includes, *sources, library, "-o", bundle / "many_calls"], check=True)
+    return bundle
+
+
+@pytest.mark.parametrize(("model", "calls"), [("mlp", 1_000_000), ("ops", 50_000), ("convnet", 500)])
+def test_calls_leave_nothing_behind(many_calls: Path, model: str, calls: int) -> None:
+    command = [many_calls / "many_calls", many_calls / "models" / model, str(calls)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    given_out, resident = map(int, done.stdout.split())
+    assert given_out < 4096  # a few blocks that malloc keeps for a thread, which it counts; one lost a call is far more
+    assert resident < MEGABYTE // 4
+
+
+def test_memory_that_is_not_there_is_an_error_with_a_message(core: ctypes.CDLL) -> None:
+    with pytest.raises(MemoryError, match="aoti_torch_empty_strided: out of memory"):
+        empty_tensor(core, 1 << 43)
+    with pytest.raises(MemoryError, match="too many"):
+        empty_tensor(core, 1 << 40, 1 << 40)
+
+
+def test_many_threads_share_the_allocator(core: ctypes.CDLL) -> None:
+    def work() -> None:
+        for i in range(2000):
+            core.aoti_torch_delete_tensor_object(empty_tensor(core, 1 + i % 13, 512))
+
+    before = memory(core)[0]
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert memory(core)[0] == before
+
+
+#: Calls the oneDNN part from many threads; prints how many results differ from those of one thread.
+CONCURRENT = """
+import ctypes, sys, threading
+import numpy as np
+
+core, dnnl = (ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL) for path in sys.argv[1:])
+i64, rng = ctypes.c_int64, np.random.default_rng(0)
+
+def borrow(array):
+    sizes = (i64 * array.ndim)(*array.shape)
+    strides = (i64 * array.ndim)(*(s // 4 for s in array.strides))
+    handle = ctypes.c_void_p()
+    create = core.aoti_torch_create_tensor_from_blob
+    assert not create(ctypes.c_void_p(array.ctypes.data), i64(array.ndim), sizes, strides, i64(0), 6, 0, 0,
+                      ctypes.byref(handle))
+    return handle
+
+def numbers(*shape):
+    return rng.standard_normal(shape, dtype=np.float32) * np.float32(0.3)
+
+arrays = [numbers(2, 8, 20, 20), numbers(24, 8, 3, 3), numbers(6, 3, 16), numbers(64, 16), numbers(64, 16), numbers(64),
+          numbers(64), numbers(1, 3, 16), numbers(1, 3, 16)]
+pairs, zeros = (i64 * 2)(1, 1), (i64 * 2)(0, 0)
+
+def bytes_of(handle, count):
+    data = ctypes.c_void_p()
+    assert not core.aoti_torch_get_data_ptr(handle, ctypes.byref(data))
+    content = ctypes.string_at(data.value, count * 4)
+    core.aoti_torch_delete_tensor_object(handle)
+    return content
+
+def once():
+    x, w, *lstm = map(borrow, arrays)
+    out, rest = ctypes.c_void_p(), [ctypes.c_void_p() for _ in range(4)]
+    geometry = pairs, i64(2), pairs, i64(2), pairs, i64(2), 0, zeros, i64(2), i64(1)
+    assert not dnnl.aoti_torch_cpu_convolution(x, w, None, *geometry, ctypes.byref(out))
+    assert not dnnl.aoti_torch_cpu_mkldnn_rnn_layer(*lstm, 0, None, i64(0), i64(2), i64(16), i64(1), 1, 0, 0, 0,
+                                                    *(ctypes.byref(r) for r in rest))
+    result = bytes_of(out, 2 * 24 * 20 * 20) + bytes_of(rest[0], 6 * 3 * 16)
+    for handle in (x, w, *lstm, *rest[1:]):
+        core.aoti_torch_delete_tensor_object(handle)
+    return result
+
+expected, wrong = once(), []
+
+def work():
+    for _ in range(100):
+        if not np.allclose(np.frombuffer(once(), np.float32), np.frombuffer(expected, np.float32), atol=1e-5):
+            wrong.append(1)
+
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(len(wrong))
+"""
+
+
+def test_many_threads_share_a_plan_of_onednn(built: SlimBuild) -> None:
+    environment = {
+        **os.environ,
+        "LD_LIBRARY_PATH": os.pathsep.join(map(str, built.folders)),
+        "OMP_NUM_THREADS": "2",
+        "OMP_WAIT_POLICY": "passive",
+    }
+    command = [sys.executable, "-c", CONCURRENT, *built.libraries]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr[-2000:]
+
+
+def test_a_view_that_leaves_its_storage_is_refused(core: ctypes.CDLL) -> None:
+    base = empty_tensor(core, 4, 4)
+    view = ctypes.c_void_p()
+    sizes, strides = (ctypes.c_int64 * 1)(17), (ctypes.c_int64 * 1)(1)
+    code = core.aoti_torch__reinterpret_tensor(
+        base, ctypes.c_int64(1), sizes, strides, ctypes.c_int64(0), ctypes.byref(view)
+    )
+    assert code == 1
+    assert b"needs 68 bytes of a storage of 64" in core.torch_exception_get_what()
+    core.aoti_torch_delete_tensor_object(base)
+
+
+def test_errors_belong_to_the_thread_that_made_them(core: ctypes.CDLL) -> None:
+    core.aoti_torch_get_dim(None, None)
+    assert b"a tensor argument is null" in core.torch_exception_get_what()
+    seen: list[bytes] = []
+    thread = threading.Thread(target=lambda: seen.append(core.torch_exception_get_what()))
+    thread.start()
+    thread.join()
+    assert seen == [b""]

@@ -1,0 +1,1 @@
+"""What tests share: cached packages and bundles, doubles, clients of the bridge, sanitized builds."""

@@ -1,0 +1,81 @@
+"""Packages for tests: exported once, kept under a hash of all that they follow from."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from aotpack import export
+from aotpack.backend import Backend
+from aotpack.torch_env import find_torch
+
+ROOT = Path(__file__).resolve().parents[2]
+SUPPORT = Path(__file__).resolve().parent
+EXAMPLES = ROOT / "examples"
+CACHE = ROOT / ".cache" / "tests"
+
+#: What several tests ask for, by example and options; the others export theirs when they run.
+SHARED: tuple[tuple[str, dict[str, str | bool]], ...] = (
+    ("mlp", {}),
+    ("mlp", {"profile": "slim"}),
+    ("mlp", {"cpu_isa": "avx2"}),
+    ("inplace", {}),
+    ("multi", {}),
+    ("no_shim", {}),
+)
+
+
+class Silent:
+    """Listens to an export and keeps its warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    @contextlib.contextmanager
+    def step(self, text: str) -> Iterator[None]:
+        yield
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def cached_export(venv: Path, source: Path, **options: str | bool) -> Path:
+    """Export once per content of the source, the exporter, torch and the options; processes wait for each other."""
+    torch = find_torch(Backend.CPU, venv=venv)
+    exporter = ROOT / "toolchain" / "aotpack"
+    files = (source, exporter / "export.py", exporter / "metadata.py", *sorted(exporter.glob("export_worker/*.py")))
+
+    def make(package: Path) -> None:
+        request = export.ExportRequest(
+            **{"file": source, "function": "model", "output": package, "verify": True, **options}  # type: ignore[arg-type]
+        )
+        export.export(request, export.interpreter(torch), Silent())
+
+    return cached(f"{source.stem}.pt2", (torch.version, str(sorted(options.items()))), files, make)
+
+
+def cached(name: str, facts: Sequence[str], files: Sequence[Path], make: Callable[[Path], None]) -> Path:
+    """The file that `make` makes, kept under a hash of all that it follows from."""
+    content = hashlib.sha256("\0".join(facts).encode())
+    for file in files:
+        content.update(file.read_bytes())
+    folder = CACHE / f"{Path(name).stem}-{content.hexdigest()[:16]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / name).exists():
+            make(folder / name)
+    return folder / name
+
+
+def main() -> None:
+    """Export what several tests share, so that none of them has to wait for it."""
+    for name, options in SHARED:
+        print(cached_export(ROOT / ".venv", EXAMPLES / f"{name}.py", **options))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Programs of the Makefile: clang-tidy over the bridge, single ops of the slim runtime."""
