@@ -1,33 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// CUDA and HIP are one API with two prefixes. Its functions are taken from the very runtime that torch brings along (a
-// second copy of it in one process would not see the first one's memory), with the types of the toolkit's headers.
+// CUDA's and HIP's functions are taken from the very runtime that torch brings along: a second copy of it in one
+// process would not see the first one's memory.
 #include "device_gpu.h"
 
 #include <dlfcn.h>
-
-#if defined(AOT_GPU_ROCM)
-#if !defined(__HIP_PLATFORM_AMD__)
-#define __HIP_PLATFORM_AMD__ 1
-#endif
-#include <hip/hip_runtime_api.h>
-#define AOT_GPU(name) hip##name
-#else
-#include <cuda_runtime_api.h>
-#define AOT_GPU(name) cuda##name
-#endif
-// Twice, since the headers rename some functions by macros.
-#define AOT_TEXT(name) #name
-#define AOT_EXPANDED_TEXT(name) AOT_TEXT(name)
 
 #include <memory>
 #include <vector>
 
 #include "error.h"
+#include "gpu_abi.h"
 #include "library.h"
 #include "lock.h"
 #include "mapped_file.h"
 #include "stopwatch.h"
 #include "text.h"
+
+#if defined(AOT_GPU_ROCM)
+#define AOT_GPU(name) "hip" name
+#else
+#define AOT_GPU(name) "cuda" name
+#endif
 
 namespace aot {
 namespace {
@@ -36,21 +29,11 @@ namespace {
 constexpr const char* kBackend = "rocm";
 constexpr const char* kTorchLibrary = "libc10_hip.so";
 constexpr int32_t kType = AOT_DEVICE_ROCM;
-using Status = hipError_t;
-using Properties = hipDeviceProp_t;
 #else
 constexpr const char* kBackend = "cuda";
 constexpr const char* kTorchLibrary = "libc10_cuda.so";
 constexpr int32_t kType = AOT_DEVICE_CUDA;
-using Status = cudaError_t;
-// The headers need not be of the runtime's version, and cudaDeviceProp is another one in CUDA 13 than before. The name
-// comes first in all of them; the rest is asked for by attributes.
-struct Properties {
-  char name[256];
-  char others[3840];  // more than any version has
-};
 #endif
-constexpr Status kSuccess = AOT_GPU(Success);
 
 /// What a GPU says of itself.
 struct Description {
@@ -84,49 +67,32 @@ void load_driver() {
 }
 #endif
 
-/// Functions of the GPU's runtime library, under the names that CUDA and HIP share.
-struct Api {
-  decltype(&AOT_GPU(GetDeviceCount)) get_device_count = nullptr;
-  decltype(&AOT_GPU(SetDevice)) set_device = nullptr;
-  decltype(&AOT_GPU(DeviceSynchronize)) device_synchronize = nullptr;
-  decltype(&AOT_GPU(MemGetInfo)) mem_get_info = nullptr;
-  decltype(&AOT_GPU(Memcpy)) memcpy = nullptr;
-  decltype(&AOT_GPU(Free)) free = nullptr;
-  decltype(&AOT_GPU(GetErrorString)) get_error_string = nullptr;
-  // Overloaded in the headers for C++.
-  Status (*malloc)(void**, size_t) = nullptr;
-  Status (*get_device_properties)(Properties*, int) = nullptr;
-#if !defined(AOT_GPU_ROCM)
-  decltype(&cudaDeviceGetAttribute) get_attribute = nullptr;
-#endif
-
+/// The GPU's runtime library.
+struct Api : GpuFunctions {
   /// Loads torch's GPU library on the first call. Throws AOT_DAMAGED when the bundle has none.
   static const Api& get() {
     static const Api api;
     return api;
   }
 
-  void check(Status status, const char* doing) const {
-    if (status == kSuccess) return;
-    throw Error(
-        AOT_FAILED,
-        {"the GPU failed while ", doing, ": ", get_error_string(status), " (code ", static_cast<int>(status), ")"},
-        {"The error may come from work that was given to the GPU earlier."},
-        {"Run: aotrun doctor --device ", kBackend});
+  void check(GpuStatus status, const char* doing) const {
+    if (status == kGpuSuccess) return;
+    throw Error(AOT_FAILED, {"the GPU failed while ", doing, ": ", get_error_string(status), " (code ", status, ")"},
+                {"The error may come from work that was given to the GPU earlier."}, {"Run: aotrun doctor"});
   }
 
   Description describe(int32_t index) const {
     constexpr const char* kDoing = "describing itself";
-    Properties properties{};
+    GpuProperties properties{};
     check(get_device_properties(&properties, index), kDoing);
 #if defined(AOT_GPU_ROCM)
-    const std::string architecture = properties.gcnArchName;  // such as gfx90a:sramecc+:xnack-
+    const std::string architecture = reinterpret_cast<const char*>(&properties) + architecture_;
     return {properties.name, architecture.substr(0, architecture.find(':'))};
 #else
     int major = 0;
     int minor = 0;
-    check(get_attribute(&major, cudaDevAttrComputeCapabilityMajor, index), kDoing);
-    check(get_attribute(&minor, cudaDevAttrComputeCapabilityMinor, index), kDoing);
+    check(get_attribute(&major, kCudaComputeCapabilityMajor, index), kDoing);
+    check(get_attribute(&minor, kCudaComputeCapabilityMinor, index), kDoing);
     return {properties.name, concat({"sm_", major, minor})};
 #endif
   }
@@ -135,21 +101,30 @@ struct Api {
   Api() {
     load_driver();
     const Library library = load_for_good(kTorchLibrary);
-    bind(library, AOT_EXPANDED_TEXT(AOT_GPU(GetDeviceCount)), get_device_count);
-    bind(library, AOT_EXPANDED_TEXT(AOT_GPU(SetDevice)), set_device);
-    bind(library, AOT_EXPANDED_TEXT(AOT_GPU(DeviceSynchronize)), device_synchronize);
-    bind(library, AOT_EXPANDED_TEXT(AOT_GPU(MemGetInfo)), mem_get_info);
-    bind(library, AOT_EXPANDED_TEXT(AOT_GPU(Memcpy)), memcpy);
-    bind(library, AOT_EXPANDED_TEXT(AOT_GPU(Free)), free);
-    bind(library, AOT_EXPANDED_TEXT(AOT_GPU(GetErrorString)), get_error_string);
-    bind(library, AOT_EXPANDED_TEXT(AOT_GPU(Malloc)), malloc);
+    bind(library, AOT_GPU("GetDeviceCount"), get_device_count);
+    bind(library, AOT_GPU("SetDevice"), set_device);
+    bind(library, AOT_GPU("DeviceSynchronize"), device_synchronize);
+    bind(library, AOT_GPU("MemGetInfo"), mem_get_info);
+    bind(library, AOT_GPU("Memcpy"), memcpy);
+    bind(library, AOT_GPU("Malloc"), malloc);
+    bind(library, AOT_GPU("Free"), free);
+    bind(library, AOT_GPU("GetErrorString"), get_error_string);
 #if defined(AOT_GPU_ROCM)
-    bind(library, AOT_EXPANDED_TEXT(hipGetDeviceProperties), get_device_properties);
+    for (const HipProperties& layout : kHipProperties) {
+      if (get_device_properties != nullptr) break;
+      bind_if_present(library, layout.function, get_device_properties);
+      architecture_ = layout.architecture;
+    }
+    if (get_device_properties == nullptr) library.require(kHipProperties[0].function);
 #else
-    bind(library, "cudaGetDeviceProperties", get_device_properties);
-    bind(library, "cudaDeviceGetAttribute", get_attribute);
+    bind(library, AOT_GPU("GetDeviceProperties"), get_device_properties);
+    bind(library, AOT_GPU("DeviceGetAttribute"), get_attribute);
 #endif
   }
+
+#if defined(AOT_GPU_ROCM)
+  size_t architecture_ = 0;  // in what get_device_properties fills
+#endif
 };
 
 class GpuDevice final : public Device {
@@ -173,11 +148,11 @@ class GpuDevice final : public Device {
   void synchronize() const override { api_.check(api_.device_synchronize(), "working"); }
 
   void copy_from_host(void* device, const void* host, size_t bytes) const override {
-    api_.check(api_.memcpy(device, host, bytes, AOT_GPU(MemcpyHostToDevice)), "copying from the host");
+    api_.check(api_.memcpy(device, host, bytes, kGpuHostToDevice), "copying from the host");
   }
 
   void copy_to_host(void* host, const void* device, size_t bytes) const override {
-    api_.check(api_.memcpy(host, device, bytes, AOT_GPU(MemcpyDeviceToHost)), "copying to the host");
+    api_.check(api_.memcpy(host, device, bytes, kGpuDeviceToHost), "copying to the host");
   }
 
   DeviceMemory memory() const override {
@@ -234,11 +209,11 @@ const Device& find_gpu(DeviceName name) {
   }
   const Api& api = Api::get();
   int count = 0;
-  const Status status = api.get_device_count(&count);
-  if (status != kSuccess || count == 0) {
+  const GpuStatus status = api.get_device_count(&count);
+  if (status != kGpuSuccess || count == 0) {
     throw Error(AOT_MACHINE_MISMATCH,
-                {"there is no ", kBackend, " device here", status == kSuccess ? "" : ": ",
-                 status == kSuccess ? "" : api.get_error_string(status)},
+                {"there is no ", kBackend, " device here", status == kGpuSuccess ? "" : ": ",
+                 status == kGpuSuccess ? "" : api.get_error_string(status)},
                 {"This machine has no such GPU, or its driver is missing or too old."}, {"Run: aotrun doctor"});
   }
   const int32_t index = name.index < 0 ? 0 : name.index;

@@ -9,10 +9,23 @@ import subprocess
 import sys
 from pathlib import Path
 
-CACHE = Path(__file__).resolve().parents[2] / ".cache" / "tests"
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".cache" / "tests"
+BRIDGE = ROOT / "bridge"
 #: The CUDA runtime's headers, 8 MB.
 CUDA_WHEELS = ("nvidia-cuda-runtime==13.0.96", "nvidia-cuda-crt==13.0.88")
 HIP_PACKAGE = "libamdhip64-dev"
+
+
+def compare_declarations(ours: Path, toolkit: Path, backend: str) -> subprocess.CompletedProcess[str]:
+    """Compile the bridge's declarations of a GPU runtime (`gpu_abi.h` in `ours`) beside a toolkit's headers: it fails
+    where they differ. Nothing is linked or run."""
+    # A system's own include folder must not be named.
+    include = () if toolkit == Path("/usr") else ("-isystem", str(toolkit / "include"))
+    flags = ("-DAOT_GPU_ROCM", "-D__HIP_PLATFORM_AMD__=1") if backend == "rocm" else ()
+    command = ["c++", "-std=c++17", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", f"-I{ours}", *include, *flags]
+    test = BRIDGE / "tests" / "gpu_abi_test.cpp"
+    return subprocess.run([*command, str(test)], capture_output=True, text=True, check=False)
 
 
 def cuda_home() -> Path | None:

@@ -122,22 +122,30 @@ def test_torch_without_headers(torch: TorchInfo) -> None:
         bridge.build_bridge(replace(torch, include_dirs=()), Backend.CPU)
 
 
-@pytest.mark.parametrize("folder", ["nvidia/cu13/include", "triton/backends/nvidia/include"])
-def test_the_toolkits_headers_are_found_where_a_torch_brings_them(
-    folder: str, torch: TorchInfo, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("backend", [Backend.CUDA, Backend.ROCM])
+def test_a_bridge_for_a_gpu_asks_for_no_toolkit(
+    backend: Backend, torch: TorchInfo, builds: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """NVIDIA's own wheels may lack a part of them (that of CUDA 12 does); Triton's, on which torch depends, has all."""
-    headers, variables, _, packaged = bridge._GPU_HEADERS[Backend.CUDA]
-    monkeypatch.setitem(bridge._GPU_HEADERS, Backend.CUDA, (headers, variables, "/nowhere", packaged))
-    for variable in variables:
-        monkeypatch.delenv(variable, raising=False)
-    assert torch.site_packages is not None
-    half = torch.site_packages / "nvidia" / "cuda_runtime" / "include" / headers[0]
-    whole = [torch.site_packages / folder / header for header in headers]
-    for header in (half, *whole):
-        header.parent.mkdir(parents=True, exist_ok=True)
-        header.write_text("// header\n")
-    assert bridge._gpu_include(Backend.CUDA, torch) == torch.site_packages / folder
+    """A venv with torch and a compiler are all there is: no variable is looked at, and no toolkit's folder is named."""
+    given: dict[str, str] = {}
+
+    def compile_nothing(
+        _source: Path, build: Path, _compiler: Compiler, definitions: dict[str, str], _targets: object
+    ) -> None:
+        given.update(definitions)
+        build.mkdir()
+        (build / bridge.BRIDGE).write_bytes(b"")
+
+    monkeypatch.setattr(bridge, "build_targets", compile_nothing)
+    for variable in ("CUDA_HOME", "CUDA_PATH", "ROCM_PATH"):
+        monkeypatch.setenv(variable, "/a/toolkit")
+    first = bridge.build_bridge(torch, backend)
+    assert given["AOT_GPU"] == str(backend)
+    assert not [value for value in given.values() if "/a/toolkit" in value or "/usr/local/cuda" in value]
+    for variable in ("CUDA_HOME", "CUDA_PATH", "ROCM_PATH"):
+        monkeypatch.delenv(variable)
+    assert bridge.build_bridge(torch, backend) == first
+    assert first != bridge.build_bridge(torch, Backend.CPU)
 
 
 def test_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:

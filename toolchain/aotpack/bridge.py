@@ -16,7 +16,7 @@ from aotpack.backend import Backend
 from aotpack.cache import cached_folder, content_key
 from aotpack.cmake import build_targets
 from aotpack.compilers import find_compiler
-from aotpack.errors import BuildToolError, TorchMismatchError
+from aotpack.errors import TorchMismatchError
 from aotpack.torch_env import TorchInfo
 
 BRIDGE = "libaot_bridge.so"
@@ -28,22 +28,6 @@ RUNPATH = ("$ORIGIN", "$ORIGIN/gcc")
 
 #: The header that stands for all of torch's, beside its version: a change in it may change the proxy and the tests.
 _TORCH_HEADER = "torch/csrc/inductor/aoti_torch/c/shim.h"
-#: The headers that a GPU build needs, the variables that name its toolkit, the usual place, and the folders of
-#: site-packages that hold it otherwise.
-_GPU_HEADERS = {
-    Backend.CUDA: (
-        ("cuda_runtime_api.h", "crt/host_defines.h"),  # of two packages in NVIDIA's wheels
-        ("CUDA_HOME", "CUDA_PATH"),
-        "/usr/local/cuda",
-        ("nvidia/*/include", "triton/backends/nvidia/include"),
-    ),
-    Backend.ROCM: (
-        ("hip/hip_runtime_api.h",),
-        ("ROCM_PATH",),
-        "/opt/rocm",
-        ("_rocm_sdk_*/include",),
-    ),
-}
 
 
 def build_bridge(
@@ -111,10 +95,8 @@ def _built(
     if "aot_proxy" in products:  # the bridge itself is linked to nothing of torch's
         definitions["AOT_TORCH_LIB"] = str(torch.lib_dirs[0])
     headers = [folder / _TORCH_HEADER for folder in torch.include_dirs]
-    if backend is not Backend.CPU:
-        gpu = _gpu_include(backend, torch)
-        definitions |= {"AOT_GPU": str(backend), "AOT_GPU_INCLUDE": str(gpu)}
-        headers += [gpu / name for name in _GPU_HEADERS[backend][0]]
+    if backend is not Backend.CPU:  # the functions of its runtime are declared in our own sources
+        definitions["AOT_GPU"] = str(backend)
     compiler = find_compiler("c++")
     parts = [compiler.identity, *compiler.command, torch.version, *products]
     parts += [f"{name}={value}" for name, value in definitions.items()]
@@ -139,19 +121,3 @@ def _sources(*, with_tests: bool) -> Iterator[bytes]:
             continue
         yield os.fsencode(relative)
         yield path.read_bytes()
-
-
-def _gpu_include(backend: Backend, torch: TorchInfo) -> Path:
-    headers, variables, usual, packaged = _GPU_HEADERS[backend]
-    folders = [Path(os.environ[name]) / "include" for name in variables if os.environ.get(name)]
-    folders.append(Path(usual) / "include")
-    if torch.site_packages is not None:
-        folders += [folder for pattern in packaged for folder in sorted(torch.site_packages.glob(pattern))]
-    for folder in folders:
-        if all((folder / header).is_file() for header in headers):
-            return folder
-    raise BuildToolError(
-        f"{' and '.join(headers)}: in none of {', '.join(map(str, folders))}",
-        meaning=f"the {backend} part of the bridge is compiled against the toolkit's headers",
-        fix=f"install the toolkit's development files, or set {variables[0]} to where they are",
-    )

@@ -55,7 +55,7 @@ class Reporter:
 def request_key(request: BuildRequest, torch: TorchInfo) -> str:
     """What a build depends on besides files: the options, the torch taken, the compiler chosen by environment."""
     options = replace(request, force=False)
-    chosen = {name: os.environ.get(name, "") for name in ("CC", "CXX", "CUDA_HOME", "CUDA_PATH", "ROCM_PATH")}
+    chosen = {name: os.environ.get(name, "") for name in ("CC", "CXX")}
     text = repr((options, torch.root, torch.version, sorted(chosen.items())))
     return hashlib.sha256(text.encode()).hexdigest()
 

