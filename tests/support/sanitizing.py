@@ -16,16 +16,32 @@ from aotpack.request import BuildRequest, Reporter
 from aotpack.slim import SlimBuild
 
 
-def environment(*preload: str) -> dict[str, str]:
-    """Environment of a process under ASan and UBSan. `preload`: GCC's libraries, for a program not built with them."""
+def environment(*preload: str, leaks: bool = False) -> dict[str, str]:
+    """Environment of a process under GCC's sanitizers: the one place for their options.
+
+    Args:
+        preload: GCC's libraries, for a program not built with them.
+        leaks: whether what is still allocated at the end is reported. Python and torch keep memory for good.
+    """
     found = [subprocess.check_output(["g++", f"-print-file-name={name}"], text=True).strip() for name in preload]
+    address = {
+        "detect_leaks": int(leaks),
+        "detect_stack_use_after_return": int(leaks),
+        # Else the leak checker reads, at the end, headers that it believes to lie before each block of thread-local
+        # memory: with GCC 12 on some machines a signal in its own tracer, depending on the length of paths.
+        "intercept_tls_get_addr": 0,
+    }
     return {
         **os.environ,
         **({"LD_PRELOAD": " ".join(found)} if found else {}),
-        # Python and torch keep memory for good; oneDNN's generated code is not the sanitizer's to see.
-        "ASAN_OPTIONS": "detect_leaks=0",
+        "ASAN_OPTIONS": ":".join(f"{name}={value}" for name, value in address.items()),
         "UBSAN_OPTIONS": "print_stacktrace=1",
     }
+
+
+def thread_environment(suppressions: Path) -> dict[str, str]:
+    """Environment of a process under ThreadSanitizer. `suppressions`: a file of what it must not report."""
+    return {**os.environ, "TSAN_OPTIONS": f"suppressions={suppressions}"}
 
 
 def slim_bundle(output: Path, venv: Path, models: Mapping[str, Path], runtime: SlimBuild) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -26,12 +25,8 @@ def torch_info(backend_venv: Path) -> TorchInfo:
 
 def test_cpp_unit_tests(torch_info: TorchInfo) -> None:
     program = build_sanitized_tests(torch_info, "address,undefined")["bridge_tests"]
-    environment = {
-        **os.environ,
-        "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1",
-        "UBSAN_OPTIONS": "print_stacktrace=1",
-    }
-    done = subprocess.run([program], env=environment, capture_output=True, text=True, check=False)
+    env = sanitizing.environment(leaks=True)
+    done = subprocess.run([program], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert ", 0 failed" in done.stdout
 
@@ -54,7 +49,7 @@ def test_many_callers_under_thread_sanitizer(
     command = ["setarch", "--addr-no-randomize", "env", preload, bundle / "lib" / program.name]
     done = subprocess.run(
         [*command, *(bundle / "models" / name for name in models)],
-        env={**os.environ, "TSAN_OPTIONS": f"suppressions={suppressions}"},
+        env=sanitizing.thread_environment(suppressions),
         capture_output=True,
         text=True,
         check=False,
@@ -77,7 +72,7 @@ def test_each_allocation_may_fail(
     program = build_sanitized_tests(torch_info, "address,undefined")["bridge_failures"]
     shutil.copy(program, bundle / "lib")
     command = [bundle / "lib" / program.name, *(bundle / "models" / name for name in models)]
-    env = {**sanitizing.environment(), "ASAN_OPTIONS": "detect_leaks=1"}
+    env = sanitizing.environment(leaks=True)
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr[-8000:]
     assert done.stdout.endswith("4 models, 0 complaints\n")
