@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aotpack import manifest, output_folder, stage
+from aotpack import manifest, output_folder, stage, steps
 from aotpack.gather import Gathered, finder_of, gather
 from aotpack.manifest import Bundle
 from aotpack.plan import BundlePlan, Copy, Entry, Link, plan_bundle
@@ -37,6 +37,7 @@ def assemble(request: BuildRequest, torch: TorchInfo, reporter: Reporter) -> Ass
         AotpackError: as the exit codes say; the output folder is then as it was.
     """
     gathered = gather(request, torch, reporter)
+    steps.reached("gathered")
     plan = plan_bundle(gathered.inputs)
     for warning in plan.warnings:
         reporter.warn(warning)
@@ -56,11 +57,12 @@ def dry_run(request: BuildRequest, reporter: Reporter) -> BundlePlan:
 def _write(request: BuildRequest, gathered: Gathered, plan: BundlePlan, reporter: Reporter) -> Bundle:
     """Stage, seal and put in place."""
     total = sum(_size(entry) for entry in plan.entries)
-    with output_folder.staging(request.output) as folder:
+    with output_folder.staging(request.output, force=request.force) as folder:
         with reporter.bytes(f"writing {len(plan.entries)} files", total) as done:
             records = stage.write_entries(folder, plan.entries, done)
         bundle = describe(folder, records, gathered.inputs, plan, gathered.facts)
         (folder / manifest.NAME).write_bytes(manifest.encode(bundle))
+        steps.reached("sealed")
     return manifest.decode((request.output / manifest.NAME).read_bytes(), manifest.NAME)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aotpack import manifest, output_folder, uptodate
+from aotpack import manifest, output_folder, steps, uptodate
 from aotpack.manifest import Bundle
 from aotpack.request import BuildRequest, Reporter, request_key, settled
 from aotpack.torch_env import find_torch
@@ -43,4 +43,5 @@ def build(request: BuildRequest, reporter: Reporter) -> BuildResult:
 
         made = assemble(request, torch, reporter)
         uptodate.remember(request.output, key, made.sources)
+        steps.reached("remembered")
     return BuildResult(made.bundle, made.runtime_reason, changed=True)

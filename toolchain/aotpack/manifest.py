@@ -110,6 +110,12 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
         return dict(sorted(totals.items(), key=lambda item: -item[1]))
 
 
+class _Listed(msgspec.Struct):
+    """What every schema says of a file."""
+
+    path: str
+
+
 def digest_of(document: dict[str, Any]) -> str:
     """The digest of a document as it is written, whatever its `digest` field says and whoever added fields to it."""
     return hashlib.sha256(msgspec.json.encode({**document, "digest": ""}, order="sorted")).hexdigest()
@@ -139,6 +145,17 @@ def decode(content: bytes, origin: str) -> Bundle:
             fix=fix,
         )
     return bundle
+
+
+def listed(content: bytes) -> frozenset[str] | None:
+    """The paths that a document lists, of whatever schema; None when it is not one that was sealed like ours."""
+    try:
+        document = msgspec.json.decode(content, type=dict[str, Any])
+        if document.get("digest") != digest_of(document):
+            return None
+        return frozenset(record.path for record in msgspec.convert(document.get("files"), list[_Listed]))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _refuse_newer(schema: object, origin: str) -> None:

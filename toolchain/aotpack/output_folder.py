@@ -1,26 +1,35 @@
 """The folder that a bundle goes to: whose it is, who writes to it, and how a new bundle takes an older one's place.
 
 Whatever happens during a build (a failure, a kill, a full disk), the folder that was asked for holds the older bundle
-or nothing, never a half one.
+or nothing, never a half one; and no file is lost that aotpack did not make.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from aotpack import manifest, steps
 from aotpack.errors import UsageError
-from aotpack.manifest import NAME
+from aotpack_doctor.regular import SpecialFileError, kind, read_regular, refuse_special
+
+#: What `tempfile` puts behind a prefix, and the name under which an older bundle waits for the new one.
+_SCRATCH = re.compile(r"[a-z0-9_]{8}(\.old)?")
+#: Written by a Python that imports the runner out of a bundle; it can be made again.
+_BYTECODE = re.compile(r"(runner|python)/(.*/)?__pycache__/[^/]+\.pyc")
 
 
 def check(output: Path, *, force: bool) -> None:
-    """Refuse to replace a folder that is not a bundle: its files are somebody's. `force` is that somebody's word.
+    """Refuse to replace a folder that holds anything but what a bundle's own description lists: it is somebody's.
+    `force` is that somebody's word.
 
     The folder that the user stands in is refused as well: a new bundle takes the old folder's place, and the user's
     shell would be left in one that is gone.
@@ -31,22 +40,54 @@ def check(output: Path, *, force: bool) -> None:
             meaning="a new bundle takes the place of its whole folder, the one you stand in included",
             fix="cd to another folder, or choose another --output",
         )
-    if not output.exists():
+    if not os.path.lexists(output):
         return
     if not output.is_dir():
         raise UsageError(
-            f"{output}: exists and is not a folder",
+            f"{output}: is {kind(output.lstat().st_mode)} and not a folder",
             meaning="a bundle is a folder, and aotpack does not replace other files",
             fix="choose another --output",
         )
-    if force or not any(output.iterdir()) or (output / NAME).is_file():
+    if not force:
+        _refuse_foreign(output)
+
+
+def _refuse_foreign(output: Path) -> None:
+    listed, reason = _listed(output)
+    foreign = sorted(path for path in _files_below(output) if path not in listed and not _BYTECODE.fullmatch(path))
+    if not foreign:
         return
-    foreign = sorted(path.name for path in output.iterdir())
     raise UsageError(
-        f"{output}: exists, is not a bundle and holds {', '.join(foreign[:3])}{' ...' if foreign[3:] else ''}",
+        f"{output}: {reason} {', '.join(foreign[:3])}{f' and {len(foreign) - 3} more' if foreign[3:] else ''}",
         meaning="building there would delete files that aotpack did not make",
-        fix="choose another --output, or pass --force to replace the folder",
+        fix="move them elsewhere, choose another --output, or pass --force to replace the folder with all it holds",
     )
+
+
+def _listed(output: Path) -> tuple[frozenset[str], str]:
+    """What may be deleted, and what is to be said of all else."""
+    try:
+        content = read_regular(str(output / manifest.NAME), follow=False)
+    except FileNotFoundError:
+        return frozenset(), "exists, is not a bundle and holds"
+    except OSError as error:
+        return frozenset(), f"{manifest.NAME} {error.strerror}; the folder holds"
+    listed = manifest.listed(content)
+    if listed is None:
+        return frozenset(), f"its {manifest.NAME} is not one that aotpack sealed, or was changed since; it holds"
+    return listed | {manifest.NAME}, "holds beside its bundle"
+
+
+def _files_below(folder: Path) -> Iterator[str]:
+    """All but folders, with their relative names. Raises OSError where it may not look."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for parent, folders, files in os.walk(folder, onerror=refuse):
+        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]  # noqa: PTH114, PTH118
+        for name in (*files, *links):
+            yield (Path(parent) / name).relative_to(folder).as_posix()
 
 
 @contextlib.contextmanager
@@ -54,32 +95,96 @@ def exclusive(output: Path, waiting: Callable[[], None]) -> Iterator[None]:
     """Hold the right to write `output`; `waiting` is called once when another build holds it."""
     output.parent.mkdir(parents=True, exist_ok=True)
     lock = output.parent / f".{output.name}.aotpack-lock"
-    with lock.open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waiting()
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        _remove_leftovers(output)
+    descriptor = _locked(lock, waiting)
+    try:
+        steps.reached("locked")
+        _tidy(output)
         yield
-    # The lock file stays: removing it would let a third build lock a new file while a second still waits for this one.
+    finally:
+        # While it is held: whoever waits for it then sees that its name is gone or another's, and asks anew.
+        lock.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
-def _remove_leftovers(output: Path) -> None:
-    """Folders of builds that were killed; nobody else writes here while we hold the lock."""
-    for leftover in output.parent.glob(f".{output.name}.aotpack-new-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+def _locked(lock: Path, waiting: Callable[[], None]) -> int:
+    """A descriptor of the file at `lock`, held until it is closed."""
+    said = False
+    while True:
+        descriptor = _opened(lock)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not said:
+                    waiting()
+                    said = True
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if _is_at(descriptor, lock):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # its holder removed it
+
+
+def _opened(lock: Path) -> int:
+    """The lock file, made when it is not there; nothing that a link leads to, and nothing that makes one wait."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(lock, flags, 0o666)
+        try:
+            refuse_special(os.fstat(descriptor).st_mode, str(lock))
+        except OSError:
+            os.close(descriptor)
+            raise
+    except OSError as error:
+        special = isinstance(error, SpecialFileError) or error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO)
+        if not special:
+            raise
+        raise UsageError(
+            f"{lock}: is {kind(lock.lstat().st_mode)}, where the lock of a build belongs",
+            meaning="two builds of one folder wait for each other by a file of that name; this is not one of aotpack's",
+            fix=f"remove it, or choose another --output than {lock.parent}/...",
+        ) from None
+    return descriptor
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _tidy(output: Path) -> None:
+    """Clear up after builds that were killed; nobody else writes here while we hold the lock."""
+    prefix = f".{output.name}.aotpack-new-"
+    found = [path for path in output.parent.iterdir() if path.name.startswith(prefix)]
+    for leftover in found:
+        if not _SCRATCH.fullmatch(leftover.name.removeprefix(prefix)) or leftover.is_symlink():
+            continue
+        if leftover.suffix == ".old" and not os.path.lexists(output):
+            leftover.rename(output)  # killed between two renames
+        else:
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def staging(output: Path) -> Iterator[Path]:
-    """A temporary sibling folder; moved to `output` when the block ends well, removed otherwise."""
+def staging(output: Path, *, force: bool = False) -> Iterator[Path]:
+    """A temporary sibling folder; moved to `output` when the block ends well, removed otherwise.
+
+    What lies at `output` by then is looked at once more (see `check`): it took a while.
+    """
     folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.aotpack-new-", dir=output.parent))
     umask = os.umask(0o022)  # a bundle is for every user of its target, whatever its builder's own files are
     try:
         folder.chmod(0o755)
+        steps.reached("staging")
         yield folder
+        check(output, force=force)
+        steps.reached("replacing")
         _put_in_place(folder, output)
+        steps.reached("replaced")
     finally:
         os.umask(umask)
         # After an exchange this is the older bundle, otherwise what a failure left.
@@ -93,9 +198,10 @@ def _put_in_place(folder: Path, output: Path) -> None:
         # A file system without RENAME_EXCHANGE: the older bundle is away for the time between two renames.
         older = folder.with_name(f"{folder.name}.old")
         output.rename(older)
+        steps.reached("between")
         try:
             folder.rename(output)
-        except OSError:
+        except BaseException:
             older.rename(output)
             raise
         older.rename(folder)

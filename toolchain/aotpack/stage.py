@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from aotpack import packed_weights
+from aotpack import packed_weights, steps
 from aotpack.archive import open_member
 from aotpack.elf import apply_edit, strip_copy
 from aotpack.errors import DamagedError
@@ -27,6 +27,7 @@ def write_entries(folder: Path, entries: Sequence[Entry], progress: Progress) ->
 
 
 def _write(folder: Path, entry: Entry, progress: Progress) -> FileRecord:
+    steps.reached("writing")
     path = folder / entry.destination
     path.parent.mkdir(parents=True, exist_ok=True)
     content = entry.content
