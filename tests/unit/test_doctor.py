@@ -371,7 +371,20 @@ def test_it_speaks_python_3_8_and_imports_nothing_of_aotpack() -> None:
 
 
 #: Modules of the standard library that bundles carry; hashlib where it is there.
-STANDARD = {"__future__", "contextlib", "ctypes", "enum", "hashlib", "itertools", "json", "mmap", "os", "re", "stat"}
+STANDARD = {
+    "__future__",
+    "contextlib",
+    "ctypes",
+    "enum",
+    "errno",
+    "hashlib",
+    "itertools",
+    "json",
+    "mmap",
+    "os",
+    "re",
+    "stat",
+}
 STANDARD |= {"_sha2", "_sha256", "struct", "sys", "textwrap", "threading", "typing"}
 
 
