@@ -99,7 +99,7 @@ fmt-all: fmt-cpp ## Format everything
 	$(TOOL)/bin/ruff check --fix $(PY)
 
 schemas: setup ## Regenerate the JSON schemas from the types
-	$(TOOL)/bin/python -c 'from aotpack import manifest, resources; (resources.SCHEMAS / "bundle.schema.json").write_bytes(manifest.json_schema())'
+	$(TOOL)/bin/python -c 'from aotpack import resources; from aotpack.bundle import manifest; (resources.SCHEMAS / "bundle.schema.json").write_bytes(manifest.json_schema())'
 docs: schemas ## Regenerate what follows from the code
 
 clean: ## Remove what was built; venvs stay

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import msgspec
 
-from aotpack import manifest
-from aotpack.manifest import FileRecord
-from aotpack.stage import digests
+from aotpack.bundle import manifest
+from aotpack.bundle.manifest import FileRecord
+from aotpack.bundle.writing import digests
 
 #: Of the large bundle, bytes.
 LARGE = 4_000_000_000

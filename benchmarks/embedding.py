@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from aotpack import new
+from aotpack import new_project
 
 PROGRAMS = Path(__file__).parent / "programs"
 #: A round is short, so that some of them are not interrupted on a busy machine.
@@ -50,7 +50,7 @@ def measure(bundle: Path, work: Path) -> Iterator[Cost]:
     if shutil.which("cargo"):
         project = work / "rust"
         shutil.rmtree(project, ignore_errors=True)  # of an earlier run
-        new.create("rust", project, bundle)
+        new_project.create("rust", project, bundle)
         source = (PROGRAMS / "embedding.rs").read_text(encoding="utf-8").replace("aot_app", "rust")
         (project / "examples").mkdir()
         (project / "examples" / "embedding.rs").write_text(source, encoding="utf-8")

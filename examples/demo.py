@@ -10,9 +10,9 @@ from pathlib import Path
 
 from aotpack.backend import Backend
 from aotpack.cli.console import human_size, table
-from aotpack.sandbox import INSIDE, find_sandbox
-from aotpack.torch_env import find_torch
-from aotpack.verify import load_bundle
+from aotpack.environment.reading import find_torch
+from aotpack.tools.sandbox import INSIDE, find_sandbox
+from aotpack.verify.static import load_bundle
 
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / "build" / "demo"

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.slim import Part, SlimBuild, build_slim
-from aotpack.torch_env import find_torch
+from aotpack.environment.reading import find_torch
+from aotpack.native.slim import Part, SlimBuild, build_slim
 from tests.conformance.turns import Bundle, least
 from tests.support import sanitizing
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from aotpack import export
 from aotpack.backend import Backend
-from aotpack.torch_env import find_torch
+from aotpack.environment.reading import find_torch
+from aotpack.export import driving
 from tests.support.exporting import EXAMPLES, ROOT, cached, cached_export
 
 
@@ -25,7 +25,7 @@ def backend_venv() -> Path:
 @pytest.fixture(scope="session")
 def backend_python(backend_venv: Path) -> Path:
     """Its interpreter."""
-    return export.interpreter(find_torch(Backend.CPU, venv=backend_venv))
+    return driving.interpreter(find_torch(Backend.CPU, venv=backend_venv))
 
 
 @pytest.fixture(scope="session")
@@ -68,8 +68,8 @@ def plain_mlp(backend_venv: Path, backend_python: Path) -> Path:
 @pytest.fixture(scope="session")
 def portable(backend_venv: Path, exported: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A portable bundle of the MLP with the full runtime. Tests must not change it."""
-    from aotpack.build import build
-    from aotpack.request import BuildRequest, Reporter
+    from aotpack.build.build import build
+    from aotpack.build.request import BuildRequest, Reporter
 
     output = tmp_path_factory.mktemp("portable") / "mlp bundle"  # a space, because users have them
     request = BuildRequest(

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from aotpack.backend import Backend
-from aotpack.closure import Closure, DiskFinder, walk
-from aotpack.interpreter import plan_interpreter
-from aotpack.launcher import build_launcher
-from aotpack.plan import BuildInputs, plan_bundle
-from aotpack.recipe import load_recipe
-from aotpack.stage import write_entries
+from aotpack.bundle.plan import BuildInputs, plan_bundle
+from aotpack.bundle.writing import write_entries
+from aotpack.interpreter.selection import plan_interpreter
+from aotpack.libraries.closure import Closure, DiskFinder, walk
+from aotpack.libraries.recipe import load_recipe
+from aotpack.native.launcher import build_launcher
 
 #: Tells what it was started with and what it sees.
 PROBE = """

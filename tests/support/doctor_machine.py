@@ -15,15 +15,16 @@ from typing import Any
 
 import msgspec
 
-from aotpack import diagnosis, manifest
 from aotpack.backend import Backend
-from aotpack.manifest import BuildHost, Bundle, BundleFloors, FileRecord
-from aotpack.metadata import Floors, ModelMetadata, TensorSpec
-from aotpack.stage import digests
-from aotpack_doctor.bundle_facts import compare_contents
+from aotpack.bundle import manifest
+from aotpack.bundle.manifest import BuildHost, Bundle, BundleFloors, FileRecord
+from aotpack.bundle.writing import digests
+from aotpack.doctor import build_machine
+from aotpack.package.metadata import Floors, ModelMetadata, TensorSpec
 from aotpack_doctor.facts import HostFacts
-from aotpack_doctor.finding import Finding
-from aotpack_doctor.runner import examine
+from aotpack_doctor.findings.finding import Finding
+from aotpack_doctor.findings.runner import examine
+from aotpack_doctor.reading.bundle import compare_contents
 from tests.support.doubles.elf import Double, compile_doubles
 from tests.support.torch_trees import make_torch_venv
 
@@ -119,7 +120,7 @@ class Machine:
 
     def facts(self, *, bundle: bool = True, models: tuple[Path, ...] = (), **options: Any) -> HostFacts:
         """What the doctor sees."""
-        seen = diagnosis.read_facts(
+        seen = build_machine.read_facts(
             backend=Backend(self.backend),
             bundle=self.bundle if bundle else None,
             models=models,

@@ -13,8 +13,8 @@ import pytest
 from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 
-from aotpack import new
-from aotpack.sandbox import find_sandbox
+from aotpack import new_project
+from aotpack.tools.sandbox import find_sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,7 +24,7 @@ SHOWN = 8
 
 def project(language: str, folder: Path, bundle: Path) -> Path:
     """A new project named `my-app` linked to `bundle`."""
-    new.create(language, folder / "my-app", bundle)
+    new_project.create(language, folder / "my-app", bundle)
     return folder / "my-app"
 
 

@@ -8,9 +8,9 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from aotpack import export
 from aotpack.backend import Backend
-from aotpack.torch_env import find_torch
+from aotpack.environment.reading import find_torch
+from aotpack.export import driving
 
 ROOT = Path(__file__).resolve().parents[2]
 SUPPORT = Path(__file__).resolve().parent
@@ -46,13 +46,13 @@ def cached_export(venv: Path, source: Path, **options: str | bool) -> Path:
     """Export once per content of the source, the exporter, torch and the options; processes wait for each other."""
     torch = find_torch(Backend.CPU, venv=venv)
     exporter = ROOT / "toolchain" / "aotpack"
-    files = (source, exporter / "export.py", exporter / "metadata.py", *sorted(exporter.glob("export_worker/*.py")))
+    files = (source, exporter / "package" / "metadata.py", *sorted(exporter.glob("export/**/*.py")))
 
     def make(package: Path) -> None:
-        request = export.ExportRequest(
+        request = driving.ExportRequest(
             **{"file": source, "function": "model", "output": package, "verify": True, **options}  # type: ignore[arg-type]
         )
-        export.export(request, export.interpreter(torch), Silent())
+        driving.export(request, driving.interpreter(torch), Silent())
 
     return cached(f"{source.stem}.pt2", (torch.version, str(sorted(options.items()))), files, make)
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from aotpack.backend import Backend
-from aotpack.build import build
-from aotpack.request import BuildRequest, Reporter
-from aotpack.slim import SlimBuild
+from aotpack.build.build import build
+from aotpack.build.request import BuildRequest, Reporter
+from aotpack.native.slim import SlimBuild
 
 
 def environment(*preload: str, leaks: bool = False) -> dict[str, str]:

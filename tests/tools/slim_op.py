@@ -11,11 +11,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from aotpack import export
 from aotpack.backend import Backend
+from aotpack.environment.reading import find_torch
 from aotpack.errors import AotpackError
-from aotpack.slim import build_slim_in
-from aotpack.torch_env import find_torch
+from aotpack.export import driving
+from aotpack.native.slim import build_slim_in
 
 ROOT = Path(__file__).resolve().parents[2]
 HARNESS = ROOT / "tests" / "integration" / "slim" / "slim_harness.py"
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     environment = {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(map(str, built.folders))}
-    command = [export.interpreter(torch), HARNESS, "--library", built.libraries[-1], *arguments]
+    command = [driving.interpreter(torch), HARNESS, "--library", built.libraries[-1], *arguments]
     return subprocess.run(command, env=environment, check=False).returncode
 
 

@@ -9,17 +9,18 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-_PACKAGE = Path(__file__).resolve().parent
-_PACKED = _PACKAGE / "_data"
-_ROOT = _PACKED if _PACKED.is_dir() else _PACKAGE.parents[1]
+#: aotpack itself.
+PACKAGE: Path = Path(__file__).resolve().parent
+_PACKED = PACKAGE / "_data"
+_ROOT = _PACKED if _PACKED.is_dir() else PACKAGE.parents[1]
 
 BRIDGE: Path = _ROOT / "bridge"
 RECIPES: Path = _ROOT / "recipes"
 TEMPLATES: Path = _ROOT / "templates"
 LICENSE: Path = _ROOT / "LICENSE"
-SCHEMAS: Path = _PACKAGE / "schemas"
+SCHEMAS: Path = PACKAGE / "schemas"
 #: The doctor, a package of its own that also travels in bundles.
-DOCTOR: Path = _PACKAGE.parent / "aotpack_doctor"
+DOCTOR: Path = PACKAGE.parent / "aotpack_doctor"
 
 
 def files_below(folder: Path) -> Iterator[Path]:

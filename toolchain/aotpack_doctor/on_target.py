@@ -9,12 +9,15 @@ import os
 import sys
 from typing import Callable, Iterator, Sequence
 
-from aotpack_doctor import finding, gpu_facts, hashing, registry, render
-from aotpack_doctor.bundle_facts import announce_contents, compare_contents, is_as_sealed, read_bundle
-from aotpack_doctor.explain import explain
+from aotpack_doctor import render
+from aotpack_doctor.base import hashing
 from aotpack_doctor.facts import Bundle, DriverFloor, HostFacts
-from aotpack_doctor.host_facts import read_host
-from aotpack_doctor.runner import examine
+from aotpack_doctor.findings import finding, registry
+from aotpack_doctor.findings.explain import explain
+from aotpack_doctor.findings.runner import examine
+from aotpack_doctor.reading import gpus
+from aotpack_doctor.reading.bundle import announce_contents, compare_contents, is_as_sealed, read_bundle
+from aotpack_doctor.reading.host import read_host
 
 _HELP = """Usage: aotrun doctor [options]
 
@@ -101,8 +104,8 @@ def read_facts(bundle: str) -> HostFacts:
         backend=seen.backend,
         runs_here=True,
         host=host,
-        nvidia=gpu_facts.read_nvidia(environment=environment) if seen.backend == "cuda" else None,
-        amd=gpu_facts.read_amd() if seen.backend == "rocm" else None,
+        nvidia=gpus.read_nvidia(environment=environment) if seen.backend == "cuda" else None,
+        amd=gpus.read_amd() if seen.backend == "rocm" else None,
         driver_floor=DriverFloor(None, None, floor) if floor else None,
         models=models,
         bundle=seen,

@@ -6,7 +6,7 @@ import textwrap
 from typing import Callable, Iterator
 
 from aotpack_doctor.facts import Bundle, HostFacts, Nvidia, Torch
-from aotpack_doctor.finding import GROUPS, Finding, Severity, worst_first
+from aotpack_doctor.findings.finding import GROUPS, Finding, Severity, worst_first
 
 #: (style, text) -> text as it is to be printed. Styles: error, warning, info, ok, code, dim, bold.
 Paint = Callable[[str, str], str]

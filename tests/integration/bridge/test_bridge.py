@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.bridge import RUNPATH, build_bridge
-from aotpack.torch_env import find_torch
+from aotpack.environment.reading import find_torch
+from aotpack.native.bridge import RUNPATH, build_bridge
 from tests.support.bridge_client import (
     BFLOAT,
     Array,

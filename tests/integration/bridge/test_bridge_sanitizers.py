@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.bridge import build_sanitized_tests
-from aotpack.slim import Part, build_slim, find_onednn
-from aotpack.torch_env import TorchInfo, find_torch
+from aotpack.environment.reading import TorchInfo, find_torch
+from aotpack.native.bridge import build_sanitized_tests
+from aotpack.native.slim import Part, build_slim, find_onednn
 from tests.support import sanitizing
 from tests.support.exporting import SUPPORT, cached_export
 from tests.support.sanitizing import slim_bundle
@@ -34,7 +34,7 @@ def test_cpp_unit_tests(torch_info: TorchInfo) -> None:
 def test_many_callers_under_thread_sanitizer(
     torch_info: TorchInfo, backend_venv: Path, exported: Callable[..., Path], tmp_path: Path
 ) -> None:
-    # One model without matrix libraries' help, two with it: what threads share lies in src/ and dnnl/, not in ops/.
+    # One model without matrix libraries' help, two with it: what threads share lies outside ops/.
     runtime = build_slim(torch_info, tuple(Part), sanitize="thread", ops=("max_pool",))
     models = {"core": exported("mlp", profile="slim"), "mlp": exported("mlp"), "convnet": exported("convnet")}
     bundle = slim_bundle(tmp_path / "bundle", backend_venv, models, runtime)

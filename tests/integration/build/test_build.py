@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aotpack import manifest
-from aotpack.elf import is_elf, read_elf
+from aotpack.bundle import manifest
+from aotpack.elf.facts import is_elf, read_elf
 from tests.support.exporting import ROOT, cached_export
 
 TOOLCHAIN = ROOT / "toolchain"
@@ -162,8 +162,8 @@ def test_nothing_changed_means_nothing_to_do(
     assert (output / "bundle.json").stat().st_ino == before
     # Nor is anything imported that builds, which would take longer than all the rest.
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "aotpack.uptodate" in imported
-    assert not imported & {"aotpack.assemble", "aotpack.elf", "elftools", "importlib.metadata", "rich"}
+    assert "aotpack.build.uptodate" in imported
+    assert not imported & {"aotpack.build.assemble", "aotpack.elf.facts", "elftools", "importlib.metadata", "rich"}
     (output / "models" / "mlp" / "model.json").write_text("{}")  # a changed output is built again
     done = build(output, backend_venv, *arguments)
     assert "up to date" not in done.stdout

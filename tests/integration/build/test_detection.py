@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from aotpack.backend import Backend
+from aotpack.environment.python import ask_python
+from aotpack.environment.reading import detect, find_torch
 from aotpack.errors import TorchMismatchError
-from aotpack.python_env import ask_python
-from aotpack.torch_env import detect, find_torch
 from tests.support.torch_trees import fill_torch, version_py
 
 

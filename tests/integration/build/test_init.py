@@ -15,9 +15,9 @@ import pytest
 import aotpack
 from aotpack import resources
 from aotpack.backend import Backend
-from aotpack.environment import make_environment, plan_environment
+from aotpack.environment.making import make_environment, plan_environment
 from aotpack.errors import BuildToolError, TorchMismatchError
-from aotpack.recipe import Recipe, TorchSource
+from aotpack.libraries.recipe import Recipe, TorchSource
 from tests.support.torch_trees import LIBRARIES, version_py
 
 UNREACHABLE = "https://127.0.0.1:1/whl/cpu"
@@ -142,7 +142,7 @@ def test_the_command_line(tmp_path: Path, wheels: Path) -> None:
 
 
 def test_the_recipes_that_ship_can_be_planned(tmp_path: Path) -> None:
-    from aotpack.recipe import load_recipe
+    from aotpack.libraries.recipe import load_recipe
 
     shipped = [Backend(path.stem) for path in resources.RECIPES.glob("*.toml")]
     assert Backend.CPU in shipped

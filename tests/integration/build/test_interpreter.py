@@ -15,12 +15,13 @@ import pytest
 from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 
-from aotpack import elf_pack, interpreter
-from aotpack.elf import strip_copy
+from aotpack.bundle.plan import Copy
+from aotpack.elf import relocations
+from aotpack.elf.facts import strip_copy
 from aotpack.errors import BuildToolError
-from aotpack.interpreter import plan_interpreter
-from aotpack.plan import Copy
-from aotpack.sandbox import INSIDE, find_sandbox
+from aotpack.interpreter import selection
+from aotpack.interpreter.selection import plan_interpreter
+from aotpack.tools.sandbox import INSIDE, find_sandbox
 from tests.support.bare_bundle import assemble
 from tests.support.exporting import ROOT
 
@@ -184,7 +185,7 @@ def test_a_packed_library_gets_the_same_pointers(python: Path, tmp_path: Path) -
     for library in libraries:
         strip_copy(library, tmp_path / library.name)
         plain = (tmp_path / library.name).read_bytes()
-        packed = elf_pack.packed_bytes(plain)
+        packed = relocations.packed_bytes(plain)
         assert len(packed) < len(plain)
         assert pointers(packed) == pointers(plain) != {}
 
@@ -202,7 +203,7 @@ def test_same_sources_give_the_same_bytes(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 def test_is_planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
     first = plan_interpreter(Path(sys.executable))
-    monkeypatch.setattr(interpreter, "_fill", lambda *_: pytest.fail("planned again"))
+    monkeypatch.setattr(selection, "_fill", lambda *_: pytest.fail("planned again"))
     assert plan_interpreter(Path(sys.executable)) == first
 
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from aotpack import launcher
-from aotpack.elf import read_elf
+from aotpack.elf.facts import read_elf
 from aotpack.errors import BuildToolError
-from aotpack.launcher import build_launcher
-from aotpack.sandbox import INSIDE, find_sandbox
+from aotpack.native import launcher
+from aotpack.native.launcher import build_launcher
+from aotpack.tools.sandbox import INSIDE, find_sandbox
 from tests.support.bare_bundle import assemble
 
 

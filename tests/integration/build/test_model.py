@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from aotpack.archive import Archive
-from aotpack.model import read_model
+from aotpack.package.archive import Archive
+from aotpack.package.model import read_model
 
 
 def test_plain_pytorch(plain_mlp: Path, exported: Callable[..., Path]) -> None:

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.build import build
-from aotpack.elf import read_elf
-from aotpack.request import BuildRequest, Reporter
-from aotpack.sandbox import INSIDE, Sandbox, candidates, find_sandbox, works
+from aotpack.build.build import build
+from aotpack.build.request import BuildRequest, Reporter
+from aotpack.elf.facts import read_elf
+from aotpack.tools.sandbox import INSIDE, Sandbox, candidates, find_sandbox, works
 from tests.support import debian
 
 CHECK = ("check", "--model", "mlp", "--json")

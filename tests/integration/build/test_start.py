@@ -11,11 +11,11 @@ from typing import IO, Any
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from aotpack import start
 from aotpack.backend import Backend
-from aotpack.compilers import find_compiler
-from aotpack.elf import strip_copy
-from aotpack.torch_env import find_torch
+from aotpack.elf.facts import strip_copy
+from aotpack.elf.initialisers import shorten
+from aotpack.environment.reading import find_torch
+from aotpack.tools.compilers import find_compiler
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -88,13 +88,13 @@ def test_what_is_of_use_runs_in_its_order_and_the_rest_does_not(library: Path, s
     original = shutil.copy(library, library.with_name("original.so"))
     if stripped:
         strip_copy(Path(original), library)
-    assert start.shorten(library, Path(original)) == ("tracing.cpp",)
+    assert shorten(library, Path(original)) == ("tracing.cpp",)
     assert said(library) == [line for line in before if line != "tracing"]
 
 
 def test_nothing_but_the_list_changes(library: Path) -> None:
     before = library.read_bytes()
-    start.shorten(library, library)
+    shorten(library, library)
     after = library.read_bytes()
     assert len(after) == len(before)
     changed = {index // 8 for index, (old, new) in enumerate(zip(before, after, strict=True)) if old != new}
@@ -105,7 +105,7 @@ def test_nothing_but_the_list_changes(library: Path) -> None:
 def test_without_static_symbols_nothing_is_left_out(library: Path) -> None:
     strip_copy(library, library)
     before = library.read_bytes()
-    assert start.shorten(library, library) == ()
+    assert shorten(library, library) == ()
     assert library.read_bytes() == before
 
 
@@ -116,7 +116,7 @@ def test_a_list_of_unknown_form_is_left_alone(library: Path) -> None:
     plain = folder / "plain.so"
     compile_them("-shared", "-fPIC", "-nostdlib", "-x", "c", folder / "plain.c", "-o", plain)
     before = plain.read_bytes()
-    assert start.shorten(plain, plain) == ()
+    assert shorten(plain, plain) == ()
     assert plain.read_bytes() == before
 
 

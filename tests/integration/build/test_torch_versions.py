@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from aotpack import verify
 from aotpack.backend import Backend
-from aotpack.build import build
-from aotpack.recipe import load_recipe
-from aotpack.request import BuildRequest, Reporter
-from aotpack.slim import Part, build_slim, table_for
-from aotpack.stubs import read_symbols
-from aotpack.torch_env import TorchInfo, find_torch
+from aotpack.build.build import build
+from aotpack.build.request import BuildRequest, Reporter
+from aotpack.environment.reading import TorchInfo, find_torch
+from aotpack.libraries.recipe import load_recipe
+from aotpack.native.slim import Part, build_slim, table_for
+from aotpack.native.stubs import read_symbols
+from aotpack.verify import static
 from tests.support.exporting import EXAMPLES, ROOT, cached_export
 
 pytestmark = [pytest.mark.torch_versions, pytest.mark.timeout(7200)]
@@ -73,8 +73,8 @@ def bundle(torch: TorchInfo, output: Path, names: tuple[str, ...], profile: str,
 
 def runs_as_eager(folder: Path, names: tuple[str, ...]) -> None:
     """Every model gives in an empty root what eager PyTorch gave when it was exported."""
-    assert verify.check_static(folder).problems == ()
-    result = verify.check_run(folder, verify.load_bundle(folder))
+    assert static.check_static(folder).problems == ()
+    result = static.check_run(folder, static.load_bundle(folder))
     assert set(result.models) == set(names)
     for checks in result.models.values():
         (detail,) = (check["detail"] for check in checks["checks"] if check["name"] == "model")

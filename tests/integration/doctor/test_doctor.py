@@ -17,11 +17,13 @@ import jsonschema
 import pytest
 
 import aotpack
-from aotpack import doctor_report, resources, sandbox
-from aotpack.launcher import build_hashes
-from aotpack.manifest import FileRecord
+from aotpack import resources
+from aotpack.bundle.manifest import FileRecord
+from aotpack.doctor import html_report
+from aotpack.native.launcher import build_hashes
+from aotpack.tools import sandbox
 from aotpack_doctor import on_target
-from aotpack_doctor.checks import bundle
+from aotpack_doctor.findings.checks import bundle
 from tests.support.doctor_machine import Machine, make_machine
 from tests.support.torch_trees import make_torch_venv
 
@@ -160,7 +162,7 @@ def test_the_page(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     facts = facts._replace(bundle=facts.bundle._replace(path=f"{home}/b", sizes=sizes, edges=edges))
     seen = f"{home}/x of tricia.m at heart-of-gold.example.org, /home/ford/y & <b>"
     named, clean = (
-        doctor_report.page(facts, [bundle.CHANGED.found(seen, f"rsync {home}/x ~tricia.m/")], with_names=names)
+        html_report.page(facts, [bundle.CHANGED.found(seen, f"rsync {home}/x ~tricia.m/")], with_names=names)
         for names in (True, False)
     )
     for word in (home, "zaphod-b", "tricia.m", "heart-of-gold", "ford"):
@@ -179,9 +181,9 @@ def test_the_page(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_the_graph_leaves_out_what_follows() -> None:
     chain = [("a", "b"), ("b", "c"), ("a", "c"), ("c", "d"), ("a", "d"), ("b", "d")]
-    assert doctor_report.direct(chain) == [("a", "b"), ("b", "c"), ("c", "d")]
+    assert html_report.direct(chain) == [("a", "b"), ("b", "c"), ("c", "d")]
     cycle = [("a", "b"), ("b", "a"), ("c", "a"), ("c", "b"), ("a", "a")]
-    assert doctor_report.direct(cycle) == [("a", "b"), ("b", "a"), ("c", "a"), ("c", "b")]
+    assert html_report.direct(cycle) == [("a", "b"), ("b", "a"), ("c", "a"), ("c", "b")]
 
 
 def test_the_page_from_the_command_line(machine: Machine, tmp_path: Path) -> None:
@@ -349,7 +351,7 @@ def test_aotrun_doctor_on_a_cpu_that_lacks_features(portable: Path) -> None:
 
 @pytest.mark.parametrize("sizes", [[1], [6, 6, 4, 3, 2, 2, 1], [1000, 1, 1, 1], [5] * 40])
 def test_a_treemap_fills_its_rectangle(sizes: list[float]) -> None:
-    places = doctor_report.squarify(sizes, 600, 400)
+    places = html_report.squarify(sizes, 600, 400)
     assert len(places) == len(sizes)
     for size, place in zip(sizes, places, strict=True):
         assert place.width * place.height == pytest.approx(size / sum(sizes) * 600 * 400)
@@ -358,7 +360,7 @@ def test_a_treemap_fills_its_rectangle(sizes: list[float]) -> None:
 
 
 def test_the_redactor_leaves_other_words_alone() -> None:
-    clean = doctor_report.redactor({"HOME": "/home/ann", "USER": "ann"}, "box.example.org")
+    clean = html_report.redactor({"HOME": "/home/ann", "USER": "ann"}, "box.example.org")
     assert clean("/home/ann/x on box.example.org by ann, /home/anna, planned, boxes, root") == (
         "~/x on HOST by USER, /home/USER, planned, boxes, root"
     )

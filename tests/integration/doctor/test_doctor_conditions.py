@@ -17,11 +17,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from aotpack import manifest, sandbox, verify
-from aotpack.metadata import ModelMetadata
-from aotpack_doctor import hashing, registry
-from aotpack_doctor.explain import explain
-from aotpack_doctor.finding import Severity
+from aotpack.bundle import manifest
+from aotpack.package.metadata import ModelMetadata
+from aotpack.tools import sandbox
+from aotpack.verify import static
+from aotpack_doctor.base import hashing
+from aotpack_doctor.findings import registry
+from aotpack_doctor.findings.explain import explain
+from aotpack_doctor.findings.finding import Severity
 from tests.support.doctor_machine import MODEL, SHIM, Machine, compile_one, fatbin_source, make_machine, write_package
 from tests.support.doubles.elf import Double
 from tests.support.torch_trees import make_libtorch, make_torch_venv
@@ -597,13 +600,13 @@ def one_flipped_byte_of_a_large_file(machine: Machine, patch: pytest.MonkeyPatch
     content = bytearray(path.read_bytes())
     content[5000] ^= 1
     path.write_bytes(content)
-    bundle = verify.load_bundle(machine.bundle)
-    (told,) = [problem.what for problem in verify.check_static(machine.bundle).problems if "content" in problem.what]
+    bundle = static.load_bundle(machine.bundle)
+    (told,) = [problem.what for problem in static.check_static(machine.bundle).problems if "content" in problem.what]
     assert "of bytes 4096 to 8191" in told
     # A vendor's file is held against the vendor's hash, which is one of all of it.
     files = [msgspec.structs.replace(each, wheel_sha256=each.sha256) for each in bundle.files]
     machine.seal(files=tuple(files))
-    (told,) = [problem.what for problem in verify.check_static(machine.bundle).problems if "content" in problem.what]
+    (told,) = [problem.what for problem in static.check_static(machine.bundle).problems if "content" in problem.what]
     assert "of bytes" not in told
     machine.seal(files=bundle.files)
     assert any("of bytes 4096 to 8191" in finding.seen for finding in machine.findings())

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aotpack import slim
 from aotpack.errors import AotpackError, BuildToolError, UsageError
-from aotpack.export import ExportRequest, export
-from aotpack.metadata import DynamicDim, ModelMetadata
-from aotpack.model import ModelInfo, read_model
+from aotpack.export.driving import ExportRequest, export
+from aotpack.native import slim
+from aotpack.package.metadata import DynamicDim, ModelMetadata
+from aotpack.package.model import ModelInfo, read_model
 from tests.support.exporting import ROOT, Silent, cached_export
 
 Exported = Callable[..., Path]

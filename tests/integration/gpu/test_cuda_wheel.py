@@ -18,13 +18,14 @@ from pathlib import Path
 
 import pytest
 
-from aotpack import device_code, verify
 from aotpack.backend import Backend
-from aotpack.build import build
-from aotpack.closure import DiskFinder, Origin, Root, walk
-from aotpack.recipe import load_recipe, matches
-from aotpack.request import BuildRequest, Reporter
-from aotpack.torch_env import TorchInfo, find_torch
+from aotpack.build.build import build
+from aotpack.build.request import BuildRequest, Reporter
+from aotpack.environment.reading import TorchInfo, find_torch
+from aotpack.gpu import trimming
+from aotpack.libraries.closure import DiskFinder, Origin, Root, walk
+from aotpack.libraries.recipe import load_recipe, matches
+from aotpack.verify import static
 from tests.support.exporting import EXAMPLES, ROOT, cached_export
 
 pytestmark = [pytest.mark.cuda_wheel, pytest.mark.timeout(3600)]
@@ -147,7 +148,7 @@ def test_the_recipe_knows_every_library_of_the_wheel(torch: TorchInfo) -> None:
 @pytest.mark.parametrize("bundle", ["whole", "trimmed"])
 def test_every_library_loads_from_the_bundle_alone(bundle: str, venv: Path, request: pytest.FixtureRequest) -> None:
     folder: Path = request.getfixturevalue(bundle)
-    assert verify.check_static(folder).problems == ()
+    assert static.check_static(folder).problems == ()
     with without(venv):
         result = load_all(folder / "lib")
     # The gateway to the driver is the one that needs it to load.
@@ -162,7 +163,7 @@ def test_every_library_loads_from_the_bundle_alone(bundle: str, venv: Path, requ
 def test_a_model_for_the_cpu_runs_in_an_empty_root(bundle: str, venv: Path, request: pytest.FixtureRequest) -> None:
     folder: Path = request.getfixturevalue(bundle)
     with without(venv):
-        assert verify.check_run(folder, verify.load_bundle(folder)).models["mlp"]["ok"]
+        assert static.check_run(folder, static.load_bundle(folder)).models["mlp"]["ok"]
 
 
 def test_without_a_driver_the_exit_code_is_7_and_the_driver_is_named(trimmed: Path) -> None:
@@ -188,10 +189,10 @@ def test_a_call_into_a_stub_names_the_group_to_add(trimmed: Path) -> None:
 
 def test_one_architecture_is_left_in_torchs_libraries(trimmed: Path, torch: TorchInfo) -> None:
     for name in ("libtorch_cuda.so", "libtorch_nvshmem.so"):
-        left = set(device_code.architectures(trimmed / "lib" / name))
+        left = set(trimming.architectures(trimmed / "lib" / name))
         assert ARCH in left
         assert left <= {ARCH, f"{ARCH}a"}
-        assert len(device_code.architectures(torch.lib_dirs[0] / name)) > len(left)
+        assert len(trimming.architectures(torch.lib_dirs[0] / name)) > len(left)
 
 
 def test_nvidias_own_tool_finds_that_code_whole(trimmed: Path, torch: TorchInfo) -> None:

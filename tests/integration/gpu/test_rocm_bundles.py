@@ -17,14 +17,14 @@ from typing import Any
 
 import pytest
 
-from aotpack.assemble import dry_run
 from aotpack.backend import Backend
-from aotpack.build import build
-from aotpack.elf import find_tool, is_elf, read_elf
+from aotpack.build.assemble import dry_run
+from aotpack.build.build import build
+from aotpack.build.request import BuildRequest, Reporter
+from aotpack.bundle.plan import Link, Part
+from aotpack.elf.facts import find_tool, is_elf, read_elf
 from aotpack.errors import AotpackError
-from aotpack.plan import Link, Part
-from aotpack.request import BuildRequest, Reporter
-from aotpack.verify import check_static
+from aotpack.verify.static import check_static
 from tests.support.doubles.elf import Double, compile_doubles
 from tests.support.doubles.environment import make_environment
 from tests.support.doubles.rocm import RocmDouble, make_fat, make_therock

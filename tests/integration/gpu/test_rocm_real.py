@@ -19,14 +19,14 @@ from pathlib import Path
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.build import build
-from aotpack.closure import Closure, Library
-from aotpack.elf import find_tool, read_elf
+from aotpack.build.build import build
+from aotpack.build.request import BuildRequest, Reporter
+from aotpack.bundle.plan import BuildInputs
+from aotpack.bundle.tree_layout import TreeLayout
+from aotpack.elf.facts import find_tool, read_elf
 from aotpack.errors import AotpackError
-from aotpack.layout_tree import TreeLayout
-from aotpack.plan import BuildInputs
-from aotpack.recipe import load_recipe
-from aotpack.request import BuildRequest, Reporter
+from aotpack.libraries.closure import Closure, Library
+from aotpack.libraries.recipe import load_recipe
 from tests.support.debian import mirror
 from tests.support.doubles.elf import Double, compile_doubles
 from tests.support.doubles.environment import make_environment
@@ -123,7 +123,7 @@ def libraries_of(debian: Path) -> Path:
 
 def make_hip_runtime(debian: Path, target: Path, scratch: Path) -> None:
     """A HIP runtime with all functions that hipSPARSELt imports, under the versions that it asks for."""
-    from aotpack.stubs import read_symbols
+    from aotpack.native.stubs import read_symbols
 
     scratch.mkdir(parents=True, exist_ok=True)
     imports = read_symbols(libraries_of(debian) / "libhipsparselt.so.0").imports

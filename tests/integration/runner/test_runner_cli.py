@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.build import build
-from aotpack.request import BuildRequest, Reporter
-from aotpack.sandbox import INSIDE, find_sandbox
+from aotpack.build.build import build
+from aotpack.build.request import BuildRequest, Reporter
+from aotpack.tools.sandbox import INSIDE, find_sandbox
 
 
 @pytest.fixture(scope="module")

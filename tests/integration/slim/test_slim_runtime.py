@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from aotpack import slim
 from aotpack.backend import Backend
-from aotpack.slim import Part, SlimBuild, build_slim
-from aotpack.torch_env import TorchInfo, find_torch
+from aotpack.environment.reading import TorchInfo, find_torch
+from aotpack.native import slim
+from aotpack.native.slim import Part, SlimBuild, build_slim
 from tests.support import sanitizing
 from tests.support.exporting import SUPPORT, cached_export
 

@@ -13,10 +13,10 @@ from aotpack.cli import console
 from aotpack.errors import UsageError
 
 if TYPE_CHECKING:
-    from aotpack.build import BuildResult
-    from aotpack.manifest import Bundle
-    from aotpack.plan import BundlePlan
-    from aotpack.request import BuildRequest
+    from aotpack.build.build import BuildResult
+    from aotpack.build.request import BuildRequest
+    from aotpack.bundle.manifest import Bundle
+    from aotpack.bundle.plan import BundlePlan
 
 
 def _model_option(text: str) -> tuple[str | None, Path]:
@@ -72,8 +72,8 @@ def command(
     Without --portable the bundle links to the libraries of the venv and runs on this machine only. With --portable it
     holds all that it needs, down to libc and the Python interpreter of its command line.
     """
-    from aotpack.build import build
-    from aotpack.request import BuildRequest
+    from aotpack.build.build import build
+    from aotpack.build.request import BuildRequest
 
     named = tuple(_model_option(text) for text in models)
     request = BuildRequest(
@@ -92,7 +92,7 @@ def command(
     )
     start = time.monotonic()
     if dry_run:
-        from aotpack.assemble import dry_run as plan_only
+        from aotpack.build.assemble import dry_run as plan_only
 
         _show_plan(plan_only(request, console.reporter()), as_json=as_json)
         return
@@ -162,7 +162,7 @@ def _document(request: BuildRequest, result: BuildResult) -> dict[str, Any]:
 
 
 def _show_plan(plan: BundlePlan, *, as_json: bool) -> None:
-    from aotpack.plan import Copy, Link, Member
+    from aotpack.bundle.plan import Copy, Link, Member
 
     def source(content: object) -> str:
         if isinstance(content, Copy):

@@ -18,7 +18,7 @@ from aotpack.errors import AotpackError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from aotpack.request import Reporter
+    from aotpack.build.request import Reporter
 
 #: -1 quiet, 0 normal, 1 verbose. Set by `common_options`.
 verbosity = 0
@@ -232,6 +232,6 @@ def explain_defect(error: Exception) -> AotpackError:
 
 def reporter() -> Reporter:
     """This console as the progress of a build."""
-    from aotpack.request import Reporter
+    from aotpack.build.request import Reporter
 
     return Reporter(step=step, bytes=byte_progress, say=say, warn=warn)

@@ -53,22 +53,23 @@ def command(
     Looks at this machine, its tools and its torch; with --model and --bundle at those, too. Every finding has a code
     that never changes, described in docs/doctor.md. Exit code 0 without errors, else that of the worst class.
     """
-    from aotpack_doctor import finding, on_target
+    from aotpack_doctor import on_target
+    from aotpack_doctor.findings import finding
 
     if show_list:
         on_target.write_list(as_json)
         return
     if explain is not None:
         sys.exit(on_target.write_explanation(explain.read(), as_json, "aotpack doctor"))
-    from aotpack import diagnosis
-    from aotpack.launcher import fastest_sha256
-    from aotpack_doctor.bundle_facts import announce_contents, compare_contents
-    from aotpack_doctor.runner import examine
+    from aotpack.doctor import build_machine
+    from aotpack.native.launcher import fastest_sha256
+    from aotpack_doctor.findings.runner import examine
+    from aotpack_doctor.reading.bundle import announce_contents, compare_contents
 
     chosen = Backend(backend) if backend else None
     if bundle is not None and not quick:
         announce_contents(str(bundle))
-    facts = diagnosis.read_facts(backend=chosen, models=models, bundle=bundle, venv=venv)
+    facts = build_machine.read_facts(backend=chosen, models=models, bundle=bundle, venv=venv)
     if facts.bundle is not None and not quick:
         # The slow part comes last.
         total = sum(size for _path, _part, size in facts.bundle.sizes)
@@ -77,8 +78,8 @@ def command(
     findings = examine(facts)
     on_target.write_findings(facts, findings, as_json)
     if report:
-        from aotpack import doctor_report
+        from aotpack.doctor import html_report
 
-        report.write_text(doctor_report.page(facts, findings, with_names=with_names), encoding="utf-8")
+        report.write_text(html_report.page(facts, findings, with_names=with_names), encoding="utf-8")
         print(f"wrote {report}", file=sys.stderr)
     sys.exit(finding.exit_code(findings))

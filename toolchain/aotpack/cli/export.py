@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from aotpack.cli import console
-from aotpack.export import CPU_ISAS, PROFILES
+from aotpack.export.driving import CPU_ISAS, PROFILES
 
 
 @click.command(
@@ -45,15 +45,15 @@ def command(
     target: str, output: Path, device: str, profile: str, cpu_isa: str, venv: Path | None, verify: bool, no_sample: bool
 ) -> None:
     """Compile a PyTorch model ahead of time into a .pt2 package."""
-    from aotpack import export
-    from aotpack.torch_env import find_torch
+    from aotpack.environment.reading import find_torch
+    from aotpack.export import driving
 
-    file, function = export.parse_target(target)
-    export.check_output(output)
-    backend, torch_device = export.parse_device(device)
+    file, function = driving.parse_target(target)
+    driving.check_output(output)
+    backend, torch_device = driving.parse_device(device)
     torch = find_torch(backend, venv=venv)
     console.detail(f"torch {torch.label} in {torch.root}, from {torch.source}")
-    request = export.ExportRequest(
+    request = driving.ExportRequest(
         file=file,
         function=function,
         output=output,
@@ -64,6 +64,6 @@ def command(
         sample=not no_sample,
     )
     log = sys.stderr.buffer if console.verbosity > 0 else None
-    report = export.export(request, export.interpreter(torch), console, log=log)
+    report = driving.export(request, driving.interpreter(torch), console, log=log)
     for line in report.lines():
         console.say(line)

@@ -44,8 +44,8 @@ def command(backend: str, venv: Path | None, version: str | None, python: Path |
     Takes your pip configuration as it is: indexes, proxies, folders of wheels. An environment that already has the
     torch that the recipe names is left alone.
     """
-    from aotpack.environment import make_environment, plan_environment, satisfied
-    from aotpack.recipe import load_recipe
+    from aotpack.environment.making import make_environment, plan_environment, satisfied
+    from aotpack.libraries.recipe import load_recipe
 
     chosen = Backend(backend)
     recipe = load_recipe(chosen)

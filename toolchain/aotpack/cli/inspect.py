@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from aotpack import manifest
+from aotpack.bundle import manifest
 from aotpack.cli import console
 from aotpack.errors import UsageError
-from aotpack.metadata import Dim, DynamicDim, TensorSpec
+from aotpack.package.metadata import Dim, DynamicDim, TensorSpec
 
 
 @click.command(
@@ -27,13 +27,13 @@ Examples:
 @console.common_options
 def command(path: Path, as_json: bool) -> None:
     """Show what a .pt2, a bundle, an ELF file or a venv is."""
-    from aotpack import elf
+    from aotpack.elf import facts
 
     if path.is_dir() and (path / manifest.NAME).is_file():
         document, show = _bundle(path)
     elif path.is_dir():
         document, show = _environment(path)
-    elif elf.is_elf(path):
+    elif facts.is_elf(path):
         document, show = _elf(path)
     else:
         document, show = _model(path)
@@ -50,7 +50,7 @@ Shown = tuple[dict[str, Any], list[str]]
 def _bundle(path: Path) -> Shown:
     import msgspec
 
-    from aotpack.verify import load_bundle
+    from aotpack.verify.static import load_bundle
 
     bundle = load_bundle(path)
     kind = "portable" if bundle.portable else "development"
@@ -79,7 +79,7 @@ def _words(value: Any) -> str:
 
 
 def _environment(path: Path) -> Shown:
-    from aotpack.torch_env import detect
+    from aotpack.environment.reading import detect
 
     torch = detect(path)
     lines = [
@@ -96,7 +96,7 @@ def _environment(path: Path) -> Shown:
 def _elf(path: Path) -> Shown:
     import msgspec
 
-    from aotpack.elf import read_elf
+    from aotpack.elf.facts import read_elf
 
     try:
         facts = read_elf(path)
@@ -120,8 +120,8 @@ def _elf(path: Path) -> Shown:
 def _model(path: Path) -> Shown:
     import msgspec
 
-    from aotpack.model import read_model
-    from aotpack.slim import judge
+    from aotpack.native.slim import judge
+    from aotpack.package.model import read_model
 
     model = read_model(path)
     known = model.metadata

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from aotpack import new
+from aotpack import new_project
 from aotpack.cli import console
 
 #: What to type first in a new project.
@@ -25,7 +25,7 @@ Examples:
   aotpack new --lang c    my-app
 """
 )
-@click.option("--lang", type=click.Choice(new.LANGUAGES), required=True, help="The project's language.")
+@click.option("--lang", type=click.Choice(new_project.LANGUAGES), required=True, help="The project's language.")
 @click.option(
     "--bundle",
     type=click.Path(path_type=Path),
@@ -39,7 +39,7 @@ def command(lang: str, bundle: Path | None, folder: Path) -> None:
 
     The project is named after DIR. It needs no network and no package of a registry.
     """
-    files = new.create(lang, folder, bundle)
+    files = new_project.create(lang, folder, bundle)
     console.say(f"{folder}: {len(files)} files")
     if bundle is None:
         console.say(f"link it to a bundle: ln -s /path/to/the/bundle {folder}/bundle")

@@ -1,0 +1,214 @@
+"""The command line as such: help, errors, exit codes. Each command has its own tests."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from aotpack import __version__, cli
+from aotpack.cli import console
+from aotpack.errors import AotpackError, DamagedError, MachineMismatchError
+
+
+@pytest.fixture(autouse=True)
+def _fresh_console(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "verbosity", 0)
+    monkeypatch.setattr(console, "json_output", False)
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as left:
+        cli.main(arguments)
+    code = left.value.code
+    assert isinstance(code, int)
+    return code
+
+
+def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Make a command that fails; the group must turn it into words and an exit code."""
+
+    @click.command()
+    @console.json_option
+    @console.common_options
+    def failing(as_json: bool) -> None:
+        raise error
+
+    monkeypatch.setattr(cli.LazyGroup, "get_command", lambda *_: failing)
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_helps_with_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(name, "--help") == 0
+    shown = capsys.readouterr().out
+    assert "Examples:" in shown
+    assert f"aotpack {name}" in shown
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_the_list_says_what_the_command_says(name: str) -> None:
+    command = importlib.import_module(f"aotpack.cli.{name}").command
+    first_line = (command.help or "").strip().splitlines()[0]
+    assert first_line == cli.COMMANDS[name]
+
+
+def test_help_imports_no_command_and_nothing_heavy() -> None:
+    probe = (
+        "import sys; from aotpack import cli\n"
+        "try: cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'rich', 'msgspec', 'elftools', 'auditwheel', 'aotpack.build.build'}\n"
+        "heavy &= set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    path = str(Path(cli.__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", probe], env={"PYTHONPATH": path}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    assert __version__ in capsys.readouterr().out
+
+
+def test_unknown_command_and_option_are_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("bild") == 2
+    assert "build" in capsys.readouterr().err  # what was meant
+    assert run("build", "--portabel") == 2
+
+
+def test_an_error_is_three_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    fail_with(monkeypatch, MachineMismatchError("seen", meaning="means", fix="type this", detail="first\nsecond"))
+    assert run("any") == 7
+    shown = capsys.readouterr()
+    assert shown.err.splitlines() == ["error: seen", "  means", "  fix: type this", "    | first", "    | second"]
+    assert shown.out == ""
+
+
+def test_an_error_with_json_is_a_document(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    fail_with(monkeypatch, DamagedError("seen", meaning="means", fix="type this"))
+    assert run("any", "--json") == 6
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema"] == 1
+    assert document["error"] == {
+        "exit_code": 6,
+        "what": "seen",
+        "meaning": "means",
+        "fix": "type this",
+        "detail": "",
+    }
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EIO])
+def test_errors_of_the_system_are_explained(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail_with(monkeypatch, OSError(number, "x", "/some/file"))
+    assert run("any") == 1
+    shown = capsys.readouterr().err
+    assert "/some/file" in shown
+    assert "Traceback" not in shown
+    assert len(shown.splitlines()) == 3
+
+
+def test_a_defect_shows_a_traceback_only_when_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail_with(monkeypatch, ZeroDivisionError("oh"))
+    assert run("any") == 1
+    assert "Traceback" not in capsys.readouterr().err
+    assert run("any", "-v") == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    fail_with(monkeypatch, KeyboardInterrupt())
+    assert run("any") == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [("bild", "--json"), ("build", "--json", "--portabel"), ("build", "--portabel", "--json")]
+)
+def test_a_wrong_command_line_with_json_is_a_document(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*arguments) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["exit_code"] == 2
+
+
+def aotpack(*arguments: str, stdout: int) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a process of its own, which ends as a user's does."""
+    command = [sys.executable, "-m", "aotpack", *arguments]
+    environment = {"PYTHONPATH": str(Path(cli.__file__).parents[2])}
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, env=environment, text=True, check=False)
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("doctor", "--list"), ("inspect", "/bin/sh", "--json")])
+def test_an_output_that_takes_nothing_is_an_error_of_three_lines(arguments: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = aotpack(*arguments, stdout=full.fileno())
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 3, done.stderr
+    assert "no space left" in done.stderr
+
+
+def test_a_reader_that_has_left_is_no_error_to_talk_about() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = aotpack("inspect", "/bin/sh", "--json", stdout=writer)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_a_terminated_command_cleans_up(tmp_path: Path) -> None:
+    probe = (
+        "import click, pathlib, sys, time\n"
+        "from aotpack import cli\n"
+        "from aotpack.build import output_folder\n"
+        "@click.command()\n"
+        "def wait():\n"
+        "    with output_folder.staging(pathlib.Path(sys.argv[1])):\n"
+        "        print('staging', flush=True)\n"
+        "        time.sleep(60)\n"
+        "cli.LazyGroup.get_command = lambda *_: wait\n"
+        "cli.main(['any'])\n"
+    )
+    environment = {"PYTHONPATH": str(Path(cli.__file__).parents[2])}
+    command = [sys.executable, "-c", probe, str(tmp_path / "dist")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"staging\n"
+        process.terminate()
+    assert process.returncode == 143
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_error_class_has_its_own_exit_code() -> None:
+    codes = [kind.exit_code for kind in AotpackError.__subclasses__()]
+    assert sorted(codes) == [2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("completion", shell) == 0
+    assert "_AOTPACK_COMPLETE" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (345_200_000, "345.2 MB"), (4_046_000_000, "4.05 GB")],
+)
+def test_human_size(size: int, shown: str) -> None:
+    assert console.human_size(size) == shown

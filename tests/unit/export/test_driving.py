@@ -1,0 +1,167 @@
+"""The toolchain's half of the exporter, against a worker that is played by a script."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from aotpack.backend import Backend
+from aotpack.errors import AotpackError, BuildToolError, TorchMismatchError, UsageError
+from aotpack.export.driving import ExportRequest, check_output, export, parse_device, parse_target
+from aotpack.export.worker import naming
+
+LIBRARY = msgspec._core.__file__
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.warnings: list[str] = []
+
+    @contextlib.contextmanager
+    def step(self, text: str) -> Iterator[None]:
+        self.steps.append(text)
+        yield
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Callable[..., Any]:
+    """`play(body)`: export with a worker that runs `body`, with `read()` and `send(event, **fields)` at hand."""
+
+    def run(body: str, listener: Listener | None = None, **options: Any) -> Any:
+        script = tmp_path / "worker"
+        script.write_text(
+            f"#!{sys.executable} -S\n"
+            "import json, os, sys\n"
+            "def read(): return json.loads(sys.stdin.readline())\n"
+            "def send(event, **fields): print(json.dumps(dict(event=event, **fields)), flush=True)\n"
+            "request = read()\n" + inspect.cleandoc(body) + "\n"
+        )
+        script.chmod(0o755)
+        request = ExportRequest(Path("f.py"), "model", tmp_path / "out" / "m.pt2", **options)
+        request.output.parent.mkdir(exist_ok=True)
+        return export(request, script, listener or Listener())
+
+    return run
+
+
+GOOD = f"""
+    send("phase", text="first")
+    send("note", text="careful")
+    send("phase", text="second")
+    metadata = dict(inputs=[dict(name="x", dtype="int64", dims=[dict(symbol="n", min=1, max=None), 3])], outputs=[],
+                    device="cpu", torch_version="2.13.0", compiler="g++ 12", cpu_features=["avx2"], gpu_archs=[])
+    send("compiled", model_so={LIBRARY!r}, metadata=metadata)
+    document = read()
+    open(request["output"], "w").write(json.dumps(document))
+    send("done", comparisons=[dict(sizes="x [2]", name="y", absolute=0.5, relative=0.25)])
+"""
+
+
+def test_a_whole_conversation(play: Callable[..., Any], tmp_path: Path) -> None:
+    listener = Listener()
+    report = play(GOOD, listener, profile="slim")
+    assert listener.steps == ["first", "second"]
+    assert listener.warnings == ["careful"]
+    assert list((tmp_path / "out").iterdir()) == [report.output]
+    document = json.loads(report.output.read_text())
+    assert document["profile"] == "slim"
+    assert document["notes"] == ["careful"]
+    assert document["floors"]["glibc"]
+    assert document["inputs"][0]["dims"] == [{"symbol": "n", "min": 1}, 3]
+    assert report.metadata == msgspec.json.decode(report.output.read_text(), type=type(report.metadata))
+    assert "0.5 absolute, 0.25 relative" in report.lines()[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [("usage", UsageError), ("torch", TorchMismatchError), ("tool", BuildToolError), ("failed", AotpackError)],
+)
+def test_failures_keep_their_kind_and_leave_what_was_there(
+    play: Callable[..., Any], tmp_path: Path, kind: str, error: type[AotpackError]
+) -> None:
+    older = tmp_path / "out" / "m.pt2"
+    older.parent.mkdir()
+    older.write_text("older")
+    body = f"""
+        open(request["output"], "w").write("half")
+        send("error", kind={kind!r}, what="w", meaning="m", fix="f", detail="d")
+    """
+    with pytest.raises(AotpackError) as caught:
+        play(body)
+    assert type(caught.value) is error
+    assert (str(caught.value), caught.value.detail) == ("w\nm\nf", "d")
+    assert list(older.parent.iterdir()) == [older]
+    assert older.read_text() == "older"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("os.kill(os.getpid(), 9)", "SIGKILL"),
+        ("os.kill(os.getpid(), 11)", "SIGSEGV"),
+        ("print('reason', file=sys.stderr); sys.exit(70)", "status 70: reason"),
+        ("sys.exit(0)", "status 0: no output"),
+    ],
+)
+def test_a_worker_that_breaks_down(play: Callable[..., Any], tmp_path: Path, body: str, expected: str) -> None:
+    with pytest.raises(AotpackError, match=expected) as caught:
+        play(body)
+    assert caught.value.exit_code == 1
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_output_must_be_a_pt2_in_a_folder(tmp_path: Path) -> None:
+    check_output(tmp_path / "m.pt2")
+    (tmp_path / "d.pt2").mkdir()
+    for bad in (tmp_path / "m.zip", tmp_path / "none" / "m.pt2", tmp_path / "d.pt2"):
+        with pytest.raises(UsageError) as caught:
+            check_output(bad)
+        assert str(bad) in caught.value.what
+
+
+def test_targets(tmp_path: Path) -> None:
+    file = tmp_path / "a:b.py"
+    file.touch()
+    assert parse_target(f"{file}:model") == (file, "model")
+    for bad in ("model.py", ":model", f"{file}:", f"{file}:two words", f"{tmp_path}/none.py:model"):
+        with pytest.raises(UsageError):
+            parse_target(bad)
+
+
+def test_devices() -> None:
+    assert parse_device("cpu") == (Backend.CPU, "cpu")
+    assert parse_device("cuda:1") == (Backend.CUDA, "cuda:1")
+    assert parse_device("rocm:1") == (Backend.ROCM, "cuda:1")
+    for bad in ("gpu", "cpu:0", "cuda:", "cuda:x", ""):
+        with pytest.raises(UsageError):
+            parse_device(bad)
+
+
+def test_names_of_inputs_follow_the_signature() -> None:
+    def forward(x: object, batch: object, *rest: object, scale: object = None) -> None: ...
+
+    paths = [(0, 0), (0, 1, "ids"), (0, 1, "parts", 2), (0, 2), (0, 3, "k"), (1, "scale"), (1, "other", 0)]
+    names = ["x", "batch.ids", "batch.parts.2", "rest.0", "rest.1.k", "scale", "other.0"]
+    assert naming.input_names(forward, paths) == names
+
+
+def test_names_of_outputs_follow_the_structure() -> None:
+    assert naming.output_names([()]) == ["output0"]
+    assert naming.output_names([(0,), (1, "a"), (1, "b", 0)]) == ["output0", "output1.a", "output1.b.0"]
+    assert naming.output_names([("scores",), ("hidden", 3)]) == ["scores", "hidden.3"]
+
+
+def test_names_are_distinct() -> None:
+    assert naming.output_names([("a.b",), ("a", "b"), ("a.b_2",)]) == ["a.b", "a.b_2", "a.b_2_2"]

@@ -1,0 +1,98 @@
+"""What the user asks of `aotpack build`, and how they hear of its progress."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from aotpack.backend import Backend
+from aotpack.build.archs import check_archs
+from aotpack.environment.reading import TorchInfo
+from aotpack.errors import UsageError
+
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRequest:
+    """What the user asked for."""
+
+    backend: Backend
+    output: Path
+    #: (name or None for the file's own, path) in the order given.
+    models: tuple[tuple[str | None, Path], ...] = ()
+    portable: bool = False
+    runtime: Literal["auto", "full", "slim"] = "auto"
+    python: Literal["bundled", "host"] = "bundled"
+    libc: Literal["bundled", "host"] = "bundled"
+    #: GPUs that the bundle is to run on; empty for all that torch serves.
+    archs: tuple[str, ...] = ()
+    #: Feature groups beyond those that the models need.
+    features: tuple[str, ...] = ()
+    debug: bool = False
+    force: bool = False
+    venv: Path | None = None
+
+
+@dataclass(frozen=True)
+class Reporter:
+    """How progress reaches a person; the command line passes the console's."""
+
+    step: Callable[[str], AbstractContextManager[None]] = field(default=lambda _text: nullcontext())
+    bytes: Callable[[str, int], AbstractContextManager[Callable[[int], None]]] = field(
+        default=lambda _text, _total: nullcontext(lambda _done: None)
+    )
+    say: Callable[[str], None] = field(default=lambda _text: None)
+    warn: Callable[[str], None] = field(default=lambda _text: None)
+
+
+def request_key(request: BuildRequest, torch: TorchInfo) -> str:
+    """What a build depends on besides files: the options, the torch taken, the compiler chosen by environment."""
+    options = replace(request, force=False)
+    chosen = {name: os.environ.get(name, "") for name in ("CC", "CXX")}
+    text = repr((options, torch.root, torch.version, sorted(chosen.items())))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def settled(request: BuildRequest) -> BuildRequest:
+    """The request as it means the same from every folder: real paths, and a name for each model.
+
+    Raises:
+        UsageError: names or options that cannot be.
+    """
+    check_archs(request.backend, request.archs)
+    if not request.portable and "host" in (request.libc, request.python):
+        raise UsageError(
+            "--libc host and --python host need --portable",
+            meaning="a development bundle uses this machine's own libc and the venv's Python anyway",
+            fix="add --portable, or drop the option",
+        )
+    if not request.portable and (request.archs or request.features):
+        raise UsageError(
+            "--arch and --features need --portable",
+            meaning="a development bundle links to the venv, so nothing is left out of it",
+            fix="add --portable, or drop the option",
+        )
+    models: dict[str | None, Path] = {}
+    for given, path in request.models:
+        name = given or path.stem
+        if not _MODEL_NAME.fullmatch(name):
+            raise UsageError(
+                f"--model {name}={path}: {name!r} cannot be a model's name",
+                meaning="the name becomes a folder: letters, digits, '.', '_' and '-', not starting with a dot",
+                fix=f"--model NAME={path}",
+            )
+        if name in models:
+            raise UsageError(
+                f"--model {path}: the name {name} is taken by another --model",
+                meaning="each model of a bundle has its own name",
+                fix=f"--model OTHER={path}",
+            )
+        models[name] = path.absolute()
+    return replace(request, output=request.output.resolve(), models=tuple(models.items()))

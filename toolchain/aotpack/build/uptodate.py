@@ -1,0 +1,109 @@
+"""Whether a bundle is still what a build would make, told from file stamps alone.
+
+After a build the sizes and times of all that went in and came out are remembered in the user's cache (a portable bundle
+must not name paths of this machine, so not in the bundle). Nothing changed means nothing to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from aotpack import __version__, resources
+from aotpack.errors import BuildToolError
+
+#: Size in bytes and modification time in nanoseconds; None for what is not there.
+Stamp = tuple[int, int] | None
+
+
+class Record(msgspec.Struct):
+    """What is remembered of one build."""
+
+    #: Of the request: options and detected torch.
+    request: str
+    sources: dict[str, Stamp]
+    outputs: dict[str, Stamp]
+
+
+def cache_home() -> Path:
+    """The folder for everything that can be made again: `$XDG_CACHE_HOME/aotpack`.
+
+    Raises:
+        BuildToolError: the variable is not set, and there is no home folder.
+    """
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if base.startswith("/"):
+        return Path(base) / "aotpack"
+    try:
+        return Path.home() / ".cache" / "aotpack"
+    except RuntimeError:
+        raise BuildToolError(
+            f"HOME is not set, and user {os.getuid()} has no entry in /etc/passwd",
+            meaning="compiled parts are kept in a cache below the home folder between builds",
+            fix="set XDG_CACHE_HOME to a folder that you can write",
+        ) from None
+
+
+def is_current(output: Path, request: str) -> bool:
+    """Whether the bundle at `output` came of the same request, and neither it nor its sources changed since."""
+    try:
+        record = msgspec.json.decode(_record_path(output).read_bytes(), type=Record)
+    except (OSError, msgspec.MsgspecError):
+        return False
+    return (
+        record.request == _versioned(request)
+        and bool(record.outputs)
+        and all(_stamp(path, follow=True) == stamp for path, stamp in record.sources.items())
+        and all(_stamp(output / path) == stamp for path, stamp in record.outputs.items())
+        and {path for path, _ in _below(output)} == set(record.outputs)
+        and set(map(str, _own_files())) <= set(record.sources)
+    )
+
+
+def remember(output: Path, request: str, sources: Iterable[Path]) -> None:
+    """Record a finished build. A cache that cannot be written costs the next build its time, and nothing else."""
+    stamps = {str(path): _stamp(path, follow=True) for path in (*sources, *_own_files())}
+    outputs = {relative: _stamp(path) for relative, path in _below(output)}
+    path = _record_path(output)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
+            stream.write(msgspec.json.encode(Record(_versioned(request), stamps, outputs)))
+        Path(stream.name).replace(path)
+
+
+def _versioned(request: str) -> str:
+    return f"aotpack {__version__} {request}"
+
+
+def _record_path(output: Path) -> Path:
+    name = hashlib.sha256(os.fsencode(output.absolute())).hexdigest()[:24]
+    return cache_home() / "builds" / f"{name}.json"
+
+
+def _stamp(path: Path | str, *, follow: bool = False) -> Stamp:
+    try:
+        status = Path(path).stat(follow_symlinks=follow)
+    except OSError:
+        return None
+    return (status.st_size, status.st_mtime_ns)
+
+
+def _below(folder: Path) -> Iterator[tuple[str, Path]]:
+    """All files and links below a folder with their relative names."""
+    for parent, folders, files in os.walk(folder):
+        for name in (*files, *(name for name in folders if (Path(parent) / name).is_symlink())):
+            path = Path(parent) / name
+            yield str(path.relative_to(folder)), path
+
+
+def _own_files() -> Iterator[Path]:
+    """aotpack's own files that end up in a bundle or decide what does."""
+    for folder in (resources.BRIDGE, resources.RECIPES, resources.TEMPLATES, resources.DOCTOR, resources.PACKAGE):
+        yield from resources.files_below(folder)

@@ -1,0 +1,1 @@
+"""The build machine's side of the doctor, and its HTML page."""

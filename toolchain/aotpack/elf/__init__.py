@@ -1,0 +1,1 @@
+"""ELF files: reading their facts, and changing a copy of one."""

@@ -1,0 +1,1 @@
+"""Which torch a virtual environment holds, told from files alone; making an environment."""

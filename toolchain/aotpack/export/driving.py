@@ -1,0 +1,294 @@
+"""`aotpack export`: drive the worker that runs inside the backend's virtual environment.
+
+aotpack never imports torch itself. The worker (`aotpack.export.worker`) runs under the environment's interpreter and
+speaks JSON lines; this side completes the metadata with what only the finished ELF file tells, and puts the package
+in its place once it is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import msgspec
+
+from aotpack import __version__
+from aotpack.backend import Backend
+from aotpack.elf.facts import read_elf
+from aotpack.environment.reading import TorchInfo
+from aotpack.errors import AotpackError, BuildToolError, TorchMismatchError, UsageError
+from aotpack.package.metadata import Floors, ModelMetadata
+
+#: `--profile`: what the package is tuned for.
+PROFILES = ("default", "slim")
+#: `--cpu-isa`: the instruction set the code may use.
+CPU_ISAS = ("native", "avx2", "avx512")
+
+_ERRORS: dict[str, type[AotpackError]] = {
+    "usage": UsageError,
+    "torch": TorchMismatchError,
+    "tool": BuildToolError,
+    "failed": AotpackError,
+}
+
+#: The worker is a package of its own name and never on sys.path: the user's file must not see aotpack's modules.
+_WORKER = "aotpack_export_worker"
+_BOOTSTRAP = (
+    "import importlib.util, sys; spec = importlib.util.spec_from_file_location"
+    f"('{_WORKER}', sys.argv[1] + '/__init__.py', submodule_search_locations=[sys.argv[1]]); "
+    "sys.modules[spec.name] = importlib.util.module_from_spec(spec); spec.loader.exec_module(sys.modules[spec.name]); "
+    f"from {_WORKER} import failure, main, naming, source; main.main()"
+)
+
+_LOG_TAIL = 30
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What to export, and how."""
+
+    file: Path
+    function: str
+    output: Path
+    #: torch's name: `cpu`, `cuda` or `cuda:N`.
+    device: str = "cpu"
+    profile: str = "default"
+    cpu_isa: str = "native"
+    #: Compare with eager PyTorch, and fail when they differ.
+    verify: bool = False
+    #: Record the example inputs and eager outputs in the package (when they are under 1 MB).
+    sample: bool = True
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One output of the package against eager PyTorch."""
+
+    #: Sizes of all inputs, as text.
+    sizes: str
+    name: str
+    #: Largest |got - expected|.
+    absolute: float
+    #: Largest |got - expected| / (|expected| + max |expected|).
+    relative: float
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was made."""
+
+    output: Path
+    metadata: ModelMetadata
+    #: Sentences the user should know: fallbacks, fixed values.
+    notes: tuple[str, ...]
+    #: Empty unless `verify` was asked for.
+    comparisons: tuple[Comparison, ...]
+
+    def lines(self) -> list[str]:
+        """What a person wants to read about it."""
+        said = [
+            f"{entry.name}: largest error {entry.absolute:.2g} absolute, {entry.relative:.2g} relative ({entry.sizes})"
+            for entry in self.comparisons
+        ]
+        size = self.output.stat().st_size / 1e6
+        made_by = f"torch {self.metadata.torch_version}"
+        return [*said, f"{self.output}: {size:.1f} MB for {self.metadata.device}, made by {made_by}"]
+
+
+class Listener(Protocol):
+    """Who is told how an export goes; `aotpack.cli.console` is one."""
+
+    def step(self, text: str) -> AbstractContextManager[None]:
+        """A phase that lasts as long as the context."""
+
+    def warn(self, text: str) -> None:
+        """Something that is not as asked."""
+
+
+def parse_target(text: str) -> tuple[Path, str]:
+    """Split `FILE.py:FUNCTION`. Raises UsageError when it is not of that form or the file is not there."""
+    file, colon, function = text.rpartition(":")
+    if not colon or not function.isidentifier():
+        raise UsageError(
+            f"{text!r} is not of the form FILE.py:FUNCTION",
+            meaning="the function returns the module and its example inputs",
+            fix=f"aotpack export {text.rstrip(':') or 'model.py'}:model --output model.pt2",
+        )
+    path = Path(file)
+    if not path.is_file():
+        raise UsageError(
+            f"{path}: no such file",
+            meaning="the Python file that makes the model was not found",
+            fix="check the path; it is relative to the current folder",
+        )
+    return path.resolve(), function
+
+
+def parse_device(text: str) -> tuple[Backend, str]:
+    """The backend of `cpu`, `cuda[:N]` or `rocm[:N]`, and the device's name in torch. Raises UsageError."""
+    kind, colon, index = text.partition(":")
+    if kind not in [backend.value for backend in Backend] or (colon and (kind == "cpu" or not index.isdecimal())):
+        raise UsageError(
+            f"--device {text}: not a device",
+            meaning="a package is compiled for the CPU or for a GPU: cpu, cuda, cuda:1, rocm, rocm:1",
+            fix="--device cpu",
+        )
+    # torch for ROCm calls its devices cuda.
+    return Backend(kind), text.replace("rocm", "cuda")
+
+
+def interpreter(torch: TorchInfo) -> Path:
+    """The interpreter that exports. Raises TorchMismatchError for a bare libtorch, which has none."""
+    if torch.python is None:
+        raise TorchMismatchError(
+            f"{torch.root}: a libtorch without Python (from {torch.source})",
+            meaning="a model is exported by Python; a libtorch can only build bundles",
+            fix="unset LIBTORCH, or name an environment with --venv DIR",
+        )
+    return torch.python
+
+
+def check_output(path: Path) -> None:
+    """Raise UsageError unless a package can be written there."""
+    if path.suffix != ".pt2":
+        raise UsageError(
+            f"--output {path}: the name does not end in .pt2",
+            meaning="PyTorch opens packages by that name only",
+            fix=f"--output {path.with_suffix('.pt2')}",
+        )
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        raise UsageError(
+            f"--output {path}: {what}",
+            meaning="the package cannot be written there",
+            fix="name a file in an existing folder" if path.is_dir() else f"mkdir -p {path.parent}",
+        )
+
+
+def export(request: ExportRequest, python: Path, listener: Listener, *, log: IO[bytes] | None = None) -> ExportReport:
+    """Export with the torch of the interpreter `python`.
+
+    What torch and compilers print goes to `log`, or is kept and shown when the export fails. The package appears at
+    `request.output` only when it is whole (and verified, if that was asked for).
+
+    Raises AotpackError and its kinds.
+    """
+    check_output(request.output)
+    output = request.output.resolve()
+    with ExitStack() as stack:
+        kept = log or stack.enter_context(tempfile.TemporaryFile())
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f".{output.stem}.", dir=output.parent)))
+        # torch names the archive's root after the file, so the temporary file bears the final name.
+        package = folder / output.name
+        with _worker(python, kept) as worker:
+            notes, done, metadata = _converse(worker, request, package, listener, kept)
+        package.replace(output)
+    comparisons = tuple(Comparison(**entry) for entry in done["comparisons"])
+    return ExportReport(request.output, metadata, tuple(notes), comparisons)
+
+
+@contextmanager
+def _worker(python: Path, log: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
+    # Isolated: neither PYTHON* variables nor the current folder decide which torch is imported.
+    worker = subprocess.Popen(
+        [str(python), "-I", "-c", _BOOTSTRAP, str(Path(__file__).with_name("worker"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+    try:
+        yield worker
+    finally:
+        # Its own session, so that the compilers it started end with it.
+        if worker.poll() is None:
+            os.killpg(worker.pid, signal.SIGKILL)
+        worker.communicate()
+
+
+def _converse(
+    worker: subprocess.Popen[str], request: ExportRequest, package: Path, listener: Listener, log: IO[bytes]
+) -> tuple[list[str], dict[str, Any], ModelMetadata]:
+    notes: list[str] = []
+    metadata = ModelMetadata()
+    _send(worker, {**asdict(request), "file": str(request.file), "output": str(package)})
+    with ExitStack() as phase:
+        assert worker.stdout is not None  # noqa: S101  (it is a pipe)
+        for line in worker.stdout:
+            event = json.loads(line)
+            kind = event.pop("event")
+            if kind == "phase":
+                phase.close()
+                phase.enter_context(listener.step(event["text"]))
+            elif kind == "note":
+                notes.append(event["text"])
+                listener.warn(event["text"])
+            elif kind == "compiled":
+                metadata = _complete(event, request, notes)
+                _send(worker, msgspec.json.encode(metadata).decode(), raw=True)
+            elif kind == "error":
+                raise _ERRORS[event.pop("kind")](event.pop("what"), **event)
+            else:
+                return notes, event, metadata
+    worker.wait()
+    raise _broke_down(worker.returncode, log)
+
+
+def _send(worker: subprocess.Popen[str], document: Any, *, raw: bool = False) -> None:
+    assert worker.stdin is not None  # noqa: S101  (it is a pipe)
+    try:
+        worker.stdin.write((document if raw else json.dumps(document)) + "\n")
+        worker.stdin.flush()
+    except BrokenPipeError:
+        pass  # it died; the end of its output says so
+
+
+def _complete(event: dict[str, Any], request: ExportRequest, notes: list[str]) -> ModelMetadata:
+    """The metadata: what the worker knows, and what the ELF file tells."""
+    elf = read_elf(Path(event["model_so"]))
+    known = msgspec.convert(event["metadata"], ModelMetadata)
+    return msgspec.structs.replace(
+        known,
+        machine=elf.machine,
+        floors=Floors(glibc=elf.floor("GLIBC"), glibcxx=elf.floor("GLIBCXX")),
+        profile=request.profile,
+        notes=tuple(notes),
+        aotpack_version=__version__,
+    )
+
+
+def _broke_down(status: int, log: IO[bytes]) -> AotpackError:
+    """The worker ended without an answer: killed, or a defect in it or in torch."""
+    tail = _tail(log)
+    if status < 0:
+        name = signal.Signals(-status).name
+        killed = -status == signal.SIGKILL
+        return AotpackError(
+            f"the export process was ended by {name}",
+            meaning="most likely the machine ran out of memory" if killed else "torch or a library of it crashed",
+            fix="use a machine with more memory, or a smaller model" if killed else "run again with -v",
+            detail=tail,
+        )
+    last = tail.splitlines()[-1] if tail else "no output"
+    return AotpackError(
+        f"the export process ended with status {status}: {last}",
+        meaning="the exporter, torch or a library of it failed in an unforeseen way",
+        fix="run again with -v and report the traceback",
+        detail=tail,
+    )
+
+
+def _tail(log: IO[bytes]) -> str:
+    if not log.seekable():
+        return ""
+    log.seek(0)
+    return "\n".join(log.read().decode(errors="replace").splitlines()[-_LOG_TAIL:])

@@ -1,0 +1,1 @@
+"""What a set of libraries needs, by recipe and by what they name."""

@@ -1,0 +1,1 @@
+"""What is compiled from our own sources."""

@@ -1,0 +1,1 @@
+"""Reading a .pt2 without believing it."""

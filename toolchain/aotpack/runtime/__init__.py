@@ -1,0 +1,1 @@
+"""Which runtime serves a model: full or slim."""

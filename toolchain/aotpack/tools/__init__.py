@@ -1,0 +1,1 @@
+"""Programs of the build machine: compilers, CMake, the cache, sandboxes."""

@@ -1,0 +1,178 @@
+"""AP5xx: a bundle against its own description."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Iterator
+
+from aotpack_doctor.facts import Fault, HostFacts
+from aotpack_doctor.findings.finding import Finding, Kind, Severity, quoted
+from aotpack_doctor.findings.registry import check
+
+CHANGED = Kind(
+    "AP501",
+    Severity.ERROR,
+    "Files of the bundle are damaged",
+    "Their content is not what was sealed: a broken copy, a full disk, or somebody's edit.",
+    6,
+)
+MISSING = Kind("AP502", Severity.ERROR, "Files of the bundle are missing", "The bundle was not copied whole.", 6)
+FOREIGN = Kind(
+    "AP503",
+    Severity.WARNING,
+    "There are files that do not belong to the bundle",
+    "They are harmless unless a library of the same name is searched for there; aotpack verify refuses them.",
+    6,
+)
+OUTSIDE_PATH = Kind(
+    "AP504",
+    Severity.ERROR,
+    "A library searches outside of the bundle",
+    "On another machine that folder is absent, or worse, holds other versions of the libraries.",
+    6,
+)
+OUTSIDE_LINK = Kind(
+    "AP505",
+    Severity.ERROR,
+    "A link leaves the bundle",
+    "What it points to does not travel with the bundle.",
+    6,
+)
+STACK = Kind(
+    "AP506",
+    Severity.ERROR,
+    "A library asks for an executable stack",
+    "glibc 2.41 and hardened kernels refuse to load it.",
+    6,
+)
+UNRESOLVED = Kind(
+    "AP507",
+    Severity.ERROR,
+    "A library that is needed is not there",
+    "It is neither in the bundle nor among what the target provides; loading fails, or finds some other version.",
+    6,
+)
+UNTRUSTED = Kind(
+    "AP508",
+    Severity.ERROR,
+    "The bundle's description cannot be used",
+    "Without bundle.json nothing in the folder can be checked.",
+    6,
+)
+DEVELOPMENT = Kind(
+    "AP509",
+    Severity.INFO,
+    "A development bundle",
+    "It links to the environment it was built from and runs on this machine only.",
+    6,
+)
+DANGLING = Kind(
+    "AP510",
+    Severity.ERROR,
+    "What the bundle links to is gone",
+    "The environment that this development bundle was built from was moved, changed or removed.",
+    6,
+)
+
+OPENMP = Kind(
+    "AP511",
+    Severity.WARNING,
+    "Two OpenMP runtimes in one process",
+    "Each starts threads of its own, so that they get into each other's way; LLVM's and Intel's end the process.",
+    6,
+)
+STATIC_TLS = Kind(
+    "AP512",
+    Severity.ERROR,
+    "A library wants thread-local storage that a running program does not have",
+    "What it declares must be there when a thread starts; the loader keeps little room for what is loaded later.",
+    6,
+)
+
+_BUILD = "aotpack build --portable --force ...   # build it again"
+_SHOWN = 5
+#: GNU's, Intel's and LLVM's, under whatever name a wheel gives them.
+_OPENMP = re.compile(r"(libgomp|libiomp5|libomp)\b.*\.so")
+
+
+def _copy(path: str) -> str:
+    return f"rsync -a --checksum SOURCE/ {quoted(path)}/   # copy the bundle again from where it came"
+
+
+def _list(faults: tuple[Fault, ...]) -> str:
+    shown = "; ".join(f"{fault.path}: {fault.what}" for fault in faults[:_SHOWN])
+    return shown + (f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else "")
+
+
+@check(UNTRUSTED)
+def description(facts: HostFacts) -> Iterator[Finding]:
+    if facts.bundle and facts.bundle.problem:
+        yield UNTRUSTED.found(facts.bundle.problem, _copy(facts.bundle.path), _BUILD)
+
+
+@check(CHANGED, MISSING, FOREIGN)
+def files(facts: HostFacts) -> Iterator[Finding]:
+    if facts.bundle is None:
+        return
+    if facts.bundle.changed:
+        yield CHANGED.found(_list(facts.bundle.changed), _copy(facts.bundle.path), _BUILD)
+    if facts.bundle.missing:
+        yield MISSING.found(_list(facts.bundle.missing), _copy(facts.bundle.path), _BUILD)
+    if facts.bundle.foreign:
+        names = " ".join(quoted(f"./{fault.path}") for fault in facts.bundle.foreign[:_SHOWN])
+        yield FOREIGN.found(_list(facts.bundle.foreign), f"cd {quoted(facts.bundle.path)} && rm {names}")
+
+
+@check(OUTSIDE_PATH, OUTSIDE_LINK, DANGLING)
+def outside(facts: HostFacts) -> Iterator[Finding]:
+    if facts.bundle is None:
+        return
+    for kind, faults in (
+        (OUTSIDE_PATH, facts.bundle.outside_paths),
+        (OUTSIDE_LINK, facts.bundle.outside_links),
+        (DANGLING, facts.bundle.dangling),
+    ):
+        if faults:
+            yield kind.found(_list(faults), _BUILD)
+
+
+@check(STACK)
+def stacks(facts: HostFacts) -> Iterator[Finding]:
+    if facts.bundle and facts.bundle.stacks:
+        yield STACK.found(
+            _list(facts.bundle.stacks),
+            f"patchelf --clear-execstack {quoted(os.path.basename(facts.bundle.stacks[0].path))}   # before packing it",
+            _BUILD,
+        )
+
+
+@check(STATIC_TLS)
+def early(facts: HostFacts) -> Iterator[Finding]:
+    if facts.bundle and facts.bundle.early:
+        yield STATIC_TLS.found(
+            _list(facts.bundle.early), "compile that library without -ftls-model=initial-exec, then build again", _BUILD
+        )
+
+
+@check(OPENMP)
+def openmp(facts: HostFacts) -> Iterator[Finding]:
+    seen: dict[str, str] = {}
+    for path, _part, _size in facts.bundle.sizes if facts.bundle else ():
+        match = _OPENMP.match(os.path.basename(path))
+        if match:
+            seen.setdefault(match[1], path)
+    if len(seen) > 1:
+        yield OPENMP.found(", ".join(seen.values()), "link the library that brings the second against libgomp", _BUILD)
+
+
+@check(UNRESOLVED)
+def unresolved(facts: HostFacts) -> Iterator[Finding]:
+    if facts.bundle and facts.bundle.unresolved:
+        yield UNRESOLVED.found(_list(facts.bundle.unresolved), _BUILD)
+
+
+@check(DEVELOPMENT)
+def development(facts: HostFacts) -> Iterator[Finding]:
+    if facts.bundle and not facts.bundle.portable:
+        yield DEVELOPMENT.found(facts.bundle.path, "aotpack build --portable ...   # for a bundle that travels")

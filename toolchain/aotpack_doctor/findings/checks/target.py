@@ -1,0 +1,167 @@
+"""AP6xx: a bundle against the machine it is to run on."""
+
+from __future__ import annotations
+
+import os
+from typing import Iterator
+
+from aotpack_doctor.base import versions
+from aotpack_doctor.facts import Bundle, HostFacts
+from aotpack_doctor.findings.finding import Finding, Kind, Severity, quoted
+from aotpack_doctor.findings.registry import check
+from aotpack_doctor.reading.host import plain_feature
+
+GLIBC = Kind(
+    "AP601",
+    Severity.ERROR,
+    "This machine's glibc is too old",
+    "A library was compiled against a newer glibc, and this bundle leaves libc to the machine.",
+    7,
+)
+GLIBCXX = Kind(
+    "AP602",
+    Severity.WARNING,
+    "This machine's libstdc++ is older than the bundle's",
+    "bin/aotrun brings its own; a C++ program that links to the bundle must not load this machine's older one first.",
+    7,
+)
+CPU = Kind(
+    "AP603",
+    Severity.ERROR,
+    "This CPU lacks instructions that the bundle uses",
+    "The process would be killed with `Illegal instruction`.",
+    7,
+)
+MACHINE = Kind(
+    "AP604",
+    Severity.ERROR,
+    "The bundle is for another type of machine",
+    "Compiled code runs only on the processor family that it was compiled for.",
+    7,
+)
+NOEXEC = Kind(
+    "AP605",
+    Severity.ERROR,
+    "The bundle lies on a file system that forbids execution",
+    "The kernel refuses to start programs and to map libraries from a `noexec` mount.",
+    7,
+)
+UNREADABLE = Kind(
+    "AP606",
+    Severity.ERROR,
+    "This user may not read or execute files of the bundle",
+    "Permissions were lost when it was copied, or it belongs to somebody else.",
+    7,
+)
+INTERFERING = Kind(
+    "AP607",
+    Severity.WARNING,
+    "LD_LIBRARY_PATH or LD_PRELOAD interferes",
+    "bin/aotrun drops both; a program that links to the bundle would take these libraries instead of the bundle's.",
+    7,
+)
+KERNEL = Kind(
+    "AP608",
+    Severity.ERROR,
+    "This machine's kernel is too old",
+    "The libc that travels in the bundle refuses to start on it.",
+    7,
+)
+
+
+_SHOWN = 5
+
+
+def _whole(facts: HostFacts) -> Bundle | None:
+    return facts.bundle if facts.bundle is not None and facts.bundle.machine is not None else None
+
+
+@check(GLIBC, GLIBCXX)
+def libraries(facts: HostFacts) -> Iterator[Finding]:
+    bundle, host = _whole(facts), facts.host
+    if bundle is None:
+        return
+    floor = bundle.floors.get("glibc")
+    if floor and host.libc == "musl":
+        yield GLIBC.found(f"the bundle needs glibc {floor}, this machine has musl", "aotpack build --libc bundled ...")
+    elif floor and host.libc_version and versions.older(host.libc_version, floor):
+        yield GLIBC.found(
+            f"the bundle needs glibc {floor}, this machine has {host.libc_version}",
+            "aotpack build --portable --libc bundled ...   # brings libc along",
+        )
+    floor = bundle.floors.get("embedding_glibcxx")
+    if floor and host.libstdcxx and versions.older(host.libstdcxx, floor):
+        yield GLIBCXX.found(
+            f"the bundle's libraries need GLIBCXX {floor}, this machine has {host.libstdcxx}",
+            f"link the program with {quoted(f'-Wl,-rpath,{bundle.path}/lib:{bundle.path}/lib/gcc')}",
+            severity=Severity.ERROR if bundle.libc == "host" else None,
+        )
+
+
+@check(CPU)
+def cpu(facts: HostFacts) -> Iterator[Finding]:
+    bundle = _whole(facts)
+    if bundle is None or facts.host.cpu_features is None or bundle.machine != facts.host.machine:
+        return
+    have = {plain_feature(name) for name in facts.host.cpu_features}
+    lacking = [name for name in bundle.cpu_features if plain_feature(name) not in have]
+    if lacking:
+        yield CPU.found(
+            f"missing: {', '.join(lacking)} ({facts.host.cpu_model or 'model not known'})",
+            "aotpack export --cpu-isa avx2 ...   # then build again",
+        )
+
+
+@check(MACHINE)
+def machine(facts: HostFacts) -> Iterator[Finding]:
+    bundle = _whole(facts)
+    if bundle is not None and bundle.machine != facts.host.machine:
+        yield MACHINE.found(
+            f"the bundle is for {bundle.machine}, this machine is {facts.host.machine}",
+            f"export and build on a machine of type {facts.host.machine}",
+        )
+
+
+@check(NOEXEC)
+def noexec(facts: HostFacts) -> Iterator[Finding]:
+    if facts.bundle and facts.bundle.noexec:
+        yield NOEXEC.found(
+            f"{facts.bundle.path} is on {facts.bundle.noexec}, mounted noexec",
+            f"sudo mount -o remount,exec {quoted(facts.bundle.noexec)}",
+            f"cp -a {quoted(facts.bundle.path)} /another/disk/",
+        )
+
+
+@check(UNREADABLE)
+def readable(facts: HostFacts) -> Iterator[Finding]:
+    if facts.bundle and facts.bundle.unreadable:
+        faults = facts.bundle.unreadable
+        more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+        fix = f"chmod -R a+rX {quoted(facts.bundle.path)}"
+        programs = [quoted(os.path.join(facts.bundle.path, fault.path)) for fault in faults if "executed" in fault.what]
+        if programs:
+            fix += f" && chmod +x {' '.join(programs)}"
+        yield UNREADABLE.found("; ".join(f"{fault.path} {fault.what}" for fault in faults[:_SHOWN]) + more, fix)
+
+
+@check(INTERFERING)
+def interfering(facts: HostFacts) -> Iterator[Finding]:
+    if facts.bundle is None:
+        return
+    for variable in ("LD_LIBRARY_PATH", "LD_PRELOAD"):
+        seen = [fault.what for fault in facts.bundle.shadowed if fault.what.startswith(variable)]
+        if seen:
+            more = f", and {len(seen) - _SHOWN} more" if len(seen) > _SHOWN else ""
+            yield INTERFERING.found(", ".join(seen[:_SHOWN]) + more, f"unset {variable}")
+    if facts.host.preload_missing:
+        yield INTERFERING.found(
+            f"LD_PRELOAD names {', '.join(facts.host.preload_missing)}, which does not exist", "unset LD_PRELOAD"
+        )
+
+
+@check(KERNEL)
+def kernel(facts: HostFacts) -> Iterator[Finding]:
+    bundle = _whole(facts)
+    floor = bundle.floors.get("kernel") if bundle else None
+    if floor and facts.host.kernel and versions.older(facts.host.kernel, floor):
+        yield KERNEL.found(f"kernel {facts.host.kernel}, the bundle's libc needs {floor}", "run it on a newer system")
