@@ -5,8 +5,8 @@
 #include <thread>
 
 #include "check.h"
-#include "json.h"
-#include "runner_slots.h"
+#include "model/runner_slots.h"
+#include "package/json.h"
 
 namespace {
 

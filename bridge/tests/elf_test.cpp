@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "elf_check.h"
+#include "package/elf_check.h"
 
 #include <elf.h>
 
 #include <cstring>
 #include <random>
 
+#include "base/cpu_features.h"
 #include "check.h"
-#include "cpu_features.h"
 
 namespace {
 

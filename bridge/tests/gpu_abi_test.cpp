@@ -14,7 +14,7 @@ using RealProperties = hipDeviceProp_t;
 using RealProperties = cudaDeviceProp;
 #endif
 
-#include "gpu_abi.h"
+#include "device/gpu_abi.h"
 
 namespace {
 

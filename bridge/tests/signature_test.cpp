@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "signature.h"
+#include "model/signature.h"
 
 #include <limits>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tensor.h"
+#include "model/tensor.h"
 
 #include <algorithm>
 #include <limits>

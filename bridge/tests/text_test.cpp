@@ -5,14 +5,14 @@
 #include <random>
 #include <string>
 
+#include "base/cpu_features.h"
+#include "base/libc_version.h"
+#include "base/library.h"
 #include "check.h"
-#include "cpu_features.h"
-#include "debug.h"
-#include "device.h"
-#include "json.h"
-#include "libc_version.h"
-#include "library.h"
-#include "metadata.h"
+#include "device/device.h"
+#include "model/debug.h"
+#include "package/json.h"
+#include "package/metadata.h"
 
 namespace {
 

@@ -3,8 +3,8 @@
 #include <torch/csrc/inductor/aoti_runtime/interface.h>
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 
+#include "base/torch_abi.h"
 #include "check.h"
-#include "torch_abi.h"
 
 TEST(success_is_zero) {
   CHECK_EQUAL(AOTI_RUNTIME_SUCCESS, 0);

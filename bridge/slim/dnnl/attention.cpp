@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "gemm.h"
-#include "iterate.h"
 #include "onednn.h"
+#include "tensor/iterate.h"
 
 using namespace slim;
 

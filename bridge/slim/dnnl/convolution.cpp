@@ -5,7 +5,7 @@
 
 #include <string_view>
 
-#include "iterate.h"
+#include "tensor/iterate.h"
 
 using namespace slim;
 

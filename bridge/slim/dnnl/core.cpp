@@ -1,8 +1,8 @@
 // What this library takes from libaot_slim.so, which must be loaded: one allocator and one error message for both.
 #include <new>
 
-#include "allocator.h"
-#include "error.h"
+#include "tensor/allocator.h"
+#include "tensor/error.h"
 
 namespace slim {
 

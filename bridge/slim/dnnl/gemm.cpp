@@ -1,7 +1,7 @@
 #include "gemm.h"
 
-#include "iterate.h"
 #include "onednn.h"
+#include "tensor/iterate.h"
 
 namespace slim::onednn {
 namespace {

@@ -1,7 +1,7 @@
 // Matrix products of strided matrices of any dtype.
 #pragma once
 
-#include "tensor.h"
+#include "tensor/tensor.h"
 
 namespace slim::onednn {
 

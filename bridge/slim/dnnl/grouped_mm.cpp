@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "gemm.h"
-#include "iterate.h"
+#include "tensor/iterate.h"
 
 using namespace slim;
 

@@ -2,8 +2,8 @@
 #include <torch/csrc/inductor/aoti_torch/c/shim_cpu.h>
 
 #include "gemm.h"
-#include "iterate.h"
 #include "onednn.h"
+#include "tensor/iterate.h"
 
 using namespace slim;
 using namespace slim::onednn;

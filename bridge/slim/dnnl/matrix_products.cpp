@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "gemm.h"
-#include "iterate.h"
+#include "tensor/iterate.h"
 
 using namespace slim;
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "iterate.h"
+#include "tensor/iterate.h"
 
 namespace slim::onednn {
 

@@ -11,7 +11,7 @@
 #include <string>
 #include <unordered_map>
 
-#include "tensor.h"
+#include "tensor/tensor.h"
 
 namespace slim::onednn {
 

@@ -1,8 +1,8 @@
 // One layer of an LSTM in one direction.
 #include <torch/csrc/inductor/aoti_torch/c/shim_cpu.h>
 
-#include "iterate.h"
 #include "onednn.h"
+#include "tensor/iterate.h"
 
 using namespace slim;
 using namespace slim::onednn;

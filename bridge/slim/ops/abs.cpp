@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "iterate.h"
+#include "tensor/iterate.h"
 
 using namespace slim;
 

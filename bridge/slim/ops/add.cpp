@@ -1,7 +1,7 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_aten.h>
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
-#include "arithmetic.h"
+#include "tensor/arithmetic.h"
 
 using namespace slim;
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <limits>
 
-#include "iterate.h"
-#include "lanes.h"
+#include "tensor/iterate.h"
+#include "tensor/lanes.h"
 
 using namespace slim;
 

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "lanes.h"
-#include "pool.h"
+#include "kernels/pool.h"
+#include "tensor/lanes.h"
 
 using namespace slim;
 

@@ -1,6 +1,6 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
-#include "tensor.h"
+#include "tensor/tensor.h"
 
 using namespace slim;
 

@@ -1,7 +1,7 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
-#include "iterate.h"
-#include "lanes.h"
+#include "tensor/iterate.h"
+#include "tensor/lanes.h"
 
 using namespace slim;
 

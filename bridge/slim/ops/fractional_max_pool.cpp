@@ -4,8 +4,8 @@
 #include <array>
 #include <limits>
 
-#include "lanes.h"
-#include "parallel.h"
+#include "tensor/lanes.h"
+#include "tensor/parallel.h"
 
 using namespace slim;
 

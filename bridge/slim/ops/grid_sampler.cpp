@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "lanes.h"
-#include "parallel.h"
+#include "tensor/lanes.h"
+#include "tensor/parallel.h"
 
 using namespace slim;
 

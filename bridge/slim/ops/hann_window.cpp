@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "tensor.h"
+#include "tensor/tensor.h"
 
 using namespace slim;
 

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "lanes.h"
+#include "tensor/lanes.h"
 
 using namespace slim;
 

@@ -1,10 +1,10 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
-#include "iterate.h"
-#include "lanes.h"
-#include "nonzero.h"
-#include "pending.h"
-#include "scatter.h"
+#include "kernels/nonzero.h"
+#include "kernels/scatter.h"
+#include "shim/pending.h"
+#include "tensor/iterate.h"
+#include "tensor/lanes.h"
 
 using namespace slim;
 

@@ -1,7 +1,7 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
-#include "lanes.h"
-#include "parallel.h"
+#include "tensor/lanes.h"
+#include "tensor/parallel.h"
 
 using namespace slim;
 

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "iterate.h"
-#include "nonzero.h"
+#include "kernels/nonzero.h"
+#include "tensor/iterate.h"
 
 using namespace slim;
 

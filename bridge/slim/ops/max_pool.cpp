@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <limits>
 
-#include "lanes.h"
-#include "pool.h"
+#include "kernels/pool.h"
+#include "tensor/lanes.h"
 
 using namespace slim;
 

@@ -1,6 +1,6 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
-#include "arithmetic.h"
+#include "tensor/arithmetic.h"
 
 using namespace slim;
 

@@ -1,10 +1,10 @@
-#include "nonzero.h"
+#include "kernels/nonzero.h"
 
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
 #include <algorithm>
 
-#include "iterate.h"
+#include "tensor/iterate.h"
 
 namespace slim {
 

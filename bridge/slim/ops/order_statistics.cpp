@@ -3,8 +3,8 @@
 #include <cmath>
 #include <functional>
 
-#include "iterate.h"
-#include "order.h"
+#include "kernels/order.h"
+#include "tensor/iterate.h"
 
 using namespace slim;
 

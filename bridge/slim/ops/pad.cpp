@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <string_view>
 
-#include "lanes.h"
+#include "tensor/lanes.h"
 
 using namespace slim;
 

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "arithmetic.h"
+#include "tensor/arithmetic.h"
 
 using namespace slim;
 

@@ -1,11 +1,11 @@
-#include "random.h"
+#include "kernels/random.h"
 
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
 #include <cmath>
 
-#include "iterate.h"
-#include "lanes.h"
+#include "tensor/iterate.h"
+#include "tensor/lanes.h"
 
 using namespace slim;
 

@@ -1,8 +1,8 @@
-#include "scatter.h"
+#include "kernels/scatter.h"
 
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
-#include "pending.h"
+#include "shim/pending.h"
 
 using namespace slim;
 

@@ -1,8 +1,8 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
-#include "iterate.h"
-#include "lanes.h"
-#include "promote.h"
+#include "tensor/iterate.h"
+#include "tensor/lanes.h"
+#include "tensor/promote.h"
 
 using namespace slim;
 

@@ -1,7 +1,7 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
-#include "iterate.h"
-#include "order.h"
+#include "kernels/order.h"
+#include "tensor/iterate.h"
 
 using namespace slim;
 

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "iterate.h"
-#include "lanes.h"
+#include "tensor/iterate.h"
+#include "tensor/lanes.h"
 
 using namespace slim;
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "lanes.h"
+#include "tensor/lanes.h"
 
 using namespace slim;
 

@@ -1,0 +1,13 @@
+// Vector functions for registers of 256 bits.
+#define AOT_SLIM_LANES 4
+#define AOT_SLIM_FLOATS __m256
+#define AOT_SLIM_DOUBLES __m256d
+#define AOT_SLIM_TWO_FLOATS Sleef___m256_2
+#define AOT_SLIM_TWO_DOUBLES Sleef___m256d_2
+#define AOT_SLIM_WIDTH_f 8
+#define AOT_SLIM_WIDTH_d 4
+#define AOT_SLIM_JOIN_(name, type, width, suffix) Sleef_##name##type##width##suffix
+#define AOT_SLIM_JOIN(name, type, width, suffix) AOT_SLIM_JOIN_(name, type, width, suffix)
+#define AOT_SLIM_NAME(name, suffix, type) AOT_SLIM_JOIN(name, type, AOT_SLIM_WIDTH_##type, suffix)
+
+#include "vector/vecmath.h"

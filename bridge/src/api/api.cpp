@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+// The C functions: arguments checked, exceptions stopped, everything else done elsewhere.
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+
+#include "aot_bridge.h"
+#include "api/build_info.h"
+#include "base/error.h"
+#include "device/device.h"
+#include "model/model.h"
+#include "model/tensor.h"
+
+namespace {
+
+using aot::guarded;
+using aot::usage_error;
+
+[[noreturn]] void refuse_null(const char* what) {
+  throw usage_error({what, " is NULL"}, {"The call cannot do anything without it."}, {"Pass a valid pointer."});
+}
+
+template <class T>
+void require(const T* pointer, const char* what) {
+  if (pointer == nullptr) refuse_null(what);
+}
+
+/// Copies the part of `value` that the caller's version of the struct has, keeping the caller's struct_size.
+template <class Struct>
+void give(Struct value, Struct* out) {
+  value.struct_size = out->struct_size;
+  if (value.struct_size < sizeof value.struct_size) {
+    throw usage_error({"struct_size is ", value.struct_size},
+                      {"It tells which version of the struct the caller knows."},
+                      {"Set it to sizeof the struct before the call."});
+  }
+  std::memcpy(out, &value, std::min<size_t>(value.struct_size, sizeof value));
+}
+
+/// The caller's options, with zeros for fields that its version does not have.
+aot_load_options take(const aot_load_options* options) {
+  aot_load_options known{};
+  if (options == nullptr) return known;
+  std::memcpy(&known, options, std::min<size_t>(options->struct_size, sizeof known));
+  if (options->struct_size < sizeof known.struct_size || known.reserved != 0) {
+    throw usage_error({"the load options have struct_size ", options->struct_size, " and reserved ", known.reserved},
+                      {"They were not initialised."},
+                      {"Zero the struct and set struct_size to sizeof(aot_load_options)."});
+  }
+  constexpr uint32_t kMost = 1024;
+  if (known.num_runners > kMost || known.num_threads > kMost) {
+    throw usage_error({known.num_runners, " runners and ", known.num_threads, " threads were asked for"},
+                      {"More than ", kMost, " of either is surely a mistake."}, {"Ask for fewer."});
+  }
+  return known;
+}
+
+uint64_t peak_rss() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+void give_info(const std::vector<aot::TensorInfo>& tensors, size_t index, aot_tensor_info* out) {
+  require(out, "info");
+  if (index >= tensors.size()) {
+    throw usage_error({"there is no tensor ", index, "; there are ", tensors.size()}, {"Indices start at 0."},
+                      {"Ask aot_model_num_inputs() or aot_model_num_outputs() first."});
+  }
+  const aot::TensorInfo& tensor = tensors[index];
+  aot_tensor_info info{};
+  info.ndim = tensor.ndim;
+  info.name = tensor.name;
+  info.dtype = tensor.dtype;
+  info.dims = tensor.dims.data();
+  info.mutation = tensor.mutation;
+  give(info, out);
+}
+
+aot_status run(aot_model* model, const aot_view* inputs, size_t num_inputs, bool const_inputs, aot_tensor** outputs,
+               size_t num_outputs, aot_run_stats* stats) {
+  return guarded([&] {
+    require(model, "model");
+    if (num_inputs > 0) require(inputs, "inputs");
+    if (num_outputs > 0) require(outputs, "outputs");
+    if (num_outputs != model->outputs().size()) {
+      throw usage_error({"there is room for ", num_outputs, " outputs; the model has ", model->outputs().size()},
+                        {"Every output needs its place."}, {"Pass an array of aot_model_num_outputs() pointers."});
+    }
+    std::fill_n(outputs, num_outputs, nullptr);
+    aot_run_stats values{};
+    std::vector<std::unique_ptr<aot_tensor>> results = model->run(inputs, num_inputs, const_inputs, &values.latency_ms);
+    if (stats != nullptr) {
+      const aot::DeviceMemory memory = model->device().memory();
+      values.device_used_bytes = memory.used_bytes;
+      values.device_total_bytes = memory.total_bytes;
+      values.peak_rss_bytes = peak_rss();
+      give(values, stats);
+    }
+    for (size_t i = 0; i < num_outputs; ++i) outputs[i] = results[i].release();
+  });
+}
+
+/// A tensor and the struct that a DLPack consumer holds.
+struct Exported {
+  std::unique_ptr<aot_tensor> tensor;
+  aot_managed managed;
+};
+
+}  // namespace
+
+extern "C" {
+
+const char* aot_last_error(void) { return aot::last_error(); }
+
+uint32_t aot_api_version(void) { return AOT_API_VERSION; }
+
+const aot_view* aot_tensor_view(const aot_tensor* tensor) { return tensor == nullptr ? nullptr : &tensor->view; }
+
+aot_status aot_tensor_copy(const aot_tensor* tensor, void* destination, size_t bytes) {
+  return guarded([&] {
+    require(tensor, "tensor");
+    const aot_view& view = tensor->view;
+    const size_t element = view.dtype.bits / 8U;
+    const size_t needed = static_cast<size_t>(aot::count_elements(view.shape, view.ndim)) * element;
+    if (bytes != needed) {
+      throw usage_error({"the destination has ", bytes, " bytes; the tensor has ", needed},
+                        {"The size is the product of the shape times the size of an element."},
+                        {"Pass a buffer of exactly that size."});
+    }
+    if (bytes > 0) require(destination, "destination");
+    aot::copy_to_host(view, destination, bytes);
+  });
+}
+
+aot_status aot_tensor_to_dlpack(aot_tensor* tensor, aot_managed** out) {
+  std::unique_ptr<aot_tensor> owned(tensor);
+  return guarded([&] {
+    require(owned.get(), "tensor");
+    require(out, "out");
+    auto exported = std::make_unique<Exported>();
+    exported->managed.tensor = owned->view;
+    exported->managed.deleter = [](aot_managed* self) { delete static_cast<Exported*>(self->manager_ctx); };
+    exported->managed.manager_ctx = exported.get();
+    exported->tensor = std::move(owned);
+    *out = &exported.release()->managed;
+  });
+}
+
+void aot_tensor_free(aot_tensor* tensor) { delete tensor; }
+
+aot_status aot_model_load(const char* path, const aot_load_options* options, aot_model** out) {
+  return guarded([&] {
+    require(out, "out");
+    *out = nullptr;
+    require(path, "path");
+    *out = new aot_model(path, take(options));
+  });
+}
+
+void aot_model_free(aot_model* model) { delete model; }
+
+size_t aot_model_num_inputs(const aot_model* model) { return model == nullptr ? 0 : model->inputs().size(); }
+
+size_t aot_model_num_outputs(const aot_model* model) { return model == nullptr ? 0 : model->outputs().size(); }
+
+aot_status aot_model_input_info(const aot_model* model, size_t index, aot_tensor_info* info) {
+  return guarded([&] {
+    require(model, "model");
+    give_info(model->inputs(), index, info);
+  });
+}
+
+aot_status aot_model_output_info(const aot_model* model, size_t index, aot_tensor_info* info) {
+  return guarded([&] {
+    require(model, "model");
+    give_info(model->outputs(), index, info);
+  });
+}
+
+aot_device aot_model_device(const aot_model* model) {
+  return model == nullptr ? aot_device{AOT_DEVICE_CPU, 0} : model->device().id();
+}
+
+const char* aot_model_metadata(const aot_model* model) {
+  return model == nullptr ? "{}" : model->metadata().text.c_str();
+}
+
+aot_status aot_model_run(aot_model* model, const aot_view* inputs, size_t num_inputs, aot_tensor** outputs,
+                         size_t num_outputs, aot_run_stats* stats) {
+  return run(model, inputs, num_inputs, /*const_inputs=*/false, outputs, num_outputs, stats);
+}
+
+aot_status aot_model_run_const(aot_model* model, const aot_view* inputs, size_t num_inputs, aot_tensor** outputs,
+                               size_t num_outputs, aot_run_stats* stats) {
+  return run(model, inputs, num_inputs, /*const_inputs=*/true, outputs, num_outputs, stats);
+}
+
+aot_status aot_device_check(const char* device, aot_device_report* report) {
+  return guarded([&] {
+    require(device, "device");
+    require(report, "report");
+    aot_device_report values{};
+    aot::find_device(aot::parse_device(device)).self_test(&values);
+    give(values, report);
+  });
+}
+
+const char* aot_build_info(void) { return aot::build_info(); }
+
+}  // extern "C"

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/library.h"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <cfenv>
+#include <string_view>
+#include <utility>
+
+#include "aot_bridge.h"
+#include "base/error.h"
+#include "base/mapped_file.h"
+
+namespace aot {
+namespace {
+
+/// The word after `marker`, without trailing punctuation; empty when there is no marker.
+std::string word_after(const std::string& text, const std::string& marker) {
+  const size_t found = text.find(marker);
+  if (found == std::string::npos) return {};
+  const size_t start = found + marker.size();
+  const size_t end = text.find_first_of(" '`\"():,", start);
+  return text.substr(start, end == std::string::npos ? end : end - start);
+}
+
+bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+// The messages are glibc's (elf/dl-*.c); they are not translated.
+Error translate_dlerror(const std::string& path, const std::string& message) {
+  const std::string symbol = word_after(message, "undefined symbol: ");
+  if (!symbol.empty()) {
+    return {AOT_MODEL_MISMATCH,
+            {path, " needs the function ", symbol, ", which this runtime does not have"},
+            {"The model was exported by another version of torch, or uses an op that the bundle's runtime leaves out."},
+            {"Build the bundle with the torch that exported the model, or with --runtime full."}};
+  }
+  const std::string version = word_after(message, "version `");
+  if (!version.empty() && contains(message, "not found")) {
+    return {AOT_MACHINE_MISMATCH,
+            {path, " needs ", version, ", which this system's libraries do not have"},
+            {"The system is older than the one that the model or the runtime was built on."},
+            {"Use a newer system, or build the bundle with --libc bundled."}};
+  }
+  if (contains(message, "cannot open shared object file")) {
+    const std::string missing = message.substr(0, message.find(':'));
+    return {AOT_DAMAGED,
+            {missing, " cannot be opened (needed by ", path, ")"},
+            {"A library of the bundle is missing, or the bridge was moved away from its bundle."},
+            {"Copy the bundle again as a whole, or build it anew."}};
+  }
+  if (contains(message, "wrong ELF class") || contains(message, "invalid ELF header") ||
+      contains(message, "file too short") || contains(message, "ELF file")) {
+    return {AOT_DAMAGED,
+            {message},
+            {"The file is truncated or is not a library for this kind of machine."},
+            {"Copy the bundle or the package again, or build it anew."}};
+  }
+  return {AOT_FAILED, {message}, {"The dynamic loader refused ", path, "."}, {"Run: aotpack doctor"}};
+}
+
+std::string own_folder() {
+  Dl_info info{};
+  if (dladdr(reinterpret_cast<const void*>(&aot_api_version), &info) == 0 || info.dli_fname == nullptr) return ".";
+  const std::string path = info.dli_fname;
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash);
+}
+
+std::string runtime_library(const std::string& name) {
+  // A program that has torch already shares it: a second copy would register the same operators and abort.
+  if (is_loaded(name)) return name;
+  constexpr std::string_view kOrigin = "$ORIGIN";
+  std::string_view rest = AOT_RUNPATH;
+  while (!rest.empty()) {
+    const std::string_view folder = rest.substr(0, rest.find(':'));
+    rest.remove_prefix(std::min(folder.size() + 1, rest.size()));
+    const bool is_ours = folder.substr(0, kOrigin.size()) == kOrigin;
+    std::string path = is_ours ? own_folder().append(folder.substr(kOrigin.size())) : std::string(folder);
+    path.append("/").append(name);
+    if (exists(path)) return path;
+  }
+  return name;
+}
+
+namespace {
+
+/// The runtime's libraries need GCC's, whose folder only the bridge's RUNPATH names. They are in the process already,
+/// because the bridge needs them too, unless its compiler linked them statically. Returns true.
+bool load_gcc_libraries() {
+  for (const char* name : {"libgcc_s.so.1", "libstdc++.so.6"}) {
+    const std::string path = runtime_library(name);
+    if (path != name) dlopen(path.c_str(), RTLD_LAZY | RTLD_LOCAL);
+  }
+  return true;
+}
+
+}  // namespace
+
+Library load_for_good(const std::string& name) {
+  [[maybe_unused]] static const bool once = load_gcc_libraries();
+  return {runtime_library(name), RTLD_LAZY | RTLD_GLOBAL | RTLD_NODELETE};
+}
+
+Library::Library(const std::string& path, int flags) : path_(path) {
+  // A library linked with -ffast-math switches denormals off for the whole thread when it is loaded. Keep the caller's
+  // state.
+  std::fenv_t floating_point_state;
+  std::fegetenv(&floating_point_state);
+  handle_ = dlopen(path.c_str(), flags);
+  std::fesetenv(&floating_point_state);
+  if (handle_ == nullptr) {
+    const char* message = dlerror();
+    throw translate_dlerror(path, message != nullptr ? message : "the loader gave no reason");
+  }
+}
+
+Library::Library(Library&& other) noexcept
+    : handle_(std::exchange(other.handle_, nullptr)), path_(std::move(other.path_)) {}
+
+Library& Library::operator=(Library&& other) noexcept {
+  std::swap(handle_, other.handle_);
+  std::swap(path_, other.path_);
+  return *this;
+}
+
+Library::~Library() {
+  if (handle_ != nullptr) dlclose(handle_);
+}
+
+bool is_loaded(const std::string& path) {
+  void* handle = dlopen(path.c_str(), RTLD_LAZY | RTLD_NOLOAD);
+  if (handle != nullptr) dlclose(handle);
+  return handle != nullptr;
+}
+
+void* Library::find(const char* name) const { return dlsym(handle_, name); }
+
+void* Library::require(const char* name) const {
+  void* symbol = find(name);
+  if (symbol == nullptr) {
+    throw Error(AOT_MODEL_MISMATCH, {path_, " has no function ", name},
+                {"It was made by another version of torch than this bridge was compiled for."},
+                {"Build the bundle with the torch that exported the model."});
+  }
+  return symbol;
+}
+
+}  // namespace aot

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+
+namespace aot {
+namespace {
+
+Error unreadable(const std::string& path, int reason) {
+  return damaged_error({path, " cannot be read: ", std::strerror(reason)},
+                       {"A file that the model needs is missing or closed to this user."});
+}
+
+struct stat status_of(const File& file, const std::string& path) {
+  struct stat status {};
+  if (fstat(file.descriptor(), &status) != 0) throw unreadable(path, errno);
+  return status;
+}
+
+}  // namespace
+
+File::File(File&& other) noexcept : descriptor_(other.release()) {}
+
+File& File::operator=(File&& other) noexcept {
+  std::swap(descriptor_, other.descriptor_);
+  return *this;
+}
+
+File::~File() {
+  if (is_open()) close(descriptor_);
+}
+
+int File::release() { return std::exchange(descriptor_, -1); }
+
+File open_file(const std::string& path) {
+  // Non-blocking, so that a FIFO put in a model's place cannot hang the process; it has no effect on regular files.
+  File file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file.is_open()) throw unreadable(path, errno);
+  if (!S_ISREG(status_of(file, path).st_mode)) {
+    throw damaged_error({path, " is not a regular file"}, {"A file was expected here."});
+  }
+  return file;
+}
+
+bool exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
+
+MappedFile::MappedFile(const std::string& path) {
+  const File file = open_file(path);
+  size_ = static_cast<size_t>(status_of(file, path).st_size);
+  if (size_ == 0) return;
+  void* memory = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file.descriptor(), 0);
+  if (memory == MAP_FAILED) throw unreadable(path, errno);
+  data_ = static_cast<uint8_t*>(memory);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) munmap(data_, size_);
+}
+
+}  // namespace aot

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "device/device.h"
+
+#include <cstring>
+#include <vector>
+
+#include "base/cpu_features.h"
+#include "base/error.h"
+#include "base/stopwatch.h"
+#include "base/text.h"
+#include "device/device_gpu.h"
+
+namespace aot {
+namespace {
+
+class CpuDevice final : public Device {
+ public:
+  aot_device id() const override { return {AOT_DEVICE_CPU, 0}; }
+  std::string torch_name() const override { return "cpu"; }
+  std::string architecture() const override { return {}; }
+  bool can_borrow(aot_device other) const override { return other.type == AOT_DEVICE_CPU; }
+  void activate() const override {}
+  void synchronize() const override {}
+  void copy_from_host(void* device, const void* host, size_t bytes) const override { std::memcpy(device, host, bytes); }
+  void copy_to_host(void* host, const void* device, size_t bytes) const override { std::memcpy(host, device, bytes); }
+  DeviceMemory memory() const override { return {}; }
+
+  void self_test(aot_device_report* report) const override {
+    const Stopwatch watch;
+    std::vector<unsigned char> pattern(1 << 20);
+    for (size_t i = 0; i < pattern.size(); ++i) pattern[i] = static_cast<unsigned char>(i * 131U);
+    std::vector<unsigned char> copy(pattern.size());
+    copy_from_host(copy.data(), pattern.data(), pattern.size());
+    if (std::memcmp(copy.data(), pattern.data(), pattern.size()) != 0) {
+      throw Error(AOT_MACHINE_MISMATCH, {"the CPU's memory did not keep what was written to it"},
+                  {"This machine cannot be trusted with any computation."}, {"Test its memory."});
+    }
+    report->num_devices = 1;
+    set_text(report->name, cpu_brand());
+    // Whole names only: a feature cut in half would read as another one.
+    std::string features;
+    for (const std::string& feature : cpu_features()) {
+      if (features.size() + feature.size() + 2 > sizeof report->architecture) break;
+      features += (features.empty() ? "" : " ") + feature;
+    }
+    set_text(report->architecture, features);
+    report->self_test_ms = watch.milliseconds();
+  }
+};
+
+struct Kind {
+  std::string_view name;
+  int32_t type;
+};
+constexpr Kind kKinds[] = {{"cpu", AOT_DEVICE_CPU}, {"cuda", AOT_DEVICE_CUDA}, {"rocm", AOT_DEVICE_ROCM}};
+
+}  // namespace
+
+DeviceName parse_device(std::string_view text) {
+  const size_t colon = text.find(':');
+  const std::string_view kind_name = text.substr(0, colon);
+  for (const Kind& kind : kKinds) {
+    if (kind.name != kind_name) continue;
+    if (colon == std::string_view::npos) return {kind.type, -1};
+    const std::string_view digits = text.substr(colon + 1);
+    const bool is_number =
+        !digits.empty() && digits.size() <= 4 && digits.find_first_not_of("0123456789") == std::string_view::npos;
+    if (!is_number) break;
+    return {kind.type, static_cast<int32_t>(std::stoi(std::string(digits)))};
+  }
+  throw usage_error({"\"", text, "\" is not a device"},
+                    {"A device is cpu, cuda or rocm, for a GPU with an index if there are several."},
+                    {"Use cpu, cuda, cuda:1, rocm or rocm:1."});
+}
+
+std::string to_string(aot_device device) {
+  for (const Kind& kind : kKinds) {
+    if (kind.type != device.type) continue;
+    if (device.type == AOT_DEVICE_CPU) return "cpu";
+    return concat({kind.name, ":", device.index});
+  }
+  return concat({"DLPack device ", device.type, ":", device.index});
+}
+
+bool gpu_code_runs(std::string_view code, std::string_view gpu) {
+  code = code.substr(0, code.find(':'));
+  constexpr std::string_view kNvidia = "sm_";
+  if (code.substr(0, kNvidia.size()) != kNvidia || gpu.substr(0, kNvidia.size()) != kNvidia) return code == gpu;
+  const std::string_view wanted = code.substr(kNvidia.size());
+  const std::string_view present = gpu.substr(kNvidia.size());
+  const size_t digits = wanted.find_first_not_of("0123456789");
+  const bool is_exact = digits != std::string_view::npos && wanted[digits] == 'a';
+  const std::string_view number = wanted.substr(0, digits);
+  if (is_exact || number.size() != present.size() || number.empty()) return number == present;
+  // The last digit is the minor version: code runs on its own and later ones of the same major.
+  const size_t last = number.size() - 1;
+  return number.substr(0, last) == present.substr(0, last) && number[last] <= present[last];
+}
+
+const Device& find_device(DeviceName name) {
+  if (name.type != AOT_DEVICE_CPU) return find_gpu(name);
+  if (name.index > 0) {
+    throw usage_error({"there is no device cpu:", name.index}, {"A machine has one CPU device."}, {"Use cpu."});
+  }
+  static const CpuDevice cpu;
+  return cpu;
+}
+
+}  // namespace aot

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// A loaded model.so: AOTInductor's model container.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "base/library.h"
+#include "base/lock.h"
+#include "base/torch_abi.h"
+#include "device/device.h"
+#include "model/proxy_executor.h"
+#include "model/tensor.h"
+#include "package/package.h"
+
+namespace aot {
+
+class Container {
+ public:
+  /// Loads the library, gives it its weights and folds its constants. The runtime must be loaded.
+  /// Throws AOT_MODEL_MISMATCH, AOT_MACHINE_MISMATCH, AOT_DAMAGED, AOT_FAILED.
+  Container(Package package, const Device& device, size_t num_runners);
+  Container(const Container&) = delete;
+  Container& operator=(const Container&) = delete;
+  ~Container();
+
+  const Package& package() const { return package_; }
+  const std::vector<std::string>& input_names() const { return input_names_; }
+  const std::vector<std::string>& output_names() const { return output_names_; }
+
+  /// Whether the memory there is that of a constant, as far as that is known: AOTInductor tells of its copies since
+  /// torch 2.13, and never of what it folded.
+  bool has_constant_at(const void* address) const;
+
+  /// Runs on one of the runners; callers must not be more than there are. The handles of `inputs` are consumed when the
+  /// call succeeds; on failure those that were are null. Throws AOT_FAILED with the model's message.
+  void run(AtenTensorHandle* inputs, size_t num_inputs, AtenTensorHandle* outputs, size_t num_outputs) const;
+
+ private:
+  AOTIProxyExecutorHandle proxy_handle() const { return reinterpret_cast<AOTIProxyExecutorHandle>(proxy_.handle()); }
+  void check(AOTIRuntimeError code, const char* doing) const;
+
+  // weights.cpp
+  struct Constant {
+    const char* name;
+    int32_t dtype;  // torch's number
+    size_t bytes;   // in the weights' file
+  };
+  struct Range {
+    const uint8_t* begin;
+    const uint8_t* end;
+  };
+  void load_constants();
+  std::vector<Constant> list_constants(bool* has_folded) const;
+  bool map_weights(const std::vector<Constant>& constants);
+  void copy_weights();
+  /// Fills `constant_memory_` with the container's own copies; false when the model is older than the function that
+  /// tells of them.
+  bool find_copies();
+
+  std::vector<std::string> names(decltype(&AOTInductorModelContainerGetNumInputs) count,
+                                 decltype(&AOTInductorModelContainerGetInputName) name) const;
+
+  Package package_;
+  Library library_;
+  AOTInductorModelContainerHandle handle_ = nullptr;
+  ProxyExecutor proxy_;
+  std::vector<TensorHandle> constants_;  // over the mapped weights; empty when the container copied them
+  std::vector<Range> constant_memory_;   // of the constants, sorted
+  mutable Mutex first_run_;
+  mutable std::atomic<bool> has_run_{false};
+  decltype(&AOTInductorModelContainerDelete) delete_ = nullptr;
+  decltype(&AOTInductorModelContainerRun) run_ = nullptr;
+  // Present since torch 2.13; declared here so that older headers serve too.
+  AOTIRuntimeError (*get_last_error_)(const char**) = nullptr;
+  std::vector<std::string> input_names_;
+  std::vector<std::string> output_names_;
+};
+
+}  // namespace aot

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/model.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/cpu_features.h"
+#include "base/error.h"
+#include "base/libc_version.h"
+#include "base/stopwatch.h"
+#include "base/text.h"
+#include "model/below_autograd.h"
+#include "model/debug.h"
+#include "model/input.h"
+#include "model/runtime.h"
+#include "model/signature.h"
+#include "model/tensor.h"
+#include "model/threads.h"
+
+namespace {
+
+using aot::Error;
+
+/// What can be told before any of the model's code is loaded.
+void check_machine(const aot::Package& package) {
+  const std::string& floor = package.metadata.glibc_floor;
+  const std::string libc = aot::libc_version();
+  if (!libc.empty() && aot::is_older(libc, floor)) {
+    throw Error(
+        AOT_MACHINE_MISMATCH, {package.path, " needs glibc ", floor, "; this process has ", libc},
+        {"The model was compiled on a newer system than this one."},
+        {"Run it by the bundle's own bin/aotrun, which brings its libc along, or export it on an older system."});
+  }
+  const std::vector<std::string> missing = aot::missing_cpu_features(package.metadata.cpu_features);
+  if (missing.empty()) return;
+  throw Error(AOT_MACHINE_MISMATCH, {package.path, " needs CPU features that this machine lacks: ", aot::join(missing)},
+              {"The model was exported for a newer CPU (this one is: ", aot::cpu_brand(), ")."},
+              {"Run it on a newer CPU, or export it again with --cpu-isa avx2."});
+}
+
+const aot::Device& choose_device(const aot::Package& package, const char* wanted) {
+  const aot::DeviceName own = aot::parse_device(package.metadata.device);
+  if (wanted == nullptr) return aot::find_device(own);
+  const aot::DeviceName asked = aot::parse_device(wanted);
+  if ((asked.type == AOT_DEVICE_CPU) != (own.type == AOT_DEVICE_CPU)) {
+    throw Error(AOT_MODEL_MISMATCH,
+                {package.path, " was exported for ", package.metadata.device, "; the device asked for is ", wanted},
+                {"A compiled model runs on the kind of device it was exported for."},
+                {"Leave the device out, or export the model with --device ", wanted, "."});
+  }
+  return aot::find_device(asked);
+}
+
+void check_gpu(const aot::Package& package, const aot::Device& device) {
+  const std::vector<std::string>& codes = package.metadata.gpu_archs;
+  const std::string gpu = device.architecture();
+  const auto runs = [&](const std::string& code) { return aot::gpu_code_runs(code, gpu); };
+  if (gpu.empty() || codes.empty() || std::any_of(codes.begin(), codes.end(), runs)) return;
+  throw Error(AOT_MODEL_MISMATCH,
+              {package.path, " has code for ", aot::join(codes), "; ", aot::to_string(device.id()), " is ", gpu},
+              {"Compiled GPU code runs on the architecture that it was exported for."},
+              {"Choose another device, or export the model on a machine with a GPU like this one."});
+}
+
+std::vector<aot::TensorInfo> describe(const std::vector<aot::TensorSpec>& specs) {
+  std::vector<aot::TensorInfo> infos;
+  for (const aot::TensorSpec& spec : specs) {
+    aot::TensorInfo info{spec.name.c_str(), aot::dlpack_of(spec.dtype), static_cast<int32_t>(spec.dims.size())};
+    for (const aot::Dim& dim : spec.dims) {
+      info.dims.push_back({dim.min, dim.max, dim.symbol.empty() ? nullptr : dim.symbol.c_str()});
+    }
+    info.mutation = spec.mutation;
+    infos.push_back(std::move(info));
+  }
+  return infos;
+}
+
+/// For a package without a signature: the names that the container has.
+std::vector<aot::TensorInfo> describe(const std::vector<std::string>& names) {
+  std::vector<aot::TensorInfo> infos;
+  infos.reserve(names.size());
+  for (const std::string& name : names) infos.push_back({name.c_str()});
+  return infos;
+}
+
+aot::Writes writes_of(const aot::TensorInfo& input, bool is_const) {
+  if (input.mutation == AOT_NOT_MUTATED) return aot::Writes::kNone;
+  return is_const ? aot::Writes::kHidden : aot::Writes::kSeen;
+}
+
+void check_count(size_t described, size_t actual, const char* what, const std::string& path) {
+  if (described == actual) return;
+  throw aot::damaged_error({path, " describes ", described, " ", what, " and its code has ", actual},
+                           {"The description belongs to another model."});
+}
+
+}  // namespace
+
+aot_model::aot_model(const std::string& path, const aot_load_options& options)
+    : num_threads_(static_cast<int>(options.num_threads)), slots_(std::max<uint32_t>(options.num_runners, 1)) {
+  const aot::Stopwatch watch;
+  aot::Package package = aot::open_package(path);
+  check_machine(package);
+  device_ = &choose_device(package, options.device);
+  check_gpu(package, *device_);
+  aot::Runtime::load(*device_);
+  aot::use_threads(num_threads_);
+  const aot::BelowAutograd below_autograd;  // constants may be computed now
+  device_->activate();
+  container_ =
+      std::make_shared<const aot::Container>(std::move(package), *device_, std::max<uint32_t>(options.num_runners, 1));
+  const aot::Metadata& known = metadata();
+  if (known.has_signature) {
+    check_count(known.inputs.size(), container_->input_names().size(), "inputs", path);
+    check_count(known.outputs.size(), container_->output_names().size(), "outputs", path);
+    inputs_ = describe(known.inputs);
+    outputs_ = describe(known.outputs);
+  } else {
+    inputs_ = describe(container_->input_names());
+    outputs_ = describe(container_->output_names());
+  }
+  if (aot::is_debugging()) {
+    aot::debug_line(aot::concat({"load of ", path, ": ", std::to_string(watch.milliseconds()), " ms"}));
+  }
+}
+
+aot_model::~aot_model() { slots_.wait_until_idle(); }
+
+std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, size_t num_inputs, bool const_inputs,
+                                                        double* latency_ms) {
+  if (num_inputs != inputs_.size()) {
+    throw aot::usage_error({num_inputs, " inputs were given; the model takes ", inputs_.size()},
+                           {"Every input of the model needs a value."}, {"Pass one array for each; see: aotrun info"});
+  }
+  for (size_t i = 0; i < num_inputs; ++i) aot::check_view(inputs[i], inputs_[i].name);
+  const bool has_signature = metadata().has_signature;
+  if (has_signature) aot::check_signature(metadata().inputs, inputs, num_inputs);
+
+  const aot::RunnerSlots::Hold slot(slots_);
+  device_->activate();
+  aot::use_threads(num_threads_);
+  const aot::BelowAutograd below_autograd;
+
+  std::vector<aot::Input> prepared;
+  prepared.reserve(num_inputs);
+  for (size_t i = 0; i < num_inputs; ++i) {
+    prepared.emplace_back(inputs[i], inputs_[i].name, *device_, /*c_order=*/has_signature,
+                          writes_of(inputs_[i], const_inputs));
+  }
+  if (aot::is_debugging()) {
+    for (size_t i = 0; i < num_inputs; ++i) aot::debug_tensor(aot::concat({"input ", inputs_[i].name}), inputs[i]);
+  }
+
+  // Memory for all that holds handles, before there are any: those without an owner would be lost with an exception.
+  const size_t num_outputs = outputs_.size();
+  std::vector<std::unique_ptr<aot_tensor>> outputs;
+  outputs.reserve(num_outputs);
+  for (size_t i = 0; i < num_outputs; ++i) outputs.push_back(std::make_unique<aot_tensor>(container_));
+  std::vector<AtenTensorHandle> handles(num_inputs + num_outputs);  // of the inputs, then of the outputs
+  AtenTensorHandle* output_handles = handles.data() + num_inputs;
+  device_->synchronize();
+  for (size_t i = 0; i < num_inputs; ++i) handles[i] = prepared[i].take_handle();
+
+  const aot::Stopwatch watch;
+  try {
+    container_->run(handles.data(), num_inputs, output_handles, num_outputs);
+    device_->synchronize();
+  } catch (...) {
+    // The model takes what it has been given only after its own checks.
+    for (AtenTensorHandle handle : handles) aot::TensorHandle{handle};
+    throw;
+  }
+  *latency_ms = watch.milliseconds();
+  for (size_t i = 0; i < num_outputs; ++i) outputs[i]->handle = aot::TensorHandle(output_handles[i]);
+
+  for (const std::unique_ptr<aot_tensor>& output : outputs) output->describe(device_->id());
+  for (const aot::Input& input : prepared) input.write_back();
+  for (const std::unique_ptr<aot_tensor>& output : outputs) {
+    const void* data = output->view.data;
+    const bool is_lent =
+        std::any_of(prepared.begin(), prepared.end(), [&](const aot::Input& input) { return input.lends(data); });
+    // The caller may free an input as soon as the call returns, and owns its outputs, while the next call may read or
+    // write the model's weights: an output that is a view of either becomes a copy.
+    if (is_lent || container_->has_constant_at(data)) {
+      output->handle = aot::clone(output->handle);
+      output->describe(device_->id());
+    }
+  }
+  if (aot::is_debugging()) {
+    for (size_t i = 0; i < outputs.size(); ++i)
+      aot::debug_tensor(aot::concat({"output ", outputs_[i].name}), outputs[i]->view);
+    aot::debug_line(aot::concat({"run of ", container_->package().path, ": ", std::to_string(*latency_ms), " ms"}));
+  }
+  return outputs;
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs the ops that have no C shim, through libaot_proxy.so.
+#pragma once
+
+#include <string>
+
+#include "base/library.h"
+#include "device/device.h"
+#include "package/package.h"
+#include "proxy.h"
+
+namespace aot {
+
+class ProxyExecutor {
+ public:
+  /// An executor that runs nothing.
+  ProxyExecutor() = default;
+
+  /// One for the package's ops; runs nothing when it has none. The runtime must be loaded. Throws AOT_MODEL_MISMATCH
+  /// when the bundle has no libaot_proxy.so, AOT_FAILED when libtorch does not know the ops.
+  ProxyExecutor(Package& package, const Device& device);
+  ProxyExecutor(const ProxyExecutor&) = delete;
+  ProxyExecutor& operator=(const ProxyExecutor&) = delete;
+  ~ProxyExecutor();
+
+  /// For AOTInductorModelContainerRun; null when there is nothing to run.
+  void* handle() const { return handle_; }
+
+ private:
+  Library library_;
+  decltype(&aot_proxy_delete) delete_ = nullptr;
+  aot_proxy* proxy_ = nullptr;
+  void* handle_ = nullptr;
+};
+
+}  // namespace aot

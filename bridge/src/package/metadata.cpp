@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "package/metadata.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "package/json.h"
+
+namespace aot {
+namespace {
+
+constexpr int64_t kSchema = 2;
+
+Error malformed(const std::string& where, const std::string& reason) {
+  return damaged_error({where, " is malformed: ", reason}, {"The description of the model cannot be read."});
+}
+
+/// A member that may be absent or null.
+const Json* given(const Json& object, const char* key) {
+  const Json* value = object.find(key);
+  return value == nullptr || value->is_null() ? nullptr : value;
+}
+
+int64_t integer_at(const Json& object, const char* key, int64_t otherwise) {
+  const Json* value = given(object, key);
+  return value == nullptr ? otherwise : value->integer();
+}
+
+std::string text_at(const Json& object, const char* key, const char* otherwise) {
+  const Json* value = given(object, key);
+  return value == nullptr ? otherwise : value->text();
+}
+
+std::vector<std::string> texts_at(const Json& object, const char* key) {
+  const Json* value = given(object, key);
+  return value == nullptr ? std::vector<std::string>{} : value->texts();
+}
+
+Dim parse_dim(const Json& value) {
+  if (value.is_null()) return {-1, -1, ""};
+  if (value.kind() == Json::Kind::Object) {
+    Dim dim{integer_at(value, "min", 0), integer_at(value, "max", std::numeric_limits<int64_t>::max()),
+            value.at("symbol").text()};
+    dim.of = text_at(value, "of", "");
+    dim.factor = integer_at(value, "factor", 1);
+    dim.offset = integer_at(value, "offset", 0);
+    return dim;
+  }
+  return {value.integer(), value.integer(), ""};
+}
+
+std::vector<TensorSpec> parse_specs(const Json& values, bool is_input) {
+  std::vector<TensorSpec> specs;
+  for (const Json& value : values.items()) {
+    TensorSpec spec;
+    spec.name = value.at("name").text();
+    spec.dtype = dtype_from_name(value.at("dtype").text());
+    if (const Json* mutated = given(value, "mutated")) {
+      spec.mutation = mutated->boolean() ? AOT_MUTATED : AOT_NOT_MUTATED;
+    }
+    for (const Json& dim_value : value.at("dims").items()) {
+      Dim dim = parse_dim(dim_value);
+      const bool is_unknown = dim_value.is_null();
+      if (is_unknown ? is_input : dim.min < 0 || dim.max < dim.min || dim.factor == 0) {
+        throw JsonError(concat({"\"", spec.name, "\" has a dim that no size can satisfy"}));
+      }
+      spec.dims.push_back(std::move(dim));
+    }
+    specs.push_back(std::move(spec));
+  }
+  return specs;
+}
+
+std::vector<int64_t> sizes_at(const Json& object, const char* key) {
+  std::vector<int64_t> sizes;
+  if (const Json* values = given(object, key)) {
+    for (const Json& value : values->items()) {
+      sizes.push_back(value.integer());
+      if (sizes.back() < 0) throw JsonError(concat({"a negative number in \"", key, "\""}));
+    }
+  }
+  return sizes;
+}
+
+/// Bytes from hexadecimal.
+std::string parse_bytes(const std::string& text) {
+  const auto digit = [](char c) -> uint32_t {
+    if (c >= '0' && c <= '9') return static_cast<uint32_t>(c - '0');
+    if (c >= 'a' && c <= 'f') return static_cast<uint32_t>(c - 'a' + 10);
+    throw JsonError("a layout is not hexadecimal");
+  };
+  if (text.size() % 2 != 0) throw JsonError("a layout is cut off");
+  std::string bytes;
+  for (size_t i = 0; i < text.size(); i += 2) {
+    bytes.push_back(static_cast<char>(digit(text[i]) << 4 | digit(text[i + 1])));
+  }
+  return bytes;
+}
+
+std::vector<ConstantSpec> parse_constants(const Json& document, size_t layouts) {
+  std::vector<ConstantSpec> constants;
+  if (const Json* values = given(document, "constants")) {
+    for (const Json& value : values->items()) {
+      ConstantSpec constant{sizes_at(value, "shape"), sizes_at(value, "strides"), integer_at(value, "offset", 0),
+                            integer_at(value, "layout", -1)};
+      if (constant.offset < 0 || constant.layout < -1 || constant.layout >= static_cast<int64_t>(layouts) ||
+          (!constant.strides.empty() && constant.strides.size() != constant.shape.size())) {
+        throw JsonError("a constant cannot lie as described");
+      }
+      constants.push_back(std::move(constant));
+    }
+  }
+  return constants;
+}
+
+/// What Inductor's instruction sets stand for.
+struct IsaFeature {
+  std::string_view isa;
+  const char* feature;
+};
+constexpr IsaFeature kIsaFeatures[] = {
+    {"AVX2", "avx2"},         {"AVX2", "fma"},          {"AVX2", "f16c"},
+    {"AVX512", "avx512f"},    {"AVX512", "avx512dq"},   {"AVX512", "avx512vl"},
+    {"AVX512", "avx512bw"},   {"AVX512", "fma"},        {"AVX512_VNNI", "avx512_vnni"},
+    {"AMX_TILE", "amx_tile"}, {"AMX_TILE", "amx_bf16"}, {"AMX_TILE", "amx_int8"},
+};
+
+/// AOTI_CPU_ISA is a list of instruction sets, such as "AVX512 AVX512_VNNI AMX_TILE".
+std::vector<std::string> features_of_isa(const std::string& isa_list) {
+  std::vector<std::string> features;
+  for (size_t begin = 0, end = 0; end < isa_list.size(); begin = end + 1) {
+    end = std::min(isa_list.find(' ', begin), isa_list.size());
+    const std::string word = isa_list.substr(begin, end - begin);
+    for (const IsaFeature& row : kIsaFeatures) {
+      if (row.isa == word) features.push_back(row.feature);
+    }
+  }
+  return features;
+}
+
+}  // namespace
+
+Metadata::Metadata() = default;
+Metadata::Metadata(Metadata&& other) noexcept = default;
+Metadata& Metadata::operator=(Metadata&& other) noexcept = default;
+Metadata::~Metadata() = default;
+
+Metadata parse_metadata(std::string_view text, const std::string& where) {
+  try {
+    const Json document = Json::parse(text);
+    const int64_t schema = document.at("schema").integer();
+    if (schema < 1 || schema > kSchema) {
+      throw Error(AOT_MODEL_MISMATCH, {where, " has schema ", schema, "; this bridge reads up to schema ", kSchema},
+                  {"The model and the bundle were made by different versions of aotpack."},
+                  {"Build the bundle again with the aotpack that exported the model."});
+    }
+    Metadata metadata;
+    const Json* has_signature = given(document, "has_signature");
+    metadata.has_signature = has_signature == nullptr || has_signature->boolean();
+    if (metadata.has_signature) {
+      metadata.inputs = parse_specs(document.at("inputs"), /*is_input=*/true);
+      metadata.outputs = parse_specs(document.at("outputs"), /*is_input=*/false);
+    }
+    metadata.device = text_at(document, "device", "cpu");
+    metadata.machine = text_at(document, "machine", "");
+    metadata.torch_version = text_at(document, "torch_version", "");
+    metadata.cpu_features = texts_at(document, "cpu_features");
+    metadata.gpu_archs = texts_at(document, "gpu_archs");
+    for (const std::string& layout : texts_at(document, "layouts")) metadata.layouts.push_back(parse_bytes(layout));
+    metadata.constants = parse_constants(document, metadata.layouts.size());
+    const Json* is_rearranged = given(document, "rearranged");
+    metadata.is_rearranged = is_rearranged != nullptr && is_rearranged->boolean();
+    if (const Json* floors = given(document, "floors")) metadata.glibc_floor = text_at(*floors, "glibc", "");
+    metadata.text = std::string(text);
+    return metadata;
+  } catch (const JsonError& error) {
+    throw malformed(where, error.what());
+  }
+}
+
+Metadata parse_aoti_metadata(std::string_view text, const std::string& where) {
+  try {
+    const Json document = Json::parse(text);
+    const Json* own = document.find("aotpack");
+    if (own != nullptr) return parse_metadata(own->text(), concat({where, ", key \"aotpack\""}));
+    const std::string features = json_quote(features_of_isa(text_at(document, "AOTI_CPU_ISA", "")));
+    const std::string plain = concat(
+        {"{\"schema\": ", kSchema, ", \"has_signature\": false, \"inputs\": [], \"outputs\": [], \"device\": ",
+         json_quote(text_at(document, "AOTI_DEVICE_KEY", "cpu")),
+         ", \"machine\": ", json_quote(text_at(document, "AOTI_MACHINE", "")), ", \"cpu_features\": ", features, "}"});
+    return parse_metadata(plain, where);
+  } catch (const JsonError& error) {
+    throw malformed(where, error.what());
+  }
+}
+
+}  // namespace aot

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// model.json, read and checked. The writing side is toolchain/aotpack/package/metadata.py.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "aot_bridge.h"
+#include "base/dtype.h"
+
+namespace aot {
+
+/// One dim of a tensor. `min == max` when fixed; both -1 when known only after the run.
+struct Dim {
+  int64_t min = 0;
+  int64_t max = 0;
+  std::string symbol;  // empty unless dynamic
+  // A derived size: `factor` times the size of the symbol `of`, plus `offset`; `symbol` is that as text.
+  std::string of = {};
+  int64_t factor = 1;
+  int64_t offset = 0;
+};
+
+struct TensorSpec {
+  std::string name;
+  Dtype dtype = Dtype::Float32;
+  std::vector<Dim> dims;
+  int32_t mutation = AOT_MUTATION_UNKNOWN;  // of an input
+};
+
+/// How one weight lies in the weights' file. Numbers count elements.
+struct ConstantSpec {
+  std::vector<int64_t> shape;
+  std::vector<int64_t> strides;  // empty for C order
+  int64_t offset = 0;            // of its storage before the first one
+  int64_t layout = -1;           // which of the document's, of one that oneDNN has packed
+};
+
+struct Metadata {
+  // Compiled once, not wherever a package is moved.
+  Metadata();
+  Metadata(Metadata&& other) noexcept;
+  Metadata& operator=(Metadata&& other) noexcept;
+  ~Metadata();
+
+  bool has_signature = false;
+  std::vector<TensorSpec> inputs;
+  std::vector<TensorSpec> outputs;
+  std::string device = "cpu";
+  std::string machine;
+  std::string torch_version;
+  std::vector<std::string> cpu_features;
+  std::vector<std::string> gpu_archs;
+  std::vector<ConstantSpec> constants;  // in the order of the weights' file; empty when not known
+  std::vector<std::string> layouts;     // of packed ones: oneDNN's descriptors, bytes
+  bool is_rearranged = false;           // packed ones lie in other layouts than the model's code says
+  std::string glibc_floor;  // the oldest glibc that the code accepts, such as "2.34"; empty when it asks for none
+  std::string text;         // the document itself
+};
+
+/// Reads a model.json document; `where` names it in errors. Throws AOT_DAMAGED, or AOT_MODEL_MISMATCH for a newer
+/// schema.
+Metadata parse_metadata(std::string_view text, const std::string& where);
+
+/// Reads the metadata that AOTInductor puts into a .pt2: the document under the key "aotpack" when aotpack made the
+/// package, else a document of the little that PyTorch records, without a signature.
+Metadata parse_aoti_metadata(std::string_view text, const std::string& where);
+
+}  // namespace aot
