@@ -43,7 +43,7 @@ def torch(tmp_path: Path) -> TorchInfo:
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "aotpack" / "bridge"
+    return tmp_path / "cache" / "aotpack" / "parts" / "bridge"
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_second_build_compiles_nothing(torch: TorchInfo, builds: list[Path], c
     assert bridge.build_bridge(torch, Backend.CPU) == first
     assert len(builds) == 1
     assert [path.name for path in first] == ["libaot_bridge.so"]
-    assert list(cache.iterdir()) == [first[0].parent]
+    assert list(cache.iterdir()) == [first[0].parent.parent]
     assert [path.name for path in first[0].parent.iterdir()] == ["libaot_bridge.so"]
 
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
 from aotpack import __version__, resources
-from aotpack.errors import BuildToolError
+from aotpack.tools.cache import cache_home
+from aotpack.tools.scratch import scratch_folder
+from aotpack_doctor.base.regular import read_regular
 
 #: Size in bytes and modification time in nanoseconds; None for what is not there.
 Stamp = tuple[int, int] | None
@@ -31,29 +32,13 @@ class Record(msgspec.Struct):
     outputs: dict[str, Stamp]
 
 
-def cache_home() -> Path:
-    """The folder for everything that can be made again: `$XDG_CACHE_HOME/aotpack`.
-
-    Raises:
-        BuildToolError: the variable is not set, and there is no home folder.
-    """
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if base.startswith("/"):
-        return Path(base) / "aotpack"
-    try:
-        return Path.home() / ".cache" / "aotpack"
-    except RuntimeError:
-        raise BuildToolError(
-            f"HOME is not set, and user {os.getuid()} has no entry in /etc/passwd",
-            meaning="compiled parts are kept in a cache below the home folder between builds",
-            fix="set XDG_CACHE_HOME to a folder that you can write",
-        ) from None
-
-
 def is_current(output: Path, request: str) -> bool:
     """Whether the bundle at `output` came of the same request, and neither it nor its sources changed since."""
     try:
-        record = msgspec.json.decode(_record_path(output).read_bytes(), type=Record)
+        seal, _, content = read_regular(str(_record_path(output)), follow=False).partition(b"\n")
+        if seal.decode("ascii", "replace") != hashlib.sha256(content).hexdigest():
+            return False
+        record = msgspec.json.decode(content, type=Record)
     except (OSError, msgspec.MsgspecError):
         return False
     return (
@@ -73,9 +58,10 @@ def remember(output: Path, request: str, sources: Iterable[Path]) -> None:
     path = _record_path(output)
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
-            stream.write(msgspec.json.encode(Record(_versioned(request), stamps, outputs)))
-        Path(stream.name).replace(path)
+        content = msgspec.json.encode(Record(_versioned(request), stamps, outputs))
+        with scratch_folder(path.parent, ".making-") as scratch:
+            (scratch / path.name).write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+            (scratch / path.name).replace(path)
 
 
 def _versioned(request: str) -> str:

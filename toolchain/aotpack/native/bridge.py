@@ -109,7 +109,7 @@ def _built(
             (folder / "build" / name).rename(folder / name)
         shutil.rmtree(folder / "build")
 
-    made = cached_folder("bridge", key, compile_them, holds=products.values())
+    made = cached_folder("bridge", key, compile_them)
     return tuple(made / name for name in products.values())
 
 

@@ -1,15 +1,44 @@
-"""Folders of things that can be made again, named by the hash of all that went into them."""
+"""Folders of things that can be made again, named by the hash of all that went into them.
+
+Nothing in them is believed: each is sealed with a hash of what it holds, which is compared before every use.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
-from collections.abc import Callable, Collection, Iterable
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
-from aotpack.build.uptodate import cache_home
 from aotpack.errors import BuildToolError
+from aotpack.tools import steps
+from aotpack.tools.scratch import scratch_folder
+from aotpack_doctor.base.regular import open_regular, read_regular
+
+#: In a key's folder: what was made, and the hash of it.
+_CONTENTS, _SEAL = "contents", "sha256"
+_CHUNK = 1 << 20
+
+
+def cache_home() -> Path:
+    """The folder for everything that can be made again: `$XDG_CACHE_HOME/aotpack`.
+
+    Raises:
+        BuildToolError: the variable is not set, and there is no home folder.
+    """
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if base.startswith("/"):
+        return Path(base) / "aotpack"
+    try:
+        return Path.home() / ".cache" / "aotpack"
+    except RuntimeError:
+        raise BuildToolError(
+            f"HOME is not set, and user {os.getuid()} has no entry in /etc/passwd",
+            meaning="compiled parts are kept in a cache below the home folder between builds",
+            fix="set XDG_CACHE_HOME to a folder that you can write",
+        ) from None
 
 
 def content_key(parts: Iterable[str | bytes]) -> str:
@@ -21,46 +50,84 @@ def content_key(parts: Iterable[str | bytes]) -> str:
     return digest.hexdigest()[:32]
 
 
-def cached_folder(kind: str, key: str, fill: Callable[[Path], None], *, holds: Collection[str] = ()) -> Path:
-    """The folder of `key`, made by `fill` (which gets an empty folder) when it is not there yet.
+def cached_folder(kind: str, key: str, fill: Callable[[Path], None]) -> Path:
+    """The folder of `key`, made by `fill` (which gets an empty folder) when it is not there as it was made.
 
     It appears whole or not at all, also when several processes make it at once.
 
     Args:
         kind: of the thing, for people who look into the cache.
         key: from `content_key`.
-        fill: makes the thing.
-        holds: files in the folder; one that lost any (to something that tidies caches) is made again.
+        fill: makes the thing, of folders and regular files.
 
     Raises:
         BuildToolError: the cache cannot be written, or what `fill` raises.
     """
-    folder = cache_home() / kind / key
-
-    def is_whole() -> bool:
-        return folder.is_dir() and all((folder / name).is_file() for name in holds)
-
-    if is_whole():
-        return folder
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
-    except OSError as error:
-        raise BuildToolError(
-            f"{folder.parent} cannot be written: {error.strerror}",
-            meaning="compiled parts are kept there between builds",
-            fix="set XDG_CACHE_HOME to a folder that you can write",
-        ) from None
-    try:
-        made = scratch / "made"
-        made.mkdir()
-        fill(made)
+    place = cache_home() / "parts" / kind / key
+    if _is_whole(place):
+        return place / _CONTENTS
+    with ExitStack() as stack:
         try:
-            made.rename(folder)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            scratch = stack.enter_context(scratch_folder(place.parent, ".making-"))
+        except OSError as error:
+            raise BuildToolError(
+                f"{place.parent} cannot be written: {error.strerror}",
+                meaning="compiled parts are kept there between builds",
+                fix="set XDG_CACHE_HOME to a folder that you can write",
+            ) from None
+        made = scratch / "made"
+        (made / _CONTENTS).mkdir(parents=True)
+        fill(made / _CONTENTS)
+        (made / _SEAL).write_text(_hash_of(made / _CONTENTS), encoding="ascii")
+        steps.reached("cached")
+        _put_in_place(made, place, aside=scratch / "wrong")
+    return place / _CONTENTS
+
+
+def _put_in_place(made: Path, place: Path, *, aside: Path) -> None:
+    """Rename `made` to `place`; what is there and is not whole moves to `aside`."""
+    while True:
+        try:
+            made.rename(place)
         except OSError:
-            if not is_whole():  # else somebody else was faster, with the same result
-                shutil.rmtree(folder, ignore_errors=True)
-                made.rename(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return folder
+            if _is_whole(place):  # somebody else was faster, with the same result
+                return
+            place.rename(aside)
+        else:
+            return
+
+
+def _is_whole(place: Path) -> bool:
+    """Whether the folder of a key holds what was put there, and nothing else."""
+    try:
+        return read_regular(str(place / _SEAL), follow=False).decode("ascii", "replace") == _hash_of(place / _CONTENTS)
+    except OSError:
+        return False
+
+
+def _hash_of(folder: Path) -> str:
+    """Of all names, permissions to execute and contents below a folder. Raises OSError for anything but folders and
+    regular files."""
+    digest = hashlib.sha256()
+    for name in _files_below(folder):
+        content = hashlib.sha256()
+        with open_regular(str(folder / name), follow=False) as stream:
+            executable = os.fstat(stream.fileno()).st_mode & stat.S_IXUSR
+            while chunk := stream.read(_CHUNK):
+                content.update(chunk)
+        digest.update(os.fsencode(name) + b"\0" + (b"x" if executable else b"-") + content.digest())
+    return digest.hexdigest()
+
+
+def _files_below(folder: Path) -> Iterator[str]:
+    """All that is no folder, links to folders included, by relative names in order."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    names = []
+    for parent, folders, files in os.walk(folder, onerror=refuse):
+        links = [name for name in folders if (Path(parent) / name).is_symlink()]
+        names += [(Path(parent) / name).relative_to(folder).as_posix() for name in (*files, *links)]
+    yield from sorted(names)
