@@ -47,6 +47,10 @@ def test_cmake_builds_and_tests_it_too(made: Path, portable: Path, tmp_path: Pat
     run("ctest", "--test-dir", build, "--output-on-failure")
     path, expected = sample(portable, tmp_path)
     assert_prints(run(build / "my-app", path).stdout, expected)
+    run("cmake", "--install", build, "--prefix", tmp_path / "first")
+    moved = (tmp_path / "first").rename(tmp_path / "moved to here")
+    assert not (moved / "bundle").is_symlink()  # the project's own is one
+    assert_prints(run(moved / "my-app", path).stdout, expected)
 
 
 def test_the_deployed_folder_moves_and_runs_in_an_empty_root(made: Path, portable: Path, tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ def test_the_installed_program_finds_the_bundle_beside_it(made: Path, portable: 
     run("cmake", "--install", "build", "--prefix", tmp_path / "first", cwd=made)
     moved = (tmp_path / "first").rename(tmp_path / "moved to here")
     assert runpath(moved / "my-app") == ["$ORIGIN/bundle/lib"]
+    assert not (moved / "bundle").is_symlink()  # the project's own is one
     path, expected = sample(portable, tmp_path)
     assert_prints(run(moved / "my-app", path).stdout, expected)
 

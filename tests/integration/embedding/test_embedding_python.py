@@ -104,6 +104,10 @@ def test_the_deployed_folder_runs_on_the_bundle_s_own_interpreter(made: Path, po
     moved = folder.rename(tmp_path / "moved to here")
     assert_prints(run(sys.executable, "-m", "my_app", path, cwd=moved).stdout, expected)
 
+    # The line that the project gives for a machine without Python, as it stands there.
+    (line,) = (text for text in (made / "README.md").read_text().splitlines() if "bundle/python/bin/python3" in text)
+    assert_prints(run("/bin/sh", "-c", line.replace("x.npy", str(path)), cwd=moved, PATH="/nowhere").stdout, expected)
+
     # The sandbox clears the environment, so the program puts its folder on the path itself.
     start = "import sys; sys.path.insert(0, '/bundle'); from my_app.__main__ import main; sys.exit(main(['/x.npy']))"
     text = in_empty_root(moved, "bundle/python/bin/python3", "-c", start, extra=[(path, "/x.npy")])
