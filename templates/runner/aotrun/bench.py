@@ -77,12 +77,11 @@ def summary(times: Sequence[float]) -> Dict[str, float]:
 
 
 def _inputs(model: Model, values: Dict[str, Any]) -> List[Array]:
-    names = [spec.name for spec in model.inputs]
     if values["input"]:
-        return read_inputs(values["input"], names)
+        return read_inputs(values["input"], model.inputs, cast=values["cast"])
     sample = read_sample(model_path(values["model"]))
     inputs = sample_inputs(sample, model.inputs) if sample else None
     if inputs is None:
-        words = " ".join(f"--input {name}=FILE" for name in names)
+        words = " ".join(f"--input {spec.name}=FILE" for spec in model.inputs)
         raise UsageError("no inputs", "The package has no recorded sample to take them from.", f"Give: {words}")
     return inputs

@@ -21,6 +21,7 @@ _INPUT = Option(
     many=True,
     help=".npy, .npz or JSON; - is standard input; a lone input needs no name",
 )
+_CAST = Option("--cast", help="convert inputs to the types that the model takes, such as float64 to float32")
 _THREADS = Option("--threads", metavar="N", number=1, help="size of the CPU thread pool")
 _JSON = Option("--json", help="one JSON document on standard output, all else on standard error")
 _COMMON = (
@@ -38,6 +39,7 @@ COMMANDS = (
             _MODEL,
             _DEVICE,
             _INPUT,
+            _CAST,
             Option(
                 "-o", "--output", metavar="FILE", help="where outputs go: .npz, .npy or .json; else standard output"
             ),
@@ -74,6 +76,7 @@ COMMANDS = (
             _MODEL,
             _DEVICE,
             _INPUT,
+            _CAST,
             Option("--warmup", metavar="N", number=0, default=20, help="runs before the clock starts"),
             Option("--iterations", metavar="N", number=1, default=200, help="runs that are timed"),
             _THREADS,

@@ -1,7 +1,7 @@
 """JSON in and out: arrays as `{"data": [...], "shape": [...], "dtype": "float32"}`, and documents for scripts.
 
-`data` is flat in C order; nested lists are read as well, and then `shape` may be left out. A complex number is
-`[re, im]`.
+`data` is flat in C order; nested lists are read as well, and then `shape` may be left out. Without `dtype` it is what
+the model takes. A complex number is `[re, im]`.
 NaN and the infinities are the strings "NaN", "Infinity" and "-Infinity": JSON has no numbers for them.
 """
 
@@ -14,7 +14,7 @@ from aotrun.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Sequence, Tuple, Union
+    from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
     from aotrun.dtypes import DType
 
@@ -79,22 +79,45 @@ def form(dtype: DType, shape: Sequence[int], values: Sequence[Any]) -> Dict[str,
     return {"data": numbers(dtype, values), "shape": list(shape), "dtype": dtype.name}
 
 
-def read_arrays(text: Union[bytes, str], origin: str) -> Union[Array, Dict[str, Array]]:
+class Untyped:
+    """A JSON form that does not say of which type its elements are: they are of the type that the model takes."""
+
+    def __init__(self, document: Dict[str, Any], origin: str) -> None:
+        self._document = document
+        self._origin = origin
+
+    def as_array(self, dtype: Optional[DType]) -> Array:
+        """The array of a type; None: nobody says which. Raises UsageError."""
+        if dtype is None:
+            raise UsageError(
+                f"{self._origin}: no dtype, and the model does not say what it takes",
+                "The package has no signature to take the type from.",
+                f"Write it as {_FORM}.",
+            )
+        return _array(self._document, dtype, self._origin)
+
+
+def read_arrays(text: bytes, origin: str) -> Union[Array, Untyped, Dict[str, Union[Array, Untyped]]]:
     """The array of a JSON form, or the arrays of an object of names and forms. Raises UsageError."""
     import json
 
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
+        from aotrun.formats import recognised
+
+        known = recognised(text, origin)
         raise UsageError(
-            f"{origin}: {error or type(error).__name__}",
-            "It is none of .npy, .npz and JSON.",
-            f"Write it with numpy.save(file, array), or as {_FORM}.",
+            f"{origin}: {known[0] if known else error or type(error).__name__}",
+            "It is none of .npy, .npz and JSON, and what its numbers are to the model is not known here."
+            if known
+            else "It is none of .npy, .npz and JSON.",
+            known[1] if known else f"Write it with numpy.save(file, array), or as {_FORM}.",
         ) from None
     if isinstance(document, dict) and "data" in document:
-        return _array(document, origin)
+        return _form(document, origin)
     if isinstance(document, dict) and document and all(isinstance(item, dict) for item in document.values()):
-        return {name: _array(item, f"{origin}[{name}]") for name, item in document.items()}
+        return {name: _form(item, f"{origin}[{name}]") for name, item in document.items()}
     raise UsageError(
         f"{origin}: JSON, but no array",
         "An array has data, shape and dtype; several are an object of names and arrays.",
@@ -102,12 +125,17 @@ def read_arrays(text: Union[bytes, str], origin: str) -> Union[Array, Dict[str, 
     )
 
 
-def _array(document: Dict[str, Any], origin: str) -> Array:
+def _form(document: Dict[str, Any], origin: str) -> Union[Array, Untyped]:
     extra = sorted(set(document) - {"data", "shape", "dtype"})
-    if extra or "data" not in document or "dtype" not in document:
+    if extra or "data" not in document:
         keys = ", ".join(document) or "none"
         raise UsageError(f"{origin}: keys {keys}", "An array has data, dtype and shape.", f"Write it as {_FORM}.")
-    dtype = dtype_named(document["dtype"], origin)
+    if "dtype" not in document:
+        return Untyped(document, origin)
+    return _array(document, dtype_named(document["dtype"], origin), origin)
+
+
+def _array(document: Dict[str, Any], dtype: DType, origin: str) -> Array:
     try:
         values, nested = _flatten(document["data"], dtype, origin)
         data = pack(dtype, values)

@@ -14,13 +14,16 @@ if TYPE_CHECKING:
     from typing import BinaryIO, Dict, Sequence, Tuple, Union
 
     from aotrun.arrays import Array
+    from aotrun.documents import Untyped
     from aotrun.tensor import Tensor
+
+    Content = Union[Array, Untyped]
 
 #: What `--output` can end in.
 SUFFIXES = (".npy", ".npz", ".json")
 
 
-def read(path: str) -> Union[Array, Dict[str, Array]]:
+def read(path: str) -> Union[Content, Dict[str, Content]]:
     """The array of a .npy or JSON file, or the named arrays of a .npz or JSON file; `-` is standard input."""
     try:
         if path == "-":
@@ -39,7 +42,7 @@ def read(path: str) -> Union[Array, Dict[str, Array]]:
         ) from None
 
 
-def _read(stream: BinaryIO, origin: str) -> Union[Array, Dict[str, Array]]:
+def _read(stream: BinaryIO, origin: str) -> Union[Content, Dict[str, Content]]:
     size = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     magic = stream.read(len(MAGIC))
@@ -47,7 +50,8 @@ def _read(stream: BinaryIO, origin: str) -> Union[Array, Dict[str, Array]]:
     if magic.startswith(MAGIC):
         return read_npy(stream, size, origin)
     if magic.startswith(ZIP_MAGIC):
-        return read_npz(stream, origin)
+        arrays: Dict[str, Content] = {**read_npz(stream, origin)}
+        return arrays
     from aotrun.documents import read_arrays
 
     return read_arrays(stream.read(), origin)

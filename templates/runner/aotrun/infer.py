@@ -19,7 +19,7 @@ def main(values: Dict[str, Any]) -> int:
     output = values["output"]
     if output is not None:
         check_output(output, len(model.outputs))
-    arrays = read_inputs(values["input"], [spec.name for spec in model.inputs])
+    arrays = read_inputs(values["input"], model.inputs, cast=values["cast"])
     result = model.run(*arrays)
     if output is not None:
         write(output, list(result.outputs.items()))

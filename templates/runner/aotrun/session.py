@@ -14,10 +14,13 @@ from aotrun.npy import read_npz
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+    from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
+    from aotrun.documents import Untyped
     from aotrun.dtypes import DType
     from aotrun.model import Spec
+
+    Content = Union[Array, Untyped]
 
 #: Inside a model folder, or below `aotpack/` in a .pt2.
 SAMPLE = "sample.npz"
@@ -41,10 +44,26 @@ def open_model(values: Mapping[str, Any]) -> Model:
     return Model(bundle.HERE, path, device=values.get("device"), runners=1, threads=values.get("threads") or 0)
 
 
-def read_inputs(words: Sequence[str], names: Sequence[str]) -> List[Array]:
-    """Arrays of `[NAME=]FILE` words in the order of `names`. Raises UsageError."""
-    named: Dict[str, Array] = {}
-    unnamed: List[Array] = []
+def read_inputs(words: Sequence[str], specs: Sequence[Spec], *, cast: bool = False) -> List[Array]:
+    """Arrays of `[NAME=]FILE` words in the order of the model's inputs. Raises UsageError.
+
+    Args:
+        words: of the command line.
+        specs: the model's inputs.
+        cast: convert numbers of another type than the model takes; otherwise they are refused.
+    """
+    contents = _in_order(words, [spec.name for spec in specs])
+    arrays = [content for content in contents if isinstance(content, Array)]
+    if len(arrays) == len(specs) and all(spec.dtype in (None, each.dtype) for each, spec in zip(arrays, specs)):
+        return arrays
+    from aotrun.casting import fitted
+
+    return [fitted(content, spec, cast=cast) for content, spec in zip(contents, specs)]
+
+
+def _in_order(words: Sequence[str], names: Sequence[str]) -> List[Content]:
+    named: Dict[str, Content] = {}
+    unnamed: List[Content] = []
     for word in words:
         name, path = _split(word)
         content = read(path)
@@ -89,7 +108,7 @@ def _split(word: str) -> Tuple[Optional[str], str]:
     return name, path
 
 
-def _matched(content: Dict[str, Array], names: Sequence[str], origin: str) -> Dict[str, Array]:
+def _matched(content: Dict[str, Content], names: Sequence[str], origin: str) -> Dict[str, Content]:
     """Arrays of one file by input name: by their keys, or by order when no key is an input's name."""
     known = [key for key in content if key in names]
     unknown = [key for key in content if key not in names]
@@ -106,7 +125,7 @@ def _matched(content: Dict[str, Array], names: Sequence[str], origin: str) -> Di
     return dict(zip(names, content.values()))
 
 
-def _merge(named: Dict[str, Array], more: Mapping[str, Array]) -> None:
+def _merge(named: Dict[str, Content], more: Mapping[str, Content]) -> None:
     twice = [name for name in more if name in named]
     if twice:
         raise UsageError(f"input {twice[0]} given twice", "Each input has one value.", "Leave one --input out.")

@@ -8,9 +8,12 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import click
+import numpy as np
 import pytest
 
 from aotpack import __version__, cli
@@ -50,6 +53,60 @@ def test_every_command_helps_with_examples(name: str, capsys: pytest.CaptureFixt
     shown = capsys.readouterr().out
     assert "Examples:" in shown
     assert f"aotpack {name}" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what", "fix"),
+    [
+        (["run", "dist/mlp"], "there is no command 'run'", "BUNDLE/bin/aotrun infer"),
+        (["infer", "--input", "x.npy"], "there is no command 'infer'", "BUNDLE/bin/aotrun infer"),
+        (["bench"], "there is no command 'bench'", "BUNDLE/bin/aotrun bench"),
+        (["biuld"], "there is no command 'biuld', did you mean 'build'?", "aotpack --help"),
+        (["build", "m.py:model"], "m.py:model: a function, not a package", "aotpack export m.py:model --output"),
+        (["new", "my-app"], "Missing option '--lang'. Choose from: c, cpp, rust, python", "aotpack new --help"),
+    ],
+)
+def test_what_people_type_first_is_answered_in_three_lines(
+    arguments: list[str], what: str, fix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*arguments) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert lines[0] == f"error: {what}"
+    assert fix in lines[2]
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x.npz"])
+def test_inspect_of_an_array_says_whose_it_is(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / name
+    (np.save if name.endswith("y") else np.savez)(path, np.zeros(3))
+    assert run("inspect", str(path)) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"error: {path}: a NumPy array"
+    assert f"aotrun infer --input {path}" in lines[2]
+    # An archive that holds something else as well is no array.
+    with zipfile.ZipFile(tmp_path / "model.pt2", "w") as archive:
+        archive.writestr("model/data/a.npy", b"")
+        archive.writestr("model/version", b"1")
+    assert run("inspect", str(tmp_path / "model.pt2")) == 5
+
+
+def test_packages_are_arguments_of_build_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[Any] = []
+
+    def build(request: Any, _reporter: object) -> Any:
+        seen.append(request)
+        raise DamagedError("seen", meaning="enough", fix="nothing")
+
+    monkeypatch.setattr("aotpack.build.build.build", build)
+    for arguments in (["a.pt2"], ["--model", "a.pt2"], ["-o", "dist/x", "--model", "a.pt2", "n=b.pt2", "c.pt2"]):
+        assert run("build", *arguments) == 6
+    assert seen[0].models == seen[1].models == ((None, Path("a.pt2")),)
+    assert seen[0].output == seen[1].output == Path("dist/a")
+    assert seen[2].models == ((None, Path("a.pt2")), ("n", Path("b.pt2")), (None, Path("c.pt2")))
+    assert seen[2].output == Path("dist/x")
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

@@ -14,12 +14,16 @@ import pytest
 from aotrun import cli, files, npy
 from aotrun.arrays import Array
 from aotrun.bench import summary
-from aotrun.dtypes import BY_TYPESTR
+from aotrun.dtypes import BY_NAME, BY_TYPESTR
 from aotrun.errors import AotError, UsageError, from_status
+from aotrun.model import Spec
 from aotrun.options import Command, Option
 from aotrun.pretty import show
 from aotrun.session import read_inputs
 from aotrun.tensor import Tensor
+
+AB = [Spec(name, None, None, None) for name in "ab"]
+X = [Spec("x", None, None, None)]
 
 COMMAND = Command(
     "do",
@@ -139,7 +143,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_inputs_from_files(folder: Path, words: list[str]) -> None:
-    assert [array.tolist() for array in read_inputs(words, ["a", "b"])] == [[1.0], [2.0]]
+    assert [array.tolist() for array in read_inputs(words, AB)] == [[1.0], [2.0]]
 
 
 @pytest.mark.parametrize(
@@ -163,7 +167,7 @@ def test_inputs_from_files(folder: Path, words: list[str]) -> None:
 )
 def test_wrong_inputs(folder: Path, words: list[str], expected: list[str]) -> None:
     with pytest.raises(UsageError) as caught:
-        read_inputs(words, ["a", "b"])
+        read_inputs(words, AB)
     assert len(str(caught.value).splitlines()) == 3
     for word in expected:
         assert word in str(caught.value)
@@ -172,20 +176,102 @@ def test_wrong_inputs(folder: Path, words: list[str], expected: list[str]) -> No
 def test_an_input_larger_than_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(npy, "_physical_memory", lambda: 3)
     with pytest.raises(UsageError, match="does not fit into memory"):
-        read_inputs(["a.npy"], ["a"])
+        read_inputs(["a.npy"], AB[:1])
 
 
 def test_a_lone_input_needs_no_name(folder: Path) -> None:
     for word in ("a.npy", "x=a.npy", "one.npz"):
-        assert read_inputs([word], ["x"])[0].tolist() == [1.0]
-    assert read_inputs(["odd=name.npy"], ["x"])[0].tolist() == [3.0]
+        assert read_inputs([word], X)[0].tolist() == [1.0]
+    assert read_inputs(["odd=name.npy"], X)[0].tolist() == [3.0]
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.BytesIO()
     np.save(stream, np.array([1.0], "f4"))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stream.getvalue())))
-    assert read_inputs(["-"], ["x"])[0].tolist() == [1.0]
+    assert read_inputs(["-"], X)[0].tolist() == [1.0]
+
+
+def typed(dtype: str) -> list[Spec]:
+    return [Spec("x", BY_NAME[dtype], None, None)]
+
+
+@pytest.mark.parametrize(
+    ("given", "dtype", "expected"),
+    [
+        (np.array([0.1, 2.0], "f8"), "float32", [float(np.float32(0.1)), 2.0]),
+        (np.array([1, -2], "i4"), "int64", [1, -2]),
+        (np.array([1, 2], "i8"), "float32", [1.0, 2.0]),
+        (np.array([1, 0], "i4"), "bool", [True, False]),
+        (np.array([True, False]), "float16", [1.0, 0.0]),
+        (np.array([1.0, np.inf], "f4"), "bfloat16", [1.0, float("inf")]),
+        (np.array([1.5], "f8"), "complex64", [1.5 + 0j]),
+        (np.array([300], "i8"), "uint8", "not all of its int64 numbers fit uint8"),
+        (np.array([-1], "i4"), "uint64", "not all of its int32 numbers fit uint64"),
+        (np.array([2], "i4"), "bool", "not all of its int32 numbers fit bool"),
+        (np.array([1e300], "f8"), "float32", "not all of its float64 numbers fit float32"),
+        (np.array([1.0], "f4"), "int64", "what is behind the point would be lost"),
+        (np.array([1j], "c8"), "float32", "an imaginary part would be lost"),
+    ],
+)
+def test_cast_converts_where_it_is_asked_for(tmp_path: Path, given: Any, dtype: str, expected: Any) -> None:
+    path = str(tmp_path / "x.npy")
+    np.save(path, given)
+    with pytest.raises(UsageError, match=rf"input x is {given.dtype}, the model takes {dtype}\n.*\n.*--cast"):
+        read_inputs([path], typed(dtype))
+    if isinstance(expected, str):
+        with pytest.raises(UsageError) as caught:
+            read_inputs([path], typed(dtype), cast=True)
+        assert expected in str(caught.value)
+        assert len(str(caught.value).splitlines()) == 3
+    else:
+        (array,) = read_inputs([path], typed(dtype), cast=True)
+        assert (array.dtype.name, array.tolist()) == (dtype, expected)
+
+
+def test_cast_keeps_the_order_of_the_elements(tmp_path: Path) -> None:
+    path = str(tmp_path / "x.npy")
+    np.save(path, np.asfortranarray(np.arange(6.0).reshape(2, 3)))
+    (array,) = read_inputs([path], typed("float32"), cast=True)
+    assert (array.shape, array.strides, array.tolist()) == ((2, 3), (1, 2), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0])
+
+
+def test_json_without_a_dtype_is_of_the_models(tmp_path: Path) -> None:
+    path = str(tmp_path / "x.json")
+    Path(path).write_text('{"data": [[1, 2]]}')
+    for dtype in ("float32", "int64", "bfloat16", "complex64"):
+        (array,) = read_inputs([path], typed(dtype))
+        assert (array.dtype.name, array.shape) == (dtype, (1,) if dtype == "complex64" else (1, 2))
+    Path(path).write_text('{"a": {"data": [1]}, "b": {"data": [2], "dtype": "int64"}}')
+    specs = [Spec("a", BY_NAME["float32"], None, None), Spec("b", BY_NAME["int64"], None, None)]
+    assert [array.dtype.name for array in read_inputs([path], specs)] == ["float32", "int64"]
+    with pytest.raises(UsageError, match=r"x\.json\[a\]: no dtype, and the model does not say"):
+        read_inputs([path], AB)
+
+
+@pytest.mark.parametrize(
+    ("content", "what", "advice"),
+    [
+        (b"RIFF\x24\x00\x00\x00WAVEfmt ", "sound (WAV)", "soundfile.read('{path}'"),
+        (b"\x89PNG\r\n\x1a\n\x00", "a picture (PNG)", "PIL.Image.open('{path}')"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "a picture (JPEG)", "PIL.Image.open('{path}')"),
+        (b"\x00\x00\x00\x18ftypmp42", "a video (MP4)", "imageio.v3.imread('{path}')"),
+        (b"\x80\x04\x95\x00", "pickled Python objects", "pickle.load"),
+        (b"1.5, 2, -3e4\n4, 5, 6\n", "a table of numbers as text", "delimiter=','"),
+        (b"\x7fELF\x02\x01", "a program or a library", "numpy.save"),
+        (b"%PDF-1.7", "a PDF document", "numpy.save"),
+    ],
+)
+def test_other_files_are_named_with_what_makes_an_array_of_them(
+    tmp_path: Path, content: bytes, what: str, advice: str
+) -> None:
+    path = str(tmp_path / "x")
+    Path(path).write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        read_inputs([path], X)
+    assert caught.value.what == f"{path}: {what}"
+    assert advice.format(path=path) in caught.value.fix
+    assert len(str(caught.value).splitlines()) == 3
 
 
 class Fake(Tensor):

@@ -25,7 +25,7 @@ JSON = st.recursive(
 
 
 def one(text: str) -> Array:
-    array = read_arrays(text, "x.json")
+    array = read_arrays(text.encode(), "x.json")
     assert isinstance(array, Array)
     return array
 
@@ -105,8 +105,8 @@ def test_several_arrays_by_name() -> None:
         ("1", "no array"),
         ("[1, 2]", "no array"),
         ("{}", "no array"),
-        ('{"data": [1]}', "keys data"),
         ('{"data": [1], "dtype": "float32", "extra": 1}', "extra"),
+        ('{"shape": [1], "dtype": "float32"}', "no array"),
         ('{"data": [1], "dtype": "float31"}', "float31"),
         ('{"data": [1], "dtype": ["float32"]}', "float32"),
         ('{"data": [1, 2], "shape": [3], "dtype": "float32"}', "takes 3 elements"),
@@ -129,11 +129,10 @@ def test_several_arrays_by_name() -> None:
         ('{"data": ["NaN"], "dtype": "int8"}', "does not fit int8"),
         ('{"data": [[1, "x"]], "dtype": "complex64"}', "does not fit complex64"),
         ('{"data": [' + "9" * 5000 + '], "dtype": "int64"}', "x.json"),
-        ('{"a": {"data": [1]}}', "x.json[a]"),
     ],
 )
 def test_refused(text: str, word: str) -> None:
     with pytest.raises(UsageError) as caught:
-        read_arrays(text, "x.json")
+        read_arrays(text.encode(), "x.json")
     assert len(str(caught.value).splitlines()) == 3
     assert word in str(caught.value)

@@ -16,7 +16,7 @@ from typing import NoReturn
 import click
 
 from aotpack import __version__
-from aotpack.errors import AotpackError
+from aotpack.errors import AotpackError, UsageError
 
 #: Command name -> the line that `aotpack --help` shows. The module `aotpack.cli.<name>` holds `command`.
 COMMANDS: dict[str, str] = {
@@ -31,6 +31,15 @@ COMMANDS: dict[str, str] = {
 }
 
 
+#: What people look for here that a bundle does itself: word -> its command.
+_IN_A_BUNDLE = dict.fromkeys(("run", "infer", "predict", "serve"), "infer --input x.npy") | {
+    "check": "check",
+    "info": "info",
+    "bench": "bench",
+    "benchmark": "bench",
+}
+
+
 class LazyGroup(click.Group):
     """Knows its commands by name and imports one when it is called."""
 
@@ -38,6 +47,12 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        if cmd_name in _IN_A_BUNDLE:
+            raise UsageError(
+                f"there is no command {cmd_name!r}",
+                meaning="a bundle runs its models itself, here and wherever it is copied to",
+                fix=f"BUNDLE/bin/aotrun {_IN_A_BUNDLE[cmd_name]}",
+            )
         if cmd_name not in COMMANDS:
             close = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
             hint = f", did you mean {close[0]!r}?" if close else ""
@@ -58,7 +73,7 @@ class LazyGroup(click.Group):
 Examples:
   aotpack init   --backend cpu
   aotpack export examples/mlp.py:model --output mlp.pt2 --verify
-  aotpack build  --backend cpu --model mlp.pt2 --output dist/mlp --portable
+  aotpack build  mlp.pt2 --output dist/mlp --portable
   aotpack verify dist/mlp --run
 """,
 )

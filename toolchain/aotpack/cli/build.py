@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 
 def _model_option(text: str) -> tuple[str | None, Path]:
     """`NAME=FILE` or `FILE`; a file whose name has a `=` is taken as a file when it exists."""
+    if re.fullmatch(r"[^=]*\.py:\w+", text):
+        raise UsageError(
+            f"{text}: a function, not a package",
+            meaning="a bundle is built from compiled models",
+            fix=f"aotpack export {text} --output MODEL.pt2, then aotpack build MODEL.pt2",
+        )
     if "=" in text and not Path(text).exists():
         name, _, file = text.partition("=")
         return name, Path(file)
@@ -30,15 +37,16 @@ def _model_option(text: str) -> tuple[str | None, Path]:
 @click.command(
     epilog="""\b
 Examples:
-  aotpack build --model mlp.pt2 --output dist/mlp               linked to the venv, for development
-  aotpack build --model mlp.pt2 --output dist/mlp --portable    everything inside, runs on a bare machine
-  aotpack build --model small=a.pt2 --model large=b.pt2 --output dist/both --portable
-  aotpack build --model mlp.pt2 --portable --dry-run            what would go where, and why
+  aotpack build mlp.pt2 -o dist/mlp                        linked to the venv, for development
+  aotpack build mlp.pt2 -o dist/mlp --portable             everything inside, runs on a bare machine
+  aotpack build small=a.pt2 large=b.pt2 -o dist/both --portable
+  aotpack build mlp.pt2 --portable --dry-run               what would go where, and why
 """
 )
+@click.argument("packages", nargs=-1, metavar="[[NAME=]M.pt2]...")
 @click.option("--backend", type=click.Choice([b.value for b in Backend]), default="cpu", show_default=True)
-@click.option("--model", "models", multiple=True, metavar="[NAME=]M.pt2", help="A package to include; repeatable.")
-@click.option("--output", type=click.Path(path_type=Path), help="The bundle's folder.  [default: dist/NAME]")
+@click.option("--model", "models", multiple=True, metavar="[NAME=]M.pt2", help="As an argument; repeatable.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The bundle's folder.  [default: dist/NAME]")
 @click.option("--portable", is_flag=True, help="Copy all that is needed instead of linking to the venv.")
 @click.option("--runtime", type=click.Choice(["auto", "full", "slim"]), default="auto", show_default=True)
 @click.option("--python", type=click.Choice(["bundled", "host"]), default="bundled", show_default=True)
@@ -52,6 +60,7 @@ Examples:
 @console.json_option
 @console.common_options
 def command(
+    packages: tuple[str, ...],
     backend: str,
     models: tuple[str, ...],
     output: Path | None,
@@ -69,13 +78,14 @@ def command(
 ) -> None:
     """Build a bundle: a folder that runs the model.
 
+    The models are packages of aotpack export, each under its file's name or the one given.
     Without --portable the bundle links to the libraries of the venv and runs on this machine only. With --portable it
     holds all that it needs, down to libc and the Python interpreter of its command line.
     """
     from aotpack.build.build import build
     from aotpack.build.request import BuildRequest
 
-    named = tuple(_model_option(text) for text in models)
+    named = tuple(_model_option(text) for text in (*models, *packages))
     request = BuildRequest(
         backend=Backend(backend),
         output=output or _default_output(named),

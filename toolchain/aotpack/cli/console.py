@@ -192,7 +192,7 @@ def explain_usage(error: click.ClickException) -> AotpackError:
     context = error.ctx if isinstance(error, click.UsageError) else None
     program = context.command_path if context else "aotpack"
     return UsageError(
-        error.format_message().rstrip("."),
+        " ".join(error.format_message().split()).rstrip("."),  # choices stand on lines of their own
         meaning="the command line cannot be understood as it is, so nothing was done",
         fix=f"{program} --help shows the options and examples",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ def command(path: Path, as_json: bool) -> None:
         document, show = _environment(path)
     elif facts.is_elf(path):
         document, show = _elf(path)
+    elif _is_array(path):
+        raise UsageError(
+            f"{path}: a NumPy array",
+            meaning="it is an input or an output of a model, and not one of the things that are looked at here",
+            fix=f"BUNDLE/bin/aotrun infer --input {path}   # BUNDLE/bin/aotrun info says what a model takes",
+        )
     else:
         document, show = _model(path)
     if as_json:
@@ -42,6 +49,20 @@ def command(path: Path, as_json: bool) -> None:
     else:
         for line in show:
             click.echo(line)
+
+
+def _is_array(path: Path) -> bool:
+    """Whether it is a .npy, or a .npz: an archive of them alone."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        if file.read(6) == b"\x93NUMPY":
+            return True
+        try:
+            names = zipfile.ZipFile(file).namelist()
+        except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError):
+            return False
+    return bool(names) and all(name.endswith(".npy") for name in names)
 
 
 Shown = tuple[dict[str, Any], list[str]]
