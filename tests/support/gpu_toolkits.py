@@ -18,8 +18,8 @@ HIP_PACKAGE = "libamdhip64-dev"
 
 
 def compare_declarations(ours: Path, toolkit: Path, backend: str) -> subprocess.CompletedProcess[str]:
-    """Compile the bridge's declarations of a GPU runtime (`gpu_abi.h` in `ours`) beside a toolkit's headers: it fails
-    where they differ. Nothing is linked or run."""
+    """Compile the bridge's declarations of a GPU runtime (`device/gpu_abi.h` in `ours`) beside a toolkit's headers: it
+    fails where they differ. Nothing is linked or run."""
     # A system's own include folder must not be named.
     include = () if toolkit == Path("/usr") else ("-isystem", str(toolkit / "include"))
     flags = ("-DAOT_GPU_ROCM", "-D__HIP_PLATFORM_AMD__=1") if backend == "rocm" else ()
