@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from aotpack.backend import Backend
-from aotpack.environment.reading import TorchInfo, find_torch
+from aotpack.environment.search import find_torch
+from aotpack.environment.torch import TorchInfo
 from benchmarks.measure import archive_size, median_ratio, size_of
 
 ROOT = Path(__file__).resolve().parents[1]

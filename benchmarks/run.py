@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aotpack.backend import Backend
-from aotpack.environment.reading import TorchInfo, find_torch
+from aotpack.environment.search import find_torch
+from aotpack.environment.torch import TorchInfo
 from aotpack.native.bridge import build_bridge
 from benchmarks import doctor, embedding, models
 from benchmarks.measure import Contender, Sample, archive_size, median, median_ratio, run_in_turn, size_of

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from aotpack.backend import Backend
+from aotpack.bundle.manifest import load_bundle
 from aotpack.cli.console import human_size, table
-from aotpack.environment.reading import find_torch
+from aotpack.environment.search import find_torch
 from aotpack.tools.sandbox import INSIDE, find_sandbox
-from aotpack.verify.static import load_bundle
 
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / "build" / "demo"

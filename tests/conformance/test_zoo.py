@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.environment.reading import find_torch
-from aotpack.native.slim import Part, SlimBuild, build_slim
+from aotpack.environment.search import find_torch
+from aotpack.native.slim import SlimBuild, build_slim
+from aotpack.runtime.slim_table import Part
 from tests.conformance.turns import Bundle, least
 from tests.support import sanitizing
 

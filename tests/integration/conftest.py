@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.environment.reading import find_torch
+from aotpack.environment.search import find_torch
 from aotpack.export import driving
 from tests.support.exporting import EXAMPLES, ROOT, cached, cached_export
 

@@ -8,10 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from aotpack.backend import Backend
-from aotpack.bundle.plan import BuildInputs, plan_bundle
+from aotpack.bundle.flat_layout import FlatLayout
+from aotpack.bundle.inputs import BuildInputs
+from aotpack.bundle.plan import plan_bundle
 from aotpack.bundle.writing import write_entries
 from aotpack.interpreter.selection import plan_interpreter
-from aotpack.libraries.closure import Closure, DiskFinder, walk
+from aotpack.libraries.closure import Closure, walk
+from aotpack.libraries.finder import DiskFinder
 from aotpack.libraries.recipe import load_recipe
 from aotpack.native.launcher import build_launcher
 
@@ -45,6 +48,7 @@ def assemble(folder: Path, python: Path, probe: str = PROBE) -> Path:
         runtime=Closure(()),
         own_libraries=frozenset(),
         launcher=build_launcher(),
+        layout=FlatLayout(),
         interpreter=plan.packed_for(closure).entries,
         interpreter_closure=needs,
     )

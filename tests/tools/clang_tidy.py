@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from aotpack.backend import Backend
-from aotpack.environment.reading import find_torch
+from aotpack.environment.search import find_torch
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("bridge/src", "bridge/proxy", "bridge/tests")

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from aotpack.backend import Backend
-from aotpack.environment.reading import find_torch
+from aotpack.environment.search import find_torch
 from aotpack.errors import AotpackError
 from aotpack.export import driving
 from aotpack.native.slim import build_slim_in

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.environment.reading import find_torch
+from aotpack.environment.search import find_torch
 from aotpack.native.bridge import RUNPATH, build_bridge
 from tests.support.bridge_client import (
     BFLOAT,

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.environment.reading import TorchInfo, find_torch
+from aotpack.environment.search import find_torch
+from aotpack.environment.torch import TorchInfo
 from aotpack.native.bridge import build_sanitized_tests
-from aotpack.native.slim import Part, build_slim, find_onednn
+from aotpack.native.onednn import find_onednn
+from aotpack.native.slim import build_slim
+from aotpack.runtime.slim_table import Part
 from tests.support import sanitizing
 from tests.support.exporting import SUPPORT, cached_export
 from tests.support.sanitizing import slim_bundle

@@ -10,7 +10,7 @@ import pytest
 
 from aotpack.backend import Backend
 from aotpack.environment.python import ask_python
-from aotpack.environment.reading import detect, find_torch
+from aotpack.environment.search import detect, find_torch
 from aotpack.errors import TorchMismatchError
 from tests.support.torch_trees import fill_torch, version_py
 

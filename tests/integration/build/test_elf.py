@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from aotpack.elf.facts import ElfEdit, apply_edit, read_elf
+from aotpack.elf.edits import ElfEdit, apply_edit
+from aotpack.elf.facts import read_elf
 
 SOURCE = """
 __attribute__((aligned(0x4000))) char aligned[0x4000] = {7};

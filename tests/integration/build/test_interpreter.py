@@ -15,9 +15,9 @@ import pytest
 from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 
-from aotpack.bundle.plan import Copy
+from aotpack.bundle.entries import Copy
 from aotpack.elf import relocations
-from aotpack.elf.facts import strip_copy
+from aotpack.elf.edits import strip_copy
 from aotpack.errors import BuildToolError
 from aotpack.interpreter import selection
 from aotpack.interpreter.selection import plan_interpreter

@@ -12,9 +12,9 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from aotpack.backend import Backend
-from aotpack.elf.facts import strip_copy
+from aotpack.elf.edits import strip_copy
 from aotpack.elf.initialisers import shorten
-from aotpack.environment.reading import find_torch
+from aotpack.environment.search import find_torch
 from aotpack.tools.compilers import find_compiler
 
 PROGRAMS = Path(__file__).parent / "programs"

@@ -16,11 +16,14 @@ import pytest
 from aotpack.backend import Backend
 from aotpack.build.build import build
 from aotpack.build.request import BuildRequest, Reporter
-from aotpack.environment.reading import TorchInfo, find_torch
+from aotpack.bundle import manifest
+from aotpack.environment.search import find_torch
+from aotpack.environment.torch import TorchInfo
 from aotpack.libraries.recipe import load_recipe
-from aotpack.native.slim import Part, build_slim, table_for
+from aotpack.native.slim import build_slim
 from aotpack.native.stubs import read_symbols
-from aotpack.verify import static
+from aotpack.runtime.slim_table import Part, table_for
+from aotpack.verify import run, static
 from tests.support.exporting import EXAMPLES, ROOT, cached_export
 
 pytestmark = [pytest.mark.torch_versions, pytest.mark.timeout(7200)]
@@ -74,7 +77,7 @@ def bundle(torch: TorchInfo, output: Path, names: tuple[str, ...], profile: str,
 def runs_as_eager(folder: Path, names: tuple[str, ...]) -> None:
     """Every model gives in an empty root what eager PyTorch gave when it was exported."""
     assert static.check_static(folder).problems == ()
-    result = static.check_run(folder, static.load_bundle(folder))
+    result = run.check_run(folder, manifest.load_bundle(folder))
     assert set(result.models) == set(names)
     for checks in result.models.values():
         (detail,) = (check["detail"] for check in checks["checks"] if check["name"] == "model")

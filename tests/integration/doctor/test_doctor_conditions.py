@@ -600,7 +600,7 @@ def one_flipped_byte_of_a_large_file(machine: Machine, patch: pytest.MonkeyPatch
     content = bytearray(path.read_bytes())
     content[5000] ^= 1
     path.write_bytes(content)
-    bundle = static.load_bundle(machine.bundle)
+    bundle = manifest.load_bundle(machine.bundle)
     (told,) = [problem.what for problem in static.check_static(machine.bundle).problems if "content" in problem.what]
     assert "of bytes 4096 to 8191" in told
     # A vendor's file is held against the vendor's hash, which is one of all of it.

@@ -17,9 +17,9 @@ import pytest
 
 from aotpack.errors import AotpackError, BuildToolError, UsageError
 from aotpack.export.driving import ExportRequest, export
-from aotpack.native import slim
 from aotpack.package.metadata import DynamicDim, ModelMetadata
 from aotpack.package.model import ModelInfo, read_model
+from aotpack.runtime import slim_table
 from tests.support.exporting import ROOT, Silent, cached_export
 
 Exported = Callable[..., Path]
@@ -170,7 +170,7 @@ def test_slim_needs_no_libtorch_and_no_matrix_library_for_small_products(exporte
     assert model.metadata.profile == "slim"
     assert not [name for name in model.needed if "torch" in name]
     # Small products are generated code, whatever a clock on a busy machine would say.
-    assert slim.judge(model.imports).parts == (slim.Part.CORE,)
+    assert slim_table.judge(model.imports).parts == (slim_table.Part.CORE,)
 
 
 LARGE_PRODUCT = """

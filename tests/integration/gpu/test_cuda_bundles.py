@@ -23,10 +23,12 @@ from aotpack.build.build import build
 from aotpack.build.request import BuildRequest, Reporter
 from aotpack.bundle import manifest
 from aotpack.cli import group as command_line
-from aotpack.elf.facts import ElfEdit, apply_edit, find_tool, is_elf, read_elf
+from aotpack.elf.edits import ElfEdit, apply_edit
+from aotpack.elf.facts import is_elf, read_elf
 from aotpack.errors import DamagedError, TorchMismatchError, UsageError
 from aotpack.tools import sandbox
-from aotpack.verify import static
+from aotpack.tools.programs import find_tool
+from aotpack.verify import run, static
 from tests.support.doubles.cuda import CU12, CU13, NUMBERS, CudaDouble, make_cuda
 from tests.support.doubles.elf import Double, compile_doubles
 
@@ -157,7 +159,7 @@ def test_a_vendors_file_that_looks_outside_first_is_a_problem_unless_its_needs_a
 
 
 def test_nvidias_files_are_the_wheels_bit_for_bit(whole: Path, double: CudaDouble) -> None:
-    bundle = static.load_bundle(whole)
+    bundle = manifest.load_bundle(whole)
     vendor = [record for record in bundle.files if record.pristine]
     originals = {path.name: path for path in double.site_packages.glob("nvidia/*/lib/*")}
     assert {Path(record.path).name for record in vendor} == {
@@ -170,7 +172,7 @@ def test_nvidias_files_are_the_wheels_bit_for_bit(whole: Path, double: CudaDoubl
 
 
 def stubs_in(bundle: Path) -> set[str]:
-    records = static.load_bundle(bundle).files
+    records = manifest.load_bundle(bundle).files
     return {Path(record.path).name for record in records if record.reason.startswith("a stub")}
 
 
@@ -191,7 +193,7 @@ def test_a_vendors_file_that_was_changed_before_the_build_is_not_sealed_as_their
 def test_verify_compares_with_what_the_wheel_recorded(small: Path, tmp_path: Path) -> None:
     copy = tmp_path / "bundle"
     shutil.copytree(small, copy, symlinks=True)
-    bundle = static.load_bundle(copy)
+    bundle = manifest.load_bundle(copy)
     # Somebody patches a vendor's file and seals the bundle anew.
     victim = next(record for record in bundle.files if record.pristine)
     (copy / victim.path).write_bytes((copy / victim.path).read_bytes() + b"\0")
@@ -224,7 +226,7 @@ def test_libraries_that_no_model_needs_are_stubs(small: Path, double: CudaDouble
     assert all((small / "lib" / name).stat().st_size < 20_000 for name in stubs_in(small))
     left = {"libtorch_cuda_linalg.so", layout.name("cusolver"), layout.name("cudnn_graph"), layout.name("nvJitLink")}
     assert not left & names_in(small)
-    assert static.load_bundle(small).features == ()
+    assert manifest.load_bundle(small).features == ()
 
 
 def test_a_bundle_with_stubs_loads_and_a_call_into_one_says_what_to_build(small: Path) -> None:
@@ -284,7 +286,7 @@ def test_gpu_code_and_the_driver_of_this_machine_are_told_from_libraries(
     assert static.check_static(output).problems == ()
     assert (output / "models" / "mlp" / "kernels" / "kernel.cubin").is_file()
     assert not list(output.rglob("libcuda.so*"))
-    assert "libcuda.so.1" in static.load_bundle(output).host_libraries
+    assert "libcuda.so.1" in manifest.load_bundle(output).host_libraries
 
 
 def test_an_unknown_group_is_refused(double: CudaDouble, tmp_path: Path) -> None:
@@ -328,9 +330,9 @@ def test_a_dry_run_shows_what_each_choice_saves(
 
 
 def test_a_model_for_the_cpu_runs_in_an_empty_root(small: Path) -> None:
-    bundle = static.load_bundle(small)
+    bundle = manifest.load_bundle(small)
     assert static.check_static(small).problems == ()
-    result = static.check_run(small, bundle)
+    result = run.check_run(small, bundle)
     assert result.models["mlp"]["ok"]
 
 

@@ -21,11 +21,16 @@ import pytest
 from aotpack.backend import Backend
 from aotpack.build.build import build
 from aotpack.build.request import BuildRequest, Reporter
-from aotpack.environment.reading import TorchInfo, find_torch
+from aotpack.bundle import manifest
+from aotpack.environment.search import find_torch
+from aotpack.environment.torch import TorchInfo
 from aotpack.gpu import trimming
-from aotpack.libraries.closure import DiskFinder, Origin, Root, walk
-from aotpack.libraries.recipe import load_recipe, matches
-from aotpack.verify import static
+from aotpack.libraries.closure import Root, walk
+from aotpack.libraries.finder import DiskFinder
+from aotpack.libraries.origins import Origin
+from aotpack.libraries.recipe import load_recipe
+from aotpack.patterns import matches
+from aotpack.verify import run, static
 from tests.support.exporting import EXAMPLES, ROOT, cached_export
 
 pytestmark = [pytest.mark.cuda_wheel, pytest.mark.timeout(3600)]
@@ -163,7 +168,7 @@ def test_every_library_loads_from_the_bundle_alone(bundle: str, venv: Path, requ
 def test_a_model_for_the_cpu_runs_in_an_empty_root(bundle: str, venv: Path, request: pytest.FixtureRequest) -> None:
     folder: Path = request.getfixturevalue(bundle)
     with without(venv):
-        assert static.check_run(folder, static.load_bundle(folder)).models["mlp"]["ok"]
+        assert run.check_run(folder, manifest.load_bundle(folder)).models["mlp"]["ok"]
 
 
 def test_without_a_driver_the_exit_code_is_7_and_the_driver_is_named(trimmed: Path) -> None:

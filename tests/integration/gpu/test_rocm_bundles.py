@@ -21,9 +21,10 @@ from aotpack.backend import Backend
 from aotpack.build.assemble import dry_run
 from aotpack.build.build import build
 from aotpack.build.request import BuildRequest, Reporter
-from aotpack.bundle.plan import Link, Part
-from aotpack.elf.facts import find_tool, is_elf, read_elf
+from aotpack.bundle.entries import Link, Part
+from aotpack.elf.facts import is_elf, read_elf
 from aotpack.errors import AotpackError
+from aotpack.tools.programs import find_tool
 from aotpack.verify.static import check_static
 from tests.support.doubles.elf import Double, compile_doubles
 from tests.support.doubles.environment import make_environment

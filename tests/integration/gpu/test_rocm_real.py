@@ -21,12 +21,13 @@ import pytest
 from aotpack.backend import Backend
 from aotpack.build.build import build
 from aotpack.build.request import BuildRequest, Reporter
-from aotpack.bundle.plan import BuildInputs
+from aotpack.bundle.inputs import BuildInputs
 from aotpack.bundle.tree_layout import TreeLayout
-from aotpack.elf.facts import find_tool, read_elf
+from aotpack.elf.facts import read_elf
 from aotpack.errors import AotpackError
 from aotpack.libraries.closure import Closure, Library
 from aotpack.libraries.recipe import load_recipe
+from aotpack.tools.programs import find_tool
 from tests.support.debian import mirror
 from tests.support.doubles.elf import Double, compile_doubles
 from tests.support.doubles.environment import make_environment
@@ -255,6 +256,7 @@ def place(site_packages: Path, libraries: list[Path]) -> list[str]:
     """Where the layout puts libraries of an environment."""
     recipe = load_recipe(Backend.ROCM)
     closure = Closure(tuple(Library(path.name, path, read_elf(path), "a test") for path in libraries))
+    layout = TreeLayout(site_packages / "torch", site_packages, portable=True)
     inputs = BuildInputs(
         recipe=recipe,
         portable=True,
@@ -262,8 +264,8 @@ def place(site_packages: Path, libraries: list[Path]) -> list[str]:
         runtime=closure,
         own_libraries=frozenset(),
         launcher=Path(os.devnull),
+        layout=layout,
     )
-    layout = TreeLayout(site_packages / "torch", site_packages, portable=True)
     return [entry.destination for entry in layout.entries(closure.libraries, inputs)]
 
 

@@ -17,9 +17,11 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from aotpack.backend import Backend
-from aotpack.environment.reading import TorchInfo, find_torch
-from aotpack.native import slim
-from aotpack.native.slim import Part, SlimBuild, build_slim
+from aotpack.environment.search import find_torch
+from aotpack.environment.torch import TorchInfo
+from aotpack.native.slim import SlimBuild, build_slim
+from aotpack.runtime import slim_table
+from aotpack.runtime.slim_table import Part
 from tests.support import sanitizing
 from tests.support.exporting import SUPPORT, cached_export
 
@@ -64,13 +66,13 @@ def declared(torch_info: TorchInfo) -> set[str]:
 
 @pytest.mark.parametrize("part", list(Part))
 def test_each_library_exports_what_the_table_says(built: SlimBuild, part: Part) -> None:
-    listed = {function.name for function in slim.table().values() if function.part is part}
+    listed = {function.name for function in slim_table.table().values() if function.part is part}
     found = exports(built.libraries[list(Part).index(part)])
     assert {name for name in found if not name.startswith(("aot_slim_", "GOMP_"))} == listed
 
 
 def test_the_table_lists_every_function_of_the_headers(torch_info: TorchInfo) -> None:
-    listed = {name for name in slim.table() if name.startswith("aoti_")}
+    listed = {name for name in slim_table.table() if name.startswith("aoti_")}
     assert listed == declared(torch_info)
 
 
@@ -86,7 +88,7 @@ def test_the_core_is_small_and_needs_nothing_but_the_compilers_libraries(built: 
 @pytest.mark.parametrize("part", list(Part))
 def test_no_library_names_a_folder_of_this_machine(built: SlimBuild, part: Part) -> None:
     content = built.libraries[list(Part).index(part)].read_bytes()
-    for folder in (slim.SOURCES, Path.home(), built.libraries[0].parents[1]):
+    for folder in (slim_table.SOURCES, Path.home(), built.libraries[0].parents[1]):
         assert os.fsencode(folder) not in content
 
 
@@ -259,7 +261,7 @@ def many_calls(
         "convnet": exported("convnet"),
     }
     bundle = sanitizing.slim_bundle(folder, backend_venv, models, built)
-    bridge = slim.SOURCES.parent
+    bridge = slim_table.SOURCES.parent
     sources = [HERE / "many_calls.cpp", bridge / "tests" / "calls.cpp"]
     includes = [f"-I{bridge / name}" for name in ("include", "tests")]
     library = bundle / "lib" / "libaot_bridge.so"

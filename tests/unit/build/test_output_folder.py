@@ -12,7 +12,7 @@ import pytest
 
 from aotpack.build import output_folder
 from aotpack.bundle import manifest, writing
-from aotpack.bundle.plan import Entry, Part, Text
+from aotpack.bundle.entries import Entry, Part, Text
 from aotpack.errors import UsageError
 
 

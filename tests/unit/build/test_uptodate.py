@@ -8,6 +8,7 @@ import pytest
 
 from aotpack.build import uptodate
 from aotpack.errors import BuildToolError
+from aotpack.tools import cache
 
 
 @pytest.fixture
@@ -46,5 +47,5 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(Path, "home", homeless)
     with pytest.raises(BuildToolError) as error:
-        uptodate.cache_home()
+        cache.cache_home()
     assert "XDG_CACHE_HOME" in error.value.fix

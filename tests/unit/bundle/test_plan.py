@@ -9,19 +9,12 @@ import msgspec
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.bundle.plan import (
-    BuildInputs,
-    BundlePlan,
-    Copy,
-    Entry,
-    Link,
-    Member,
-    Part,
-    PlannedModel,
-    copy_of,
-    plan_bundle,
-)
-from aotpack.elf.facts import Elf, ElfEdit
+from aotpack.bundle.entries import Copy, Entry, Link, Member, Part
+from aotpack.bundle.flat_layout import FlatLayout, copy_of
+from aotpack.bundle.inputs import BuildInputs, PlannedModel
+from aotpack.bundle.plan import BundlePlan, plan_bundle
+from aotpack.elf.edits import ElfEdit
+from aotpack.elf.facts import Elf
 from aotpack.errors import BuildToolError
 from aotpack.libraries.closure import Closure, Library, Missing
 from aotpack.libraries.recipe import Dlopen, Edits, Recipe, TorchSource
@@ -67,6 +60,7 @@ def plan(**changes: object) -> BundlePlan:
         "runtime": RUNTIME,
         "own_libraries": frozenset({"libaot_bridge.so"}),
         "launcher": Path("/cache/aotrun"),
+        "layout": FlatLayout(),
         "models": (MODEL,),
     }
     return plan_bundle(BuildInputs(**{**base, **changes}))  # type: ignore[arg-type]

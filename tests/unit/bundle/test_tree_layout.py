@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.bundle.plan import BuildInputs, Copy, DataFile, Entry, Link, Member, PlannedModel, plan_bundle
+from aotpack.bundle.entries import Copy, Entry, Link, Member
+from aotpack.bundle.inputs import BuildInputs, DataFile, PlannedModel
+from aotpack.bundle.plan import plan_bundle
 from aotpack.bundle.tree_layout import TreeLayout, find_data
-from aotpack.elf.facts import Elf, ElfEdit
+from aotpack.elf.edits import ElfEdit
+from aotpack.elf.facts import Elf
 from aotpack.errors import AotpackError
 from aotpack.libraries.closure import Closure, Library
 from aotpack.libraries.recipe import DataTree, Edits, Recipe, TorchSource
@@ -45,6 +48,7 @@ def entries(*libraries: Library, layout: TreeLayout = LAYOUT, **options: object)
         runtime=Closure(libraries),
         own_libraries=frozenset(),
         launcher=Path("/aotrun"),
+        layout=layout,
         **options,  # type: ignore[arg-type]
     )
     return {entry.destination: entry for entry in layout.entries(libraries, inputs)}

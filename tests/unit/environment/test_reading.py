@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.environment.reading import detect, find_torch, parse_version_py
+from aotpack.environment.reading import parse_version_py
+from aotpack.environment.search import detect, find_torch
 from aotpack.errors import TorchMismatchError, UsageError
 from tests.support.torch_trees import fill_torch, make_libtorch, make_torch_venv, make_venv, version_py
 

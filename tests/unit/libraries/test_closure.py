@@ -8,7 +8,9 @@ from pathlib import Path
 
 from aotpack.backend import Backend
 from aotpack.elf.facts import Elf
-from aotpack.libraries.closure import Origin, Root, expand_origin, origin_of, walk
+from aotpack.libraries.closure import Root, walk
+from aotpack.libraries.finder import expand_origin
+from aotpack.libraries.origins import Origin, origin_of
 from aotpack.libraries.recipe import Dlopen, Group, Recipe, TorchSource
 
 FOLDER = Path("/libs")

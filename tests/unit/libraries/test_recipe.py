@@ -6,7 +6,8 @@ import pytest
 
 from aotpack.backend import Backend
 from aotpack.errors import AotpackError
-from aotpack.libraries.recipe import load_recipe, matches, parse_recipe
+from aotpack.libraries.recipe import load_recipe, parse_recipe
+from aotpack.patterns import matches
 
 
 @pytest.mark.parametrize("backend", list(Backend))

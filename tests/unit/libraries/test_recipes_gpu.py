@@ -7,7 +7,8 @@ import pytest
 from aotpack.backend import Backend
 from aotpack.libraries import recipe as recipes
 from aotpack.libraries.features import choose, group_that_stubs
-from aotpack.libraries.recipe import load_recipe, matches
+from aotpack.libraries.recipe import load_recipe
+from aotpack.patterns import matches
 
 CUDA = load_recipe(Backend.CUDA)
 ROCM = load_recipe(Backend.ROCM)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.environment.reading import TorchInfo
+from aotpack.environment.torch import SHIM_HEADER, TorchInfo
 from aotpack.errors import BuildToolError, TorchMismatchError
 from aotpack.native import bridge
 from aotpack.tools import compilers
@@ -21,7 +21,7 @@ from aotpack.tools.compilers import Compiler, find_compiler, run_tool
 def torch(tmp_path: Path) -> TorchInfo:
     """A torch with the headers that count."""
     include = tmp_path / "torch" / "include"
-    header = include / bridge._TORCH_HEADER
+    header = include / SHIM_HEADER
     header.parent.mkdir(parents=True, exist_ok=True)
     header.write_text("// header\n")
     return TorchInfo(
@@ -82,7 +82,7 @@ def test_everything_that_matters_makes_another_build(
     seen.add(bridge.build_bridge(torch, Backend.CPU, runpath=("$ORIGIN",))[0])
     seen.add(bridge.build_bridge(replace(torch, version="2.14.0"), Backend.CPU)[0])
     seen.add(bridge.build_bridge(replace(torch, cxx11_abi=False), Backend.CPU)[0])
-    (torch.include_dirs[0] / bridge._TORCH_HEADER).write_text("// changed\n")
+    (torch.include_dirs[0] / SHIM_HEADER).write_text("// changed\n")
     seen.add(bridge.build_bridge(torch, Backend.CPU)[0])
     monkeypatch.setattr(bridge, "find_compiler", lambda _language: Compiler(("/usr/bin/c++",), "c++ 13.1.0"))
     seen.add(bridge.build_bridge(torch, Backend.CPU)[0])

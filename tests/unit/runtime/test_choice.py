@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.environment.reading import find_torch
+from aotpack.environment.search import find_torch
 from aotpack.errors import ModelMismatchError
 from aotpack.libraries.recipe import load_recipe
-from aotpack.native import slim
-from aotpack.native.slim import Function, Part, table_for
 from aotpack.package.metadata import ModelMetadata
 from aotpack.package.model import ModelInfo
+from aotpack.runtime import slim_table
 from aotpack.runtime.choice import RuntimeChoice, choose_runtime
+from aotpack.runtime.slim_table import Function, Part, table_for
 from tests.support.torch_trees import make_torch_venv
 
 SORT, GROUPED = "aoti_torch_cpu_sort_stable", "aoti_torch_cpu__grouped_mm"
@@ -46,7 +46,7 @@ def choose(asked: str, imports: tuple[str, ...], functions: Mapping[str, Functio
 
 def test_what_the_headers_do_not_declare_is_not_served(tmp_path: Path) -> None:
     functions = table_of_headers(tmp_path, f"AOTI_TORCH_EXPORT AOTITorchError {SORT}(AtenTensorHandle self);")
-    assert functions[SORT] == slim.table()[SORT]
+    assert functions[SORT] == slim_table.table()[SORT]
     assert functions[GROUPED].part is None
     assert functions[GROUPED].note == "younger than torch 2.9.1, which the slim runtime is compiled against"
     # The runtime declares these itself.
@@ -54,7 +54,7 @@ def test_what_the_headers_do_not_declare_is_not_served(tmp_path: Path) -> None:
     assert functions["Sleef_expf8_u10"].part is Part.CORE
     # Nobody serves this one, whatever torch.
     gradient = "aoti_torch_cpu__cdist_backward"
-    assert functions[gradient] == slim.table()[gradient]
+    assert functions[gradient] == slim_table.table()[gradient]
 
 
 def test_a_model_that_imports_a_younger_function_gets_the_full_runtime(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from aotpack.native import slim
-from aotpack.native.slim import Function, Part, judge, parse_table
+from aotpack.runtime import slim_table
+from aotpack.runtime.slim_table import Function, Part, judge, parse_table
 
 TEXT = """
 [served.core]
@@ -65,12 +65,12 @@ def test_every_unserved_symbol_is_named_with_its_reason() -> None:
 
 
 def test_the_table_of_this_installation_names_files_that_exist() -> None:
-    files = {function.note for function in slim.table().values() if function.part is not None}
+    files = {function.note for function in slim_table.table().values() if function.part is not None}
     assert files
-    assert {file for file in files if not (slim.SOURCES / file).is_file()} == set()
+    assert {file for file in files if not (slim_table.SOURCES / file).is_file()} == set()
 
 
 def test_every_op_file_is_in_the_table() -> None:
-    files = {function.note for function in slim.table().values()}
-    written = {path.relative_to(slim.SOURCES).as_posix() for path in (slim.SOURCES / "ops").glob("*.cpp")}
+    files = {function.note for function in slim_table.table().values()}
+    written = {path.relative_to(slim_table.SOURCES).as_posix() for path in (slim_table.SOURCES / "ops").glob("*.cpp")}
     assert written <= files

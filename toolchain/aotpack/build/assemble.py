@@ -14,10 +14,12 @@ from aotpack.build.gather import Gathered, finder_of, gather
 from aotpack.build.request import BuildRequest, Reporter, settled
 from aotpack.bundle import manifest, writing
 from aotpack.bundle.description import describe
+from aotpack.bundle.entries import Copy, Entry, Link
 from aotpack.bundle.manifest import Bundle
-from aotpack.bundle.plan import BundlePlan, Copy, Entry, Link, plan_bundle
+from aotpack.bundle.plan import BundlePlan, plan_bundle
 from aotpack.bundle.savings import savings
-from aotpack.environment.reading import TorchInfo, find_torch
+from aotpack.environment.search import find_torch
+from aotpack.environment.torch import TorchInfo
 from aotpack.tools import steps
 
 

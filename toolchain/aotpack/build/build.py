@@ -8,7 +8,7 @@ from aotpack.build import output_folder, uptodate
 from aotpack.build.request import BuildRequest, Reporter, request_key, settled
 from aotpack.bundle import manifest
 from aotpack.bundle.manifest import Bundle
-from aotpack.environment.reading import find_torch
+from aotpack.environment.search import find_torch
 from aotpack.tools import steps
 
 

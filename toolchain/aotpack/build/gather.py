@@ -14,23 +14,26 @@ from aotpack.backend import Backend
 from aotpack.build.archs import check_model_archs
 from aotpack.build.request import BuildRequest, Reporter
 from aotpack.bundle import licenses
-from aotpack.bundle.description import BuildFacts
-from aotpack.bundle.plan import GCC, LIB, BuildInputs, Copy, Entry, FlatLayout, Layout, Link, Part, PlannedModel, Stub
+from aotpack.bundle.entries import GCC, LIB, Copy, Entry, Link, Part
+from aotpack.bundle.flat_layout import FlatLayout
+from aotpack.bundle.inputs import BuildFacts, BuildInputs, Layout, PlannedModel, Stub
 from aotpack.bundle.tree_layout import TreeLayout, find_data
-from aotpack.environment.reading import TorchInfo
+from aotpack.environment.torch import TorchInfo
 from aotpack.environment.wheel_records import wheel_hashes
 from aotpack.errors import ModelMismatchError, TorchMismatchError
 from aotpack.interpreter.selection import plan_interpreter
-from aotpack.libraries.closure import Closure, DiskFinder, Root, walk
+from aotpack.libraries.closure import Closure, Root, walk
 from aotpack.libraries.features import choose as choose_features
+from aotpack.libraries.finder import DiskFinder
 from aotpack.libraries.recipe import Recipe, load_recipe
 from aotpack.native.bridge import build_bridge
 from aotpack.native.launcher import HASHES, build_hashes, build_launcher
-from aotpack.native.slim import build_slim, table_for
+from aotpack.native.slim import build_slim
 from aotpack.native.stubs import build_stub, plan_stubs
 from aotpack.package.model import WEIGHTS, ModelInfo, read_model
 from aotpack.runtime import slim_weights
 from aotpack.runtime.choice import Runtime, choose_runtime
+from aotpack.runtime.slim_table import table_for
 from aotpack.runtime.slim_weights import Packing
 from aotpack.tools.compilers import find_compiler
 

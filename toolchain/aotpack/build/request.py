@@ -13,7 +13,7 @@ from typing import Literal
 
 from aotpack.backend import Backend
 from aotpack.build.archs import check_archs
-from aotpack.environment.reading import TorchInfo
+from aotpack.environment.torch import TorchInfo
 from aotpack.errors import UsageError
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

@@ -4,33 +4,19 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import NoteSection
 
 from aotpack import __version__
+from aotpack.bundle.entries import LIBC
+from aotpack.bundle.inputs import BuildFacts, BuildInputs
 from aotpack.bundle.manifest import BuildHost, Bundle, BundleFloors, FileRecord, Torch
-from aotpack.bundle.plan import LIBC, BuildInputs, BundlePlan
+from aotpack.bundle.plan import BundlePlan
 from aotpack.elf.facts import highest, is_elf, read_elf
-from aotpack.environment.reading import TorchInfo
+from aotpack.environment.torch import TorchInfo
 from aotpack.libraries.recipe import Recipe
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildFacts:
-    """What a description says beyond what the folder shows."""
-
-    torch: TorchInfo
-    runtime: Literal["full", "slim"]
-    #: First line of the compiler's `--version`.
-    compiler: str
-    #: Version of the bundled or linked interpreter; None when the target's is used.
-    python_version: str | None
-    #: Feature groups that a portable bundle carries.
-    features: tuple[str, ...] = ()
 
 
 def describe(

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from aotpack import resources
-from aotpack.bundle.plan import Copy, Entry, Part
+from aotpack.bundle.entries import Copy, Entry, Part
 from aotpack.libraries.recipe import Recipe
-from aotpack.native import slim
+from aotpack.native import onednn
 
 
 def of_wheels(site_packages: Path, recipe: Recipe) -> Iterator[Entry]:
@@ -45,7 +45,7 @@ def of_system(libraries: Iterable[Path]) -> Iterator[Entry]:
 def of_onednn(libraries: Iterable[Path]) -> Iterator[Entry]:
     """oneDNN's texts, when it is among the libraries."""
     if any(path.name.startswith("libdnnl") for path in libraries):
-        for path in slim.onednn_licenses():
+        for path in onednn.onednn_licenses():
             yield _entry(f"onednn/{path.name}", "oneDNN", path)
 
 

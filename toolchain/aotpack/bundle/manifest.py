@@ -6,12 +6,13 @@ The JSON schema in `schemas/bundle.schema.json` is generated from these types (a
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from aotpack.backend import Backend
-from aotpack.errors import DamagedError
+from aotpack.errors import DamagedError, UsageError
 from aotpack.package.metadata import ModelMetadata
 
 #: Grows when a field changes meaning; readers refuse a newer one.
@@ -171,3 +172,15 @@ def _refuse_newer(schema: object, origin: str) -> None:
 def json_schema() -> bytes:
     """The JSON schema of `bundle.json`."""
     return msgspec.json.format(msgspec.json.encode(msgspec.json.schema(Bundle)), indent=2) + b"\n"
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """The description of a bundle. Raises UsageError when the folder is none, DamagedError when it cannot be read."""
+    path = folder / NAME
+    if not path.is_file():
+        raise UsageError(
+            f"{folder}: has no {NAME}",
+            meaning="this folder is not a bundle",
+            fix="name the folder that aotpack build --output made",
+        )
+    return decode(path.read_bytes(), str(path))

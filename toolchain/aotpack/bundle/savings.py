@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aotpack.bundle.plan import BuildInputs, Saving
+from aotpack.bundle.inputs import BuildInputs, Saving
 from aotpack.gpu import fatbin, gfx, trimming
 from aotpack.libraries.closure import Closure, Finder, Root, walk
 from aotpack.libraries.features import with_needs

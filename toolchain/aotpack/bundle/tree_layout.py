@@ -17,13 +17,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from aotpack.bundle.plan import LIB, BuildInputs, Copy, DataFile, Entry, Link, Part, copy_of
+from aotpack.bundle.entries import LIB, Copy, Entry, Link, Part
+from aotpack.bundle.flat_layout import copy_of
+from aotpack.bundle.inputs import BuildInputs, DataFile
 from aotpack.elf import search_path
-from aotpack.elf.facts import ElfEdit
+from aotpack.elf.edits import ElfEdit
 from aotpack.errors import AotpackError
 from aotpack.gpu import gfx
 from aotpack.libraries.closure import Library
-from aotpack.libraries.recipe import Recipe, matches
+from aotpack.libraries.recipe import Recipe
+from aotpack.patterns import matches
 
 
 @dataclass(frozen=True)

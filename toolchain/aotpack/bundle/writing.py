@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from aotpack.bundle.entries import Copy, Entry, Link, Member, Text
 from aotpack.bundle.manifest import FileRecord
-from aotpack.bundle.plan import Copy, Entry, Link, Member, Text
-from aotpack.elf.facts import apply_edit, strip_copy
+from aotpack.elf.edits import apply_edit, strip_copy
 from aotpack.errors import DamagedError
 from aotpack.package.archive import open_member
 from aotpack.runtime import slim_weights

@@ -172,7 +172,7 @@ def _document(request: BuildRequest, result: BuildResult) -> dict[str, Any]:
 
 
 def _show_plan(plan: BundlePlan, *, as_json: bool) -> None:
-    from aotpack.bundle.plan import Copy, Link, Member
+    from aotpack.bundle.entries import Copy, Link, Member
 
     def source(content: object) -> str:
         if isinstance(content, Copy):

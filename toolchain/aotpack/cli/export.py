@@ -45,7 +45,7 @@ def command(
     target: str, output: Path, device: str, profile: str, cpu_isa: str, venv: Path | None, verify: bool, no_sample: bool
 ) -> None:
     """Compile a PyTorch model ahead of time into a .pt2 package."""
-    from aotpack.environment.reading import find_torch
+    from aotpack.environment.search import find_torch
     from aotpack.export import driving
 
     file, function = driving.parse_target(target)

@@ -71,7 +71,7 @@ Shown = tuple[dict[str, Any], list[str]]
 def _bundle(path: Path) -> Shown:
     import msgspec
 
-    from aotpack.verify.static import load_bundle
+    from aotpack.bundle.manifest import load_bundle
 
     bundle = load_bundle(path)
     kind = "portable" if bundle.portable else "development"
@@ -100,7 +100,7 @@ def _words(value: Any) -> str:
 
 
 def _environment(path: Path) -> Shown:
-    from aotpack.environment.reading import detect
+    from aotpack.environment.search import detect
 
     torch = detect(path)
     lines = [
@@ -141,8 +141,8 @@ def _elf(path: Path) -> Shown:
 def _model(path: Path) -> Shown:
     import msgspec
 
-    from aotpack.native.slim import judge
     from aotpack.package.model import read_model
+    from aotpack.runtime.slim_table import judge
 
     model = read_model(path)
     known = model.metadata

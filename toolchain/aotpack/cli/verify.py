@@ -29,9 +29,10 @@ def command(bundle: Path, do_run: bool, as_json: bool) -> None:
     library is looked for outside of the bundle. Nothing of the bundle is run. With --run every model is run on its
     recorded sample in a root that holds the bundle and nothing else, without network or environment.
     """
-    from aotpack.verify import static
+    from aotpack.bundle import manifest
+    from aotpack.verify import run, static
 
-    document = static.load_bundle(bundle)
+    document = manifest.load_bundle(bundle)
     total = sum(record.size for record in document.files)
     with console.byte_progress(f"checking {len(document.files)} files, {console.human_size(total)}", total) as done:
         report = static.check_static(bundle, done)
@@ -49,7 +50,7 @@ def command(bundle: Path, do_run: bool, as_json: bool) -> None:
     result = None
     if do_run:
         with console.step("running every model"):
-            result = static.check_run(bundle, report.bundle)
+            result = run.check_run(bundle, report.bundle)
     if as_json:
         console.print_json(_document(report, result))
         return

@@ -8,34 +8,21 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
-
 from aotpack.backend import Backend
-from aotpack.environment.python import read_pyvenv_cfg
-from aotpack.environment.reading import (
-    LIBRARIES,
-    BrokenTorchError,
-    NoTorchError,
-    OldTorchError,
-    TorchInfo,
-    cxx11_abi_on_disk,
-    detect,
-    find_torch,
-)
-from aotpack.errors import AotpackError, BuildToolError, TorchMismatchError
-from aotpack.gpu import gfx, trimming
+from aotpack.doctor.torch_facts import read_torch, shim_functions
+from aotpack.environment.torch import LIBRARIES, TorchInfo
+from aotpack.errors import AotpackError, BuildToolError
 from aotpack.libraries.recipe import load_recipe
 from aotpack.package.model import ModelInfo, read_model
 from aotpack.tools import sandbox
 from aotpack.tools.compilers import find_compiler
 from aotpack_doctor import facts as f
 from aotpack_doctor.base import versions
-from aotpack_doctor.base.elf import shim_names
 from aotpack_doctor.reading import gpus
-from aotpack_doctor.reading.bundle import custom, read_bundle, read_rocm_tree
+from aotpack_doctor.reading.bundle import custom, read_bundle
 from aotpack_doctor.reading.host import read_host
 
 #: What a portable bundle holds beside torch's libraries, in bytes: interpreter, libc, runner.
@@ -70,9 +57,9 @@ def read_facts(
     seen, inside = read_bundle(str(bundle), host, root) if bundle else (None, ())
     if backend is None and seen is not None and seen.machine is not None:
         backend = Backend(seen.backend)
-    info, torch = _torch(backend, venv, env, here)
+    info, torch = read_torch(backend, venv, env, here)
     chosen = backend or (info.variant if info else Backend.CPU)
-    shim = _shim(info) if info else frozenset()
+    shim = shim_functions(info) if info else frozenset()
     return f.HostFacts(
         backend=str(chosen),
         runs_here=bundle is not None,
@@ -87,115 +74,6 @@ def read_facts(
         models=(*(_model(path, shim) for path in models), *inside),
         bundle=seen,
     )
-
-
-def _torch(
-    backend: Backend | None, venv: Path | None, env: Mapping[str, str], cwd: Path
-) -> tuple[TorchInfo | None, f.Torch]:
-    try:
-        info = find_torch(backend or Backend.CPU, venv=venv, env=env, cwd=cwd)
-    except TorchMismatchError as error:
-        problems = ((NoTorchError, "none"), (BrokenTorchError, "broken"), (OldTorchError, "old"))
-        problem = next((name for kind, name in problems if isinstance(error, kind)), "variant")
-        return None, f.Torch(problem=problem, explanation=error.what, others=tuple(_others(None, env, cwd)))
-    others = tuple(_others(info, env, cwd))
-    active = env.get("VIRTUAL_ENV") or env.get("CONDA_PREFIX")
-    place = info.candidates[-1].path if info.candidates else info.root
-    is_rival = active is not None and venv is None and any(other.path == active for other in others)
-    return info, f.Torch(
-        problem=None,
-        version=info.version,
-        variant=str(info.variant),
-        label=info.label,
-        source=info.source,
-        path=str(place),
-        toolkit=info.cuda or info.hip,
-        archs=_archs(info) if backend is not Backend.CPU else None,
-        headers=bool(info.include_dirs),
-        oldest_gcc=_oldest_gcc(info),
-        cxx11_abi=cxx11_abi_on_disk(info.root) if info.source == "LIBTORCH" else None,
-        declared_abi=env.get("LIBTORCH_CXX11_ABI") or None,
-        needs=tuple(_unfulfilled(info)),
-        user_site=_user_site(info, env),
-        others=others,
-        active=active if is_rival else None,
-        rocm=read_rocm_tree(*map(str, info.lib_dirs)) if info.variant is Backend.ROCM else None,
-    )
-
-
-def _others(taken: TorchInfo | None, env: Mapping[str, str], cwd: Path) -> Iterator[f.OtherTorch]:
-    """Environments with a torch that were not taken: those beside the working folder and the active one."""
-    places = {str(folder): folder for folder in sorted(cwd.glob(".venv*"))}
-    places |= {env[name]: Path(env[name]) for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if env.get(name)}
-    seen = {taken.root.resolve()} if taken else set()
-    for name, folder in places.items():
-        try:
-            info = detect(folder, env={})
-        except TorchMismatchError:
-            continue
-        if info.root.resolve() not in seen:
-            seen.add(info.root.resolve())
-            yield f.OtherTorch(source=folder.name, path=name, label=info.label)
-
-
-def _archs(info: TorchInfo) -> tuple[str, ...] | None:
-    if info.variant is Backend.CUDA:
-        try:
-            return trimming.architectures(info.lib_dirs[0] / "libtorch_cuda.so")
-        except (OSError, ValueError):
-            return None
-    if info.variant is Backend.ROCM:
-        folders = (folder / "rocblas/library" for folder in info.lib_dirs)
-        return gfx.mentioned([path.name for folder in folders for path in folder.glob("*gfx*")])
-    return None
-
-
-def _oldest_gcc(info: TorchInfo) -> int:
-    """The oldest gcc for torch's C++, by the standard that its own compiler driver asks for."""
-    try:
-        driver = (info.root / "_inductor/cpp_builder.py").read_text(encoding="utf-8")
-    except OSError:
-        driver = ""
-    # gcc spells it -std=c++20 from 10 on; C++17 is complete with 9.
-    return 10 if re.search(r'std_num: str = "c\+\+20"', driver) else 9
-
-
-def _unfulfilled(info: TorchInfo) -> Iterator[f.PackageNeed]:
-    """What torch's metadata asks for and the environment does not have."""
-    if info.site_packages is None:
-        return
-    path = [str(info.site_packages)]
-    torch = next(iter(importlib.metadata.distributions(name="torch", path=path)), None)
-    installed = {str(each.metadata["Name"]).lower().replace("_", "-"): each.version for each in _distributions(path)}
-    for line in (torch.requires if torch else None) or ():
-        try:
-            need = Requirement(line)
-        except InvalidRequirement:
-            continue
-        environment = {"extra": "", "python_version": info.python_version or ""}
-        if need.marker and not need.marker.evaluate(environment):
-            continue
-        found = installed.get(need.name.lower().replace("_", "-"))
-        if found is None or not need.specifier.contains(found, prereleases=True):
-            yield f.PackageNeed(need.name, str(need.specifier), found)
-
-
-def _distributions(path: list[str]) -> list[importlib.metadata.Distribution]:
-    return list(importlib.metadata.distributions(path=path))
-
-
-def _user_site(info: TorchInfo, env: Mapping[str, str]) -> str | None:
-    """How a torch in the user's home gets in the way; None when it does not."""
-    if info.python is None or env.get("PYTHONNOUSERSITE"):
-        return None
-    base = env.get("PYTHONUSERBASE") or Path(env.get("HOME", "~")) / ".local"
-    torch = Path(base) / "lib" / f"python{info.python_version}" / "site-packages" / "torch"
-    if torch == info.root:
-        return f"torch {info.version} is imported from {torch.parent}"
-    isolated = read_pyvenv_cfg(info.python.parent.parent).get("include-system-site-packages", "") == "false"
-    if not isolated and torch.exists():
-        return f"Python imports {torch} in place of {info.root}"
-    return None
 
 
 def _tools() -> f.Tools:
@@ -250,17 +128,6 @@ def _disk(info: TorchInfo, cwd: Path) -> f.Disk:
             )
     status = os.statvfs(cwd)
     return f.Disk(str(cwd), status.f_bavail * status.f_frsize, needed)
-
-
-def _shim(info: TorchInfo) -> frozenset[str]:
-    names: set[str] = set()
-    for library in info.lib_dirs[0].glob("libtorch_*.so"):
-        if library.name in LIBRARIES[info.variant]:
-            try:
-                names |= shim_names(str(library))
-            except (OSError, ValueError):
-                return frozenset()
-    return frozenset(names)
 
 
 def _driver_floor(backend: Backend, info: TorchInfo | None, bundle: f.Bundle | None) -> f.DriverFloor | None:

@@ -23,7 +23,7 @@ from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from aotpack.libraries.recipe import matches
+from aotpack.patterns import matches
 
 #: `TORCH_LIBRARY_IMPL(library, key, m)` blocks that a compiled model cannot come to. `_` stands for all libraries: the
 #: rule for ops that have no kernel of their own for the key. Of autograd and its companion those stay, because plain

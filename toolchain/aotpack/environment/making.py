@@ -21,7 +21,8 @@ from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
 from aotpack.environment.python import read_env, read_pyvenv_cfg
-from aotpack.environment.reading import OLDEST, TorchInfo, detect, find_torch
+from aotpack.environment.search import detect, find_torch
+from aotpack.environment.torch import OLDEST, TorchInfo
 from aotpack.errors import AotpackError, BuildToolError, TorchMismatchError, UsageError
 from aotpack.libraries.recipe import Recipe
 

@@ -23,7 +23,7 @@ import msgspec
 from aotpack import __version__
 from aotpack.backend import Backend
 from aotpack.elf.facts import read_elf
-from aotpack.environment.reading import TorchInfo
+from aotpack.environment.torch import TorchInfo
 from aotpack.errors import AotpackError, BuildToolError, TorchMismatchError, UsageError
 from aotpack.package.metadata import Floors, ModelMetadata
 

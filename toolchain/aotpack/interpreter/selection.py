@@ -19,9 +19,9 @@ from pathlib import Path
 import msgspec
 
 from aotpack import resources
-from aotpack.bundle.plan import Copy, Entry, Part
+from aotpack.bundle.entries import Copy, Entry, Part
 from aotpack.elf import relocations
-from aotpack.elf.facts import ElfEdit
+from aotpack.elf.edits import ElfEdit
 from aotpack.errors import BuildToolError
 from aotpack.libraries.closure import Closure, Root
 from aotpack.tools.cache import cached_folder, content_key

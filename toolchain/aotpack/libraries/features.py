@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aotpack.errors import UsageError
-from aotpack.libraries.recipe import Recipe, matches
+from aotpack.libraries.recipe import Recipe
+from aotpack.patterns import matches
 
 
 @dataclass(frozen=True)

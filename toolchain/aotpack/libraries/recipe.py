@@ -7,7 +7,6 @@ library by name.
 
 from __future__ import annotations
 
-import fnmatch
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +15,7 @@ import msgspec
 from aotpack import resources
 from aotpack.backend import Backend
 from aotpack.errors import AotpackError
+from aotpack.patterns import matches
 
 
 class TorchSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -136,11 +136,6 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def may_edit(self, name: str) -> bool:
         """Whether the licence and the loader rules allow to change this file at all."""
         return not matches(name, self.edits.never)
-
-
-def matches(name: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a file name or soname matches one of the patterns."""
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def parse_recipe(text: str, origin: str) -> Recipe:

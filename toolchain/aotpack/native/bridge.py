@@ -13,8 +13,7 @@ from pathlib import Path
 
 from aotpack import resources
 from aotpack.backend import Backend
-from aotpack.environment.reading import TorchInfo
-from aotpack.errors import TorchMismatchError
+from aotpack.environment.torch import SHIM_HEADER, TorchInfo
 from aotpack.tools.cache import cached_folder, content_key
 from aotpack.tools.cmake import build_targets
 from aotpack.tools.compilers import find_compiler
@@ -25,9 +24,6 @@ TESTS = ("bridge_tests", "bridge_threads", "bridge_failures")
 
 #: Where the libraries look for the runtime, and for libstdc++ in a bundle that brings its own.
 RUNPATH = ("$ORIGIN", "$ORIGIN/gcc")
-
-#: The header that stands for all of torch's, beside its version: a change in it may change the proxy and the tests.
-_TORCH_HEADER = "torch/csrc/inductor/aoti_torch/c/shim.h"
 
 
 def build_bridge(
@@ -80,12 +76,8 @@ def _built(
     torch: TorchInfo, backend: Backend, options: Mapping[str, str], products: Mapping[str, str]
 ) -> tuple[Path, ...]:
     """Files of bridge/CMakeLists.txt under some options; `products` are its targets with the files they make."""
-    if not torch.include_dirs:
-        raise TorchMismatchError(
-            f"{torch.root}: torch {torch.version} without its headers (include/ is missing)",
-            meaning="the bridge is compiled against torch's C interface",
-            fix="install torch again: aotpack init",
-        )
+    # It stands for all of torch's headers, beside their version: a change in it may change the proxy and the tests.
+    shim = torch.shim_include("the bridge") / SHIM_HEADER
     definitions = {
         **options,
         # Real paths: what is reached by two is compiled once.
@@ -94,14 +86,12 @@ def _built(
     }
     if "aot_proxy" in products:  # the bridge itself is linked to nothing of torch's
         definitions["AOT_TORCH_LIB"] = str(torch.lib_dirs[0])
-    headers = [folder / _TORCH_HEADER for folder in torch.include_dirs]
     if backend is not Backend.CPU:  # the functions of its runtime are declared in our own sources
         definitions["AOT_GPU"] = str(backend)
     compiler = find_compiler("c++")
     parts = [compiler.identity, *compiler.command, torch.version, *products]
     parts += [f"{name}={value}" for name, value in definitions.items()]
-    contents = [header.read_bytes() for header in headers if header.is_file()]
-    key = content_key([*parts, *contents, *_sources(with_tests=set(TESTS) <= set(products))])
+    key = content_key([*parts, shim.read_bytes(), *_sources(with_tests=set(TESTS) <= set(products))])
 
     def compile_them(folder: Path) -> None:
         build_targets(resources.BRIDGE, folder / "build", compiler, definitions, products)

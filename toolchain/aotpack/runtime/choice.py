@@ -13,8 +13,8 @@ from typing import Literal
 from aotpack.backend import Backend
 from aotpack.errors import ModelMismatchError
 from aotpack.libraries.recipe import Recipe
-from aotpack.native.slim import MACHINES, Function, Part, Verdict, judge
 from aotpack.package.model import ModelInfo
+from aotpack.runtime.slim_table import MACHINES, Function, Part, Verdict, judge
 
 Runtime = Literal["full", "slim"]
 

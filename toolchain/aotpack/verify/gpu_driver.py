@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from aotpack.libraries.recipe import Driver, matches
+from aotpack.libraries.recipe import Driver
+from aotpack.patterns import matches
 from aotpack_doctor.reading.gpus import find_driver_library
 
 #: Where its libraries are shown inside: a folder in which the bridge looks for them by itself.

@@ -5,29 +5,22 @@ The static check never runs anything of the bundle. It finds, in one pass, all t
 
 from __future__ import annotations
 
-import json
 import os
 import stat
-import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from packaging.version import Version
 
-from aotpack.backend import Backend
 from aotpack.bundle import manifest
-from aotpack.bundle.manifest import Bundle, FileRecord
-from aotpack.bundle.plan import GCC, LIB, LIBC
+from aotpack.bundle.entries import GCC, LIB, LIBC
+from aotpack.bundle.manifest import Bundle, FileRecord, load_bundle
 from aotpack.elf import search_path
 from aotpack.elf.facts import Elf, is_elf, read_elf
-from aotpack.errors import DamagedError, MachineMismatchError, UsageError
-from aotpack.libraries.closure import Origin, origin_of
-from aotpack.libraries.recipe import load_recipe
+from aotpack.libraries.origins import Origin, origin_of
 from aotpack.native.launcher import fastest_sha256
-from aotpack.tools import sandbox
-from aotpack.verify.gpu_driver import find_driver
+from aotpack.verify.run import RunResult
 from aotpack_doctor.base import hashing
 
 
@@ -48,30 +41,6 @@ class Report:
     notes: tuple[str, ...] = ()
     #: Result of the real inference; None when none was asked for.
     run: RunResult | None = None
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """A real inference."""
-
-    #: The tool that made the empty root; None when it ran outside of one.
-    sandbox: str | None
-    #: Why there was no empty root, for people.
-    why_no_sandbox: str = ""
-    #: Model name -> the runner's own report of `aotrun check --model NAME --json`.
-    models: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-
-def load_bundle(folder: Path) -> Bundle:
-    """The description of a bundle. Raises UsageError when the folder is none, DamagedError when it cannot be read."""
-    path = folder / manifest.NAME
-    if not path.is_file():
-        raise UsageError(
-            f"{folder}: has no {manifest.NAME}",
-            meaning="this folder is not a bundle",
-            fix="name the folder that aotpack build --output made",
-        )
-    return manifest.decode(path.read_bytes(), str(path))
 
 
 def check_static(folder: Path, progress: Callable[[int], None] = lambda _done: None) -> Report:
@@ -224,60 +193,3 @@ def _models(folder: Path, bundle: Bundle) -> Iterator[Problem]:
         floor = bundle.floors.glibc
         if bundle.libc == "host" and model.floors.glibc and Version(model.floors.glibc) > Version(floor or "0"):
             yield Problem(path, f"needs glibc {model.floors.glibc}, the bundle declares {floor}")
-
-
-def check_run(folder: Path, bundle: Bundle) -> RunResult:
-    """Run every model on its recorded sample in a root that holds only the bundle, and the GPU's driver for GPU models.
-
-    Without a sandbox on this machine it runs with an empty environment and says so in the result.
-    Raises DamagedError with the bundle's own words when a run fails, MachineMismatchError when it cannot run here.
-    """
-    box = None
-    if not (bundle.portable and bundle.libc == "bundled" and bundle.python == "bundled"):
-        why = "this bundle uses libc, Python or libraries of the machine, so it cannot run in an empty root"
-    elif (box := sandbox.find_sandbox()) is None:
-        why = "no sandbox is available here: install bubblewrap, or allow user namespaces"
-    else:
-        why = ""
-    results = {name: _run_model(folder, name, box, model.device) for name, model in bundle.models.items()}
-    return RunResult(box.name if box else None, why, results)
-
-
-def _run_model(folder: Path, name: str, box: sandbox.Sandbox | None, device: str) -> dict[str, Any]:
-    arguments = ["bin/aotrun", "check", "--model", name, "--json"]
-    if box:
-        driver = find_driver(load_recipe(Backend(device)).driver)
-        inside = [f"{sandbox.INSIDE}/{arguments[0]}", *arguments[1:]]
-        command = box.command(folder, inside, driver.libraries, driver.devices)
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    else:
-        command = [str(folder.absolute() / arguments[0]), *arguments[1:]]  # the run starts in another folder
-        environment = {"PATH": os.environ.get("PATH", "")}  # a development bundle may use the host's python3
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", env=environment)
-    if done.returncode == MachineMismatchError.exit_code:
-        raise MachineMismatchError(
-            f"model {name}: this machine cannot run it",
-            meaning="the bundle may be sound; what it asks for is not here",
-            fix=f"run it where it is to be used: {folder}/bin/aotrun check --model {name}",
-            detail=_words(done),
-        )
-    if done.returncode:
-        raise DamagedError(
-            f"model {name}: aotrun check ended with exit code {done.returncode}",
-            meaning="the bundle does not run as it should" + (" in an empty root" if box else ""),
-            fix=f"run it yourself and read its message: {folder}/bin/aotrun check --model {name}",
-            detail=_words(done),
-        )
-    result = json.loads(done.stdout)
-    assert isinstance(result, dict)  # noqa: S101  (the runner's own contract)
-    return result
-
-
-def _words(done: subprocess.CompletedProcess[str]) -> str:
-    """What a failed check says: the lines of the report that failed, and what stands on standard error."""
-    try:
-        checks = json.loads(done.stdout)["checks"]
-        failed = [f"{check['name']}: {check['detail']}" for check in checks if not check["ok"]]
-    except (ValueError, KeyError, TypeError):
-        failed = [done.stdout.strip()]
-    return "\n".join(filter(None, [*failed, done.stderr.strip()]))

@@ -1,0 +1,115 @@
+"""What a plan is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from aotpack.bundle.entries import Entry
+from aotpack.environment.torch import TorchInfo
+from aotpack.libraries.closure import Closure, LeftOut, Library
+from aotpack.libraries.recipe import Recipe
+from aotpack.package.metadata import ModelMetadata
+from aotpack.runtime.slim_weights import Packing
+
+
+@dataclass(frozen=True)
+class PlannedModel:
+    """A model and where its files come from."""
+
+    name: str
+    metadata: ModelMetadata
+    archive: Path
+    #: Archive entry -> name below `models/NAME/`; `model.so` is the one that gets loaded.
+    members: tuple[tuple[str, str], ...]
+    #: What model.so needs by name.
+    needed: tuple[str, ...] = ()
+    #: Sonames that model.so must name to find its runtime.
+    runtime: tuple[str, ...] = ()
+    #: Weights that this runtime wants in another order than the package has them.
+    packings: tuple[Packing, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stub:
+    """A generated library in the place of one that is left out."""
+
+    replaces: LeftOut
+    path: Path
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file that a library looks for at run time."""
+
+    source: Path
+    #: Below the folder that the library looks for.
+    tree_path: str
+    library: str
+    #: How the library finds it, for people.
+    lookup: str
+
+
+class Layout(Protocol):
+    """Where the runtime's libraries go: those that are neither ours nor libc's nor GCC's."""
+
+    @property
+    def runtime_folders(self) -> tuple[str, ...]:
+        """Folders that hold libtorch: of the bundle, or absolute ones of this machine in a development bundle."""
+        ...
+
+    def entries(self, libraries: Sequence[Library], inputs: BuildInputs) -> Iterator[Entry]:
+        """The libraries and what must lie beside them."""
+        ...
+
+
+@dataclass(frozen=True)
+class BuildInputs:
+    """All that a plan follows from. Gathered by `build`, constructed by hand in tests."""
+
+    recipe: Recipe
+    portable: bool
+    libc: Literal["bundled", "host"]
+    #: What the roots of the runtime, the bridge and the models need.
+    runtime: Closure
+    #: The libraries of ours among them, by name: they are copied in every kind of bundle.
+    own_libraries: frozenset[str]
+    launcher: Path
+    layout: Layout
+    #: GPUs whose code and data are kept, such as `sm_90` or `gfx90a`; empty for all.
+    archs: tuple[str, ...] = ()
+    stubs: tuple[Stub, ...] = ()
+    #: What the runtime's libraries look for at run time; a layout that keeps a tree places it.
+    data: tuple[DataFile, ...] = ()
+    #: SHA-256 that wheels recorded of the runtime's libraries.
+    wheel_hashes: Mapping[Path, str] = field(default_factory=dict)
+    models: tuple[PlannedModel, ...] = ()
+    #: The interpreter's files and what its extension modules need, or a link to the venv's in a development bundle.
+    interpreter: tuple[Entry, ...] = ()
+    interpreter_closure: Closure = field(default_factory=lambda: Closure(()))
+    #: Further files as they are: runner, headers, pkg-config and CMake files, licence texts.
+    files: tuple[Entry, ...] = ()
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What is left out by a choice, and the bytes that this spares the bundle."""
+
+    choice: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildFacts:
+    """What a description says beyond what the folder shows."""
+
+    torch: TorchInfo
+    runtime: Literal["full", "slim"]
+    #: First line of the compiler's `--version`.
+    compiler: str
+    #: Version of the bundled or linked interpreter; None when the target's is used.
+    python_version: str | None
+    #: Feature groups that a portable bundle carries.
+    features: tuple[str, ...] = ()
