@@ -1,0 +1,17 @@
+// Registers of 64 bytes, thirty-two of them.
+#define AOT_SLIM_BYTES 64
+
+// clang-format off
+#include "../generic/vectors.h"
+#include "../generic/tile.h"
+// clang-format on
+
+#include "../generic/float32.h"
+#include "../generic/functions.h"
+#include "../generic/pack.h"
+
+namespace slim::matrix {
+
+const Kernels kAvx512 = {Tiles<Float32, 14, 32>::table(), finish, pack_rows};
+
+}  // namespace slim::matrix

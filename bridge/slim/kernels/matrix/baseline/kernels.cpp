@@ -1,0 +1,28 @@
+// Registers of 16 bytes, as every x86-64 and aarch64 machine has them.
+#define AOT_SLIM_BYTES 16
+
+// clang-format off
+#include "../generic/vectors.h"
+#include "../generic/tile.h"
+// clang-format on
+
+#include "../generic/float32.h"
+#include "../generic/functions.h"
+#include "../generic/pack.h"
+
+namespace slim::matrix {
+namespace {
+
+#ifdef __aarch64__
+constexpr int kRows = 6;
+constexpr int kAll = 32;
+#else
+constexpr int kRows = 3;
+constexpr int kAll = 18;  // the right side is an operand from memory
+#endif
+
+}  // namespace
+
+const Kernels kBaseline = {Tiles<Float32, kRows, kAll>::table(), finish, pack_rows};
+
+}  // namespace slim::matrix

@@ -1,0 +1,163 @@
+// Activations over registers of floats, and the end of a product. Included in each set's folder after vectors.h.
+//
+// Relative errors are within some units in the last place of 1, as the float32 of a neighbouring layer is.
+#pragma once
+
+#include "../kernels.h"
+
+namespace slim::matrix {
+namespace {
+
+inline F choose(I condition, F yes, F no) { return condition ? yes : no; }
+inline F magnitude(F x) { return (F)((I)x & 0x7fffffff); }
+inline F with_sign(F x, F sign) { return (F)((I)x | ((I)sign & INT32_MIN)); }
+
+template <int N>
+inline F polynomial(F x, const float (&c)[N]) {
+  F sum = all(c[N - 1]);
+  for (int i = N - 2; i >= 0; --i) sum = sum * x + c[i];
+  return sum;
+}
+
+// exp by |r| <= ln(2) / 2; 0 below -87, infinity above 88.7; NaN stays.
+inline F exponential(F x) {
+  constexpr float kRound = 0x1.8p+23F;
+  constexpr float c[] = {0x1p+0F,        0x1p+0F,        0.5F,           0x1.555556p-3F,
+                         0x1.555502p-5F, 0x1.110ff2p-7F, 0x1.6d2e00p-10F, 0x1.a26762p-13F};
+  F kept = x > 89.0F ? all(89.0F) : x;
+  kept = kept < -104.0F ? all(-104.0F) : kept;
+  const F rounded = kept * 0x1.715476p+0F + kRound;
+  const F k = rounded - kRound;
+  const F r = (kept - k * 0x1.62e43p-1F) + k * 0x1.05c61p-29F;
+  const I exponent = (I)rounded << 23;  // the low bits of the sum are k
+  const I half = (exponent >> 24) << 23;  // scaled in two steps: the result may be denormal, or just representable
+  return polynomial(r, c) * (F)(half + (127 << 23)) * (F)(exponent - half + (127 << 23));
+}
+
+inline F sigmoid(F x) { return 1.0F / (1.0F + exponential(-x)); }
+
+inline F tanh_of(F x) {
+  constexpr float c[] = {-3.33332819422e-1F, 1.33314422036e-1F, -5.37397155531e-2F, 2.06390887954e-2F,
+                         -5.70498872745e-3F};
+  const F a = magnitude(x);
+  const F square = a * a;
+  const F near = a + a * square * polynomial(square, c);
+  const F far = 1.0F - 2.0F / (1.0F + exponential(a + a));
+  return with_sign(choose(a < 0.625F, near, far), x);
+}
+
+inline F erf_of(F x) {
+  constexpr float kNear[] = {1.1283791671F,   -0.37612638903F,  0.11283791659F,   -0.026866169051F, 0.0052239671936F,
+                             -8.547933548e-4F, 1.2046261270e-4F, -1.479503140e-5F, 1.530637316e-6F,  -1.0469110e-7F};
+  constexpr float kFar[] = {0.28209417065F, 0.28211834996F, 0.24642862410F, 0.18046658006F, 0.055123351663F,
+                            0.13510959912F, -0.55236406300F, 1.2449420771F, -2.5043201511F, 3.5174391325F,
+                            -3.2520004627F, 1.9783601987F,  -0.77188082702F, 0.17661493603F, -0.018131526019F};
+  const F a = magnitude(x);
+  const F near = a * polynomial(a * a, kNear);
+  const F limited = a > 10.0F ? all(10.0F) : a;
+  const F t = 1.0F / (1.0F + limited * 0.5F);
+  const F far = 1.0F - exponential(-limited * limited) * t * polynomial(t, kFar);
+  return with_sign(choose(a < 1.0F, near, choose(a == a, far, a)), x);
+}
+
+template <Unary U>
+inline F activated(F x, float alpha, float beta) {
+  switch (U) {
+    case Unary::kNone:
+      return x;
+    case Unary::kRelu:
+      return x < 0.0F ? all(0) : x;
+    case Unary::kLeakyRelu:
+      return x < 0.0F ? x * alpha : x;
+    case Unary::kSigmoid:
+      return sigmoid(x);
+    case Unary::kTanh:
+      return tanh_of(x);
+    case Unary::kSwish:
+      return x * sigmoid(x);
+    case Unary::kHardswish:
+    case Unary::kHardsigmoid: {
+      F gate = x + 3.0F;
+      gate = gate < 0.0F ? all(0) : gate;
+      gate = gate > 6.0F ? all(6) : gate;
+      return (U == Unary::kHardswish ? x * gate : gate) / 6.0F;
+    }
+    case Unary::kHardtanh: {
+      const F low = x < alpha ? all(alpha) : x;
+      return low > beta ? all(beta) : low;
+    }
+    case Unary::kGelu:
+      return x * 0.5F * (1.0F + erf_of(x * 0.70710678118654752440F));
+    case Unary::kGeluTanh:
+      return x * 0.5F * (1.0F + tanh_of(0.79788456080286535588F * (x + 0.044715F * x * x * x)));
+  }
+  return x;
+}
+
+inline F combined(Binary binary, F x, F other) {
+  if (binary == Binary::kAdd) return x + other;
+  return binary == Binary::kSubtract ? x - other : x * other;
+}
+
+// A register of which `count` numbers are there.
+inline F load_some(const float* from, int64_t count) {
+  if (count >= kLanes) return load<F>(from);
+  float some[kLanes] = {};
+  for (int64_t i = 0; i < count; ++i) some[i] = from[i];
+  return load<F>(some);
+}
+inline void store_some(float* to, F value, int64_t count) {
+  if (count >= kLanes) return store(to, value);
+  float some[kLanes];
+  store(some, value);
+  for (int64_t i = 0; i < count; ++i) to[i] = some[i];
+}
+
+template <Unary U>
+void finish_as(const Place& place, const Result& result) {
+  for (int64_t i = 0; i < place.rows; ++i) {
+    const int64_t row = place.row + i;
+    const float* sums = static_cast<const float*>(place.sums) + i * place.stride;
+    float* out = result.out + row * result.row_stride + place.column;
+    const float* other = result.other + (result.binary == Binary::kNone ? 0 : row * result.other_row_stride + place.column);
+    for (int64_t j = 0; j < place.columns; j += kLanes) {
+      const int64_t count = place.columns - j;
+      F x = load<F>(sums + j);  // whole panels
+      if (result.scale != 1) x *= result.scale;
+      if (result.bias != nullptr) x += load_some(result.bias + place.column + j, count);
+      if (result.keep != 0) x += result.keep * load_some(out + j, count);
+      if (result.binary != Binary::kNone) x = combined(result.binary, x, load_some(other + j, count));
+      store_some(out + j, activated<U>(x, result.alpha, result.beta), count);
+    }
+  }
+}
+
+void finish(const Place& place, const Result& result) {
+  switch (result.unary) {
+    case Unary::kNone:
+      return finish_as<Unary::kNone>(place, result);
+    case Unary::kRelu:
+      return finish_as<Unary::kRelu>(place, result);
+    case Unary::kLeakyRelu:
+      return finish_as<Unary::kLeakyRelu>(place, result);
+    case Unary::kSigmoid:
+      return finish_as<Unary::kSigmoid>(place, result);
+    case Unary::kTanh:
+      return finish_as<Unary::kTanh>(place, result);
+    case Unary::kSwish:
+      return finish_as<Unary::kSwish>(place, result);
+    case Unary::kHardswish:
+      return finish_as<Unary::kHardswish>(place, result);
+    case Unary::kHardsigmoid:
+      return finish_as<Unary::kHardsigmoid>(place, result);
+    case Unary::kHardtanh:
+      return finish_as<Unary::kHardtanh>(place, result);
+    case Unary::kGelu:
+      return finish_as<Unary::kGelu>(place, result);
+    case Unary::kGeluTanh:
+      return finish_as<Unary::kGeluTanh>(place, result);
+  }
+}
+
+}  // namespace
+}  // namespace slim::matrix

@@ -1,0 +1,85 @@
+// The inner loop of all products: rows of the left side times panels of the right. Included in each set's folder after
+// vectors.h.
+//
+// An `Element` says what is multiplied:
+//   using Sum                       the register that sums up: F or I
+//   Sum add(Sum, U left, U right)   adds the products of the numbers that each of the 32-bit lanes holds
+#pragma once
+
+#include "../kernels.h"
+
+namespace slim::matrix {
+namespace {
+
+template <class Element, int R, int P>
+void multiply_tile(const Tile& tile) {
+  typename Element::Sum sums[R][P][kRegisters] = {};
+  const uint32_t* left = tile.left;
+  const char* right = tile.right;
+  const char* ahead = tile.ahead;
+  const auto step = [&] {
+    U panel[P][kRegisters];
+    AOT_SLIM_UNROLL
+    for (int p = 0; p < P; ++p) {
+      AOT_SLIM_UNROLL
+      for (int v = 0; v < kRegisters; ++v)
+        panel[p][v] = load<U>(right + p * tile.panel_bytes + v * static_cast<int>(sizeof(U)));
+    }
+    AOT_SLIM_UNROLL
+    for (int r = 0; r < R; ++r) {
+      const U one = U{} + left[r];
+      AOT_SLIM_UNROLL
+      for (int p = 0; p < P; ++p) {
+        AOT_SLIM_UNROLL
+        for (int v = 0; v < kRegisters; ++v) sums[r][p][v] = Element::add(sums[r][p][v], one, panel[p][v]);
+      }
+    }
+    left += R;
+    right += tile.step_bytes;
+  };
+  int64_t left_over = tile.steps;
+  for (; left_over >= kFetchEvery; left_over -= kFetchEvery) {
+    for (int64_t line = 0; line < tile.lines_ahead; ++line, ahead += 64) __builtin_prefetch(ahead, 0, 2);
+    for (int64_t i = 0; i < kFetchEvery; ++i) step();
+  }
+  for (; left_over > 0; --left_over) step();
+  AOT_SLIM_UNROLL
+  for (int r = 0; r < R; ++r) {
+    AOT_SLIM_UNROLL
+    for (int p = 0; p < P; ++p) {
+      AOT_SLIM_UNROLL
+      for (int v = 0; v < kRegisters; ++v)
+        store(static_cast<uint32_t*>(tile.sums) + (r * P + p) * kPanel + v * kLanes, sums[r][p][v]);
+    }
+  }
+}
+
+// The functions for 1..Rows rows of 1..kMostPanels panels; null where the registers would not hold the sums.
+template <class Element, int Rows, int Registers>
+struct Tiles {
+  template <int R, int P>
+  static constexpr TileFunction one() {
+    if constexpr (R * P * kRegisters + P * kRegisters < Registers || (R == 1 && P == 1)) {
+      return multiply_tile<Element, R, P>;
+    } else {
+      return nullptr;
+    }
+  }
+  template <int R>
+  static constexpr void fill(TileTable& table) {
+    table.of[R - 1][0] = one<R, 1>();
+    table.of[R - 1][1] = one<R, 2>();
+    table.of[R - 1][2] = one<R, 3>();
+    table.of[R - 1][3] = one<R, 4>();
+    if constexpr (R < Rows) fill<R + 1>(table);
+  }
+  static constexpr TileTable table() {
+    TileTable table{};
+    table.rows = Rows;
+    fill<1>(table);
+    return table;
+  }
+};
+
+}  // namespace
+}  // namespace slim::matrix

@@ -1,0 +1,71 @@
+// What an instruction set brings: functions for tiles, and what is done with their sums.
+#pragma once
+
+#include <cstdint>
+
+#include "product.h"
+
+namespace slim::matrix {
+
+inline constexpr int kMostRows = 14;
+inline constexpr int kMostPanels = 4;
+
+// Panels are read once in a call and come from memory that no cache holds: while one group of panels is multiplied, a
+// share of the next is fetched into the second-level cache, some lines every so many steps.
+inline constexpr int64_t kFetchEvery = 8;
+
+// A few rows of the left side times a few neighbouring panels. The left side is packed: of each step the words of all
+// rows, one behind the other. A word holds as many numbers of a row as a word of a panel holds of a column.
+struct Tile {
+  const uint32_t* left;
+  const char* right;
+  int64_t steps;
+  int64_t step_bytes;   // from one step of a panel to the next
+  int64_t panel_bytes;  // from one panel to the next
+  const char* ahead;    // what is needed later
+  int64_t lines_ahead;  // of it to fetch, every kFetchEvery steps
+  void* sums;           // [rows][panels][16], float or int32
+};
+
+using TileFunction = void (*)(const Tile&);
+
+struct TileTable {
+  int rows;  // the most that a tile has
+  TileFunction of[kMostRows][kMostPanels];
+
+  // The most panels that a tile of so many rows takes.
+  int panels(int64_t count) const {
+    int most = kMostPanels;
+    while (of[count - 1][most - 1] == nullptr) --most;
+    return most;
+  }
+};
+
+// Where the sums of a tile go: rows `row`.. and columns `column`.. of the result.
+struct Place {
+  const void* sums;
+  int64_t stride;  // of the sums, in numbers
+  int64_t row;
+  int64_t column;
+  int64_t rows;
+  int64_t columns;
+};
+
+using FinishFunction = void (*)(const Place&, const Result&);
+
+// Writes the words of `rows` rows at each place one behind the other, [words][width]; rows from `rows` to `width` are
+// zeros. The words of a row follow one another.
+using PackFunction = void (*)(const char* from, int64_t row_bytes, int64_t rows, int64_t words, int64_t width,
+                              uint32_t* to);
+
+struct Kernels {
+  TileTable float32;
+  FinishFunction finish_float32;
+  PackFunction pack;
+};
+
+extern const Kernels kBaseline;
+extern const Kernels kAvx2;
+extern const Kernels kAvx512;
+
+}  // namespace slim::matrix

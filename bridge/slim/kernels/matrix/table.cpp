@@ -1,0 +1,59 @@
+#include "table.h"
+
+#include <cstdlib>
+#include <cstring>
+
+namespace slim::matrix {
+namespace {
+
+bool has(Isa isa) {
+#ifdef __x86_64__
+  __builtin_cpu_init();
+  if (isa == Isa::kAvx512) {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+  }
+  if (isa == Isa::kAvx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+  return isa == Isa::kBaseline;
+}
+
+Isa found() {
+  Isa best = Isa::kBaseline;
+  const char* most = std::getenv("AOT_SLIM_ISA");
+  for (const Isa isa : kSets) {
+    if (!has(isa)) break;
+    best = isa;
+    if (most != nullptr && std::strcmp(most, name_of(isa)) == 0) break;
+  }
+  return best;
+}
+
+}  // namespace
+
+const char* name_of(Isa isa) {
+  switch (isa) {
+    case Isa::kAvx512:
+      return "avx512";
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kBaseline:
+      break;
+  }
+  return "baseline";
+}
+
+Isa best_isa() {
+  static const Isa best = found();
+  return best;
+}
+
+const Kernels& kernels_of(Isa isa) {
+#ifdef __x86_64__
+  if (isa == Isa::kAvx512) return kAvx512;
+  if (isa == Isa::kAvx2) return kAvx2;
+#endif
+  return kBaseline;
+}
+
+}  // namespace slim::matrix

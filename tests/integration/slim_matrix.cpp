@@ -1,0 +1,215 @@
+// Products of matrices by every instruction set that this machine has, against sums in double. All matrices end where
+// a page begins that nobody may touch.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "matrix/product.h"
+#include "matrix/table.h"
+
+using namespace slim::matrix;
+
+namespace {
+
+int failures = 0;
+
+void fail(const std::string& what) {
+  if (++failures <= 20) std::printf("%s\n", what.c_str());
+}
+
+// Numbers that end where a page begins that nobody may touch.
+class Guarded {
+ public:
+  explicit Guarded(int64_t count) : page_(static_cast<size_t>(sysconf(_SC_PAGESIZE))) {
+    const size_t bytes = static_cast<size_t>(count) * sizeof(float);
+    whole_ = (bytes / page_ + 2) * page_;
+    memory_ = static_cast<char*>(mmap(nullptr, whole_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    if (memory_ == MAP_FAILED || mprotect(memory_ + whole_ - page_, page_, PROT_NONE) != 0) std::abort();
+    data_ = reinterpret_cast<float*>(memory_ + whole_ - page_ - bytes);
+  }
+  Guarded(const Guarded&) = delete;
+  Guarded& operator=(const Guarded&) = delete;
+  ~Guarded() { munmap(memory_, whole_); }
+  float* data() { return data_; }
+  float& operator[](int64_t i) { return data_[i]; }
+
+ private:
+  size_t page_;
+  size_t whole_;
+  char* memory_;
+  float* data_;
+};
+
+double activated(Unary unary, double x, double alpha, double beta) {
+  const double gate = std::isnan(x) ? x : std::fmin(std::fmax(x + 3, 0), 6);
+  switch (unary) {
+    case Unary::kNone:
+      return x;
+    case Unary::kRelu:
+      return x < 0 ? 0 : x;
+    case Unary::kLeakyRelu:
+      return x < 0 ? alpha * x : x;
+    case Unary::kSigmoid:
+      return 1 / (1 + std::exp(-x));
+    case Unary::kTanh:
+      return std::tanh(x);
+    case Unary::kSwish:
+      return x / (1 + std::exp(-x));
+    case Unary::kHardswish:
+      return x * gate / 6;
+    case Unary::kHardsigmoid:
+      return gate / 6;
+    case Unary::kHardtanh:
+      return x < alpha ? alpha : x > beta ? beta : x;
+    case Unary::kGelu:
+      return x * 0.5 * (1 + std::erf(x * std::sqrt(0.5)));
+    case Unary::kGeluTanh:
+      return x * 0.5 * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+  }
+  return x;
+}
+
+bool close(double got, double expected, double tolerance) {
+  if (std::isnan(expected)) return std::isnan(got);
+  if (std::isinf(expected)) return got == expected;
+  return std::fabs(got - expected) <= tolerance;
+}
+
+struct Draw {
+  int64_t rows, columns, depth;
+  bool left_turned, right_turned, in_panels;
+  int64_t gap;  // between rows
+  Result how;
+  bool has_bias, special;
+
+  std::string text(Isa isa) const {
+    return std::string(name_of(isa)) + " " + std::to_string(rows) + " x " + std::to_string(columns) + " x " +
+           std::to_string(depth) + (left_turned ? " left turned" : "") + (right_turned ? " right turned" : "") +
+           (in_panels ? " panels" : "") + " unary " + std::to_string(static_cast<int>(how.unary)) + " binary " +
+           std::to_string(static_cast<int>(how.binary));
+  }
+};
+
+using Random = std::mt19937;
+
+int64_t below(Random& random, int64_t end) { return static_cast<int64_t>(random() % static_cast<uint64_t>(end)); }
+
+int64_t size(Random& random) {
+  const int64_t kinds[] = {below(random, 4), below(random, 20), below(random, 70), below(random, 200)};
+  return kinds[below(random, 4)];
+}
+
+Draw draw(Random& random) {
+  Draw d{};
+  d.rows = size(random);
+  d.columns = size(random);
+  d.depth = size(random);
+  d.left_turned = random() % 4 == 0;
+  d.right_turned = random() % 2 == 0;
+  d.in_panels = random() % 2 == 0;
+  d.gap = below(random, 3);
+  d.has_bias = random() % 2 == 0;
+  d.special = random() % 5 == 0;
+  d.how.scale = random() % 2 ? 1 : 0.5F;
+  d.how.keep = random() % 3 ? 0 : 2;
+  d.how.unary = static_cast<Unary>(random() % 11);
+  d.how.binary = static_cast<Binary>(random() % 4);
+  d.how.alpha = d.how.unary == Unary::kHardtanh ? -1 : 0.125F;
+  d.how.beta = 1.5F;
+  return d;
+}
+
+void check(Draw d, Isa isa, Random& random) {
+  std::normal_distribution<float> normal;
+  const float specials[] = {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+                            std::nanf(""), 1e-40F, -0.0F, 3e38F};
+  const auto fill = [&](Guarded& numbers, int64_t count) {
+    for (int64_t i = 0; i < count; ++i)
+      numbers[i] = d.special && random() % 64 == 0 ? specials[random() % 6] : normal(random);
+  };
+  const auto span = [&](int64_t outer, int64_t inner) { return outer > 0 ? (outer - 1) * (inner + d.gap) + inner : 0; };
+  const Left left_strides = d.left_turned ? Left{nullptr, 1, d.rows + d.gap} : Left{nullptr, d.depth + d.gap, 1};
+  const Right right_strides = d.right_turned ? Right{nullptr, 1, d.depth + d.gap} : Right{nullptr, d.columns + d.gap, 1};
+  const int64_t left_count = d.left_turned ? span(d.depth, d.rows) : span(d.rows, d.depth);
+  const int64_t right_count = d.right_turned ? span(d.columns, d.depth) : span(d.depth, d.columns);
+  const int64_t out_count = span(d.rows, d.columns);
+  Guarded left(left_count);
+  Guarded right(right_count);
+  Guarded bias(d.columns);
+  Guarded other(out_count);
+  Guarded out(out_count);
+  Guarded panels(panel_numbers(d.columns, d.depth));
+  fill(left, left_count);
+  fill(right, right_count);
+  fill(bias, d.columns);
+  fill(other, out_count);
+  for (int64_t i = 0; i < out_count; ++i) out[i] = d.how.keep == 0 ? std::nanf("") : normal(random);
+  const std::vector<float> before(out.data(), out.data() + out_count);
+  d.how.out = out.data();
+  d.how.row_stride = d.columns + d.gap;
+  d.how.other = d.how.binary == Binary::kNone ? nullptr : other.data();
+  d.how.other_row_stride = d.columns + d.gap;
+  d.how.bias = d.has_bias ? bias.data() : nullptr;
+  const Left a{left.data(), left_strides.row_stride, left_strides.step_stride};
+  const Right b{right.data(), right_strides.step_stride, right_strides.column_stride};
+  if (d.in_panels) {
+    pack_panels(b, d.columns, d.depth, panels.data());
+    multiply(a, panels.data(), d.rows, d.columns, d.depth, d.how, isa);
+  } else {
+    multiply(a, b, d.rows, d.columns, d.depth, d.how, isa);
+  }
+  for (int64_t i = 0; i < out_count; ++i) {
+    const int64_t row = i / (d.columns + d.gap);
+    const int64_t column = i % (d.columns + d.gap);
+    if (column >= d.columns) {
+      if (std::memcmp(&out[i], &before[static_cast<size_t>(i)], sizeof(float)) != 0)
+        return fail(d.text(isa) + ": wrote between rows");
+      continue;
+    }
+    double sum = 0;
+    double size = 0;
+    for (int64_t k = 0; k < d.depth; ++k) {
+      const double product = static_cast<double>(left[row * a.row_stride + k * a.step_stride]) *
+                             static_cast<double>(right[k * b.step_stride + column * b.column_stride]);
+      sum += product;
+      size += std::fabs(product);
+    }
+    double x = sum * static_cast<double>(d.how.scale);
+    if (d.has_bias) x += static_cast<double>(bias[column]);
+    if (d.how.keep != 0) x += static_cast<double>(d.how.keep * before[static_cast<size_t>(i)]);
+    const double y = static_cast<double>(other[i]);
+    if (d.how.binary == Binary::kAdd) x += y;
+    if (d.how.binary == Binary::kSubtract) x -= y;
+    if (d.how.binary == Binary::kMultiply) x *= y;
+    const double expected = activated(d.how.unary, x, static_cast<double>(d.how.alpha), static_cast<double>(d.how.beta));
+    if (d.special && (size > 1e30 || std::fabs(x) > 1e30)) continue;  // float and double overflow at other places
+    const double factor = d.how.binary == Binary::kMultiply ? std::fabs(y) + 1 : 1;
+    const double tolerance = 1e-6 * ((size + 4) * factor + std::fabs(expected)) * 2;
+    if (!close(static_cast<double>(out[i]), expected, tolerance))
+      return fail(d.text(isa) + ": at " + std::to_string(row) + ", " + std::to_string(column) + " " +
+                  std::to_string(out[i]) + " instead of " + std::to_string(expected));
+  }
+}
+
+}  // namespace
+
+// How many draws.
+int main(int count, char** arguments) {
+  const long draws = count > 1 ? std::strtol(arguments[1], nullptr, 10) : 200;
+  Random random(20);
+  for (const Isa isa : kSets) {
+    if (isa > best_isa()) break;
+    std::printf("%s\n", name_of(isa));
+    for (long i = 0; i < draws; ++i) check(draw(random), isa, random);
+  }
+  std::printf("%d failures\n", failures);
+  return failures == 0 ? 0 : 1;
+}
