@@ -7,8 +7,8 @@
 #include <memory>
 #include <new>
 
-#include "parallel.h"
 #include "table.h"
+#include "tensor/parallel.h"
 
 namespace slim::matrix {
 namespace {
@@ -57,7 +57,8 @@ struct Tiling {
 // How the work is cut: blocks of tiles, of which the left side is packed at once, times groups of panels.
 struct Cut {
   Cut(const TileTable& table, int64_t rows, int64_t panels, int64_t depth)
-      : tiles(rows, table.rows), panels_in_group(std::min<int64_t>(table.panels(tiles.highest()), panels)),
+      : tiles(rows, table.rows),
+        panels_in_group(std::min<int64_t>(table.panels(tiles.highest()), panels)),
         groups(divided(panels, panels_in_group)) {
     const int64_t in_cache = std::max<int64_t>(1, kMostLeftBytes / std::max<int64_t>(depth * 4 * tiles.highest(), 1));
     blocks = divided(tiles.count, in_cache);
@@ -96,8 +97,14 @@ class Product {
  public:
   Product(const Kernels& kernels, const Left& left, const float* panels, const Right& right, int64_t rows,
           int64_t columns, int64_t depth, const Result& result)
-      : kernels_(kernels), left_(left), panels_(panels), right_(right), columns_(columns), depth_(depth),
-        result_(result), cut_(kernels.float32, rows, divided(columns, kPanel), depth) {
+      : kernels_(kernels),
+        left_(left),
+        panels_(panels),
+        right_(right),
+        columns_(columns),
+        depth_(depth),
+        result_(result),
+        cut_(kernels.float32, rows, divided(columns, kPanel), depth) {
     const int64_t tasks = cut_.blocks * cut_.groups;
     const int64_t grain = std::max<int64_t>(1, kWorthAThread * tasks / std::max<int64_t>(rows * columns * depth, 1));
     parallel_for(0, tasks, grain, [&](int64_t begin, int64_t end) { run(begin, end); });
@@ -132,8 +139,7 @@ class Product {
       } else {
         auto* numbers = reinterpret_cast<float*>(to);
         for (int64_t k = 0; k < depth_; ++k) {
-          for (int64_t i = 0; i < rows; ++i)
-            numbers[k * rows + i] = from[i * left_.row_stride + k * left_.step_stride];
+          for (int64_t i = 0; i < rows; ++i) numbers[k * rows + i] = from[i * left_.row_stride + k * left_.step_stride];
         }
       }
       to += rows * depth_;
@@ -192,8 +198,8 @@ void pack_panels(const Right& right, int64_t columns, int64_t depth, float* pane
   });
 }
 
-void multiply(const Left& left, const float* panels, int64_t rows, int64_t columns, int64_t depth,
-              const Result& result, Isa isa) {
+void multiply(const Left& left, const float* panels, int64_t rows, int64_t columns, int64_t depth, const Result& result,
+              Isa isa) {
   if (rows > 0 && columns > 0) Product(kernels_of(isa), left, panels, {}, rows, columns, depth, result);
 }
 

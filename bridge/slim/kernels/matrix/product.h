@@ -57,7 +57,8 @@ struct Left {
   int64_t step_stride;
 };
 
-// The right side as it lies in an ordinary matrix: element (k, column) at data[k * step_stride + column * column_stride].
+// The right side as it lies in an ordinary matrix: element (k, column) at data[k * step_stride + column *
+// column_stride].
 struct Right {
   const float* data;
   int64_t step_stride;
@@ -71,8 +72,8 @@ int64_t panel_numbers(int64_t columns, int64_t depth);
 void pack_panels(const Right& right, int64_t columns, int64_t depth, float* panels);
 
 // left [rows, depth] times right [depth, columns]. Any size may be 0. The result must not overlap the others.
-void multiply(const Left& left, const float* panels, int64_t rows, int64_t columns, int64_t depth,
-              const Result& result, Isa isa = best_isa());
+void multiply(const Left& left, const float* panels, int64_t rows, int64_t columns, int64_t depth, const Result& result,
+              Isa isa = best_isa());
 
 // The same where the right side is not in panels; they are made on the way, or done without.
 void multiply(const Left& left, const Right& right, int64_t rows, int64_t columns, int64_t depth, const Result& result,

@@ -48,7 +48,7 @@ Isa best_isa() {
   return best;
 }
 
-const Kernels& kernels_of(Isa isa) {
+const Kernels& kernels_of([[maybe_unused]] Isa isa) {
 #ifdef __x86_64__
   if (isa == Isa::kAvx512) return kAvx512;
   if (isa == Isa::kAvx2) return kAvx2;

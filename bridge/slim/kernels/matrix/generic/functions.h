@@ -22,14 +22,14 @@ inline F polynomial(F x, const float (&c)[N]) {
 // exp by |r| <= ln(2) / 2; 0 below -87, infinity above 88.7; NaN stays.
 inline F exponential(F x) {
   constexpr float kRound = 0x1.8p+23F;
-  constexpr float c[] = {0x1p+0F,        0x1p+0F,        0.5F,           0x1.555556p-3F,
-                         0x1.555502p-5F, 0x1.110ff2p-7F, 0x1.6d2e00p-10F, 0x1.a26762p-13F};
+  constexpr float c[] = {0x1p+0F,        0x1p+0F,         0.5F,           0x1.555556p-3F, 0x1.555502p-5F,
+                         0x1.110ff2p-7F, 0x1.6d2e00p-10F, 0x1.a26762p-13F};
   F kept = x > 89.0F ? all(89.0F) : x;
   kept = kept < -104.0F ? all(-104.0F) : kept;
   const F rounded = kept * 0x1.715476p+0F + kRound;
   const F k = rounded - kRound;
   const F r = (kept - k * 0x1.62e43p-1F) + k * 0x1.05c61p-29F;
-  const I exponent = (I)rounded << 23;  // the low bits of the sum are k
+  const I exponent = (I)rounded << 23;    // the low bits of the sum are k
   const I half = (exponent >> 24) << 23;  // scaled in two steps: the result may be denormal, or just representable
   return polynomial(r, c) * (F)(half + (127 << 23)) * (F)(exponent - half + (127 << 23));
 }
@@ -47,11 +47,11 @@ inline F tanh_of(F x) {
 }
 
 inline F erf_of(F x) {
-  constexpr float kNear[] = {1.1283791671F,   -0.37612638903F,  0.11283791659F,   -0.026866169051F, 0.0052239671936F,
+  constexpr float kNear[] = {1.1283791671F,    -0.37612638903F,  0.11283791659F,   -0.026866169051F, 0.0052239671936F,
                              -8.547933548e-4F, 1.2046261270e-4F, -1.479503140e-5F, 1.530637316e-6F,  -1.0469110e-7F};
-  constexpr float kFar[] = {0.28209417065F, 0.28211834996F, 0.24642862410F, 0.18046658006F, 0.055123351663F,
-                            0.13510959912F, -0.55236406300F, 1.2449420771F, -2.5043201511F, 3.5174391325F,
-                            -3.2520004627F, 1.9783601987F,  -0.77188082702F, 0.17661493603F, -0.018131526019F};
+  constexpr float kFar[] = {0.28209417065F, 0.28211834996F,  0.24642862410F,  0.18046658006F, 0.055123351663F,
+                            0.13510959912F, -0.55236406300F, 1.2449420771F,   -2.5043201511F, 3.5174391325F,
+                            -3.2520004627F, 1.9783601987F,   -0.77188082702F, 0.17661493603F, -0.018131526019F};
   const F a = magnitude(x);
   const F near = a * polynomial(a * a, kNear);
   const F limited = a > 10.0F ? all(10.0F) : a;
@@ -119,7 +119,8 @@ void finish_as(const Place& place, const Result& result) {
     const int64_t row = place.row + i;
     const float* sums = static_cast<const float*>(place.sums) + i * place.stride;
     float* out = result.out + row * result.row_stride + place.column;
-    const float* other = result.other + (result.binary == Binary::kNone ? 0 : row * result.other_row_stride + place.column);
+    const float* other =
+        result.other + (result.binary == Binary::kNone ? 0 : row * result.other_row_stride + place.column);
     for (int64_t j = 0; j < place.columns; j += kLanes) {
       const int64_t count = place.columns - j;
       F x = load<F>(sums + j);  // whole panels

@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "matrix/product.h"
-#include "matrix/table.h"
+#include "kernels/matrix/product.h"
+#include "kernels/matrix/table.h"
 
 using namespace slim::matrix;
 
@@ -129,15 +129,20 @@ Draw draw(Random& random) {
 
 void check(Draw d, Isa isa, Random& random) {
   std::normal_distribution<float> normal;
-  const float specials[] = {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
-                            std::nanf(""), 1e-40F, -0.0F, 3e38F};
+  const float specials[] = {std::numeric_limits<float>::infinity(),
+                            -std::numeric_limits<float>::infinity(),
+                            std::nanf(""),
+                            1e-40F,
+                            -0.0F,
+                            3e38F};
   const auto fill = [&](Guarded& numbers, int64_t count) {
     for (int64_t i = 0; i < count; ++i)
       numbers[i] = d.special && random() % 64 == 0 ? specials[random() % 6] : normal(random);
   };
   const auto span = [&](int64_t outer, int64_t inner) { return outer > 0 ? (outer - 1) * (inner + d.gap) + inner : 0; };
   const Left left_strides = d.left_turned ? Left{nullptr, 1, d.rows + d.gap} : Left{nullptr, d.depth + d.gap, 1};
-  const Right right_strides = d.right_turned ? Right{nullptr, 1, d.depth + d.gap} : Right{nullptr, d.columns + d.gap, 1};
+  const Right right_strides =
+      d.right_turned ? Right{nullptr, 1, d.depth + d.gap} : Right{nullptr, d.columns + d.gap, 1};
   const int64_t left_count = d.left_turned ? span(d.depth, d.rows) : span(d.rows, d.depth);
   const int64_t right_count = d.right_turned ? span(d.columns, d.depth) : span(d.depth, d.columns);
   const int64_t out_count = span(d.rows, d.columns);
@@ -189,7 +194,8 @@ void check(Draw d, Isa isa, Random& random) {
     if (d.how.binary == Binary::kAdd) x += y;
     if (d.how.binary == Binary::kSubtract) x -= y;
     if (d.how.binary == Binary::kMultiply) x *= y;
-    const double expected = activated(d.how.unary, x, static_cast<double>(d.how.alpha), static_cast<double>(d.how.beta));
+    const double expected =
+        activated(d.how.unary, x, static_cast<double>(d.how.alpha), static_cast<double>(d.how.beta));
     if (d.special && (size > 1e30 || std::fabs(x) > 1e30)) continue;  // float and double overflow at other places
     const double factor = d.how.binary == Binary::kMultiply ? std::fabs(y) + 1 : 1;
     const double tolerance = 1e-6 * ((size + 4) * factor + std::fabs(expected)) * 2;

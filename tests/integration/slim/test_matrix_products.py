@@ -1,0 +1,58 @@
+"""The slim runtime's products of matrices by themselves: every instruction set against sums in double."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from aotpack.native import slim
+from aotpack.tools.cmake import build_targets
+from aotpack.tools.compilers import Compiler, find_compiler
+
+HERE = Path(__file__).resolve().parent
+LIBRARY = slim.SOURCES / "kernels" / "matrix"
+
+
+def compiled(folder: Path, compiler: Compiler, **definitions: str) -> Path:
+    source = {"AOT_PROGRAM": str(HERE / "matrix_products.cpp")}
+    build_targets(LIBRARY, folder, compiler, source | definitions, ["matrix_program"])
+    return folder / "matrix_program"
+
+
+def run(*command: object, **environment: str) -> list[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "3", **environment}
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checks under ASan and UBSan."""
+    return compiled(tmp_path_factory.mktemp("matrix"), find_compiler("c++"), AOT_SANITIZE="address,undefined")
+
+
+def test_every_instruction_set_under_sanitizers(program: Path) -> None:
+    *sets, verdict = run(program, 300)
+    assert sets[0] == "baseline"
+    assert verdict == "0 failures"
+
+
+def test_the_environment_lowers_the_instruction_set(program: Path) -> None:
+    *all_sets, _ = run(program, 1)
+    for wanted in ("baseline", "avx2", "avx512", "a" * 9999):
+        last = all_sets.index(wanted) + 1 if wanted in all_sets else len(all_sets)
+        assert run(program, 1, AOT_SLIM_ISA=wanted)[:-1] == all_sets[:last]
+
+
+def test_plain_code_on_another_architecture(tmp_path: Path) -> None:
+    cross, emulator = shutil.which("aarch64-linux-gnu-g++"), shutil.which("qemu-aarch64")
+    if cross is None or emulator is None:
+        pytest.skip("g++-aarch64-linux-gnu and qemu-user are not installed")
+    system = {"CMAKE_SYSTEM_NAME": "Linux", "CMAKE_SYSTEM_PROCESSOR": "aarch64", "CMAKE_EXE_LINKER_FLAGS": "-static"}
+    program = compiled(tmp_path, Compiler((cross,), "cross"), **system)
+    assert run(emulator, program, 60) == ["baseline", "0 failures"]
