@@ -188,15 +188,30 @@ def export(request: ExportRequest, python: Path, listener: Listener, *, log: IO[
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f".{output.stem}.", dir=output.parent)))
         # torch names the archive's root after the file, so the temporary file bears the final name.
         package = folder / output.name
-        with _worker(python, kept) as worker:
-            notes, done, metadata = _converse(worker, request, package, listener, kept)
+        workspace = Path(stack.enter_context(_workspace()))
+        with _worker(python, kept, workspace) as worker:
+            notes, done, metadata = _converse(worker, request, package, workspace, listener, kept)
         package.replace(output)
     comparisons = tuple(Comparison(**entry) for entry in done["comparisons"])
     return ExportReport(request.output, metadata, tuple(notes), comparisons)
 
 
+def _workspace() -> tempfile.TemporaryDirectory[str]:
+    """A folder for what AOTInductor makes; ours to remove, also when the worker is killed."""
+    folder = tempfile.gettempdir()
+    # Inductor hands its files to compilers without quotes.
+    return tempfile.TemporaryDirectory(prefix="aotpack-", dir="/tmp" if _has_space(folder) else folder)  # noqa: S108
+
+
+def _has_space(text: str) -> bool:
+    return text.split() != [text]
+
+
 @contextmanager
-def _worker(python: Path, log: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
+def _worker(python: Path, log: IO[bytes], workspace: Path) -> Iterator[subprocess.Popen[str]]:
+    environment = dict(os.environ)
+    if _has_space(environment.get("TORCHINDUCTOR_CACHE_DIR") or tempfile.gettempdir()):
+        environment["TORCHINDUCTOR_CACHE_DIR"] = str(workspace / "cache")
     # Isolated: neither PYTHON* variables nor the current folder decide which torch is imported.
     worker = subprocess.Popen(
         [str(python), "-I", "-c", _BOOTSTRAP, str(Path(__file__).with_name("worker"))],
@@ -204,6 +219,7 @@ def _worker(python: Path, log: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         stderr=log,
         encoding="utf-8",
+        env=environment,
         start_new_session=True,
     )
     try:
@@ -216,11 +232,17 @@ def _worker(python: Path, log: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
 
 
 def _converse(
-    worker: subprocess.Popen[str], request: ExportRequest, package: Path, listener: Listener, log: IO[bytes]
+    worker: subprocess.Popen[str],
+    request: ExportRequest,
+    package: Path,
+    workspace: Path,
+    listener: Listener,
+    log: IO[bytes],
 ) -> tuple[list[str], dict[str, Any], ModelMetadata]:
     notes: list[str] = []
     metadata = ModelMetadata()
-    _send(worker, {**asdict(request), "file": str(request.file), "output": str(package)})
+    places = {"file": str(request.file), "output": str(package), "workspace": str(workspace)}
+    _send(worker, {**asdict(request), **places})
     with ExitStack() as phase:
         assert worker.stdout is not None  # noqa: S101  (it is a pipe)
         for line in worker.stdout:

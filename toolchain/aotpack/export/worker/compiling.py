@@ -23,7 +23,7 @@ from torch._inductor import config, cpp_builder, cpu_vec_isa
 from torch._inductor.exc import InvalidCxxCompiler
 from torch.utils._pytree import tree_leaves
 
-from . import linear_weights, matrix_products, naming
+from . import linear_weights, matrix_products, naming, reproducible
 from .failure import WorkerError, no_space
 from .running import Run, TensorsOnly
 from .source import Subject
@@ -196,13 +196,13 @@ def essence(error: BaseException) -> str:
     return type(error).__name__
 
 
-def compile_program(program: Any, profile: str, cpu_isa: str) -> Compiled:
-    """Compile to a shared library, a weights blob and their metadata. Raises WorkerError."""
+def compile_program(program: Any, profile: str, cpu_isa: str, folder: Path) -> Compiled:
+    """Compile to a shared library, a weights blob and their metadata, all in `folder`. Raises WorkerError."""
     compiler = _compiler()
     args, kwargs = program.example_inputs
     tensors = [*program.state_dict.values(), *program.constants.values(), *tree_leaves((args, kwargs))]
     on_cpu = all(tensor.device.type == "cpu" for tensor in tensors if isinstance(tensor, torch.Tensor))
-    options = {**COMMON, **PROFILES[profile], **(PRODUCTS if on_cpu else {})}
+    options = {**COMMON, **PROFILES[profile], **(PRODUCTS if on_cpu else {}), **reproducible.options(folder)}
     if cpu_isa != "native":
         options["cpp.march"] = _pin(cpu_isa)
     options = {key: value for key, value in options.items() if _known(key)}
@@ -216,13 +216,16 @@ def compile_program(program: Any, profile: str, cpu_isa: str) -> Compiled:
         matrix_products.choose_by_size(keeps_weights=not options.get("freezing"))
         matrix_products.divide_large_ones_only()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), reproducible.without_folders(folder):
             files = torch._inductor.aot_compile(program.module(), args, kwargs, options=options)
     except Exception as error:
         traceback.print_exc()
         raise _compile_failure(error, compiler) from error
     # A model without weights has an empty blob, which torch's own loader fails to map.
     paths = [file for file in files if not file.endswith(".blob") or Path(file).stat().st_size]
+    for path in map(Path, paths):
+        if path.suffix == ".cpp":
+            path.write_text(reproducible.without_commands(path.read_text(), folder))
     metadata = next(Path(path) for path in paths if path.endswith(".wrapper_metadata.json"))
     keys = json.loads(metadata.read_text())
     backend = keys["AOTI_DEVICE_KEY"]

@@ -57,21 +57,25 @@ def _export(request: dict[str, Any], read: Any, send: Any) -> None:
     from . import source
 
     torch_version = source.import_torch()
-    from . import compiling, constants, packing, running, signature, verifying
+    from . import compiling, constants, packing, reproducible, running, signature, verifying
 
     subject = source.load(Path(request["file"]), request["function"], request["device"])
     for note in subject.notes:
         send("note", text=note)
 
     send("phase", text="exporting the graph")
-    expected = running.run_eager(subject, subject.args, subject.kwargs)
+    with reproducible.one_thread():
+        expected = running.run_eager(subject, subject.args, subject.kwargs)
     program = compiling.export_program(subject, expected, lambda text: send("note", text=text))
     described = signature.describe(program, subject, expected)
     for note in described.notes:
         send("note", text=note)
 
     send("phase", text="compiling with AOTInductor")
-    compiled = compiling.compile_program(program, request["profile"], request["cpu_isa"])
+    with reproducible.one_thread():
+        compiled = compiling.compile_program(
+            program, request["profile"], request["cpu_isa"], Path(request["workspace"])
+        )
     send(
         "compiled",
         model_so=compiled.model_so,

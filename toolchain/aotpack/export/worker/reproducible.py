@@ -1,0 +1,80 @@
+"""The same package from the same model, torch and compiler, wherever and by whomever it is exported.
+
+AOTInductor works in a folder named after the user, names files after a hash that covers the folders of this machine,
+writes both into the library and into comments of the code, and divides loops by the number of cores that it sees.
+
+What still differs by machine: with `--cpu-isa native` the instructions, and with any setting how generated matrix
+products are cut into blocks, which follows the sizes of the CPU's caches. One machine type gives one package.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch._inductor import cpp_builder
+
+#: The stem of the files that AOTInductor makes.
+NAME = "model"
+#: Generated loops and products are cut for so many threads; a run divides the pieces among those that it has.
+THREADS = 4
+
+
+def options(folder: Path) -> dict[str, Any]:
+    """Inductor's options for files of a fixed name in a folder of our own, and for code of a fixed division."""
+    return {
+        "aot_inductor.output_path": f"{folder}/",
+        "aot_inductor.model_name_for_generated_files": NAME,
+        "cpp.threads": THREADS,
+    }
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Sums come out the same whatever the number of cores; constants and the sample are computed here."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def without_folders(folder: Path) -> Iterator[None]:
+    """Let compilers write names relative to where things lie: `folder`, torch's headers, Inductor's cache."""
+    flags_of = getattr(cpp_builder, "_get_optimization_cflags", None)
+    if flags_of is None:
+        yield
+        return
+    places = {str(folder): "", str(Path(torch.__file__).parent): "torch/"}
+    if cache := os.environ.get("TORCHINDUCTOR_CACHE_DIR"):
+        places[cache] = "cache/"
+    # Longer places last: of several that fit, compilers take the last.
+    maps = [f"ffile-prefix-map={place}/={name}" for place, name in sorted(places.items(), key=lambda one: len(one[0]))]
+
+    def flags_with_maps(*args: Any, **kwargs: Any) -> tuple[list[str], list[str]]:
+        compile_flags, link_flags = flags_of(*args, **kwargs)
+        return [*compile_flags, *maps], link_flags
+
+    cpp_builder._get_optimization_cflags = flags_with_maps
+    try:
+        yield
+    finally:
+        cpp_builder._get_optimization_cflags = flags_of
+
+
+def without_commands(code: str, folder: Path) -> str:
+    """Generated C++ without the comments that tell how it was compiled here, and without the folder. Pure."""
+    lines = iter(code.splitlines(keepends=True))
+    kept = []
+    for line in lines:
+        if line.rstrip() in ("// Compile cmd", "// Link cmd"):
+            next(lines, None)
+        else:
+            kept.append(line.replace(f"{folder}/", ""))
+    return "".join(kept)
