@@ -1,0 +1,52 @@
+"""The same bytes, whoever makes them, where and when: packages and bundles."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.support.exporting import EXAMPLES
+
+#: Of somebody else's machine: another user, language, time zone, umask, temporary folder, cache and number of cores.
+ELSEWHERE = {
+    "USER": "somebody",
+    "LOGNAME": "somebody",
+    "LC_ALL": "C.UTF-8",
+    "TZ": "Asia/Tokyo",
+    "PYTHONHASHSEED": "7",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+def elsewhere(folder: Path, *arguments: str | Path) -> None:
+    """Run `aotpack` in surroundings as unlike ours as can be had."""
+    temporary = folder / "tmp with a space"
+    temporary.mkdir(parents=True, exist_ok=True)
+    places = {"HOME": str(folder), "TMPDIR": str(temporary), "XDG_CACHE_HOME": str(folder / "cache")}
+    kept = {name: os.environ[name] for name in os.environ if name.startswith(("CCACHE_", "CMAKE_", "PATH"))}
+    subprocess.run(
+        [sys.executable, "-m", "aotpack", *map(str, arguments)],
+        check=True,
+        cwd=folder,
+        env={**kept, **ELSEWHERE, **places},
+        umask=0o077,
+        preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
+    )
+
+
+def test_two_exports_of_one_module_are_the_same_package(
+    exported: Callable[..., Path], backend_venv: Path, tmp_path: Path
+) -> None:
+    ours = exported("mlp", profile="slim")
+    shutil.copy(EXAMPLES / "mlp.py", tmp_path)
+    (tmp_path / "venv").symlink_to(backend_venv, target_is_directory=True)
+    elsewhere(tmp_path, "export", "mlp.py:model", "-o", "mlp.pt2", "--profile", "slim", "--venv", "venv")
+    assert (tmp_path / "mlp.pt2").read_bytes() == ours.read_bytes()
+    for name in (b"somebody", os.fsencode(tmp_path), os.fsencode(backend_venv.resolve())):
+        assert name not in ours.read_bytes()
+        assert name not in (tmp_path / "mlp.pt2").read_bytes()
+    assert not list((tmp_path / "tmp with a space").glob("aotpack-*"))
