@@ -95,6 +95,26 @@ TEST(archive_refuses_ranges_outside_the_file) {
   refuses({huge}, "truncated");
 }
 
+TEST(archive_refuses_entries_that_share_bytes) {
+  const auto refuses_second = [](int64_t offset_error, const std::string& first) {
+    ZipEntry second{"m/b", "bb"};
+    second.offset_error = offset_error;
+    refuses({{"m/a", first}, second}, "shares bytes");
+  };
+  // Headers are 30 bytes and a name. The second entry's is the first's, or lies within the first's body.
+  ZipWriter inner;
+  inner.add({"m/b", "bb"});
+  const std::vector<uint8_t> bytes = inner.finish();
+  const std::string header(bytes.begin(), bytes.begin() + 33);
+  refuses_second(-(33 + 2), "aa");
+  refuses_second(-static_cast<int64_t>(header.size() + 2), header + "bb");
+  refuses_second(-static_cast<int64_t>(header.size()), "some bytes" + header);
+  // The last entry reaches into the directory.
+  ZipEntry last{"m/b", "bb"};
+  last.size_error = 1;
+  refuses({{"m/a", "aa"}, last}, "shares bytes");
+}
+
 TEST(archive_refuses_millions_of_entries) {
   ZipWriter writer;
   writer.is_zip64 = true;

@@ -133,6 +133,23 @@ Error unusual(const std::string& where, const std::string& name, const char* wha
   return damaged_error({where, ": the entry \"", name, "\" ", what}, {"torch does not write such packages."});
 }
 
+/// What an entry, with its header, or the directory takes of the file.
+struct Span {
+  uint64_t begin;
+  uint64_t end;
+};
+
+/// Entries that share bytes multiply: a few megabytes of a file become gigabytes of what is written from it.
+void refuse_overlap(std::vector<Span> spans, const std::string& where) {
+  std::sort(spans.begin(), spans.end(), [](const Span& a, const Span& b) { return a.begin < b.begin; });
+  for (size_t i = 1; i < spans.size(); ++i) {
+    if (spans[i].begin < spans[i - 1].end) {
+      throw damaged_error({where, ": what begins at byte ", spans[i].begin, " shares bytes with what is before it"},
+                          {"torch does not write such packages."});
+    }
+  }
+}
+
 /// Of CRC-32 as in zip, for eight bytes a step ("slicing by 8"), since a library may hold gigabytes of weights. Not
 /// constexpr: the compiler would take longer for it than for the rest of this file.
 struct CrcTables {
@@ -161,6 +178,7 @@ Archive::Archive(uint8_t* data, size_t size, const std::string& where) {
   }
   const Bytes records = file.slice(directory.offset, directory.size, "directory");
   std::vector<std::string_view> names;
+  std::vector<Span> spans{{directory.offset, directory.offset + directory.size}};
   uint64_t position = 0;
   for (uint64_t i = 0; i < directory.entries; ++i) {
     const Bytes record = records.slice(position, kDirectoryEntrySize, "directory");
@@ -191,8 +209,10 @@ Archive::Archive(uint8_t* data, size_t size, const std::string& where) {
     const uint64_t skip = kLocalHeaderSize + header.u16(26) + header.u16(28);
     const Bytes content = file.slice(offset, skip, "entry");
     const Bytes body = file.slice(offset + content.size(), plain_size, "entry");
+    spans.push_back({offset, offset + skip + plain_size});
     entries_.push_back({std::move(name), body.data(), static_cast<size_t>(body.size()), record.u32(16)});
   }
+  refuse_overlap(std::move(spans), where);
   const auto compare = [](const void* a, const void* b) {
     return static_cast<const std::string_view*>(a)->compare(*static_cast<const std::string_view*>(b));
   };

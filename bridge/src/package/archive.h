@@ -22,8 +22,8 @@ struct Entry {
 class Archive {
  public:
   /// Reads the directory of the zip file in memory; `where` names it in errors. Throws AOT_DAMAGED for what is no zip
-  /// file, is truncated, or holds what torch never writes: compressed or encrypted entries, names twice, absolute
-  /// names, names with "..".
+  /// file, is truncated, or holds what torch never writes: compressed or encrypted entries, entries that share bytes,
+  /// names twice, absolute names, names with "..".
   Archive(uint8_t* data, size_t size, const std::string& where);
 
   const std::vector<Entry>& entries() const { return entries_; }

@@ -93,6 +93,8 @@ Package open_archive(const std::string& path) {
     check_integrity(*nodes, path);
     package.extern_nodes = text_of(nodes->data, nodes->size);
   }
+  // Generated code for the CPU is all in the library: nothing is written for it.
+  const bool has_kernels = package.metadata.device != "cpu";
   for (const Entry& entry : archive.entries()) {
     if (entry.name.compare(0, folder.size(), folder) != 0) continue;
     const std::string name = entry.name.substr(folder.size());
@@ -102,7 +104,7 @@ Package open_archive(const std::string& path) {
                   {"Export it again without package_constants_on_disk_format, or with aotpack export."});
     }
     const bool is_kernel = ends_with(name, ".cubin") || ends_with(name, ".hsaco") || ends_with(name, ".fatbin");
-    if (is_kernel && name.find('/') == std::string::npos) {
+    if (has_kernels && is_kernel && name.find('/') == std::string::npos) {
       const std::string written = package.scratch.write(name, entry.data, entry.size);
       package.kernels_folder = written.substr(0, written.rfind('/'));
     }

@@ -610,6 +610,19 @@ def test_damaged_archives(bridge: Bridge, exported: Callable[..., Path], tmp_pat
     refused(lambda: bridge.load(bad), DAMAGED, "no compiled library")
 
 
+def test_a_package_for_the_cpu_writes_nothing(
+    bridge: Bridge, exported: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever else is in it, such as gigabytes that are said to be code for a GPU."""
+    package = Path(shutil.copy(exported("mlp"), tmp_path))
+    with zipfile.ZipFile(package, "a") as archive:
+        library = next(name for name in archive.namelist() if name.endswith(".so"))
+        for name in ("a.cubin", "b.hsaco", "c.fatbin"):
+            archive.writestr(f"{library.rpartition('/')[0]}/{name}", bytes(1000))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "nonexistent"))
+    bridge.load(package).free()
+
+
 def test_ops_need_the_proxy(library: Path, exported: Callable[..., Path], tmp_path: Path) -> None:
     shutil.copy(library, tmp_path)
     program = (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import socket
 import stat
 import struct
 import zipfile
@@ -152,6 +154,40 @@ def test_entries_that_share_bytes(tmp_path: Path) -> None:
     struct.pack_into("<I", content, second + 42, 20)  # the second entry's header lies inside the first entry
     path.write_bytes(content)
     assert "overlaps" in problem(path)
+
+
+def test_an_entry_that_reaches_into_another_by_its_local_header(tmp_path: Path) -> None:
+    """What the table of contents says fits; where the bytes begin, the header before them says."""
+    for length, field in ((60, 26), (60, 28), (65535, 28)):
+        path = write(tmp_path / "a.pt2", {"a": b"1" * 100, "b": b"2" * 100})
+        content = bytearray(path.read_bytes())
+        struct.pack_into("<H", content, field, length)
+        path.write_bytes(content)
+        assert "overlaps" in problem(path)
+
+
+def test_an_entry_that_reaches_into_the_table_of_contents(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.pt2", {"a": b"1" * 100})
+    content = bytearray(path.read_bytes())
+    at = content.index(b"PK\x01\x02")
+    struct.pack_into("<II", content, at + 20, 101, 101)
+    path.write_bytes(content)
+    assert "overlaps" in problem(path)
+
+
+@pytest.mark.timeout(10)
+def test_something_else_than_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a socket's path is short
+    os.mkfifo("fifo.pt2")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket.pt2")
+    Path("device.pt2").symlink_to("/dev/zero")
+    for path, word in (("fifo.pt2", "FIFO"), ("socket.pt2", "socket"), ("device.pt2", "device"), (".", "folder")):
+        with pytest.raises(UsageError, match=word), open_archive(Path(path)):
+            pass
+    Path("loop.pt2").symlink_to("loop.pt2")
+    with pytest.raises(OSError, match="symbolic links"), open_archive(Path("loop.pt2")):
+        pass
 
 
 def test_an_entry_before_the_file_begins(tmp_path: Path) -> None:

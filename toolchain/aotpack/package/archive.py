@@ -17,9 +17,10 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 from aotpack.errors import DamagedError, UsageError
+from aotpack_doctor.base.regular import SpecialFileError, open_regular
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -38,9 +39,10 @@ _MAGIC = b"PK\x03\x04"
 class Archive:
     """The entries of a checked archive. Make one with `open_archive`."""
 
-    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
+    def __init__(self, path: Path, archive: zipfile.ZipFile, file: BinaryIO) -> None:
         self.path = path
         self._zip = archive
+        self._file = file
         self._entries = {info.filename: info for info in archive.infolist() if not info.is_dir()}
 
     @property
@@ -83,9 +85,8 @@ class Archive:
         """
         info = self._entries.get(name)
         if info is not None and info.compress_type == zipfile.ZIP_STORED:
-            with self.path.open("rb", buffering=0) as file:
-                window = _Window(file, _data_offset(file, info), info.file_size)
-                yield io.BufferedReader(window)
+            window = _Window(self._file, _data_offset(self._file, info), info.file_size)
+            yield io.BufferedReader(window)
             return
         with self.open(name) as stream, tempfile.TemporaryFile() as unpacked:
             shutil.copyfileobj(stream, unpacked)
@@ -96,7 +97,7 @@ class Archive:
 class _Window(io.RawIOBase):
     """A part of a file, read-only."""
 
-    def __init__(self, file: io.FileIO, start: int, size: int) -> None:
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
         super().__init__()
         self._file = file
         self._start = start
@@ -117,7 +118,9 @@ class _Window(io.RawIOBase):
     def readinto(self, buffer: Buffer, /) -> int:
         view = memoryview(buffer).cast("B")[: self._size - self._position]
         self._file.seek(self._start + self._position)
-        count = self._file.readinto(view) or 0
+        content = self._file.read(len(view))
+        count = len(content)
+        view[:count] = content
         self._position += count
         return count
 
@@ -136,13 +139,15 @@ def open_archive(path: Path) -> Iterator[Archive]:
 
     Raises UsageError when there is no such file and DamagedError when it is not a package to be trusted with.
     """
-    if not path.is_file():
+    try:
+        opened = open_regular(str(path))
+    except (FileNotFoundError, NotADirectoryError, SpecialFileError) as error:
         raise UsageError(
-            f"{path}: {'is a folder' if path.is_dir() else 'no such file'}",
+            f"{path}: {error.strerror if isinstance(error, SpecialFileError) else 'no such file'}",
             meaning="a model package (.pt2) was expected",
             fix="aotpack export FILE.py:FUNCTION --output MODEL.pt2",
-        )
-    with path.open("rb") as file:
+        ) from None
+    with opened as file:
         if file.read(len(_MAGIC)) != _MAGIC:
             raise _damaged(path, "not a zip archive", "a .pt2 package is one; this file is something else")
         try:
@@ -150,8 +155,8 @@ def open_archive(path: Path) -> Iterator[Archive]:
         except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
             raise _damaged(path, f"the table of contents is missing ({error})", "the package is truncated") from error
         with archive:
-            _check(path, archive, path.stat().st_size)
-            yield Archive(path, archive)
+            _check(path, archive, file)
+            yield Archive(path, archive, file)
 
 
 @contextmanager
@@ -161,7 +166,7 @@ def open_member(path: Path, name: str) -> Iterator[IO[bytes]]:
         yield stream
 
 
-def _check(path: Path, archive: zipfile.ZipFile, file_size: int) -> None:
+def _check(path: Path, archive: zipfile.ZipFile, file: IO[bytes]) -> None:
     seen: set[str] = set()
     for info in archive.infolist():
         name = info.filename
@@ -185,16 +190,16 @@ def _check(path: Path, archive: zipfile.ZipFile, file_size: int) -> None:
             raise _hostile(
                 path, f"entry {name!r} claims {info.file_size} bytes out of {info.compress_size} (a zip bomb)"
             )
-    _check_overlap(path, archive, file_size)
+    _check_overlap(path, archive, file)
 
 
-def _check_overlap(path: Path, archive: zipfile.ZipFile, file_size: int) -> None:
+def _check_overlap(path: Path, archive: zipfile.ZipFile, file: IO[bytes]) -> None:
     """Entries that share bytes multiply: a few megabytes become terabytes without any high ratio."""
     ordered = sorted(archive.infolist(), key=lambda info: info.header_offset)
-    ends = [info.header_offset for info in ordered[1:]] + [file_size]
+    ends = [info.header_offset for info in ordered[1:]] + [archive.start_dir]
     for info, end in zip(ordered, ends, strict=True):
         start = info.header_offset
-        if start < 0 or start + _LOCAL_HEADER + len(info.filename) + info.compress_size > end:
+        if start < 0 or start + _LOCAL_HEADER > end or _data_offset(file, info) + info.compress_size > end:
             raise _hostile(path, f"entry {info.filename!r} lies outside the file or overlaps what follows it")
 
 
