@@ -8,15 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from aotpack.backend import Backend
-from aotpack.bundle.flat_layout import FlatLayout
-from aotpack.bundle.inputs import BuildInputs
 from aotpack.bundle.plan import plan_bundle
 from aotpack.bundle.writing import write_entries
 from aotpack.interpreter.selection import plan_interpreter
-from aotpack.libraries.closure import Closure, walk
+from aotpack.libraries.closure import walk
 from aotpack.libraries.finder import DiskFinder
 from aotpack.libraries.recipe import load_recipe
 from aotpack.native.launcher import build_launcher
+from tests.support.inputs import build_inputs
 
 #: Tells what it was started with and what it sees.
 PROBE = """
@@ -41,14 +40,9 @@ def assemble(folder: Path, python: Path, probe: str = PROBE) -> Path:
     closure = walk(plan.roots, DiskFinder())
     own = {root.name for root in plan.roots}
     needs = replace(closure, libraries=tuple(library for library in closure.libraries if library.name not in own))
-    inputs = BuildInputs(
+    inputs = build_inputs(
         recipe=load_recipe(Backend.CPU),
-        portable=True,
-        libc="bundled",
-        runtime=Closure(()),
-        own_libraries=frozenset(),
         launcher=build_launcher(),
-        layout=FlatLayout(),
         interpreter=plan.packed_for(closure).entries,
         interpreter_closure=needs,
     )

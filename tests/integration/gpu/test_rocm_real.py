@@ -7,7 +7,6 @@ libc of Debian unstable, which it was built for. Its search for data is its own.
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import subprocess
 import sys
@@ -21,7 +20,6 @@ import pytest
 from aotpack.backend import Backend
 from aotpack.build.build import build
 from aotpack.build.request import BuildRequest, Reporter
-from aotpack.bundle.inputs import BuildInputs
 from aotpack.bundle.tree_layout import TreeLayout
 from aotpack.elf.facts import read_elf
 from aotpack.errors import AotpackError
@@ -33,6 +31,7 @@ from tests.support.doubles.elf import Double, compile_doubles
 from tests.support.doubles.environment import make_environment
 from tests.support.doubles.rocm import make_therock
 from tests.support.gpu_toolkits import BRIDGE, compare_declarations
+from tests.support.inputs import build_inputs
 
 pytestmark = [pytest.mark.rocm_real, pytest.mark.timeout(1800)]
 
@@ -257,15 +256,7 @@ def place(site_packages: Path, libraries: list[Path]) -> list[str]:
     recipe = load_recipe(Backend.ROCM)
     closure = Closure(tuple(Library(path.name, path, read_elf(path), "a test") for path in libraries))
     layout = TreeLayout(site_packages / "torch", site_packages, portable=True)
-    inputs = BuildInputs(
-        recipe=recipe,
-        portable=True,
-        libc="bundled",
-        runtime=closure,
-        own_libraries=frozenset(),
-        launcher=Path(os.devnull),
-        layout=layout,
-    )
+    inputs = build_inputs(recipe=recipe, libraries=closure, layout=layout)
     return [entry.destination for entry in layout.entries(closure.libraries, inputs)]
 
 

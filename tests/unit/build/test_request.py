@@ -1,4 +1,4 @@
-"""What a user asks of a build, settled before anything is read."""
+"""What a user asks of a build, order_of before anything is read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.build.request import BuildRequest, settled
+from aotpack.build.request import BuildRequest, NamedModel, order_of
 from aotpack.errors import UsageError
 
 
@@ -24,8 +24,8 @@ def test_relative_paths_mean_different_files_in_different_folders(
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
-        seen.append(settled(asked).models)
-    assert seen == [(("mlp", tmp_path / name / "mlp.pt2"),) for name in ("a", "b")]
+        seen.append(order_of(asked).models)
+    assert seen == [(NamedModel("mlp", tmp_path / name / "mlp.pt2"),) for name in ("a", "b")]
 
 
 @pytest.mark.parametrize("text", ["link", "link/", "disk/other/../mlp", "./link"])
@@ -33,15 +33,15 @@ def test_the_output_is_the_real_folder(text: str, tmp_path: Path, monkeypatch: p
     (tmp_path / "disk" / "mlp").mkdir(parents=True)
     (tmp_path / "link").symlink_to("disk/mlp")
     monkeypatch.chdir(tmp_path)
-    assert settled(request(Path(text))).output == tmp_path / "disk" / "mlp"
+    assert order_of(request(Path(text))).output == tmp_path / "disk" / "mlp"
 
 
 @pytest.mark.parametrize("name", ["../x", ".hidden", "a/b", "a b", "x" * 101])
 def test_names_that_are_no_folder_names(name: str) -> None:
     with pytest.raises(UsageError, match="cannot be a model's name"):
-        settled(request(Path("/dist"), (name, Path("mlp.pt2"))))
+        order_of(request(Path("/dist"), (name, Path("mlp.pt2"))))
 
 
 def test_one_name_twice() -> None:
     with pytest.raises(UsageError, match="is taken by another"):
-        settled(request(Path("/dist"), (None, Path("a/mlp.pt2")), (None, Path("b/mlp.pt2"))))
+        order_of(request(Path("/dist"), (None, Path("a/mlp.pt2")), (None, Path("b/mlp.pt2"))))

@@ -10,8 +10,8 @@ import pytest
 
 from aotpack.backend import Backend
 from aotpack.bundle.entries import Copy, Entry, Link, Member, Part
-from aotpack.bundle.flat_layout import FlatLayout, copy_of
-from aotpack.bundle.inputs import BuildInputs, PlannedModel
+from aotpack.bundle.flat_layout import copy_of
+from aotpack.bundle.inputs import PlannedModel
 from aotpack.bundle.plan import BundlePlan, plan_bundle
 from aotpack.elf.edits import ElfEdit
 from aotpack.elf.facts import Elf
@@ -19,6 +19,7 @@ from aotpack.errors import BuildToolError
 from aotpack.libraries.closure import Closure, Library, Missing
 from aotpack.libraries.recipe import Dlopen, Edits, Recipe, TorchSource
 from aotpack.package.metadata import ModelMetadata
+from tests.support.inputs import build_inputs
 
 RECIPE = Recipe(
     schema=1,
@@ -55,15 +56,11 @@ MODEL = PlannedModel(
 def plan(**changes: object) -> BundlePlan:
     base: dict[str, object] = {
         "recipe": RECIPE,
-        "portable": True,
-        "libc": "bundled",
-        "runtime": RUNTIME,
+        "libraries": RUNTIME,
         "own_libraries": frozenset({"libaot_bridge.so"}),
-        "launcher": Path("/cache/aotrun"),
-        "layout": FlatLayout(),
         "models": (MODEL,),
     }
-    return plan_bundle(BuildInputs(**{**base, **changes}))  # type: ignore[arg-type]
+    return plan_bundle(build_inputs(**{**base, **changes}))
 
 
 def contents(planned: BundlePlan) -> dict[str, object]:
@@ -118,7 +115,7 @@ def test_a_driver_that_a_model_names_is_left_to_the_target() -> None:
 
 def test_a_missing_library_ends_the_plan() -> None:
     with pytest.raises(BuildToolError, match=r"libgone\.so: needed by libx\.so"):
-        plan(runtime=Closure((), missing=(Missing("libgone.so", "needed by libx.so"),)))
+        plan(libraries=Closure((), missing=(Missing("libgone.so", "needed by libx.so"),)))
 
 
 def test_libraries_of_the_interpreter_stay_with_it() -> None:
@@ -130,7 +127,7 @@ def test_libraries_of_the_interpreter_stay_with_it() -> None:
 
 def test_a_library_that_runtime_and_interpreter_need_is_there_for_both() -> None:
     zlib = library("libz.so.1")
-    placed = contents(plan(runtime=Closure((*RUNTIME.libraries, zlib)), interpreter_closure=Closure((zlib,))))
+    placed = contents(plan(libraries=Closure((*RUNTIME.libraries, zlib)), interpreter_closure=Closure((zlib,))))
     assert {"lib/libz.so.1", "python/lib/libz.so.1"} <= set(placed)
 
 
@@ -166,7 +163,7 @@ def test_what_a_vendors_file_would_look_for_outside_is_loaded_before_it() -> Non
 
     def added(*vendors: Library) -> tuple[str, ...]:
         torch = linked("libtorch_gpu.so", *(vendor.name for vendor in vendors if "jit" not in vendor.name))
-        copy = contents(plan(recipe=recipe, runtime=Closure((*RUNTIME.libraries, torch, *vendors))))[
+        copy = contents(plan(recipe=recipe, libraries=Closure((*RUNTIME.libraries, torch, *vendors))))[
             "lib/libtorch_gpu.so"
         ]
         assert isinstance(copy, Copy)

@@ -8,7 +8,7 @@ import pytest
 
 from aotpack.backend import Backend
 from aotpack.bundle.entries import Copy, Entry, Link, Member
-from aotpack.bundle.inputs import BuildInputs, DataFile, PlannedModel
+from aotpack.bundle.inputs import DataFile, PlannedModel
 from aotpack.bundle.plan import plan_bundle
 from aotpack.bundle.tree_layout import TreeLayout, find_data
 from aotpack.elf.edits import ElfEdit
@@ -17,6 +17,7 @@ from aotpack.errors import AotpackError
 from aotpack.libraries.closure import Closure, Library
 from aotpack.libraries.recipe import DataTree, Edits, Recipe, TorchSource
 from aotpack.package.metadata import ModelMetadata
+from tests.support.inputs import build_inputs
 
 SITE = Path("/venv/lib/python3.11/site-packages")
 LAYOUT = TreeLayout(SITE / "torch", SITE, portable=True)
@@ -41,15 +42,12 @@ TORCH_HIP = library(SITE / "torch/lib/libtorch_hip.so", rpath=("$ORIGIN", "$ORIG
 
 
 def entries(*libraries: Library, layout: TreeLayout = LAYOUT, **options: object) -> dict[str, Entry]:
-    inputs = BuildInputs(
+    inputs = build_inputs(
         recipe=RECIPE,
         portable=layout.portable,
-        libc="bundled",
-        runtime=Closure(libraries),
-        own_libraries=frozenset(),
-        launcher=Path("/aotrun"),
+        libraries=Closure(libraries),
         layout=layout,
-        **options,  # type: ignore[arg-type]
+        **options,
     )
     return {entry.destination: entry for entry in layout.entries(libraries, inputs)}
 
@@ -124,13 +122,10 @@ def test_data_keeps_its_place_and_is_pruned_by_architecture() -> None:
 def test_a_model_looks_where_the_hip_runtime_that_it_needs_was_placed() -> None:
     hip = library(SITE / "_rocm_sdk_core/lib/libamdhip64.so.7")
     model = PlannedModel("m", ModelMetadata(), Path("m.pt2"), (("m.so", "model.so"),), needed=("libamdhip64.so.7",))
-    inputs = BuildInputs(
+    inputs = build_inputs(
         recipe=RECIPE,
         portable=True,
-        libc="bundled",
-        runtime=Closure((TORCH_HIP, hip)),
-        own_libraries=frozenset(),
-        launcher=Path("/aotrun"),
+        libraries=Closure((TORCH_HIP, hip)),
         layout=LAYOUT,
         models=(model,),
     )

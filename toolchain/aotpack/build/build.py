@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aotpack.build import output_folder, uptodate
-from aotpack.build.request import BuildRequest, Reporter, request_key, settled
+from aotpack.build.request import BuildRequest, Reporter, order_key, order_of
 from aotpack.bundle import manifest
 from aotpack.bundle.manifest import Bundle
 from aotpack.environment.search import find_torch
@@ -29,21 +29,22 @@ def build(request: BuildRequest, reporter: Reporter) -> BuildResult:
     Raises:
         AotpackError: as the exit codes say; the output folder is then as it was.
     """
-    request = settled(request)
-    output_folder.check(request.output, force=request.force)
-    torch = find_torch(request.backend, venv=request.venv)
-    key = request_key(request, torch)
+    order = order_of(request)
+    output_folder.check(order.output, force=order.force)
+    torch = find_torch(order.backend, venv=order.venv)
+    key = order_key(order, torch)
     with output_folder.exclusive(
-        request.output, waiting=lambda: reporter.say(f"waiting for another build of {request.output}")
+        order.output, waiting=lambda: reporter.say(f"waiting for another build of {order.output}")
     ):
-        if not request.force and uptodate.is_current(request.output, key):
-            content = (request.output / manifest.NAME).read_bytes()
+        if not order.force and uptodate.is_current(order.output, key):
+            content = (order.output / manifest.NAME).read_bytes()
             return BuildResult(manifest.decode(content, manifest.NAME), "as before", changed=False)
-        output_folder.check(request.output, force=request.force)  # again, now that nobody else writes there
+        output_folder.check(order.output, force=order.force)  # again, now that nobody else writes there
         # Here, since it takes longer to import than it takes to find that there is nothing to do.
-        from aotpack.build.assemble import assemble
+        from aotpack.build.assemble import assemble, prepare, sources
 
-        made = assemble(request, torch, reporter)
-        uptodate.remember(request.output, key, made.sources)
+        inputs, plan = prepare(order, torch, reporter)
+        bundle = assemble(order, inputs, plan, reporter)
+        uptodate.remember(order.output, key, sources(order, torch, plan))
         steps.reached("remembered")
-    return BuildResult(made.bundle, made.runtime_reason, changed=True)
+    return BuildResult(bundle, inputs.runtime_reason, changed=True)

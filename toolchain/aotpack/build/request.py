@@ -21,7 +21,7 @@ _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 @dataclass(frozen=True, kw_only=True)
 class BuildRequest:
-    """What the user asked for."""
+    """What the user asked for, as they said it."""
 
     backend: Backend
     output: Path
@@ -41,6 +41,33 @@ class BuildRequest:
 
 
 @dataclass(frozen=True)
+class NamedModel:
+    """A package and the name that its model has in the bundle."""
+
+    name: str
+    package: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildOrder:
+    """A request that can be carried out: it means the same from every folder, and its options go together."""
+
+    backend: Backend
+    #: The real folder, links followed.
+    output: Path
+    models: tuple[NamedModel, ...]
+    portable: bool
+    runtime: Literal["auto", "full", "slim"]
+    python: Literal["bundled", "host"]
+    libc: Literal["bundled", "host"]
+    archs: tuple[str, ...]
+    features: tuple[str, ...]
+    debug: bool
+    force: bool
+    venv: Path | None
+
+
+@dataclass(frozen=True)
 class Reporter:
     """How progress reaches a person; the command line passes the console's."""
 
@@ -52,16 +79,16 @@ class Reporter:
     warn: Callable[[str], None] = field(default=lambda _text: None)
 
 
-def request_key(request: BuildRequest, torch: TorchInfo) -> str:
+def order_key(order: BuildOrder, torch: TorchInfo) -> str:
     """What a build depends on besides files: the options, the torch taken, the compiler chosen by environment."""
-    options = replace(request, force=False)
+    options = replace(order, force=False)
     chosen = {name: os.environ.get(name, "") for name in ("CC", "CXX")}
     text = repr((options, torch.root, torch.version, sorted(chosen.items())))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def settled(request: BuildRequest) -> BuildRequest:
-    """The request as it means the same from every folder: real paths, and a name for each model.
+def order_of(request: BuildRequest) -> BuildOrder:
+    """Real paths, a name for each model, and options that go together.
 
     Raises:
         UsageError: names or options that cannot be.
@@ -79,7 +106,7 @@ def settled(request: BuildRequest) -> BuildRequest:
             meaning="a development bundle links to the venv, so nothing is left out of it",
             fix="add --portable, or drop the option",
         )
-    models: dict[str | None, Path] = {}
+    models: dict[str, Path] = {}
     for given, path in request.models:
         name = given or path.stem
         if not _MODEL_NAME.fullmatch(name):
@@ -95,4 +122,17 @@ def settled(request: BuildRequest) -> BuildRequest:
                 fix=f"--model OTHER={path}",
             )
         models[name] = path.absolute()
-    return replace(request, output=request.output.resolve(), models=tuple(models.items()))
+    return BuildOrder(
+        backend=request.backend,
+        output=request.output.resolve(),
+        models=tuple(NamedModel(name, path) for name, path in models.items()),
+        portable=request.portable,
+        runtime=request.runtime,
+        python=request.python,
+        libc=request.libc,
+        archs=request.archs,
+        features=request.features,
+        debug=request.debug,
+        force=request.force,
+        venv=request.venv,
+    )

@@ -11,7 +11,7 @@ from elftools.elf.sections import NoteSection
 
 from aotpack import __version__
 from aotpack.bundle.entries import LIBC
-from aotpack.bundle.inputs import BuildFacts, BuildInputs
+from aotpack.bundle.inputs import BuildInputs
 from aotpack.bundle.manifest import BuildHost, Bundle, BundleFloors, FileRecord, Torch
 from aotpack.bundle.plan import BundlePlan
 from aotpack.elf.facts import highest, is_elf, read_elf
@@ -19,30 +19,28 @@ from aotpack.environment.torch import TorchInfo
 from aotpack.libraries.recipe import Recipe
 
 
-def describe(
-    folder: Path, records: Sequence[FileRecord], inputs: BuildInputs, plan: BundlePlan, facts: BuildFacts
-) -> Bundle:
+def describe(folder: Path, records: Sequence[FileRecord], inputs: BuildInputs, plan: BundlePlan) -> Bundle:
     """The document that seals a staged folder."""
     features = {feature for model in inputs.models for feature in model.metadata.cpu_features}
     archs = inputs.archs or {arch for model in inputs.models for arch in model.metadata.gpu_archs}
     return Bundle(
         aotpack=__version__,
         backend=inputs.recipe.backend,
-        runtime=facts.runtime,
+        runtime=inputs.runtime,
         portable=inputs.portable,
         libc="bundled" if inputs.portable and inputs.libc == "bundled" else "host",
         python="bundled" if inputs.portable and inputs.interpreter else "host",
-        torch=Torch(facts.torch.version, facts.torch.variant),
+        torch=Torch(inputs.torch.version, inputs.torch.variant),
         built_on=BuildHost(
             system=_system_name(),
             machine=platform.machine(),
             glibc=platform.libc_ver()[1] or None,
-            compiler=facts.compiler,
-            python=facts.python_version,
+            compiler=inputs.compiler,
+            python=inputs.python_version,
         ),
-        floors=_floors(folder, records, tuple(sorted(features)), _driver_floor(inputs.recipe, facts.torch), inputs),
+        floors=_floors(folder, records, tuple(sorted(features)), _driver_floor(inputs.recipe, inputs.torch), inputs),
         gpu_archs=tuple(sorted(archs)),
-        features=facts.features,
+        features=inputs.features,
         host_libraries=plan.host_libraries,
         models={model.name: model.metadata for model in inputs.models},
         files=tuple(records),

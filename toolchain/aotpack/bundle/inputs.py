@@ -65,21 +65,29 @@ class Layout(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BuildInputs:
-    """All that a plan follows from. Gathered by `build`, constructed by hand in tests."""
+    """All that a plan and a description follow from. Gathered by `build`, constructed by hand in tests."""
 
+    torch: TorchInfo
     recipe: Recipe
+    #: First line of the compiler's `--version`.
+    compiler: str
     portable: bool
     libc: Literal["bundled", "host"]
+    runtime: Literal["full", "slim"]
+    #: Why this runtime, in a phrase.
+    runtime_reason: str
     #: What the roots of the runtime, the bridge and the models need.
-    runtime: Closure
+    libraries: Closure
     #: The libraries of ours among them, by name: they are copied in every kind of bundle.
     own_libraries: frozenset[str]
     launcher: Path
     layout: Layout
     #: GPUs whose code and data are kept, such as `sm_90` or `gfx90a`; empty for all.
     archs: tuple[str, ...] = ()
+    #: Feature groups that a portable bundle carries.
+    features: tuple[str, ...] = ()
     stubs: tuple[Stub, ...] = ()
     #: What the runtime's libraries look for at run time; a layout that keeps a tree places it.
     data: tuple[DataFile, ...] = ()
@@ -89,6 +97,8 @@ class BuildInputs:
     #: The interpreter's files and what its extension modules need, or a link to the venv's in a development bundle.
     interpreter: tuple[Entry, ...] = ()
     interpreter_closure: Closure = field(default_factory=lambda: Closure(()))
+    #: Version of the bundled or linked interpreter; None when the target\'s is used.
+    python_version: str | None = None
     #: Further files as they are: runner, headers, pkg-config and CMake files, licence texts.
     files: tuple[Entry, ...] = ()
 
@@ -99,17 +109,3 @@ class Saving:
 
     choice: str
     size: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildFacts:
-    """What a description says beyond what the folder shows."""
-
-    torch: TorchInfo
-    runtime: Literal["full", "slim"]
-    #: First line of the compiler's `--version`.
-    compiler: str
-    #: Version of the bundled or linked interpreter; None when the target's is used.
-    python_version: str | None
-    #: Feature groups that a portable bundle carries.
-    features: tuple[str, ...] = ()

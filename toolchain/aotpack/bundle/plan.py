@@ -35,7 +35,7 @@ class BundlePlan:
 
 def plan_bundle(inputs: BuildInputs) -> BundlePlan:
     """Lay out a bundle. Raises BuildToolError when a library that is needed is nowhere on this machine."""
-    _refuse_missing([*inputs.runtime.missing, *inputs.interpreter_closure.missing])
+    _refuse_missing([*inputs.libraries.missing, *inputs.interpreter_closure.missing])
     entries = [Entry("bin/aotrun", Part.LAUNCHER, "starts the runner", Copy(inputs.launcher))]
     placed = list(_libraries(inputs))
     entries += placed
@@ -43,15 +43,15 @@ def plan_bundle(inputs: BuildInputs) -> BundlePlan:
         entries += _model(model, _search_path(model, inputs.layout, placed))
     entries += inputs.interpreter
     entries += inputs.files
-    host = {need.soname for need in (*inputs.runtime.host, *inputs.interpreter_closure.host)}
+    host = {need.soname for need in (*inputs.libraries.host, *inputs.interpreter_closure.host)}
     named = (soname for model in inputs.models for soname in model.needed)
     host |= {soname for soname in named if matches(soname, inputs.recipe.host_libraries)}
     if inputs.libc == "host" or not inputs.portable:
-        libraries = (*inputs.runtime.libraries, *inputs.interpreter_closure.libraries)
+        libraries = (*inputs.libraries.libraries, *inputs.interpreter_closure.libraries)
         host |= {library.name for library in libraries if library.origin is Origin.GLIBC}
     warnings = tuple(
         f"{library.name}: {library.reason}, but recipes/{inputs.recipe.backend}.toml does not know it; it is included"
-        for library in inputs.runtime.unknown
+        for library in inputs.libraries.unknown
     )
     return BundlePlan(tuple(_unique(entries)), warnings, tuple(sorted(host)))
 
@@ -71,7 +71,7 @@ def _refuse_missing(missing: Sequence[Missing]) -> None:
 
 def _libraries(inputs: BuildInputs) -> Iterator[Entry]:
     runtime: list[Library] = []
-    for library in inputs.runtime.libraries:
+    for library in inputs.libraries.libraries:
         if library.name in inputs.own_libraries:
             yield Entry(f"{LIB}/{library.name}", Part.BRIDGE, library.reason, Copy(library.path))
         elif library.origin is Origin.BUNDLED:

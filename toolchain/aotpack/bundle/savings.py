@@ -14,8 +14,8 @@ def savings(inputs: BuildInputs, on: frozenset[str], finder: Finder) -> Iterator
     """What each group that is off, and `--arch`, spare. Groups that share a library each count it."""
     if not inputs.portable:
         return
-    roots = [Root(library.name, library.path, library.reason) for library in inputs.runtime.libraries]
-    taken = _size(inputs.runtime)
+    roots = [Root(library.name, library.path, library.reason) for library in inputs.libraries.libraries]
+    taken = _size(inputs.libraries)
     for group in inputs.recipe.groups:
         if group not in on:
             more = walk(roots, finder, inputs.recipe, features=on | with_needs(inputs.recipe, group))
@@ -34,7 +34,7 @@ def _of_archs(inputs: BuildInputs) -> int:
     for file in inputs.data:
         if not gfx.keeps(file.tree_path, [gfx.parse_target(arch) for arch in inputs.archs]):
             saved += file.source.stat().st_size
-    for library in inputs.runtime.libraries:
+    for library in inputs.libraries.libraries:
         if inputs.recipe.may_trim(library.name):
             saved += trimming.plan_trim(library.path, [fatbin.parse_arch(arch) for arch in inputs.archs]).saved
     return saved

@@ -1,0 +1,99 @@
+"""Which wing may import which: the layout shows the architecture, so this is where it is written down."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: The wings of the toolchain from the ground up, each with those that it may import besides itself. A module at the top
+#: is a wing of its own.
+TOOLCHAIN: Mapping[str, str] = {
+    "errors": "",
+    "backend": "",
+    "patterns": "",
+    "resources": "",
+    "gpu": "",
+    "tools": "errors resources",
+    "elf": "errors gpu patterns tools",
+    "package": "errors elf gpu",
+    "libraries": "errors backend patterns resources elf",
+    "environment": "errors backend patterns elf tools libraries",
+    "runtime": "errors backend patterns resources elf package libraries environment",
+    "native": "errors backend resources tools elf libraries environment runtime",
+    "bundle": "errors backend patterns resources gpu tools elf package libraries environment runtime native",
+    "interpreter": "errors resources tools elf libraries bundle",
+    "export": "errors backend resources tools elf package environment",
+    "build": "errors backend patterns resources gpu tools elf package libraries environment runtime native bundle"
+    " interpreter",
+    "new_project": "errors resources tools bundle",
+    "verify": "errors backend patterns tools elf libraries environment native bundle",
+    "doctor": "errors backend patterns gpu tools elf package libraries environment runtime native bundle",
+    "cli": "errors backend patterns resources gpu tools elf package libraries environment runtime native bundle"
+    " interpreter export build new_project verify doctor",
+}
+
+#: The same of the doctor, which travels in bundles.
+DOCTOR: Mapping[str, str] = {
+    "base": "",
+    "facts": "base",
+    "reading": "base facts",
+    "findings": "base facts reading",
+    "render": "base facts findings",
+    "on_target": "base facts reading findings render",
+}
+
+
+def imports(package: Path) -> Iterator[tuple[Path, str]]:
+    """Each module below a package with the wings of the package that it imports."""
+    for path in sorted(package.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names: list[str] = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module == package.name:
+                names = [f"{package.name}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                names = [node.module]
+            for name in names:
+                parts = name.split(".")
+                if parts[0] == package.name and len(parts) > 1:
+                    yield path, parts[1]
+
+
+@pytest.mark.parametrize(("name", "wings"), [("aotpack", TOOLCHAIN), ("aotpack_doctor", DOCTOR)])
+def test_imports_go_one_way(name: str, wings: Mapping[str, str]) -> None:
+    package = ROOT / "toolchain" / name
+    wrong = []
+    for path, imported in imports(package):
+        own = path.relative_to(package).parts[0].removesuffix(".py")
+        if own.startswith("__") or imported.startswith("__") or imported == own:
+            continue
+        if imported not in wings[own].split():
+            wrong.append(f"{path.relative_to(ROOT)} imports {imported}")
+    assert not wrong
+
+
+@pytest.mark.parametrize("wings", [TOOLCHAIN, DOCTOR])
+def test_there_are_no_circles(wings: Mapping[str, str]) -> None:
+    """The tables list wings from the ground up, and each may import only what stands before it."""
+    known: set[str] = set()
+    for wing, allowed in wings.items():
+        assert set(allowed.split()) <= known, wing
+        known.add(wing)
+
+
+@pytest.mark.parametrize(("name", "wings"), [("aotpack", TOOLCHAIN), ("aotpack_doctor", DOCTOR)])
+def test_every_wing_is_in_the_table_and_none_is_a_hall(name: str, wings: Mapping[str, str]) -> None:
+    package = ROOT / "toolchain" / name
+    found = {
+        path.name.removesuffix(".py") for path in package.iterdir() if path.suffix == ".py" or any(path.glob("*.py"))
+    }
+    assert {each for each in found if not each.startswith("__")} == set(wings)
+    for folder in [package, *(path.parent for path in package.rglob("__init__.py"))]:
+        modules = [path for path in folder.glob("*.py") if not path.name.startswith("__")]
+        assert len(modules) <= 14, f"{folder.relative_to(ROOT)} holds {len(modules)} modules"

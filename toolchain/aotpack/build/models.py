@@ -1,0 +1,70 @@
+"""The models of a bundle: read, held against the backend, and what each needs."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Sequence
+
+from aotpack.backend import Backend
+from aotpack.build.archs import check_model_archs
+from aotpack.build.request import NamedModel
+from aotpack.bundle.inputs import PlannedModel
+from aotpack.errors import ModelMismatchError
+from aotpack.libraries.closure import Root
+from aotpack.libraries.finder import DiskFinder
+from aotpack.package.model import WEIGHTS, ModelInfo, read_model
+from aotpack.runtime import slim_weights
+from aotpack.runtime.choice import RuntimeChoice
+from aotpack.runtime.slim_weights import Packing
+
+
+def read_models(
+    models: Sequence[NamedModel], backend: Backend, archs: Sequence[str]
+) -> tuple[tuple[str, ModelInfo], ...]:
+    """The packages by name. Raises ModelMismatchError for those of another backend, machine or GPU."""
+    return tuple((model.name, _read(model, backend, archs)) for model in models)
+
+
+def _read(model: NamedModel, backend: Backend, archs: Sequence[str]) -> ModelInfo:
+    info = read_model(model.package, model.name)
+    _check(model, info, backend)
+    check_model_archs(model.name, info.metadata, archs)
+    return info
+
+
+def _check(model: NamedModel, info: ModelInfo, backend: Backend) -> None:
+    metadata = info.metadata
+    if metadata.device not in ("cpu", backend.value):
+        raise ModelMismatchError(
+            f"{model.package}: compiled for {metadata.device}, the bundle is for {backend}",
+            meaning=f"a {backend} bundle has no runtime for this model's code",
+            fix=f"aotpack build --backend {metadata.device} ..., or export the model again with --device cpu",
+        )
+    if metadata.machine != platform.machine():
+        raise ModelMismatchError(
+            f"{model.package}: compiled for {metadata.machine}, this machine is {platform.machine()}",
+            meaning="a bundle is built on the architecture that it runs on",
+            fix=f"export the model again here, or build on a {metadata.machine} machine",
+        )
+
+
+def roots_of_models(models: Sequence[tuple[str, ModelInfo]], finder: DiskFinder) -> Iterator[Root]:
+    """What model.so needs beside its runtime, such as libgomp."""
+    for name, model in models:
+        for soname in model.needed:
+            found = None if soname.startswith(("libtorch", "libc10")) else finder.find(soname, None)
+            if found:
+                yield Root(soname, found, f"needed by model {name}")
+
+
+def planned(models: Sequence[tuple[str, ModelInfo]], choice: RuntimeChoice) -> tuple[PlannedModel, ...]:
+    """The models as the chosen runtime wants them."""
+    return tuple(_planned(name, model, choice) for name, model in models)
+
+
+def _planned(name: str, model: ModelInfo, choice: RuntimeChoice) -> PlannedModel:
+    packings: tuple[Packing, ...] = ()
+    metadata = model.metadata
+    if choice.runtime == "slim" and any(place == WEIGHTS for _, place in model.members):
+        metadata, packings = slim_weights.for_slim(metadata)
+    return PlannedModel(name, metadata, model.archive, model.members, model.needed, choice.sonames[name], packings)
