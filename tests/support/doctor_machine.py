@@ -22,8 +22,8 @@ from aotpack.bundle.writing import digests
 from aotpack.doctor import build_machine
 from aotpack.package.metadata import Floors, ModelMetadata, TensorSpec
 from aotpack_doctor.facts import HostFacts
+from aotpack_doctor.findings.catalog import examine
 from aotpack_doctor.findings.finding import Finding
-from aotpack_doctor.findings.runner import examine
 from aotpack_doctor.reading.bundle import compare_contents
 from tests.support.doubles.elf import Double, compile_doubles
 from tests.support.torch_trees import make_torch_venv
@@ -167,6 +167,10 @@ class Machine:
             floors=Floors(glibc="2.34", glibcxx="3.4.29"),
             aotpack_version="0.1.0",
         )
+        described = msgspec.structs.replace(described, **(model or {}))
+        own = self.bundle / "models/mlp/model.json"
+        if own.is_file() and not own.is_symlink():
+            own.write_bytes(msgspec.json.encode(described))
         least = BundleFloors(
             glibc="2.34",
             kernel="3.2",
@@ -185,7 +189,7 @@ class Machine:
             built_on=BuildHost(system="Debian 12", machine="x86_64", glibc="2.36", compiler="gcc 12", python=None),
             floors=msgspec.structs.replace(least, **(floors or {})),
             gpu_archs=ARCHS[device],
-            models={"mlp": msgspec.structs.replace(described, **(model or {}))},
+            models={"mlp": described},
             files=changes.pop("files", None) or tuple(self.records()),
         )
         (self.bundle / manifest.NAME).write_bytes(manifest.encode(msgspec.structs.replace(bundle, **changes)))
@@ -245,7 +249,7 @@ def _fill_bundle(machine: Machine) -> None:
     (machine.bundle / "bin").mkdir()
     shutil.copy2(machine.bundle / "lib/libhelper.so", machine.bundle / "bin/aotrun")
     (machine.bundle / "bin/aotrun").chmod(0o755)
-    (machine.bundle / "models/mlp/model.json").write_text("{}")
+    (machine.bundle / "models/mlp/model.json").touch()  # written when the bundle is sealed
 
 
 def _make_cuda(machine: Machine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import NamedTuple
 
 
@@ -239,30 +240,57 @@ class Model(NamedTuple):
     described: bool = True
 
 
+class FaultKind(str, Enum):
+    """What sort of thing is wrong with a file of a bundle."""
+
+    MISSING = "missing"
+    #: Another size, another content or another sort of file than was sealed.
+    CHANGED = "changed"
+    #: Not executable as it was sealed, where this matters to nobody but whoever copies it on.
+    MODE = "mode"
+    #: Not part of the bundle.
+    FOREIGN = "foreign"
+    #: A search path that leaves the bundle.
+    OUTSIDE_PATH = "outside path"
+    OUTSIDE_LINK = "outside link"
+    #: A link that leads nowhere.
+    DANGLING = "dangling"
+    #: A library that asks for an executable stack.
+    STACK = "stack"
+    #: A library whose thread-local storage a program has no room for once it runs.
+    EARLY = "early"
+    #: Code for another type of machine than the bundle is for.
+    MACHINE = "machine"
+    #: A library that nothing provides.
+    UNRESOLVED = "unresolved"
+    #: What bundle.json and a model's own description say is not the same.
+    DISAGREES = "disagrees"
+    #: This user may not read it, or not execute what must be executed.
+    UNREADABLE = "unreadable"
+    #: Memory or open files ran out before it was looked at.
+    SHORTAGE = "shortage"
+    #: LD_LIBRARY_PATH or LD_PRELOAD, the fault's `what`, would replace it.
+    SHADOWED = "shadowed"
+
+
 class Fault(NamedTuple):
     """One thing wrong with one file of a bundle."""
 
     path: str
     what: str
+    kind: FaultKind
 
 
 class Bundle(NamedTuple):
-    """A bundle on disk. The tuples hold what is wrong; empty is good.
+    """A bundle on disk.
 
     Attributes:
         problem: why its description cannot be used.
         floors: the least it asks of the machine: glibc, kernel, embedding_glibc, embedding_glibcxx, driver.
-        missing, changed, foreign: files against the description; `changed` has wrong sizes, or wrong hashes once
-            `hashed` is true.
-        outside_paths: search paths that leave the bundle.
-        outside_links: links that leave it; `dangling` ones lead nowhere.
-        stacks: files that ask for an executable stack.
-        early: libraries whose thread-local storage a program has no room for once it runs.
-        unresolved: libraries that nothing provides.
-        unreadable: files that this user may not read, or not execute where it must.
+        faults: what is wrong with its files; contents count once they were compared.
         noexec: the mount point, when the file system forbids execution.
-        shadowed: libraries of the bundle that LD_LIBRARY_PATH or LD_PRELOAD, the fault's `what`, would replace.
-        edges: (file, file it needs), for the report; sizes: path -> (part, bytes).
+        edges: (file, file it needs), for the report.
+        sizes: (path, part, bytes).
     """
 
     path: str
@@ -276,21 +304,15 @@ class Bundle(NamedTuple):
     gpu_archs: tuple[str, ...] = ()
     cpu_features: tuple[str, ...] = ()
     floors: dict[str, str] = {}  # noqa: RUF012  (never written to)
-    missing: tuple[Fault, ...] = ()
-    changed: tuple[Fault, ...] = ()
-    foreign: tuple[Fault, ...] = ()
-    outside_paths: tuple[Fault, ...] = ()
-    outside_links: tuple[Fault, ...] = ()
-    dangling: tuple[Fault, ...] = ()
-    stacks: tuple[Fault, ...] = ()
-    early: tuple[Fault, ...] = ()
-    unresolved: tuple[Fault, ...] = ()
-    unreadable: tuple[Fault, ...] = ()
+    faults: tuple[Fault, ...] = ()
     noexec: str | None = None
-    shadowed: tuple[Fault, ...] = ()
     rocm: RocmTree | None = None
     edges: tuple[tuple[str, str], ...] = ()
     sizes: tuple[tuple[str, str, int], ...] = ()
+
+    def faults_of(self, *kinds: FaultKind) -> tuple[Fault, ...]:
+        """What is wrong of these sorts."""
+        return tuple(fault for fault in self.faults if fault.kind in kinds)
 
 
 class HostFacts(NamedTuple):
@@ -314,3 +336,10 @@ class HostFacts(NamedTuple):
     driver_floor: DriverFloor | None = None
     models: tuple[Model, ...] = ()
     bundle: Bundle | None = None
+
+    @property
+    def gpus(self) -> tuple[Gpu, ...]:
+        """The GPUs of the backend."""
+        if self.backend == "cuda":
+            return self.nvidia.gpus if self.nvidia else ()
+        return self.amd.gpus if self.backend == "rocm" and self.amd else ()

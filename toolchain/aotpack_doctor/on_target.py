@@ -12,9 +12,9 @@ from typing import Callable, Iterator, Sequence
 from aotpack_doctor import render
 from aotpack_doctor.base import hashing
 from aotpack_doctor.facts import Bundle, DriverFloor, HostFacts
-from aotpack_doctor.findings import finding, registry
+from aotpack_doctor.findings import catalog, finding
+from aotpack_doctor.findings.catalog import examine
 from aotpack_doctor.findings.explain import explain
-from aotpack_doctor.findings.runner import examine
 from aotpack_doctor.reading import gpus
 from aotpack_doctor.reading.bundle import announce_contents, compare_contents, is_as_sealed, read_bundle
 from aotpack_doctor.reading.host import read_host
@@ -152,7 +152,7 @@ def write_explanation(text: str, as_json: bool, command: str) -> int:
 
 def write_list(as_json: bool) -> None:
     """All kinds of findings."""
-    kinds = registry.kinds().values()
+    kinds = catalog.kinds().values()
     if as_json:
         rows = [
             {"code": kind.code, "severity": str(kind.severity), "group": kind.group, "title": kind.title}

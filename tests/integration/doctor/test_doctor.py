@@ -288,7 +288,7 @@ def test_the_library_that_hashes_is_checked_before_it_is_loaded(portable: Path, 
 #: Sizes around blocks and paddings, fed in steps of several sizes, alone and beside a stream of another size and step.
 _HASH_TEST = """
 import hashlib, itertools, random, sys
-from aotpack_doctor import hashing
+from aotpack_doctor.base import hashing
 by = hashing.native(sys.argv[1])
 data = random.Random(1).randbytes(5000)
 sizes = [*range(200), 4999, 5000]

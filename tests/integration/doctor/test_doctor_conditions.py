@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import mmap
 import os
 import shutil
 import stat
@@ -21,8 +24,8 @@ from aotpack.bundle import manifest
 from aotpack.package.metadata import ModelMetadata
 from aotpack.tools import sandbox
 from aotpack.verify import static
-from aotpack_doctor.base import hashing
-from aotpack_doctor.findings import registry
+from aotpack_doctor.base import elf, hashing
+from aotpack_doctor.findings import catalog
 from aotpack_doctor.findings.explain import explain
 from aotpack_doctor.findings.finding import Severity
 from tests.support.doctor_machine import MODEL, SHIM, Machine, compile_one, fatbin_source, make_machine, write_package
@@ -91,7 +94,7 @@ def cases() -> list[Any]:
 
 
 def test_every_finding_has_a_condition() -> None:
-    assert {each.code for each in CONDITIONS} == set(registry.kinds()) - {"AP190"}
+    assert {each.code for each in CONDITIONS} == set(catalog.kinds()) - {"AP190"}
 
 
 # ---- AP1xx: the build machine ----------------------------------------------------------------------------------
@@ -510,7 +513,7 @@ def a_model_of_a_newer_torch(machine: Machine, patch: pytest.MonkeyPatch) -> Non
     machine.seal(model={"torch_version": "2.14.0+cpu"})
 
 
-@condition("AP403", others=("AP604",))
+@condition("AP403", others=("AP514", "AP604"))
 def a_model_for_another_machine(machine: Machine, patch: pytest.MonkeyPatch) -> None:
     machine.seal(built_on=AARCH64)
 
@@ -518,9 +521,10 @@ def a_model_for_another_machine(machine: Machine, patch: pytest.MonkeyPatch) -> 
 AARCH64 = manifest.BuildHost(system="Debian 12", machine="aarch64", glibc="2.36", compiler="gcc 12", python=None)
 
 
-@condition("AP404")
+@condition("AP404", others=("AP603",))
 def a_model_for_a_newer_cpu(machine: Machine, patch: pytest.MonkeyPatch) -> None:
-    machine.seal(model={"cpu_features": ("avx2", "avx512f")})
+    features = ("avx2", "avx512f")
+    machine.seal(model={"cpu_features": features}, floors={"cpu_features": features})
 
 
 @condition("AP404", severity=Severity.WARNING)
@@ -763,7 +767,46 @@ def a_cpu_without_avx2(machine: Machine, patch: pytest.MonkeyPatch) -> None:
     machine.write("proc/cpuinfo", "model name\t: Nehalem\nflags\t\t: fpu pni sse4_2\n")
 
 
-@condition("AP604", others=("AP403",))
+@condition("AP513")
+def a_models_own_description_replaced(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    path = machine.bundle / "models/mlp/model.json"
+    described = manifest.load_bundle(machine.bundle)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "torch_version": "2.9.0"}))
+    files = tuple(machine.records())
+    # Sealed by hand: `seal` writes both.
+    (machine.bundle / manifest.NAME).write_bytes(manifest.encode(msgspec.structs.replace(described, files=files)))
+
+
+@condition("AP513")
+def a_bundle_that_asks_for_less_than_its_model(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    machine.seal(floors={"cpu_features": ()})
+
+
+@condition("AP514")
+def a_library_for_another_machine(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    content = bytearray((machine.bundle / "lib/libhelper.so").read_bytes())
+    content[18] = 183  # e_machine: aarch64
+    (machine.bundle / "lib/libother.so").write_bytes(content)
+    machine.seal()
+
+
+@condition("AP609")
+def no_more_open_files(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str) -> None:
+        raise OSError(errno.EMFILE, "Too many open files", path)
+
+    patch.setattr(elf, "read_elf", refuse)
+
+
+@condition("AP609")
+def no_more_memory(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object, **_named: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    patch.setattr(mmap, "mmap", refuse)
+
+
+@condition("AP604", others=("AP403", "AP514"))
 def a_bundle_for_another_machine(machine: Machine, patch: pytest.MonkeyPatch) -> None:
     machine.seal(built_on=AARCH64)
 

@@ -29,6 +29,9 @@ from aotpack.errors import DamagedError, TorchMismatchError, UsageError
 from aotpack.tools import sandbox
 from aotpack.tools.programs import find_tool
 from aotpack.verify import run, static
+from aotpack_doctor.facts import Host, HostFacts
+from aotpack_doctor.findings.catalog import examine
+from aotpack_doctor.reading.bundle import compare_contents, read_bundle
 from tests.support.doubles.cuda import CU12, CU13, NUMBERS, CudaDouble, make_cuda
 from tests.support.doubles.elf import Double, compile_doubles
 
@@ -137,6 +140,10 @@ def test_the_bundle_is_whole_by_its_own_description(whole: Path) -> None:
     assert report.problems == ()
     assert report.bundle.host_libraries == ("libcuda.so.1",)
     assert "cudnn" in report.bundle.features
+    # The doctor has nothing to say of it either: it asks the same reader.
+    found = compare_contents(read_bundle(str(whole), Host())[0], lambda _done: None)
+    facts = HostFacts(backend="cuda", host=Host(), bundle=found)
+    assert [finding for finding in examine(facts) if finding.kind.code.startswith("AP5")] == []
 
 
 @pytest.mark.parametrize("double", ["cu12"], indirect=True)

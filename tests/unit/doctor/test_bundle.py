@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from aotpack_doctor.facts import Host, HostFacts
+from aotpack_doctor.findings.catalog import examine
 from aotpack_doctor.findings.finding import exit_code
-from aotpack_doctor.findings.runner import examine
 from aotpack_doctor.reading import bundle
 from aotpack_doctor.reading.bundle import compare_contents, read_bundle
+from aotpack_doctor.reading.models import custom
 
 DOCUMENT = {
     "schema": 1,
@@ -79,3 +80,20 @@ def test_what_cannot_be_announced_does_not_matter(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(os, "posix_fadvise", fadvise)
     bundle.announce_contents(str(tmp_path))
     bundle.announce_contents(str(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize(
+    ("op", "is_custom"),
+    [
+        ("aten::sort", False),
+        ("torch.ops.aten.sort.default", False),
+        ("mkl::_mkl_linear", False),
+        ("torch.ops.mkldnn._linear_pointwise.default", False),
+        ("quantized::add", False),
+        ("torchvision::nms", True),
+        ("torch.ops.mine.op.default", True),
+        ("attention::aten", True),
+    ],
+)
+def test_which_operators_come_with_torch(op: str, is_custom: bool) -> None:
+    assert custom((op,)) == ((op,) if is_custom else ())

@@ -17,17 +17,17 @@ import pytest
 from aotpack import resources
 from aotpack_doctor import on_target, render
 from aotpack_doctor.base import elf, gpu_code, versions
-from aotpack_doctor.facts import Bundle, Fault, Host, HostFacts
-from aotpack_doctor.findings import finding, registry
+from aotpack_doctor.facts import Bundle, Fault, FaultKind, Host, HostFacts
+from aotpack_doctor.findings import catalog, finding
+from aotpack_doctor.findings.catalog import examine
 from aotpack_doctor.findings.explain import explain, explainable
 from aotpack_doctor.findings.finding import Finding, Kind, Severity
 from aotpack_doctor.findings.registry import Check
-from aotpack_doctor.findings.runner import examine
 from aotpack_doctor.reading import host
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = json.loads((resources.SCHEMAS / "findings.schema.json").read_text())
-KINDS = list(registry.kinds().values())
+KINDS = list(catalog.kinds().values())
 
 
 def kind(code: str, severity: Severity = Severity.ERROR, exit_code: int = 1) -> Kind:
@@ -38,14 +38,14 @@ def kind(code: str, severity: Severity = Severity.ERROR, exit_code: int = 1) -> 
 
 
 def test_codes_are_unique_and_well_formed() -> None:
-    codes = [each.code for check in registry.checks() for each in check.kinds]
+    codes = [each.code for check in catalog.checks() for each in check.kinds]
     assert len(codes) == len(set(codes))
     assert all(re.fullmatch(r"AP[1-6]\d\d", each.code) for each in KINDS)
     assert {each.exit_code for each in KINDS} <= {1, 3, 4, 5, 6, 7}
 
 
 def test_a_check_stays_within_one_group() -> None:
-    for check in registry.checks():
+    for check in catalog.checks():
         assert {each.group for each in check.kinds} == {check.group}, check.name
 
 
@@ -265,7 +265,7 @@ def test_colours_change_no_words() -> None:
 
 def test_names_move_no_cursor_and_run_nothing() -> None:
     name = "lib/\033]0;x\a$(reboot) 'a'\n.so"
-    bundle = Bundle("/my bundle", foreign=(Fault(name, "is not part of the bundle"),))
+    bundle = Bundle("/my bundle", faults=(Fault(name, "is not part of the bundle", FaultKind.FOREIGN),))
     text = render.report(HostFacts(bundle=bundle), examine(HostFacts(bundle=bundle)), render.plain)
     assert "\033" not in text
     assert "\a" not in text
@@ -395,7 +395,7 @@ def test_the_readme_names_findings_that_exist_by_messages_that_are_explained() -
     readme = (ROOT / "README.md").read_text()
     table = readme[readme.index("## Troubleshooting") : readme.index("## Read on")]
     named = set(re.findall(r"\[(AP\d+)\]", table))
-    assert explainable() <= named <= set(registry.kinds())
+    assert explainable() <= named <= set(catalog.kinds())
     for row in table.splitlines():
         cells = row.split(" | ")
         if len(cells) != 2:

@@ -9,6 +9,7 @@ from aotpack.libraries import recipe as recipes
 from aotpack.libraries.features import choose, group_that_stubs
 from aotpack.libraries.recipe import load_recipe
 from aotpack.patterns import matches
+from aotpack_doctor.reading.rocm import DATA
 
 CUDA = load_recipe(Backend.CUDA)
 ROCM = load_recipe(Backend.ROCM)
@@ -186,3 +187,8 @@ def test_rocm_keeps_the_vendors_tree_and_patches_nothing() -> None:
 )
 def test_rocms_libraries_are_known_by_either_name(name: str) -> None:
     assert matches(name, ROCM.known_libraries)
+
+
+def test_the_doctor_asks_for_the_data_that_the_recipe_calls_needed() -> None:
+    rows = [row for row in load_recipe(Backend.ROCM).data if row.needed]
+    assert [(row.library, row.path, row.follows_links) for row in rows] == [tuple(row) for row in DATA]

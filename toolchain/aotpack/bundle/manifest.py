@@ -14,10 +14,16 @@ import msgspec
 from aotpack.backend import Backend
 from aotpack.errors import DamagedError, UsageError
 from aotpack.package.metadata import ModelMetadata
+from aotpack_doctor.base.regular import SpecialFileError, read_regular
 
 #: Grows when a field changes meaning; readers refuse a newer one.
 SCHEMA = 1
 NAME = "bundle.json"
+
+
+#: What reading JSON that is none of ours ends in; numbers may be too large to be written again.
+_NO_DOCUMENT = (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError)
+_FIX = "copy the bundle again, or build it again with aotpack build"
 
 
 class FileRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -130,20 +136,21 @@ def encode(bundle: Bundle) -> bytes:
 
 def decode(content: bytes, origin: str) -> Bundle:
     """The document of a file's content. Raises DamagedError when it is not one or has been changed since sealing."""
-    fix = "copy the bundle again, or build it again with aotpack build"
     try:
         document = msgspec.json.decode(content, type=dict[str, Any])
         _refuse_newer(document.get("schema"), origin)
         bundle = msgspec.convert(document, Bundle)
-    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if bundle.schema < 1:
+            raise msgspec.ValidationError(f"schema {bundle.schema}")
+        digest = digest_of(document)
+    except _NO_DOCUMENT as error:
         meaning = "the bundle's own description cannot be read, so nothing in it can be trusted"
-        raise DamagedError(f"{origin}: {error}", meaning=meaning, fix=fix) from error
-    digest = digest_of(document)
+        raise DamagedError(f"{origin}: {error}", meaning=meaning, fix=_FIX) from error
     if bundle.digest != digest:
         raise DamagedError(
             f"{origin}: its digest is {digest[:12]}..., it says {bundle.digest[:12]}...",
             meaning="the description was changed after the bundle was sealed",
-            fix=fix,
+            fix=_FIX,
         )
     return bundle
 
@@ -155,7 +162,7 @@ def listed(content: bytes) -> frozenset[str] | None:
         if document.get("digest") != digest_of(document):
             return None
         return frozenset(record.path for record in msgspec.convert(document.get("files"), list[_Listed]))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except _NO_DOCUMENT:
         return None
 
 
@@ -177,10 +184,18 @@ def json_schema() -> bytes:
 def load_bundle(folder: Path) -> Bundle:
     """The description of a bundle. Raises UsageError when the folder is none, DamagedError when it cannot be read."""
     path = folder / NAME
-    if not path.is_file():
+    try:
+        content = read_regular(str(path), follow=False)
+    except FileNotFoundError as error:
         raise UsageError(
             f"{folder}: has no {NAME}",
             meaning="this folder is not a bundle",
             fix="name the folder that aotpack build --output made",
-        )
-    return decode(path.read_bytes(), str(path))
+        ) from error
+    except SpecialFileError as error:
+        raise DamagedError(
+            f"{path}: {error.strerror}",
+            meaning="a bundle's own description is a file in it; what is elsewhere may change at any time",
+            fix=_FIX,
+        ) from error
+    return decode(content, str(path))

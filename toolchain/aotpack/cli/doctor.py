@@ -63,7 +63,7 @@ def command(
         sys.exit(on_target.write_explanation(explain.read(), as_json, "aotpack doctor"))
     from aotpack.doctor import build_machine
     from aotpack.native.launcher import fastest_sha256
-    from aotpack_doctor.findings.runner import examine
+    from aotpack_doctor.findings.catalog import examine
     from aotpack_doctor.reading.bundle import announce_contents, compare_contents
 
     chosen = Backend(backend) if backend else None

@@ -22,8 +22,9 @@ from aotpack.tools.compilers import find_compiler
 from aotpack_doctor import facts as f
 from aotpack_doctor.base import versions
 from aotpack_doctor.reading import gpus
-from aotpack_doctor.reading.bundle import custom, read_bundle
+from aotpack_doctor.reading.bundle import read_bundle
 from aotpack_doctor.reading.host import read_host
+from aotpack_doctor.reading.models import custom
 
 #: What a portable bundle holds beside torch's libraries, in bytes: interpreter, libc, runner.
 _REST = 60_000_000

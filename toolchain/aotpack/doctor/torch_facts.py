@@ -18,7 +18,7 @@ from aotpack.errors import TorchMismatchError
 from aotpack.gpu import gfx, trimming
 from aotpack_doctor import facts as f
 from aotpack_doctor.base.elf import shim_names
-from aotpack_doctor.reading.bundle import read_rocm_tree
+from aotpack_doctor.reading.rocm import read_rocm_tree
 
 
 def read_torch(

@@ -60,6 +60,10 @@ class DataTree(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: str
     #: How the library finds it, for people.
     lookup: str
+    #: Whether the library does not work without it; the doctor asks for these (aotpack_doctor/reading/rocm.py).
+    needed: bool = False
+    #: Whether the library looks from its real place and not from the link that it was loaded by.
+    follows_links: bool = False
 
 
 class Edits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

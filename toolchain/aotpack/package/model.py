@@ -73,16 +73,6 @@ class ModelInfo:
         """Whether libtorch's proxy executor must travel along."""
         return bool(self.extern_ops)
 
-    @property
-    def custom_ops(self) -> tuple[str, ...]:
-        """Ops that libtorch does not have itself: their library must be loaded before the model."""
-        return tuple(op for op in self.extern_ops if op.partition("::")[0] not in _TORCH_NAMESPACES)
-
-
-_TORCH_NAMESPACES = frozenset(
-    {"aten", "prim", "prims", "quantized", "quantized_decomposed", "mkldnn", "mkl", "inductor"}
-)
-
 
 def read_model(path: Path, name: str | None = None) -> ModelInfo:
     """Read the package at `path`.

@@ -7,9 +7,13 @@ import re
 import struct
 from typing import BinaryIO, Iterator, NamedTuple, Union
 
+from aotpack_doctor.base.regular import open_regular
+
 Buffer = Union[bytes, mmap.mmap]
 
-_MACHINES = {62: "x86_64", 183: "aarch64", 3: "i386", 21: "ppc64le", 243: "riscv64", 40: "arm"}
+#: The machine of code for a GPU, of whatever maker.
+GPU = "gpu"
+_MACHINES = {62: "x86_64", 183: "aarch64", 3: "i386", 21: "ppc64le", 243: "riscv64", 40: "arm", 190: GPU, 224: GPU}
 _PT_LOAD, _PT_DYNAMIC, _PT_TLS, _PT_GNU_STACK = 1, 2, 7, 0x6474E551
 _DT_NEEDED, _DT_STRTAB, _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_RUNPATH, _DT_FLAGS = 1, 5, 10, 14, 15, 29, 30
 _DF_STATIC_TLS = 16
@@ -19,7 +23,7 @@ class Elf(NamedTuple):
     """What the loader reads of one file.
 
     Attributes:
-        machine: uname's name.
+        machine: uname's name, or `GPU`.
         search_path: RUNPATH, or RPATH when there is none, as written.
         search_kind: which of them; None without either.
         static_tls: bytes of thread-local storage that every thread must have from its start; 0 when it can come later.
@@ -36,7 +40,7 @@ class Elf(NamedTuple):
 
 def read_elf(path: str) -> Elf | None:
     """Facts of a file; None when it is not an ELF file. Raises ValueError when it is a damaged one, OSError."""
-    with open(path, "rb") as stream:
+    with open_regular(path) as stream:
         if stream.read(4) != b"\x7fELF":
             return None
         with _mapped(stream) as data:
@@ -52,7 +56,7 @@ def shim_names(path: str) -> frozenset[str]:
     All of them stand in one string table, which is found without reading the (large) symbol table.
     Raises OSError, ValueError.
     """
-    with open(path, "rb") as stream, _mapped(stream) as data:
+    with open_regular(path) as stream, _mapped(stream) as data:
         try:
             loads, entries = _segments(data)[:2]
             tags = dict(entries)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Callable, Iterator, NamedTuple
 
 from aotpack_doctor.facts import HostFacts
-from aotpack_doctor.findings.finding import Finding, Kind, Severity
+from aotpack_doctor.findings.finding import Finding, Kind
 
 Run = Callable[[HostFacts], Iterator[Finding]]
 
@@ -22,14 +22,6 @@ class Check(NamedTuple):
         return self.kinds[0].group
 
 
-CRASHED = Kind(
-    "AP190",
-    Severity.WARNING,
-    "A check of the doctor failed",
-    "This is a defect of the doctor itself; what the check looks for is not known, the other checks are not affected.",
-    1,
-)
-
 _checks: list[Check] = []
 
 
@@ -43,15 +35,6 @@ def check(*kinds: Kind) -> Callable[[Run], Run]:
     return register
 
 
-def checks() -> tuple[Check, ...]:
-    """All checks, by group."""
-    from aotpack_doctor.findings import checks as modules  # registers them
-
-    assert modules  # noqa: S101
+def registered() -> tuple[Check, ...]:
+    """The checks of the modules that were imported, by group."""
     return tuple(sorted(_checks, key=lambda each: each.kinds[0].code))
-
-
-def kinds() -> dict[str, Kind]:
-    """All codes."""
-    found = [CRASHED, *(kind for each in checks() for kind in each.kinds)]
-    return {kind.code: kind for kind in sorted(found, key=lambda kind: kind.code)}

@@ -6,7 +6,7 @@ import os
 import re
 from typing import Iterator
 
-from aotpack_doctor.facts import Fault, HostFacts
+from aotpack_doctor.facts import Fault, FaultKind, HostFacts
 from aotpack_doctor.findings.finding import Finding, Kind, Severity, quoted
 from aotpack_doctor.findings.registry import check
 
@@ -89,6 +89,20 @@ STATIC_TLS = Kind(
     "What it declares must be there when a thread starts; the loader keeps little room for what is loaded later.",
     6,
 )
+DISAGREES = Kind(
+    "AP513",
+    Severity.ERROR,
+    "The bundle says two things of a model",
+    "bundle.json and the model's own model.json were written together; one of them was replaced since.",
+    6,
+)
+OTHER_MACHINE = Kind(
+    "AP514",
+    Severity.ERROR,
+    "A library is code for another type of machine than the bundle",
+    "The loader skips it or refuses it: it was packed by mistake.",
+    6,
+)
 
 _BUILD = "aotpack build --portable --force ...   # build it again"
 _SHOWN = 5
@@ -115,43 +129,48 @@ def description(facts: HostFacts) -> Iterator[Finding]:
 def files(facts: HostFacts) -> Iterator[Finding]:
     if facts.bundle is None:
         return
-    if facts.bundle.changed:
-        yield CHANGED.found(_list(facts.bundle.changed), _copy(facts.bundle.path), _BUILD)
-    if facts.bundle.missing:
-        yield MISSING.found(_list(facts.bundle.missing), _copy(facts.bundle.path), _BUILD)
-    if facts.bundle.foreign:
-        names = " ".join(quoted(f"./{fault.path}") for fault in facts.bundle.foreign[:_SHOWN])
-        yield FOREIGN.found(_list(facts.bundle.foreign), f"cd {quoted(facts.bundle.path)} && rm {names}")
-
-
-@check(OUTSIDE_PATH, OUTSIDE_LINK, DANGLING)
-def outside(facts: HostFacts) -> Iterator[Finding]:
-    if facts.bundle is None:
-        return
     for kind, faults in (
-        (OUTSIDE_PATH, facts.bundle.outside_paths),
-        (OUTSIDE_LINK, facts.bundle.outside_links),
-        (DANGLING, facts.bundle.dangling),
+        (CHANGED, facts.bundle.faults_of(FaultKind.CHANGED)),
+        (MISSING, facts.bundle.faults_of(FaultKind.MISSING)),
     ):
         if faults:
+            yield kind.found(_list(faults), _copy(facts.bundle.path), _BUILD)
+    if foreign := facts.bundle.faults_of(FaultKind.FOREIGN):
+        names = " ".join(quoted(f"./{fault.path}") for fault in foreign[:_SHOWN])
+        yield FOREIGN.found(_list(foreign), f"cd {quoted(facts.bundle.path)} && rm {names}")
+
+
+@check(OUTSIDE_PATH, OUTSIDE_LINK, DANGLING, UNRESOLVED, DISAGREES, OTHER_MACHINE)
+def built_wrong(facts: HostFacts) -> Iterator[Finding]:
+    if facts.bundle is None:
+        return
+    for kind, fault_kind in (
+        (OUTSIDE_PATH, FaultKind.OUTSIDE_PATH),
+        (OUTSIDE_LINK, FaultKind.OUTSIDE_LINK),
+        (DANGLING, FaultKind.DANGLING),
+        (UNRESOLVED, FaultKind.UNRESOLVED),
+        (DISAGREES, FaultKind.DISAGREES),
+        (OTHER_MACHINE, FaultKind.MACHINE),
+    ):
+        if faults := facts.bundle.faults_of(fault_kind):
             yield kind.found(_list(faults), _BUILD)
 
 
 @check(STACK)
 def stacks(facts: HostFacts) -> Iterator[Finding]:
-    if facts.bundle and facts.bundle.stacks:
+    if facts.bundle and (faults := facts.bundle.faults_of(FaultKind.STACK)):
         yield STACK.found(
-            _list(facts.bundle.stacks),
-            f"patchelf --clear-execstack {quoted(os.path.basename(facts.bundle.stacks[0].path))}   # before packing it",
+            _list(faults),
+            f"patchelf --clear-execstack {quoted(os.path.basename(faults[0].path))}   # before packing it",
             _BUILD,
         )
 
 
 @check(STATIC_TLS)
 def early(facts: HostFacts) -> Iterator[Finding]:
-    if facts.bundle and facts.bundle.early:
+    if facts.bundle and (faults := facts.bundle.faults_of(FaultKind.EARLY)):
         yield STATIC_TLS.found(
-            _list(facts.bundle.early), "compile that library without -ftls-model=initial-exec, then build again", _BUILD
+            _list(faults), "compile that library without -ftls-model=initial-exec, then build again", _BUILD
         )
 
 
@@ -164,12 +183,6 @@ def openmp(facts: HostFacts) -> Iterator[Finding]:
             seen.setdefault(match[1], path)
     if len(seen) > 1:
         yield OPENMP.found(", ".join(seen.values()), "link the library that brings the second against libgomp", _BUILD)
-
-
-@check(UNRESOLVED)
-def unresolved(facts: HostFacts) -> Iterator[Finding]:
-    if facts.bundle and facts.bundle.unresolved:
-        yield UNRESOLVED.found(_list(facts.bundle.unresolved), _BUILD)
 
 
 @check(DEVELOPMENT)

@@ -7,7 +7,6 @@ from typing import Iterator
 from aotpack_doctor.base import versions
 from aotpack_doctor.base.gpu_code import runs_cuda, runs_rocm
 from aotpack_doctor.facts import HostFacts, Model
-from aotpack_doctor.findings.checks.toolkit import gpus_of
 from aotpack_doctor.findings.finding import Finding, Kind, Severity
 from aotpack_doctor.findings.registry import check
 from aotpack_doctor.reading.host import plain_feature
@@ -166,7 +165,7 @@ def gpu_arch(facts: HostFacts) -> Iterator[Finding]:
     for model in _readable(facts):
         if model.device != facts.backend or not model.gpu_archs:
             continue
-        for gpu in gpus_of(facts):
+        for gpu in facts.gpus:
             if gpu.arch is None:
                 continue
             if model.device == "cuda":
@@ -202,8 +201,8 @@ def described(facts: HostFacts) -> Iterator[Finding]:
 
 @check(GPU_MEMORY)
 def gpu_memory(facts: HostFacts) -> Iterator[Finding]:
-    largest = max((gpu.memory or 0 for gpu in gpus_of(facts)), default=0)
-    if facts.bundle is None or not largest or any(gpu.memory is None for gpu in gpus_of(facts)):
+    largest = max((gpu.memory or 0 for gpu in facts.gpus), default=0)
+    if facts.bundle is None or not largest or any(gpu.memory is None for gpu in facts.gpus):
         return
     for model in _readable(facts):
         start = f"models/{model.name}/"

@@ -6,7 +6,7 @@ import os
 from typing import Iterator
 
 from aotpack_doctor.base import versions
-from aotpack_doctor.facts import Bundle, HostFacts
+from aotpack_doctor.facts import Bundle, FaultKind, HostFacts
 from aotpack_doctor.findings.finding import Finding, Kind, Severity, quoted
 from aotpack_doctor.findings.registry import check
 from aotpack_doctor.reading.host import plain_feature
@@ -67,7 +67,13 @@ KERNEL = Kind(
     "The libc that travels in the bundle refuses to start on it.",
     7,
 )
-
+SHORTAGE = Kind(
+    "AP609",
+    Severity.ERROR,
+    "Memory or open files ran out",
+    "This process may have no more of them, so that files could not be looked at; of the bundle this says nothing.",
+    1,
+)
 
 _SHOWN = 5
 
@@ -134,8 +140,7 @@ def noexec(facts: HostFacts) -> Iterator[Finding]:
 
 @check(UNREADABLE)
 def readable(facts: HostFacts) -> Iterator[Finding]:
-    if facts.bundle and facts.bundle.unreadable:
-        faults = facts.bundle.unreadable
+    if facts.bundle and (faults := facts.bundle.faults_of(FaultKind.UNREADABLE)):
         more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         fix = f"chmod -R a+rX {quoted(facts.bundle.path)}"
         programs = [quoted(os.path.join(facts.bundle.path, fault.path)) for fault in faults if "executed" in fault.what]
@@ -144,12 +149,24 @@ def readable(facts: HostFacts) -> Iterator[Finding]:
         yield UNREADABLE.found("; ".join(f"{fault.path} {fault.what}" for fault in faults[:_SHOWN]) + more, fix)
 
 
+@check(SHORTAGE)
+def shortage(facts: HostFacts) -> Iterator[Finding]:
+    if facts.bundle and (faults := facts.bundle.faults_of(FaultKind.SHORTAGE)):
+        more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+        yield SHORTAGE.found(
+            "; ".join(f"{fault.path} {fault.what}" for fault in faults[:_SHOWN]) + more,
+            "ulimit -a   # the limits of this shell: open files, virtual memory; a container has others of its own",
+            "free -m   # what memory there is",
+        )
+
+
 @check(INTERFERING)
 def interfering(facts: HostFacts) -> Iterator[Finding]:
     if facts.bundle is None:
         return
     for variable in ("LD_LIBRARY_PATH", "LD_PRELOAD"):
-        seen = [fault.what for fault in facts.bundle.shadowed if fault.what.startswith(variable)]
+        shadowed = facts.bundle.faults_of(FaultKind.SHADOWED)
+        seen = [fault.what for fault in shadowed if fault.what.startswith(variable)]
         if seen:
             more = f", and {len(seen) - _SHOWN} more" if len(seen) > _SHOWN else ""
             yield INTERFERING.found(", ".join(seen[:_SHOWN]) + more, f"unset {variable}")

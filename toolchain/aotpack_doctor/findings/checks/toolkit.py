@@ -6,7 +6,7 @@ from typing import Iterator
 
 from aotpack_doctor.base import versions
 from aotpack_doctor.base.gpu_code import runs_cuda, runs_rocm
-from aotpack_doctor.facts import Gpu, HostFacts, Node, Nvidia
+from aotpack_doctor.facts import FaultKind, HostFacts, Node, Nvidia
 from aotpack_doctor.findings.finding import Finding, Kind, Severity
 from aotpack_doctor.findings.registry import check
 
@@ -243,7 +243,7 @@ def nvidia_gpus(facts: HostFacts) -> Iterator[Finding]:
 @check(HIDDEN_GPUS)
 def hidden_gpus(facts: HostFacts) -> Iterator[Finding]:
     variables = {"cuda": ("CUDA_VISIBLE_DEVICES",), "rocm": ("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")}
-    count = len(gpus_of(facts))
+    count = len(facts.gpus)
     for name in variables.get(facts.backend, ()):
         value = facts.host.environment.get(name)
         first = value.split(",")[0].strip() if value is not None else None
@@ -327,12 +327,12 @@ def mixed_library_path(facts: HostFacts) -> Iterator[Finding]:
 
 @check(CUDA_LIBRARY)
 def cuda_libraries(facts: HostFacts) -> Iterator[Finding]:
-    for fault in facts.bundle.unresolved if facts.bundle and facts.bundle.backend == "cuda" else ():
-        name = fault.what.split()[-1]
+    if facts.bundle is None or facts.bundle.backend != "cuda":
+        return
+    for fault in facts.bundle.faults_of(FaultKind.UNRESOLVED):
+        name = fault.what.split()[1].rstrip(",")  # needs NAME, which ...
         if name.startswith(("libcu", "libnv", "libnccl")):
-            yield CUDA_LIBRARY.found(
-                f"{fault.path} {fault.what}: not in the bundle", "aotpack build --force ...   # build it again"
-            )
+            yield CUDA_LIBRARY.found(f"{fault.path} {fault.what}", "aotpack build --force ...   # build it again")
 
 
 @check(NO_AMD_DRIVER, AMD_PERMISSION)
@@ -421,10 +421,3 @@ def _archs(facts: HostFacts) -> tuple[str, ...]:
 
 def _gpu_nodes(nvidia: Nvidia) -> list[Node]:
     return [node for node in nvidia.nodes if node.path[-1].isdigit()]
-
-
-def gpus_of(facts: HostFacts) -> tuple[Gpu, ...]:
-    """The GPUs of the backend at hand."""
-    if facts.backend == "cuda":
-        return facts.nvidia.gpus if facts.nvidia else ()
-    return facts.amd.gpus if facts.backend == "rocm" and facts.amd else ()

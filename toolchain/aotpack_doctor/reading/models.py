@@ -1,0 +1,131 @@
+"""Models: what a bundle's are, what they call, and whether both of their descriptions agree."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import Iterator
+
+from aotpack_doctor.base import elf, hashing, versions
+from aotpack_doctor.base.regular import read_regular
+from aotpack_doctor.facts import Fault, FaultKind, Model
+from aotpack_doctor.reading.description import Description, ModelRecord, Record, parse_model
+from aotpack_doctor.reading.host import listing
+
+#: Fields that are named where two descriptions differ.
+_SHOWN = 5
+#: What exports the shim.
+_RUNTIME = re.compile(r"libaot_slim\w*\.so|libtorch_(cpu|cuda|hip)\.so")
+#: Namespaces of the operators that come with torch.
+TORCH_OPS = frozenset(
+    {
+        *("aten", "prim", "prims", "quantized", "quantized_decomposed", "mkldnn", "mkl", "inductor"),
+        *("_c10d_functional", "onednn"),
+    }
+)
+
+
+def read_model(name: str, record: ModelRecord, folder: str, runtime: frozenset[str]) -> Model:
+    """A model of a bundle.
+
+    Args:
+        name: in the bundle.
+        record: its description.
+        folder: where it lies.
+        runtime: shim functions that there are; empty when not known.
+    """
+    ops: tuple[str, ...] = ()
+    lacking: frozenset[str] = frozenset()
+    try:
+        nodes = os.path.join(folder, "extern_kernel_nodes.json")
+        if os.path.exists(nodes):
+            ops = extern_ops(read_regular(nodes).decode())
+        if runtime:
+            lacking = elf.shim_names(os.path.join(folder, "model.so")) - runtime
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass  # a damaged file is the business of the bundle's checks
+    return Model(
+        name=name,
+        device=record.device,
+        machine=record.machine,
+        torch_version=record.torch_version,
+        cpu_features=record.cpu_features,
+        gpu_archs=record.gpu_archs,
+        glibc=record.glibc,
+        glibcxx=record.glibcxx,
+        missing_symbols=tuple(sorted(lacking)),
+        needs_proxy=bool(ops),
+        custom_ops=custom(ops),
+        described=bool(record.aotpack_version),
+    )
+
+
+def disagreements(folder: str, description: Description) -> Iterator[Fault]:
+    """Where what a bundle says of its models and what they say of themselves differ. Damage is looked for elsewhere."""
+    floor = description.floors.get("glibc", "0")
+    for name, record in description.models.items():
+        for file in ("model.so", "model.json"):
+            if description.record_of(f"models/{name}/{file}") is None:
+                yield Fault(f"models/{name}/{file}", "is missing", FaultKind.MISSING)
+        path = f"models/{name}/model.json"
+        missing = sorted(set(record.cpu_features) - set(description.cpu_features))
+        if missing:
+            what = f"needs the CPU features {', '.join(missing)} that the bundle does not declare"
+            yield Fault(path, what, FaultKind.DISAGREES)
+        if description.libc == "host" and record.glibc and versions.older(floor, record.glibc):
+            what = f"needs glibc {record.glibc}, the bundle declares {description.floors.get('glibc')}"
+            yield Fault(path, what, FaultKind.DISAGREES)
+        try:
+            content = read_regular(os.path.join(folder, path))
+            if not _is_as_sealed(content, description.record_of(path)):
+                continue
+            said = json.loads(content)
+            parse_model(said)
+        except OSError:
+            continue
+        except (ValueError, RecursionError):
+            yield Fault(path, "is not a model's description", FaultKind.DISAGREES)
+            continue
+        if said != record.document:
+            keys = sorted(key for key in {*said, *record.document} if said.get(key) != record.document.get(key))
+            what = f"says something else than bundle.json of {', '.join(keys[:_SHOWN])}"
+            yield Fault(path, what, FaultKind.DISAGREES)
+
+
+def _is_as_sealed(content: bytes, record: Record | None) -> bool:
+    digest = hashing.PYTHONS.new()
+    digest.update(content)
+    return record is not None and bool(digest.hexdigest() == record.sha256)
+
+
+def extern_ops(text: str) -> tuple[str, ...]:
+    """Names of the operators in an `extern_kernel_nodes.json`: `torch.ops.aten.sort.default`, ..."""
+    nodes = json.loads(text).get("nodes", [])
+    return tuple(sorted({node["node"]["target"] for node in nodes}))
+
+
+def custom(ops: tuple[str, ...]) -> tuple[str, ...]:
+    """Those operators that do not come with torch; `torch.ops.mine.op.default` and `mine::op` are both understood."""
+    return tuple(op for op in ops if _namespace(op) not in TORCH_OPS)
+
+
+def _namespace(op: str) -> str:
+    return re.split(r"::|\.", op.removeprefix("torch.ops."), maxsplit=1)[0]
+
+
+def exports_shim(path: str) -> bool:
+    """Whether a file is, by its name, what exports the shim."""
+    return bool(_RUNTIME.fullmatch(os.path.basename(path)))
+
+
+def shim_of(folder: str) -> frozenset[str]:
+    """The shim functions that a folder's runtime exports; none when there is no runtime in it."""
+    names: set[str] = set()
+    for name in listing(folder):
+        if exports_shim(name):
+            try:
+                names |= elf.shim_names(os.path.join(folder, name))
+            except (OSError, ValueError):
+                return frozenset()
+    return frozenset(names)
