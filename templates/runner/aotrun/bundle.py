@@ -6,6 +6,7 @@ import os
 
 from aotrun._ffi import LIBRARY
 from aotrun.errors import DamagedError, UsageError
+from aotrun.opening import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def manifest(root: str) -> Dict[str, Any]:
 
     path = os.path.join(root, "bundle.json")
     try:
-        with open(path, "rb") as stream:
+        with open_regular(path) as stream:
             document = json.load(stream)
         if not isinstance(document, dict) or document.get("schema") != 1:
             raise ValueError("its schema is not 1")

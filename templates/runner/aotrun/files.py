@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-import io
+import _signal  # type: ignore[import-not-found]  # the signal module is not among what travels
 import os
-import sys
+import stat
 
 from aotrun.errors import AotError, UsageError
 from aotrun.npy import MAGIC, ZIP_MAGIC, NpzWriter, npy_header, read_npy, read_npz
+from aotrun.opening import create_beside, kind, open_input, open_pipe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import BinaryIO, Dict, Sequence, Tuple, Union
+    from typing import Any, BinaryIO, Dict, NoReturn, Optional, Sequence, Tuple, Union
 
     from aotrun.arrays import Array
     from aotrun.documents import Untyped
+    from aotrun.npy import Choice
     from aotrun.tensor import Tensor
 
     Content = Union[Array, Untyped]
 
 #: What `--output` can end in.
 SUFFIXES = (".npy", ".npz", ".json")
+#: What ends a process from outside, beside Ctrl-C: a terminal that closes, Ctrl-\\, and whoever asks.
+_ENDINGS = (_signal.SIGHUP, _signal.SIGQUIT, _signal.SIGTERM)
 
 
-def read(path: str) -> Union[Content, Dict[str, Content]]:
-    """The array of a .npy or JSON file, or the named arrays of a .npz or JSON file; `-` is standard input."""
+def read(path: str, choose: Optional[Choice] = None) -> Union[Content, Dict[str, Content]]:
+    """The array of a .npy or JSON file, or the named arrays of a .npz or JSON file; `-` is standard input.
+
+    `choose` is asked before any of several arrays is read. Raises UsageError.
+    """
     try:
-        if path == "-":
-            return _read(io.BytesIO(sys.stdin.buffer.read()), "standard input")
-        with open(path, "rb") as stream:
-            if not stream.seekable():  # a pipe such as /dev/stdin or a shell's <(...)
-                return _read(io.BytesIO(stream.read()), path)
-            return _read(stream, path)
+        with open_input(path) as stream:
+            return _read(stream, "standard input" if path == "-" else path, choose)
     except OSError as error:
         raise UsageError(
             f"{path}: {error.strerror or error}", "The input cannot be read.", "Check the path and its permissions."
@@ -42,7 +45,7 @@ def read(path: str) -> Union[Content, Dict[str, Content]]:
         ) from None
 
 
-def _read(stream: BinaryIO, origin: str) -> Union[Content, Dict[str, Content]]:
+def _read(stream: BinaryIO, origin: str, choose: Optional[Choice]) -> Union[Content, Dict[str, Content]]:
     size = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     magic = stream.read(len(MAGIC))
@@ -50,11 +53,14 @@ def _read(stream: BinaryIO, origin: str) -> Union[Content, Dict[str, Content]]:
     if magic.startswith(MAGIC):
         return read_npy(stream, size, origin)
     if magic.startswith(ZIP_MAGIC):
-        arrays: Dict[str, Content] = {**read_npz(stream, origin)}
+        arrays: Dict[str, Content] = {**read_npz(stream, origin, choose)}
         return arrays
     from aotrun.documents import read_arrays
 
-    return read_arrays(stream.read(), origin)
+    content = read_arrays(stream.read(), origin)
+    if isinstance(content, dict) and choose is not None:
+        choose(list(content))
+    return content
 
 
 def check_output(path: str, outputs: int) -> None:
@@ -72,21 +78,23 @@ def check_output(path: str, outputs: int) -> None:
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise UsageError(f"--output {path}: no folder {folder}", "It is not made for you.", f"mkdir -p {folder}")
+    mode = os.lstat(path).st_mode if os.path.lexists(path) else 0
+    if mode and not (stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISFIFO(mode)):
+        raise UsageError(
+            f"--output {path}: is {kind(mode)}", "Outputs go to a file, or into a FIFO.", "Name another --output."
+        )
 
 
 def write(path: str, outputs: Sequence[Tuple[str, Tensor]]) -> None:
-    """Write named outputs; an older file stays until the new one is whole. Raises AotError when the disk refuses."""
-    # A device or a pipe cannot be replaced by renaming.
-    special = os.path.exists(path) and not os.path.isfile(path)
-    temporary = path if special else f"{path}.{os.getpid()}.part"
+    """Write named outputs; an older file, or a link, stays until the new one is whole and takes its place.
+    Raises AotError when the disk refuses."""
     try:
-        with open(temporary, "wb") as stream:
-            _write(stream, path, outputs)
-        if not special:
-            os.replace(temporary, path)
+        if os.path.lexists(path) and stat.S_ISFIFO(os.lstat(path).st_mode):
+            with open_pipe(path) as stream:
+                _write(stream, path, outputs)
+        else:
+            _write_new(path, outputs)
     except OSError as error:
-        if not special and os.path.exists(temporary):
-            os.unlink(temporary)
         raise AotError(
             f"{path}: {error.strerror or error}",
             "The outputs could not be written; nothing was left behind.",
@@ -94,7 +102,33 @@ def write(path: str, outputs: Sequence[Tuple[str, Tensor]]) -> None:
         ) from None
 
 
-def _write(stream: io.BufferedIOBase, path: str, outputs: Sequence[Tuple[str, Tensor]]) -> None:
+def _write_new(path: str, outputs: Sequence[Tuple[str, Tensor]]) -> None:
+    # Only here: elsewhere there is nothing to clear up, and the system's own way to end is the quickest.
+    before = [(number, _signal.signal(number, _end)) for number in _ENDINGS if _is_default(number)]
+    temporary = None
+    try:
+        stream, temporary = create_beside(path)
+        with stream:
+            _write(stream, path, outputs)
+        os.replace(temporary, path)
+    except BaseException:
+        if temporary is not None and os.path.lexists(temporary):
+            os.unlink(temporary)
+        raise
+    finally:
+        for number, handler in before:
+            _signal.signal(number, handler)
+
+
+def _is_default(number: int) -> bool:
+    return bool(_signal.getsignal(number) == _signal.SIG_DFL)
+
+
+def _end(number: int, _frame: Any) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _write(stream: BinaryIO, path: str, outputs: Sequence[Tuple[str, Tensor]]) -> None:
     if path.endswith(".npy"):
         tensor = outputs[0][1]
         stream.write(npy_header(tensor.dtype, tensor.shape))

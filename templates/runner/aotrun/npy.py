@@ -6,7 +6,6 @@ header claims has been compared with the size that is there.
 
 from __future__ import annotations
 
-import io
 import os
 
 from aotrun.arrays import Array, count, fortran_strides, swap_bytes
@@ -15,9 +14,12 @@ from aotrun.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, BinaryIO, Dict, Iterator, List, Tuple, Union
+    from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
-    from aotrun.zipped import Contents
+    from aotrun.zipped import Contents, Member
+
+    #: From the names in an archive to how many elements each array may have (None: nobody says).
+    Choice = Callable[[List[str]], Mapping[str, Optional[int]]]
 
 MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK"
@@ -34,8 +36,11 @@ def _refuse(origin: str, what: str) -> UsageError:
     )
 
 
-def read_npy(stream: Union[BinaryIO, Contents], size: int, origin: str) -> Array:
-    """Read one array from a stream that holds `size` bytes. Raises UsageError with `origin` in it, or MemoryError."""
+def read_npy(stream: Union[BinaryIO, Contents], size: int, origin: str, most: Optional[int] = None) -> Array:
+    """Read one array from a stream that holds `size` bytes, of at most `most` elements (None: of any number).
+
+    Raises UsageError with `origin` in it, or MemoryError.
+    """
     prefix = stream.read(8)
     if len(prefix) < 8 or not prefix.startswith(MAGIC):
         raise _refuse(origin, "no .npy file" if prefix else "empty file")
@@ -57,6 +62,12 @@ def read_npy(stream: Union[BinaryIO, Contents], size: int, origin: str) -> Array
         sizes = "x".join(map(str, shape)) or "1"
         problem = "truncated" if claimed > there else "trailing bytes"
         raise _refuse(origin, f"{problem}: {sizes} of {dtype.name} take {claimed} bytes, {there} are there")
+    if most is not None and count(shape) > most:
+        raise UsageError(
+            f"{origin}: shape {list(shape)} are {count(shape)} elements",
+            f"The model takes at most {most} there.",
+            "Give an array of the shape that the model takes; see: aotrun info",
+        )
     if claimed > _physical_memory():  # a few kilobytes of a deflated file can claim anything
         raise MemoryError
     data = bytearray(claimed)
@@ -180,19 +191,25 @@ def npy_header(dtype: DType, shape: Tuple[int, ...]) -> bytes:
     return MAGIC + b"\x01\x00" + length.to_bytes(2, "little") + text.encode("ascii") + b" " * padding + b"\n"
 
 
-def read_npz(stream: BinaryIO, origin: str) -> Dict[str, Array]:
-    """Read all arrays of an archive, in its order. Raises UsageError."""
+def read_npz(stream: BinaryIO, origin: str, choose: Optional[Choice] = None) -> Dict[str, Array]:
+    """Read all arrays of an archive, in its order. Raises UsageError.
+
+    `choose` sees their names before anything of them is unpacked, and may raise instead.
+    """
     from aotrun.zipped import Archive
 
+    members: Dict[str, Member] = {}
     arrays: Dict[str, Array] = {}
     try:
         archive = Archive(stream)
         for member in archive.members:
             name = member.name[:-4] if member.name.endswith(".npy") else member.name
-            entry = f"{origin}[{name}]"
-            if name in arrays:
-                raise _refuse(entry, "twice in the archive")
-            arrays[name] = read_npy(archive.open(member), member.size, entry)
+            if name in members:
+                raise _refuse(f"{origin}[{name}]", "twice in the archive")
+            members[name] = member
+        limits = choose(list(members)) if choose is not None and members else {}
+        for name, member in members.items():
+            arrays[name] = read_npy(archive.open(member), member.size, f"{origin}[{name}]", limits.get(name))
     except (ValueError, OSError) as error:
         if isinstance(error, UsageError):
             raise
@@ -209,7 +226,7 @@ class NpzWriter:
 
     _STAMP = b"\x00\x00\x21\x00"  # 1980-01-01, so that the same arrays make the same file
 
-    def __init__(self, stream: io.BufferedIOBase) -> None:
+    def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._offset = 0
         self._directory = bytearray()

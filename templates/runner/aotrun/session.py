@@ -6,15 +6,16 @@ import io
 import os
 
 from aotrun import bundle
-from aotrun.arrays import Array
-from aotrun.errors import UsageError
+from aotrun.arrays import Array, count
+from aotrun.errors import DamagedError, UsageError
 from aotrun.files import read
 from aotrun.model import Model
 from aotrun.npy import read_npz
+from aotrun.opening import SpecialFileError, open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+    from typing import Any, BinaryIO, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
     from aotrun.documents import Untyped
     from aotrun.dtypes import DType
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Inside a model folder, or below `aotpack/` in a .pt2.
 SAMPLE = "sample.npz"
+#: Bytes; exporters record a megabyte at the most.
+_LARGEST_SAMPLE = 1 << 26
 
 
 def model_path(name: Optional[str]) -> str:
@@ -52,7 +55,7 @@ def read_inputs(words: Sequence[str], specs: Sequence[Spec], *, cast: bool = Fal
         specs: the model's inputs.
         cast: convert numbers of another type than the model takes; otherwise they are refused.
     """
-    contents = _in_order(words, [spec.name for spec in specs])
+    contents = _in_order(words, specs)
     arrays = [content for content in contents if isinstance(content, Array)]
     if len(arrays) == len(specs) and all(spec.dtype in (None, each.dtype) for each, spec in zip(arrays, specs)):
         return arrays
@@ -61,26 +64,16 @@ def read_inputs(words: Sequence[str], specs: Sequence[Spec], *, cast: bool = Fal
     return [fitted(content, spec, cast=cast) for content, spec in zip(contents, specs)]
 
 
-def _in_order(words: Sequence[str], names: Sequence[str]) -> List[Content]:
+def _in_order(words: Sequence[str], specs: Sequence[Spec]) -> List[Content]:
+    names = [spec.name for spec in specs]
     named: Dict[str, Content] = {}
     unnamed: List[Content] = []
     for word in words:
-        name, path = _split(word)
-        content = read(path)
-        if isinstance(content, dict) and name is None:
-            _merge(named, _matched(content, names, path))
-        elif isinstance(content, dict):
-            if len(content) != 1:
-                raise UsageError(
-                    f"--input {word}: {len(content)} arrays for one input",
-                    f"The file holds {', '.join(content)}.",
-                    f"Give the file without a name: --input {path}.",
-                )
-            _merge(named, {str(name): next(iter(content.values()))})
-        elif name is None:
-            unnamed.append(content)
+        content = _content(word, specs)
+        if isinstance(content, dict):
+            _merge(named, content)
         else:
-            _merge(named, {name: content})
+            unnamed.append(content)
     if unnamed and named:
         raise UsageError(
             f"{len(unnamed)} inputs without a name beside {', '.join(named)}",
@@ -100,6 +93,37 @@ def _in_order(words: Sequence[str], names: Sequence[str]) -> List[Content]:
     return [named[name] for name in names]
 
 
+def _content(word: str, specs: Sequence[Spec]) -> Union[Content, Dict[str, Content]]:
+    """What a word names: an array for no input in particular, or arrays by the names of inputs."""
+    name, path = _split(word)
+    most = {spec.name: _most(spec) for spec in specs}
+
+    def inputs_of(keys: List[str]) -> Dict[str, str]:
+        return _matched(keys, list(most), path) if name is None else _lone(keys, name, path)
+
+    content = read(path, lambda keys: {key: most.get(known) for key, known in inputs_of(keys).items()})
+    if isinstance(content, dict):
+        return {known: content[key] for key, known in inputs_of(list(content)).items()}
+    return content if name is None else {name: content}
+
+
+def _most(spec: Spec) -> Optional[int]:
+    """How many elements an input can have; None when nobody says."""
+    if spec.dims is None or any(dim.max is None for dim in spec.dims):
+        return None
+    return count([dim.max for dim in spec.dims if dim.max is not None])
+
+
+def _lone(keys: List[str], name: str, path: str) -> Dict[str, str]:
+    if len(keys) != 1:
+        raise UsageError(
+            f"--input {name}={path}: {len(keys)} arrays for one input",
+            f"The file holds {', '.join(keys)}.",
+            f"Give the file without a name: --input {path}.",
+        )
+    return {keys[0]: name}
+
+
 def _split(word: str) -> Tuple[Optional[str], str]:
     """Name and path; a path with `=` in it needs no name when it is there."""
     name, equals, path = word.partition("=")
@@ -108,10 +132,10 @@ def _split(word: str) -> Tuple[Optional[str], str]:
     return name, path
 
 
-def _matched(content: Dict[str, Content], names: Sequence[str], origin: str) -> Dict[str, Content]:
-    """Arrays of one file by input name: by their keys, or by order when no key is an input's name."""
-    known = [key for key in content if key in names]
-    unknown = [key for key in content if key not in names]
+def _matched(keys: List[str], names: Sequence[str], origin: str) -> Dict[str, str]:
+    """The inputs of one file's arrays: by their keys, or by order when no key is an input's name."""
+    known = [key for key in keys if key in names]
+    unknown = [key for key in keys if key not in names]
     if known and unknown:
         raise UsageError(
             f"{origin}: {', '.join(known)} are inputs, {', '.join(unknown)} are not",
@@ -119,10 +143,10 @@ def _matched(content: Dict[str, Content], names: Sequence[str], origin: str) -> 
             "Name all arrays as the model does, or none.",
         )
     if known:
-        return content
-    if len(content) != len(names):
-        raise _misfit(f"{origin}: {len(content)} arrays ({', '.join(content)})", names)
-    return dict(zip(names, content.values()))
+        return {key: key for key in keys}
+    if len(keys) != len(names):
+        raise _misfit(f"{origin}: {len(keys)} arrays ({', '.join(keys)})", names)
+    return dict(zip(keys, names))
 
 
 def _merge(named: Dict[str, Content], more: Mapping[str, Content]) -> None:
@@ -143,18 +167,30 @@ def read_sample(path: str) -> Optional[Dict[str, Array]]:
         sample = os.path.join(path, SAMPLE)
         if not os.path.exists(sample):
             return None
-        with open(sample, "rb") as stream:
+        with _opened(sample) as stream:
             return read_npz(stream, sample)
     from aotrun.zipped import Archive, BadZipError
 
     try:
-        with open(path, "rb") as stream:
+        with _opened(path) as stream:
             package = Archive(stream)
             entry = next((member for member in package.members if member.name.endswith(f"/aotpack/{SAMPLE}")), None)
+            if entry is not None and entry.size > _LARGEST_SAMPLE:
+                raise BadZipError(f"{entry.name} claims {entry.size} bytes")
             content = None if entry is None else package.read(entry)
     except BadZipError as error:
         raise UsageError(f"{path}: {error}", "It is not a whole .pt2 package.", "Export the model again.") from None
     return None if entry is None or content is None else read_npz(io.BytesIO(content), f"{path}[{entry.name}]")
+
+
+def _opened(path: str) -> BinaryIO:
+    """A file of a bundle or a package. Raises DamagedError when something else lies in its place, and OSError."""
+    try:
+        return open_regular(path)
+    except SpecialFileError as error:
+        raise DamagedError(
+            f"{path}: {error.strerror}", "No tool of ours puts such a thing there.", "Copy the whole bundle again."
+        ) from None
 
 
 def sample_inputs(sample: Mapping[str, Array], specs: Sequence[Spec]) -> Optional[List[Array]]:

@@ -28,6 +28,8 @@ _UNREADABLE = 0x61
 _UTF8 = 0x800
 #: Bytes to inflate, and to take of what comes out, at a time.
 _PIECE, _MOST = 1 << 16, 1 << 24
+#: 258 bytes come out of two bits at best.
+_MOST_RATIO = 1032
 
 
 class BadZipError(ValueError):
@@ -102,6 +104,8 @@ class Archive:
         for member in sorted(self.members, key=lambda member: -member.offset):
             if member.offset > limit:
                 raise BadZipError("a member lies outside the file")
+            if member.offset + _LOCAL.size + len(member.raw_name) + member.packed > limit:
+                raise BadZipError(f"{member.name} reaches into what follows it")
             member.limit, limit = limit, member.offset
 
     def _directory(self) -> Tuple[int, int, int]:
@@ -156,6 +160,8 @@ class Contents:
         if member.method == _DEFLATED:
             import zlib
 
+            if member.size > _MOST_RATIO * member.packed:
+                raise BadZipError(f"{member.name} claims {member.size} bytes out of {member.packed}")
             self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
         elif member.packed != member.size:
             raise BadZipError(f"{member.name} is stored, yet its sizes differ")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import resource
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -205,8 +207,28 @@ def test_nan_is_allowed(portable: Path, inputs: Any) -> None:
 
 def test_a_disk_that_is_full(portable: Path, inputs: Any) -> None:
     refused(aotrun(portable, "infer", "--input", "x.npy", "--output", "/dev/full"), 2, "/dev/full")
-    Path("y.npy").symlink_to("/dev/full")
-    refused(aotrun(portable, "infer", "--input", "x.npy", "--output", "y.npy"), 1, "No space left")
+    # The kernel refuses a write beyond a limit as a full disk does, only in other words.
+    done = aotrun(
+        portable,
+        *("infer", "--input", "x.npy", "--output", "y.npy"),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)),
+    )
+    refused(done, 1, "y.npy", "too large")
+    assert [path.name for path in Path().iterdir()] == ["x.npy"]
+
+
+def test_a_link_in_the_outputs_place_is_replaced(portable: Path, inputs: Any) -> None:
+    Path("precious.npy").write_text("precious")
+    Path("y.npy").symlink_to("precious.npy")
+    assert aotrun(portable, "infer", "--input", "x.npy", "--output", "y.npy").returncode == 0
+    assert Path("precious.npy").read_text() == "precious"
+    assert not Path("y.npy").is_symlink()
+
+
+def test_a_fifo_for_a_description_is_damage(damaged: Path) -> None:
+    (damaged / "bundle.json").unlink()
+    os.mkfifo(damaged / "bundle.json")
+    refused(aotrun(damaged, "info"), 6, "FIFO")
 
 
 def test_check(portable: Path) -> None:

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import io
 import os
+import signal
+import socket
+import struct
 import subprocess
 import sys
+import threading
+import tracemalloc
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +23,7 @@ from aotrun.arrays import Array
 from aotrun.bench import summary
 from aotrun.dtypes import BY_NAME, BY_TYPESTR
 from aotrun.errors import AotError, UsageError, from_status
-from aotrun.model import Spec
+from aotrun.model import Dim, Spec
 from aotrun.options import Command, Option
 from aotrun.pretty import show
 from aotrun.session import read_inputs
@@ -161,7 +168,7 @@ def test_inputs_from_files(folder: Path, words: list[str]) -> None:
         (["one.npz"], ["1 arrays (z)"]),
         (["a=named.npz"], ["2 arrays for one input"]),
         (["a=missing.npy"], ["missing.npy: No such file"]),
-        (["."], [".: Is a directory"]),
+        (["."], [".: is a folder"]),
         (["a=both.json", "b=b.npy"], ["2 arrays for one input"]),
     ],
 )
@@ -183,13 +190,6 @@ def test_a_lone_input_needs_no_name(folder: Path) -> None:
     for word in ("a.npy", "x=a.npy", "one.npz"):
         assert read_inputs([word], X)[0].tolist() == [1.0]
     assert read_inputs(["odd=name.npy"], X)[0].tolist() == [3.0]
-
-
-def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    stream = io.BytesIO()
-    np.save(stream, np.array([1.0], "f4"))
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stream.getvalue())))
-    assert read_inputs(["-"], X)[0].tolist() == [1.0]
 
 
 def typed(dtype: str) -> list[Spec]:
@@ -274,6 +274,123 @@ def test_other_files_are_named_with_what_makes_an_array_of_them(
     assert len(str(caught.value).splitlines()) == 3
 
 
+@pytest.fixture
+def standard_input(tmp_path: Path) -> Iterator[Callable[[int], None]]:
+    """`standard_input(descriptor)` puts something else there for a while."""
+    before = os.dup(0)
+    yield lambda descriptor: (os.dup2(descriptor, 0), os.close(descriptor))[1]
+    os.dup2(before, 0)
+    os.close(before)
+
+
+def saved(path: str, *values: float) -> Path:
+    np.save(path, np.array(values, "f4"))
+    return Path(path)
+
+
+def test_standard_input(folder: Path, standard_input: Callable[[int], None]) -> None:
+    content = saved("x.npy", 1.0).read_bytes()
+    standard_input(os.open("x.npy", os.O_RDONLY))
+    assert read_inputs(["-"], X)[0].tolist() == [1.0]
+    reader, writer = os.pipe()
+    os.write(writer, content)
+    os.close(writer)
+    standard_input(reader)
+    assert read_inputs(["-"], X)[0].tolist() == [1.0]
+
+
+@pytest.mark.timeout(10)
+def test_standard_input_that_never_ends(folder: Path, standard_input: Callable[[int], None]) -> None:
+    standard_input(os.open("/dev/zero", os.O_RDONLY))
+    with pytest.raises(UsageError, match="is a device"):
+        read_inputs(["-"], X)
+
+
+@pytest.mark.timeout(10)
+def test_special_files_are_no_inputs(folder: Path) -> None:
+    os.mkfifo("fifo")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket")
+    Path("device").symlink_to("/dev/zero")
+    Path("loop").symlink_to("loop")
+    Path("to_fifo").symlink_to("fifo")
+    for path, word in (
+        ("fifo", "a pipe that nobody writes to"),
+        ("to_fifo", "a pipe that nobody writes to"),
+        ("socket", "is a socket"),
+        ("device", "is a device"),
+        ("/dev/random", "is a device"),
+        ("loop", "symbolic links"),
+    ):
+        with pytest.raises(UsageError, match=word):
+            read_inputs([path], X)
+
+
+@pytest.mark.timeout(20)
+def test_pipes_with_a_writer_are_inputs(folder: Path) -> None:
+    content = saved("x.npy", *range(100_000)).read_bytes()
+    reader, writer = os.pipe()
+
+    def fill() -> None:
+        with os.fdopen(writer, "wb") as stream:
+            stream.write(content)
+
+    thread = threading.Thread(target=fill)
+    thread.start()
+    assert read_inputs([f"/dev/fd/{reader}"], X)[0].shape == (100_000,)
+    thread.join()
+    os.close(reader)
+
+
+# ---- archives larger than what is asked of them ------------------------------------------------------------------
+
+
+def bomb(path: str, **sizes: int) -> None:
+    """An .npz of some kilobytes whose arrays of zeros have so many bytes."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, size in sizes.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                member.write(npy.npy_header(BY_TYPESTR["|u1"], (size,)))
+                for _ in range(size >> 20):
+                    member.write(bytes(1 << 20))
+
+
+def peak_of(call: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        with pytest.raises(UsageError):
+            call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_arrays_that_nobody_asked_for_are_not_unpacked(folder: Path) -> None:
+    bomb("stranger.npz", x=0, stranger=64 << 20)
+    bomb("strangers.npz", a=64 << 20, b=64 << 20)
+    for words in (["stranger.npz"], ["strangers.npz"], ["x=strangers.npz"]):
+        assert peak_of(lambda words=words: read_inputs(words, X)) < 4 << 20  # type: ignore[misc]
+
+
+def test_an_array_larger_than_the_model_takes_is_not_unpacked(folder: Path) -> None:
+    bomb("x.npz", x=64 << 20)
+    dims = (Dim(1, 8, b"batch"), Dim(4, 4, None))
+    specs = [Spec("x", BY_NAME["uint8"], dims, None)]
+    assert peak_of(lambda: read_inputs(["x.npz"], specs)) < 4 << 20
+    with pytest.raises(UsageError, match="at most 32"):
+        read_inputs(["x.npz"], specs)
+
+
+def test_a_claim_that_no_deflate_can_keep(folder: Path) -> None:
+    np.savez_compressed("x.npz", x=np.zeros(100, "u1"))
+    content = bytearray(Path("x.npz").read_bytes())
+    struct.pack_into("<L", content, content.index(b"PK\1\2") + 24, 1 << 30)
+    Path("x.npz").write_bytes(content)
+    assert peak_of(lambda: read_inputs(["x.npz"], X)) < 4 << 20
+    with pytest.raises(UsageError, match="claims 1073741824 bytes out of"):
+        read_inputs(["x.npz"], X)
+
+
 class Fake(Tensor):
     """An output without a library behind it."""
 
@@ -335,6 +452,54 @@ def test_output_to_a_pipe(folder: Path) -> None:
     files.write("y.npy", [("y", Fake(np.array([1.0], "f4")))])
     assert np.load(io.BytesIO(os.read(reader, 4096))).tolist() == [1.0]
     os.close(reader)
+
+
+@pytest.mark.timeout(10)
+def test_output_to_a_pipe_that_nobody_reads(folder: Path) -> None:
+    os.mkfifo("y.npy")
+    with pytest.raises(AotError, match="nobody reads from"):
+        files.write("y.npy", [("y", Fake(np.array([1.0], "f4")))])
+
+
+def test_a_planted_link_is_not_followed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("precious.npy").write_text("precious")
+    Path("y.npy").symlink_to("precious.npy")
+    names = iter([b"aaaa", b"aaaa", b"bbbb", b"cccc"])
+    monkeypatch.setattr(os, "urandom", lambda _size: next(names))
+    Path(f"y.npy.{b'aaaa'.hex()}.part").symlink_to("precious.npy")
+    Path(f"y.npy.{b'bbbb'.hex()}.part").symlink_to("nothing.npy")
+    files.write("y.npy", [("y", Fake(np.array([1.0], "f4")))])
+    assert Path("precious.npy").read_text() == "precious"
+    assert not Path("nothing.npy").exists()
+    assert np.load("y.npy").tolist() == [1.0]
+    assert not Path("y.npy").is_symlink()
+
+
+@pytest.mark.parametrize("ending", [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM])
+def test_a_signal_while_writing_leaves_the_older_output(folder: Path, ending: signal.Signals) -> None:
+    class Ended(Fake):
+        def contiguous(self) -> memoryview:
+            assert list(folder.glob("*.part"))
+            os.kill(os.getpid(), ending)
+            return super().contiguous()
+
+    Path("y.npy").write_text("older")
+    handlers = [signal.getsignal(number) for number in files._ENDINGS]
+    with pytest.raises(KeyboardInterrupt if ending is signal.SIGINT else SystemExit) as caught:
+        files.write("y.npy", [("y", Ended(np.zeros(1, "f4")))])
+    assert ending is signal.SIGINT or caught.value.code == 128 + ending  # type: ignore[attr-defined]
+    assert Path("y.npy").read_text() == "older"
+    assert not list(folder.glob("*.part"))
+    assert [signal.getsignal(number) for number in files._ENDINGS] == handlers
+
+
+def test_a_folder_or_a_socket_is_no_output(folder: Path) -> None:
+    Path("y.npz").mkdir()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("z.npz")
+    for path, word in (("y.npz", "is a folder"), ("z.npz", "is a socket")):
+        with pytest.raises(UsageError, match=word):
+            files.check_output(path, 1)
 
 
 def test_pretty() -> None:
