@@ -190,6 +190,50 @@ def test_a_packed_library_gets_the_same_pointers(python: Path, tmp_path: Path) -
         assert pointers(packed) == pointers(plain) != {}
 
 
+def test_what_lies_beside_the_packages_does_not_travel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In the site-packages that hold aotpack there may be anything, also under the names of standard modules."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    site = tmp_path / "site-packages"
+    ours = site / "ours"
+    ours.mkdir(parents=True)
+    (ours / "__init__.py").write_text("import json\nimport struct\n\nimport ours.part\n")
+    (ours / "part.py").write_text("try:\n    import numpy\nexcept ImportError:\n    numpy = None\n")
+    (site / "numpy").mkdir()
+    (site / "numpy/__init__.py").write_text("import numpy.core\n")
+    (site / "numpy/core.so").write_bytes(b"\x7fELF" + bytes(1000))
+    for name in ("struct", "json", "encodings", "os", "zlib"):
+        (site / f"{name}.py").write_text("PLANTED = 'planted'\n")
+    plan = plan_interpreter(Path(sys.executable), [ours])
+    copies = {entry.destination: entry.content.source for entry in plan.entries if isinstance(entry.content, Copy)}
+    assert [place for place in copies if "numpy" in place] == []
+    assert {"runner/ours/part.py", "runner/ours/__init__.py"} <= {
+        place.replace("/__pycache__", "").split(".cpython")[0] + ".py" for place in copies if "runner/" in place
+    }
+    library = f"python/lib/python{plan.version}"
+    assert {f"{library}/struct.pyc", f"{library}/json/__init__.pyc", f"{library}/os.pyc"} <= set(copies)
+    assert [place for place, source in copies.items() if b"planted" in source.read_bytes()] == []
+    assert [root.path for root in plan.roots if root.path.is_relative_to(site)] == []
+
+
+def test_the_licence_of_the_interpreter_travels(python: Path) -> None:
+    entries = {entry.destination: entry.content for entry in plan_interpreter(python).entries}
+    text = entries["licenses/python/LICENSE.txt"]
+    assert isinstance(text, Copy)
+    assert "PYTHON SOFTWARE FOUNDATION LICENSE" in text.source.read_text(errors="replace").upper()
+
+
+def test_a_module_that_only_lies_beside_the_packages_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours/__init__.py").write_text("import sibling\n")
+    (tmp_path / "sibling.py").write_text("")
+    with pytest.raises(BuildToolError) as caught:
+        plan_interpreter(Path(sys.executable), [tmp_path / "ours"])
+    assert "no module sibling" in caught.value.detail
+
+
 def test_same_sources_give_the_same_bytes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     contents = []
     for name in ("first", "second"):

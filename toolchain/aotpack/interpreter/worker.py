@@ -53,11 +53,16 @@ ALWAYS = (
 
 # Run by a fresh interpreter: imports modules where others cannot be had. Prints what it misses, or which of the modules
 # that it then has are built into the interpreter's own code. Itself it imports nothing that is a file, which it would
-# then not miss.
+# then not miss. Of the folders that hold our packages it takes these alone: whatever else is installed beside them is
+# not of this interpreter, and must not stand for what is.
 PROBE = """
 import marshal, sys
-paths, absent, names = marshal.load(sys.stdin.buffer)
-sys.path[:0] = paths
+folders, absent, names = marshal.load(sys.stdin.buffer)
+on_path = next(finder for finder in sys.meta_path if getattr(finder, "__name__", None) == "PathFinder")
+class OurPackages:
+    def find_spec(name, path=None, target=None):
+        return on_path.find_spec(name, [folders[name]]) if name in folders else None
+sys.meta_path.append(OurPackages)
 sys.modules.update(dict.fromkeys(set(absent) - set(sys.modules)))
 missing = None
 try:
@@ -107,13 +112,32 @@ def imports_of(file: str) -> Iterator[Tuple[str, bool]]:
 
 def probe(packages: List[str], absent: Iterable[str], names: List[str]) -> Dict[str, Any]:
     """What PROBE says."""
-    request = marshal.dumps([[os.path.dirname(package) for package in packages], sorted(absent), names])
+    request = marshal.dumps([folders_of(packages), sorted(absent), names])
     command = [sys.executable, "-I", "-S", "-B", "-c", PROBE]
     done = subprocess.run(command, input=request, stdout=subprocess.PIPE, check=False)
     if done.returncode:
         sys.exit("the packages cannot be imported here")
     answer: Dict[str, Any] = marshal.loads(done.stdout)  # noqa: S302  written by PROBE
     return answer
+
+
+def folders_of(packages: List[str]) -> Dict[str, str]:
+    """Name of each package -> the folder that it is in."""
+    return {os.path.basename(package): os.path.dirname(package) for package in packages}
+
+
+class Finder(modulefinder.ModuleFinder):
+    """Follows imports into the standard library and our packages, and nowhere else."""
+
+    def __init__(self, packages: List[str], excludes: List[str]) -> None:
+        library = [folder for folder in sys.path if os.path.isdir(folder)]
+        super().__init__(path=library, excludes=excludes)
+        self._folders = folders_of(packages)
+
+    def find_module(self, name: str, path: Optional[str], parent: Any = None) -> Any:
+        if parent is None and name in self._folders:
+            path = [self._folders[name]]  # type: ignore[assignment]  # typeshed takes the list for one folder
+        return super().find_module(name, path, parent)
 
 
 def closure(packages: List[str]) -> Dict[str, str]:
@@ -140,9 +164,7 @@ def closure(packages: List[str]) -> Dict[str, str]:
         if missing not in absent:
             sys.exit("this Python has no module %s" % missing)
         absent.remove(missing)
-    path = [os.path.dirname(package) for package in packages]
-    path += [folder for folder in sys.path if os.path.isdir(folder)]
-    finder = modulefinder.ModuleFinder(path=path, excludes=sorted(absent))
+    finder = Finder(packages, sorted(absent))
     for name in (*ALWAYS.split(), *ours):
         # A package that is imported for its submodules; import_hook follows the dots.
         finder.import_hook(name)
@@ -169,6 +191,15 @@ def libpython() -> Optional[str]:
     return None
 
 
+def license_text(stdlib: str, version: str) -> Optional[str]:
+    """The licence of this interpreter, where its build or its distribution puts it."""
+    places = [os.path.join(stdlib, "LICENSE.txt")]
+    places += [os.path.join(sys.base_prefix, name) for name in ("LICENSE.txt", "LICENSE_PYTHON.txt", "LICENSE")]
+    places += ["/usr/share/doc/python%s/copyright" % version, "/usr/share/doc/libpython%s-minimal/copyright" % version]
+    places += ["/usr/share/licenses/python%s-libs/LICENSE" % suffix for suffix in (version, version[0])]
+    return next((place for place in places if os.path.isfile(place)), None)
+
+
 def main() -> None:
     """Answer the request on the command line."""
     request = json.loads(sys.argv[1])
@@ -192,7 +223,6 @@ def main() -> None:
             inside = os.path.join("runner", os.path.relpath(file, os.path.dirname(owner)))
             target = importlib.util.cache_from_source(os.path.join(request["output"], inside), optimization="")
             write_bytecode(file, inside, target, 0)
-    license_file = os.path.join(stdlib, "LICENSE.txt")
     # Where it was installed, and where its sources were when it was compiled.
     sources = sysconfig.get_config_vars("abs_srcdir", "abs_builddir")
     configured = [sys.base_prefix, sys.base_exec_prefix, *sources]
@@ -200,7 +230,7 @@ def main() -> None:
         "version": version,
         "prefixes": sorted({folder for folder in configured if folder and os.path.isabs(folder)}),
         "natives": natives,
-        "license": license_file if os.path.exists(license_file) else None,
+        "license": license_text(stdlib, version),
     }
     json.dump(facts, sys.stdout)
 
