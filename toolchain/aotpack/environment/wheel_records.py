@@ -1,11 +1,11 @@
-"""What wheels said about their files: the hashes in their `RECORD`s."""
+"""What wheels said about their files: the hashes that their `RECORD`s hold."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import csv
-from collections.abc import Iterable, Iterator
+import importlib.metadata
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 
@@ -13,20 +13,27 @@ def wheel_hashes(site_packages: Path, files: Iterable[Path]) -> dict[Path, str]:
     """SHA-256 in hex of those files that a wheel recorded, by path. Reads every `RECORD` of the environment once."""
     wanted = {file.relative_to(site_packages).as_posix(): file for file in files if file.is_relative_to(site_packages)}
     found: dict[Path, str] = {}
-    for record in sorted(site_packages.glob("*.dist-info/RECORD")):
-        text = record.read_text(encoding="utf-8", errors="replace")
-        found.update({wanted[name]: digest for name, digest in parse_record(text) if name in wanted})
+    for distribution in importlib.metadata.distributions(path=[str(site_packages)]):
+        for record in _files(distribution):
+            file = wanted.get(record.as_posix())
+            if file is not None and record.hash is not None and record.hash.mode == "sha256":
+                digest = _in_hex(record.hash.value)
+                if digest is not None:
+                    found[file] = digest
     return found
 
 
-def parse_record(text: str) -> Iterator[tuple[str, str]]:
-    """(path relative to site-packages, SHA-256 in hex) of each line that has one."""
-    for row in csv.reader(text.splitlines()):
-        if len(row) < 2 or not row[1].startswith("sha256="):
-            continue
-        encoded = row[1].removeprefix("sha256=")
-        try:
-            digest = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
-        except binascii.Error:
-            continue
-        yield row[0], digest.hex()
+def _files(distribution: importlib.metadata.Distribution) -> Sequence[importlib.metadata.PackagePath]:
+    """None where the record is none: importlib.metadata trusts each line of it to be well formed."""
+    try:
+        return distribution.files or ()
+    except (TypeError, ValueError):
+        return ()
+
+
+def _in_hex(encoded: str) -> str | None:
+    """From URL-safe base64 without its padding; None for what is none."""
+    try:
+        return base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True).hex()
+    except binascii.Error:
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import shutil
@@ -73,11 +74,17 @@ def _words(variable: str) -> list[str]:
         ) from None
 
 
-def run_tool(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
+def run_tool(
+    command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None, writes: Path | None = None
+) -> str:
     """Run a build tool to its end; returns what it printed.
+
+    Args:
+        writes: the file that it makes or changes, for the message of a full disk.
 
     Raises:
         BuildToolError: it cannot be started or fails; `detail` holds the command and the end of its output.
+        OSError: ENOSPC, the disk is full.
     """
     try:
         # In English, whatever the user's language: the output may end up in a bug report.
@@ -99,6 +106,8 @@ def run_tool(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[st
             fix=f"install {Path(command[0]).name} again",
         ) from None
     if done.returncode != 0:
+        if os.strerror(errno.ENOSPC) in done.stdout:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(writes or cwd or Path.cwd()))
         end = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
         lines = done.stdout.splitlines()
         omitted = [f"... {len(lines) - _DETAIL_LINES} lines before"] if len(lines) > _DETAIL_LINES else []
