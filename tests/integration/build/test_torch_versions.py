@@ -17,11 +17,11 @@ from aotpack.backend import Backend
 from aotpack.build.build import build
 from aotpack.build.request import BuildRequest, Reporter
 from aotpack.bundle import manifest
+from aotpack.elf.symbols import read_symbols
 from aotpack.environment.search import find_torch
 from aotpack.environment.torch import TorchInfo
 from aotpack.libraries.recipe import load_recipe
 from aotpack.native.slim import build_slim
-from aotpack.native.stubs import read_symbols
 from aotpack.runtime.slim_table import Part, table_for
 from aotpack.verify import run, static
 from tests.support.exporting import EXAMPLES, ROOT, cached_export

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from aotpack.elf.symbols import Symbol, read_symbols
 from aotpack.errors import BuildToolError
-from aotpack.native.stubs import Stub, Symbol, build_stub, plan_stubs, read_symbols
+from aotpack.native.stubs import Stub, build_stub, plan_stubs
 from aotpack.tools.compilers import Compiler, find_compiler
 
 CC = os.environ.get("CC", "cc")

@@ -123,7 +123,7 @@ def libraries_of(debian: Path) -> Path:
 
 def make_hip_runtime(debian: Path, target: Path, scratch: Path) -> None:
     """A HIP runtime with all functions that hipSPARSELt imports, under the versions that it asks for."""
-    from aotpack.native.stubs import read_symbols
+    from aotpack.elf.symbols import read_symbols
 
     scratch.mkdir(parents=True, exist_ok=True)
     imports = read_symbols(libraries_of(debian) / "libhipsparselt.so.0").imports

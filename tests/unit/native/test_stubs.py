@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from aotpack.native.stubs import Stub, Symbol, Symbols, plan_stub, source_of, version_script_of
+from aotpack.elf.symbols import Symbol, Symbols
+from aotpack.native.stubs import Stub, plan_stub, source_of, version_script_of
 
 
 def symbols(imports: tuple[Symbol, ...] = (), exports: tuple[str, ...] = ()) -> Symbols:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from aotpack import resources
 from aotpack.bundle import licenses
-from aotpack.bundle.entries import Copy, Entry, Part
+from aotpack.bundle.entries import INCLUDE, RUNNER, SHARE, Copy, Entry, Part
 from aotpack.environment.torch import TorchInfo
 from aotpack.libraries.closure import Closure
 from aotpack.libraries.recipe import Recipe
@@ -17,14 +17,14 @@ from aotpack.runtime.choice import Runtime
 def own_files() -> Iterator[Entry]:
     """The runner, the doctor, and what embedding programs use."""
     for source, folder, part, reason in (
-        (resources.TEMPLATES / "runner", "runner", Part.RUNNER, "the Python runner"),
-        (resources.DOCTOR, "runner/aotpack_doctor", Part.RUNNER, "aotrun doctor"),
-        (resources.BRIDGE / "include", "include", Part.HEADERS, "for programs that embed the bundle"),
-        (resources.TEMPLATES / "share", "share", Part.HEADERS, "for programs that embed the bundle"),
+        (resources.TEMPLATES / "runner", RUNNER, Part.RUNNER, "the Python runner"),
+        (resources.DOCTOR, f"{RUNNER}/aotpack_doctor", Part.RUNNER, "aotrun doctor"),
+        (resources.BRIDGE / "include", INCLUDE, Part.HEADERS, "for programs that embed the bundle"),
+        (resources.TEMPLATES / "share", SHARE, Part.HEADERS, "for programs that embed the bundle"),
     ):
         for path in resources.files_below(source):
             yield Entry(f"{folder}/{path.relative_to(source).as_posix()}", part, reason, Copy(path))
-    yield Entry(f"runner/{HASHES}", Part.RUNNER, "aotrun doctor hashes with it", Copy(build_hashes()))
+    yield Entry(f"{RUNNER}/{HASHES}", Part.RUNNER, "aotrun doctor hashes with it", Copy(build_hashes()))
 
 
 def license_texts(torch: TorchInfo, recipe: Recipe, runtime: Runtime, *closures: Closure) -> Iterator[Entry]:

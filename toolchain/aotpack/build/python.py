@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aotpack.build.request import BuildOrder
-from aotpack.bundle.entries import Entry, Link, Part
+from aotpack.bundle.entries import PYTHON_PROGRAM, Entry, Link, Part
 from aotpack.environment.torch import TorchInfo
 from aotpack.interpreter.selection import plan_interpreter
 from aotpack.libraries.closure import Closure, walk
@@ -31,7 +31,7 @@ def python_files(order: BuildOrder, torch: TorchInfo, finder: DiskFinder) -> Pyt
         return PythonFiles()
     python = torch.python or Path(sys.executable)
     if not order.portable:
-        link = Entry("python/bin/python3", Part.PYTHON, "starts the runner", Link(str(python)))
+        link = Entry(PYTHON_PROGRAM, Part.PYTHON, "starts the runner", Link(str(python)))
         return PythonFiles((link,), version=torch.python_version)
     plan = plan_interpreter(python)
     closure = walk(plan.roots, finder)

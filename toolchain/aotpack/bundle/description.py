@@ -10,7 +10,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import NoteSection
 
 from aotpack import __version__
-from aotpack.bundle.entries import LIBC
+from aotpack.bundle.entries import LIB, LIBC, MODELS
 from aotpack.bundle.inputs import BuildInputs
 from aotpack.bundle.manifest import BuildHost, Bundle, BundleFloors, FileRecord, Torch
 from aotpack.bundle.plan import BundlePlan
@@ -61,9 +61,11 @@ def _floors(
         if record.link is not None or record.path.startswith(f"{LIBC}/") or not is_elf(path):
             continue
         elf = read_elf(path)
-        for use in ("command line", "embedding") if record.path.startswith(("lib/", "models/")) else ("command line",):
+        for use in (
+            ("command line", "embedding") if record.path.startswith((f"{LIB}/", f"{MODELS}/")) else ("command line",)
+        ):
             glibc[use] += filter(None, [elf.floor("GLIBC")])
-        if record.path.startswith(("lib/libaot", "models/")):
+        if record.path.startswith((f"{LIB}/libaot", f"{MODELS}/")):
             glibcxx += filter(None, [elf.floor("GLIBCXX")])
     libc = folder / LIBC / "libc.so.6"
     return BundleFloors(

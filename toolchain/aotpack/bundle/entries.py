@@ -9,14 +9,22 @@ from pathlib import Path
 from aotpack.elf.edits import ElfEdit
 from aotpack.runtime.slim_weights import Packing
 
-#: Folders of a bundle.
+#: Places in a bundle.
 LIB = "lib"
-
-
 LIBC = "libc"
-
-
 GCC = "lib/gcc"
+PYTHON = "python"
+#: What the interpreter's extension modules need.
+PYTHON_LIB = "python/lib"
+PYTHON_PROGRAM = "python/bin/python3"
+RUNNER = "runner"
+MODELS = "models"
+INCLUDE = "include"
+SHARE = "share"
+LICENSES = "licenses"
+LAUNCHER = "bin/aotrun"
+BRIDGE = "lib/libaot_bridge.so"
+PROXY = "lib/libaot_proxy.so"
 
 
 class Part(str, Enum):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from aotpack import resources
-from aotpack.bundle.entries import Copy, Entry, Part
+from aotpack.bundle.entries import LICENSES, Copy, Entry, Part
 from aotpack.libraries.recipe import Recipe
 from aotpack.native import onednn
 
@@ -59,4 +59,4 @@ def _is_system(path: Path) -> bool:
 
 
 def _entry(place: str, component: str, path: Path) -> Entry:
-    return Entry(f"licenses/{place}", Part.LICENSES, f"licence of {component}", Copy(path))
+    return Entry(f"{LICENSES}/{place}", Part.LICENSES, f"licence of {component}", Copy(path))

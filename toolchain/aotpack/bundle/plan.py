@@ -10,14 +10,28 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from aotpack.bundle.entries import GCC, LIB, LIBC, Copy, Entry, Link, Member, Part, Text
+from aotpack.bundle.entries import (
+    GCC,
+    LAUNCHER,
+    LIB,
+    LIBC,
+    MODELS,
+    PROXY,
+    PYTHON_LIB,
+    Copy,
+    Entry,
+    Link,
+    Member,
+    Part,
+    Text,
+)
 from aotpack.bundle.flat_layout import flat_entry
 from aotpack.bundle.inputs import BuildInputs, Layout, PlannedModel, Saving
 from aotpack.elf.edits import ElfEdit
 from aotpack.errors import BuildToolError
 from aotpack.libraries.closure import Library, Missing
 from aotpack.libraries.origins import Origin
-from aotpack.package.model import EXTERN_KERNELS, WEIGHTS
+from aotpack.package.model import EXTERN_KERNELS, LIBRARY, WEIGHTS
 from aotpack.patterns import matches
 
 
@@ -36,7 +50,7 @@ class BundlePlan:
 def plan_bundle(inputs: BuildInputs) -> BundlePlan:
     """Lay out a bundle. Raises BuildToolError when a library that is needed is nowhere on this machine."""
     _refuse_missing([*inputs.libraries.missing, *inputs.interpreter_closure.missing])
-    entries = [Entry("bin/aotrun", Part.LAUNCHER, "starts the runner", Copy(inputs.launcher))]
+    entries = [Entry(LAUNCHER, Part.LAUNCHER, "starts the runner", Copy(inputs.launcher))]
     placed = list(_libraries(inputs))
     entries += placed
     for model in inputs.models:
@@ -82,7 +96,7 @@ def _libraries(inputs: BuildInputs) -> Iterator[Entry]:
     for library in inputs.interpreter_closure.libraries:
         if library.origin is Origin.BUNDLED:
             # Also when the runtime has it: an extension module looks in python/lib alone.
-            yield flat_entry(library, inputs, "python/lib", Part.PYTHON)
+            yield flat_entry(library, inputs, PYTHON_LIB, Part.PYTHON)
         else:
             yield from _system(library, inputs)
 
@@ -107,12 +121,12 @@ def _search_path(model: PlannedModel, layout: Layout, placed: Sequence[Entry]) -
 def _model(model: PlannedModel, search_path: str) -> Iterator[Entry]:
     import msgspec
 
-    folder = f"models/{model.name}"
+    folder = f"{MODELS}/{model.name}"
     document = msgspec.json.format(msgspec.json.encode(model.metadata), indent=1) + b"\n"
     yield Entry(f"{folder}/model.json", Part.MODEL, "what the model is", Text(document))
     for member, name in model.members:
         edit = ElfEdit()
-        if name == "model.so":
+        if name == LIBRARY:
             # Plain PyTorch links to libtorch_cpu.so, or to nothing: name the runtime that is in this bundle.
             torch_libraries = tuple(
                 soname for soname in model.needed if matches(soname, ("libtorch*.so", "libc10*.so"))
@@ -129,7 +143,7 @@ def _model(model: PlannedModel, search_path: str) -> Iterator[Entry]:
         if name == EXTERN_KERNELS:
             # libtorch's proxy executor wants a library beside the description of the ops; without the link, the bridge
             # would have to make one in a temporary folder.
-            link = Link(f"../../{LIB}/libaot_proxy.so")
+            link = Link(f"../../{PROXY}")
             yield Entry(f"{folder}/{Path(name).stem}.so", Part.MODEL, f"runs the ops of {name}", link)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from aotpack import resources
-from aotpack.bundle.entries import Copy, Entry, Part
+from aotpack.bundle.entries import LICENSES, PYTHON, Copy, Entry, Part
 from aotpack.elf import relocations
 from aotpack.elf.edits import ElfEdit
 from aotpack.errors import BuildToolError
@@ -148,14 +148,14 @@ def _entries(folder: Path, facts: _Facts) -> Iterator[Entry]:
         place = path.relative_to(folder).as_posix()
         if not path.is_file() or place == _FACTS:
             continue
-        part = Part.PYTHON if place.startswith("python/") else Part.RUNNER
+        part = Part.PYTHON if place.startswith(f"{PYTHON}/") else Part.RUNNER
         if place in facts.natives:
             edit = ElfEdit(strip=True, search_path=_TO_LIBRARIES[path.parent.name])
             yield Entry(place, part, "runs the runner", Copy(path, edit))
         else:
             yield Entry(place, part, "imported by the runner", Copy(path))
     if facts.license:
-        yield Entry("licenses/python/LICENSE.txt", Part.LICENSES, "licence of Python", Copy(Path(facts.license)))
+        yield Entry(f"{LICENSES}/python/LICENSE.txt", Part.LICENSES, "licence of Python", Copy(Path(facts.license)))
 
 
 def _packed(entry: Entry) -> Entry:

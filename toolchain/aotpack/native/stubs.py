@@ -10,15 +10,11 @@ What a stub exports and its source are pure; `build_stub` runs the compiler.
 from __future__ import annotations
 
 import json
-import struct
-from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from elftools.elf.elffile import ELFFile
-from elftools.elf.gnuversions import GNUVerNeedSection
-
+from aotpack.elf.symbols import Symbol, Symbols, read_symbols
 from aotpack.tools.cache import cached_folder, content_key
 from aotpack.tools.compilers import Compiler, run_tool
 
@@ -26,25 +22,6 @@ _FLAGS = (
     *("-std=c99", "-Os", "-fPIC", "-shared", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"),
     *("-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,-s"),
 )
-
-
-@dataclass(frozen=True, order=True)
-class Symbol:
-    """A dynamic symbol. `version` and `provider` (a soname) are those that an importer asks for, if any."""
-
-    name: str
-    version: str | None = None
-    provider: str | None = None
-    #: Bytes of a variable, 0 for a function.
-    size: int = 0
-
-
-@dataclass(frozen=True)
-class Symbols:
-    """What one library imports and exports. Exports carry no provider."""
-
-    imports: frozenset[Symbol]
-    exports: frozenset[Symbol]
 
 
 @dataclass(frozen=True)
@@ -55,48 +32,6 @@ class Stub:
     #: The feature group to ask for when the real library is wanted.
     group: str
     symbols: tuple[Symbol, ...]
-
-
-#: ELF64: offset of the name, binding and type, visibility, section, value, bytes. Read in bulk, since libtorch has
-#: a hundred thousand of them.
-_ENTRY = struct.Struct("<IBBHQQ")
-_LOCAL, _VARIABLE, _THREAD_LOCAL, _UNDEFINED = 0, 1, 6, 0
-
-
-def read_symbols(path: Path) -> Symbols:
-    """The dynamic symbols of a 64-bit little-endian file."""
-    imports: set[Symbol] = set()
-    exports: set[Symbol] = set()
-    with path.open("rb") as stream:
-        elf = ELFFile(stream)
-        table = elf.get_section_by_name(".dynsym")
-        if table is None:
-            return Symbols(frozenset(), frozenset())
-        entries, names = table.data(), elf.get_section(table["sh_link"]).data()
-        needs = _version_needs(elf)
-        versions = elf.get_section_by_name(".gnu.version")
-        numbers = array("H", versions.data() if versions else bytes(2 * (len(entries) // _ENTRY.size)))
-        for (offset, info, _, section, _, size), number in zip(_ENTRY.iter_unpack(entries), numbers, strict=True):
-            name = names[offset : names.index(b"\0", offset)].decode()
-            if not name or info >> 4 == _LOCAL:
-                continue
-            if section == _UNDEFINED:
-                imports.add(Symbol(name, *needs.get(number, (None, None))))
-            else:
-                exports.add(Symbol(name, size=size if info & 15 in (_VARIABLE, _THREAD_LOCAL) else 0))
-    return Symbols(frozenset(imports), frozenset(exports))
-
-
-def _version_needs(elf: ELFFile) -> dict[int, tuple[str, str]]:
-    """Number in `.gnu.version` -> (version, soname of its provider)."""
-    section = elf.get_section_by_name(".gnu.version_r")
-    if not isinstance(section, GNUVerNeedSection):
-        return {}
-    return {
-        version["vna_other"]: (str(version.name), str(provider.name))
-        for provider, versions in section.iter_versions()
-        for version in versions
-    }
 
 
 def plan_stub(soname: str, group: str, real: Symbols, importers: Iterable[Symbols], others: Iterable[Symbols]) -> Stub:

@@ -16,9 +16,9 @@ from typing import IO, Any
 import msgspec
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
 
 from aotpack.elf.facts import Elf, parse_elf
+from aotpack.elf.symbols import imported_names
 from aotpack.errors import DamagedError, ModelMismatchError
 from aotpack.package.archive import Archive, open_archive
 from aotpack.package.metadata import SCHEMA, Floors, ModelMetadata
@@ -175,23 +175,12 @@ def _read_library(stream: IO[bytes], where: str) -> tuple[Elf, tuple[str, ...]]:
     try:
         elf = parse_elf(stream)
         stream.seek(0)
-        imports = _imports(ELFFile(stream))
+        imports = imported_names(ELFFile(stream))
     except (ValueError, ELFError) as error:
         raise DamagedError(
             f"{where}: {error}", meaning="the model's code is not a whole library", fix="export the model again"
         ) from error
     return elf, imports
-
-
-def _imports(elf: ELFFile) -> tuple[str, ...]:
-    names = {
-        symbol.name
-        for section in elf.iter_sections("SHT_DYNSYM")
-        if isinstance(section, SymbolTableSection)
-        for symbol in section.iter_symbols()
-        if symbol["st_shndx"] == "SHN_UNDEF" and symbol.name
-    }
-    return tuple(sorted(names))
 
 
 def _json_object(archive: Archive, entry: str) -> dict[str, Any]:

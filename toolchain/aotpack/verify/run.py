@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aotpack.backend import Backend
+from aotpack.bundle.entries import LAUNCHER
 from aotpack.bundle.manifest import Bundle
 from aotpack.errors import DamagedError, MachineMismatchError
 from aotpack.libraries.recipe import load_recipe
@@ -47,7 +48,7 @@ def check_run(folder: Path, bundle: Bundle) -> RunResult:
 
 
 def _run_model(folder: Path, name: str, box: sandbox.Sandbox | None, device: str) -> dict[str, Any]:
-    arguments = ["bin/aotrun", "check", "--model", name, "--json"]
+    arguments = [LAUNCHER, "check", "--model", name, "--json"]
     if box:
         driver = find_driver(load_recipe(Backend(device)).driver)
         inside = [f"{sandbox.INSIDE}/{arguments[0]}", *arguments[1:]]
