@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "tensor/iterate.h"
+#include "tensor/packed.h"
 
 using namespace slim;
 

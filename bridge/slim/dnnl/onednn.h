@@ -87,15 +87,6 @@ void append_binary(dnnl::post_ops& ops, const char* name, const memory::desc& ot
 // and is converted in each.
 memory weights(const Tensor& tensor, const memory::desc& plain, const memory::desc& wanted);
 
-// A constant in oneDNN's layout as an ordinary tensor of the sizes in its descriptor.
-Tensor unpacked(const Tensor& tensor);
-
-// The sizes that oneDNN knows a packed constant by; with groups there is one dim more.
-Dims packed_sizes(const Tensor& tensor);
-
-// Whether a constant is packed in this layout, but for dims of 1 at the layout's end.
-bool lies_as(const Tensor& tensor, const memory::desc& desc);
-
 // ---- plans --------------------------------------------------------------------------------------------------
 
 // What a plan depends on, as bytes: the threads it may use, and what is added.

@@ -3,6 +3,7 @@
 
 #include "onednn.h"
 #include "tensor/iterate.h"
+#include "tensor/packed.h"
 
 using namespace slim;
 using namespace slim::onednn;

@@ -105,13 +105,14 @@ class Storage {
 enum class Layout : int32_t { kStrided = 0, kMkldnn = 3 };
 enum class MemoryFormat : int32_t { kContiguous = 0, kPreserve = 1, kChannelsLast = 2, kChannelsLast3d = 3 };
 
-// A constant in oneDNN's own layout. Only the oneDNN part looks inside.
+// A constant in oneDNN's own layout.
 struct Opaque {
   explicit Opaque(std::vector<uint8_t> serialized) : descriptor(std::move(serialized)) {}
 
   const std::vector<uint8_t> descriptor;  // oneDNN's memory descriptor, as it serialises it
-  std::mutex mutex;                       // of `prepared`
-  std::shared_ptr<void> prepared;         // the same numbers in the layouts that this machine's kernels want
+  std::mutex mutex;                       // of what follows: the same numbers in other layouts, made when asked for
+  std::shared_ptr<void> prepared;         // those that oneDNN's kernels want
+  Storage panels;                         // panels for products of our own
 };
 
 struct Tensor {

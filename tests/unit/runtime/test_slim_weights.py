@@ -1,4 +1,4 @@
-"""Weights of linear layers, put into blocks."""
+"""Weights of linear layers, put into panels, and of convolutions of one tap, put into blocks."""
 
 from __future__ import annotations
 
@@ -56,37 +56,60 @@ def place_in(columns: int, depth: int, inner: int, block: int) -> Callable[[int,
     return place
 
 
+@pytest.mark.parametrize("to", [8, 16])
 @pytest.mark.parametrize(("inner", "block"), [(16, 64), (8, 24), (8, 8)])
 @pytest.mark.parametrize(("columns", "depth"), [(64, 32), (1, 1), (9, 17), (70, 40), (24, 5)])
-def test_every_element_finds_its_place(columns: int, depth: int, inner: int, block: int) -> None:
-    packing = Packing(0, columns, depth, up(columns, block), up(depth, inner), block)
+def test_every_element_finds_its_place(columns: int, depth: int, inner: int, block: int, to: int) -> None:
+    packing = Packing(0, columns, depth, up(columns, block), up(depth, inner), block, to)
     values = [0.0] * (packing.padded_columns * packing.padded_depth)
-    source, target = place_in(columns, depth, inner, block), place_in(columns, depth, 8, 8)
+    # Panels: the depth is not filled up.
+    to_depth = depth if to == 16 else up(depth, 8)
+    source, target = place_in(columns, depth, inner, block), place_in(columns, to_depth, 1, to)
     for column in range(columns):
         for row in range(depth):
             values[source(column, row)] = 1.0 + column * depth + row
-    moved = memoryview(slim_weights.in_blocks(struct.pack(f"<{len(values)}f", *values), packing)).cast("f")
-    assert len(moved) == up(columns, 8) * up(depth, 8)
+    moved = memoryview(slim_weights.in_order(struct.pack(f"<{len(values)}f", *values), packing)).cast("f")
+    assert len(moved) == up(columns, to) * to_depth
     assert all(
         moved[target(column, row)] == 1.0 + column * depth + row for column in range(columns) for row in range(depth)
     )
     assert sum(value != 0 for value in moved) == columns * depth
 
 
-def test_layers_on_many_rows_get_blocks_and_a_layout_that_says_so() -> None:
+def panels(columns: int, depth: int, given: bytes) -> str:
+    """The descriptor of a weight in panels that was described by `given`."""
+    written = bytearray(given)
+    struct.pack_into("<2q", written, 112, up(columns, 16), depth)
+    struct.pack_into("<2q", written, 320, 16 * depth, 16)
+    struct.pack_into("<3q", written, 416, 1, 16, 0)
+    struct.pack_into("<2q", written, 520, 0, 0)
+    return written.hex()
+
+
+@pytest.mark.parametrize("features", [("avx2",), ("avx2", "avx512f"), ()])
+def test_linear_layers_get_panels_and_a_layout_that_says_so(features: tuple[str, ...]) -> None:
     wide, narrow = descriptor(768, 100, 16, 64), descriptor(100, 768, 16, 64)
-    metadata, packings = slim_weights.for_slim(model((wide, 128), (narrow, 1), (wide, 8), (narrow, 0), (wide, None)))
+    given = model((wide, 128), (narrow, 1), (wide, 8), (narrow, 0), (wide, None), cpu_features=features)
+    metadata, packings = slim_weights.for_slim(given)
     assert packings == (
         Packing(64, 768, 100, 768, 112, 64),
+        Packing(64 + 4096, 100, 768, 128, 768, 64),
         Packing(64 + 2 * 4096, 768, 100, 768, 112, 64),
         Packing(64 + 3 * 4096, 100, 768, 128, 768, 64),
     )
-    blocks = {descriptor(768, 100, 8, 8).hex(), descriptor(100, 768, 8, 8).hex()}
-    assert metadata.layouts[2:] == tuple(sorted(blocks, key=lambda text: text != descriptor(768, 100, 8, 8).hex()))
-    assert [constant.layout for constant in metadata.constants] == [None, 2, 1, 2, 3, 0]
+    assert metadata.layouts[2:] == (panels(768, 100, wide), panels(100, 768, narrow))
+    # The last is not multiplied by in linear layers alone.
+    assert [constant.layout for constant in metadata.constants] == [None, 2, 3, 2, 3, 0]
     assert metadata.rearranged
     # Done once: what a bundle says of itself is no reason to do it again.
     assert slim_weights.for_slim(metadata) == (metadata, ())
+
+
+def test_a_weight_whose_last_panel_has_no_room_stays() -> None:
+    metadata, packings = slim_weights.for_slim(model((descriptor(1000, 64, 8, 8), 1), (descriptor(1000, 60, 8, 8), 1)))
+    # Filled up to 1000 x 64 in both cases; 1008 x 60 is less than that, 1008 x 64 more.
+    assert [(packing.columns, packing.depth) for packing in packings] == [(1000, 60)]
+    assert [constant.layout for constant in metadata.constants] == [None, 0, 2]
 
 
 def convolution(columns: int, depth: int, block: int, *, taps: int = 1) -> bytes:
@@ -103,7 +126,7 @@ def convolution(columns: int, depth: int, block: int, *, taps: int = 1) -> bytes
 def test_convolutions_of_one_tap_get_blocks_too() -> None:
     one, three = convolution(100, 64, 24), convolution(64, 64, 16, taps=3)
     metadata, packings = slim_weights.for_slim(model((one, None), (three, None), (convolution(64, 3, 16), None)))
-    assert packings == (Packing(64, 100, 64, 120, 64, 24),)
+    assert packings == (Packing(64, 100, 64, 120, 64, 24, 8),)
     assert [constant.layout for constant in metadata.constants] == [None, 3, 1, 2]
     blocks = bytearray(one)
     struct.pack_into("<2q", blocks, 112, 104, 64)
@@ -116,7 +139,7 @@ def test_convolutions_of_one_tap_get_blocks_too() -> None:
 def test_a_file_without_room_for_a_weight_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.blob"
     path.write_bytes(bytes(8192))
-    first, second = Packing(0, 16, 64, 16, 64, 16), Packing(4096, 16, 64, 16, 64, 16)
+    first, second = Packing(0, 16, 64, 16, 64, 16), Packing(4096, 16, 64, 16, 64, 16, 8)
     slim_weights.rearrange(path, (first, second))
     late, huge = replace(second, begin=1 << 62), replace(second, padded_columns=1 << 58)
     for packings in ((replace(second, begin=8000),), (first, replace(second, begin=4000)), (late,), (huge,)):
@@ -149,8 +172,8 @@ def test_an_order_that_is_not_known_stays(layout: bytes) -> None:
     assert metadata.constants == model((layout, 128)).constants
 
 
-def test_processors_with_wider_vectors_keep_what_torch_made() -> None:
-    given = model((descriptor(64, 64, 16, 64), 128), cpu_features=("avx2", "avx512f"))
+def test_convolutions_on_processors_with_wider_vectors_stay_as_torch_made_them() -> None:
+    given = model((convolution(100, 64, 16), None), cpu_features=("avx2", "avx512f"))
     assert slim_weights.for_slim(given) == (given, ())
     other = model((descriptor(64, 64, 16, 64), 128), machine="aarch64")
     assert slim_weights.for_slim(other) == (other, ())

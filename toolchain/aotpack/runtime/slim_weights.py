@@ -1,18 +1,19 @@
-"""Weights in the order in which the slim runtime multiplies fastest by them. Pure but for `rearrange`.
+"""Weights in the order in which the slim runtime multiplies by them. Pure but for `rearrange`.
 
-Freezing packs them as torch's oneDNN likes them best. On a processor with AVX2 and no AVX-512, the slim runtime takes
-another kernel for convolutions of one tap, and that kernel for linear layers too. It wants blocks of 8 x 8. A package
-keeps torch's order, in which torch itself is fast; a bundle with the slim runtime gets them in blocks, so that they are
-used where they are mapped and all processes share them. Repacked on the target, each process would hold a copy.
+Freezing packs them as torch's oneDNN likes them best on the machine of the export. A package keeps that order, in which
+torch itself is fast; a bundle with the slim runtime gets another, so that they are used where they are mapped and all
+processes share them. Repacked on the target, each process would hold a copy.
 
-Measured with float32 on AVX2 (oneDNN 3.2, GFLOP/s at one thread, inner product and that kernel): 128 rows x 768 x 768
-59 to 75 and 78 to 86, 128 x 768 x 3072 66 to 74 and 84, 128 x 3072 x 768 65 to 78 and 83, 16 x 768 x 768 45 and 54,
-512 x 768 x 768 83 and 88. At two threads four rows take 1.2 times as long, sixteen and more 0.7 to 0.95 times.
+- Linear layers: panels of 16 output features (bridge/slim/kernels/matrix/product.h), which the kernels of all
+  instruction sets read alike.
+- Convolutions of one tap, on a processor with AVX2 and no AVX-512: blocks of 8 x 8, as oneDNN's fastest kernel there
+  wants them.
 """
 
 from __future__ import annotations
 
 import ctypes
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +22,10 @@ from msgspec.structs import replace
 from aotpack.errors import DamagedError
 from aotpack.package.metadata import Constant, ModelMetadata, PackedWeight
 
+#: Output features in a panel; within one, they vary fastest.
+PANEL = 16
 #: Of output and of input features; within a block, output features vary fastest.
 BLOCK = 8
-#: Of a linear layer; fewer stay in torch's order.
-FEWEST_ROWS = 8
 
 #: float32, as oneDNN numbers it.
 _FLOAT32 = 3
@@ -64,8 +65,9 @@ class Packing:
         columns: output features.
         depth: input features.
         padded_columns: a multiple of `block`.
-        padded_depth: a multiple of `BLOCK`.
+        padded_depth: input features with those that fill up torch's blocks.
         block: output features in a block, a multiple of `BLOCK`.
+        to: output features in a block once it is rearranged: `PANEL`, or `BLOCK` with the depth filled up to it too.
     """
 
     begin: int
@@ -74,16 +76,27 @@ class Packing:
     padded_columns: int
     padded_depth: int
     block: int
+    to: int = PANEL
 
     @property
     def size(self) -> int:
         """Bytes."""
         return self.padded_columns * self.padded_depth * 4
 
+    @property
+    def to_columns(self) -> int:
+        """Output features once it is rearranged, with those that fill it up."""
+        return _up(self.columns, self.to)
+
+    @property
+    def to_depth(self) -> int:
+        """Input features once it is rearranged, with those that fill it up."""
+        return self.depth if self.to == PANEL else _up(self.depth)
+
 
 def for_slim(metadata: ModelMetadata) -> tuple[ModelMetadata, tuple[Packing, ...]]:
     """The metadata as it is true once the returned weights were rearranged."""
-    if metadata.machine != "x86_64" or "avx512f" in metadata.cpu_features:
+    if metadata.machine != "x86_64":
         return metadata, ()
     constants, layouts = list(metadata.constants), list(metadata.layouts)
     packings = []
@@ -93,12 +106,13 @@ def for_slim(metadata: ModelMetadata) -> tuple[ModelMetadata, tuple[Packing, ...
             continue
         given = bytes.fromhex(layouts[constant.layout])
         packing = _read(given, weight)
-        if packing is not None:
-            packings.append(packing)
-            layout = _in_blocks(given, packing).hex()
-            if layout not in layouts:
-                layouts.append(layout)
-            constants[weight.constant] = Constant(constant.shape, layout=layouts.index(layout))
+        if packing is None or (packing.to == BLOCK and "avx512f" in metadata.cpu_features):
+            continue
+        packings.append(packing)
+        layout = _rearranged(given, packing).hex()
+        if layout not in layouts:
+            layouts.append(layout)
+        constants[weight.constant] = Constant(constant.shape, layout=layouts.index(layout))
     if not packings:
         return metadata, ()
     changed = replace(metadata, constants=tuple(constants), layouts=tuple(layouts), packed_weights=(), rearranged=True)
@@ -106,7 +120,7 @@ def for_slim(metadata: ModelMetadata) -> tuple[ModelMetadata, tuple[Packing, ...
 
 
 def rearrange(path: Path, packings: tuple[Packing, ...]) -> None:
-    """Put weights of a file into blocks, where they are. Raises DamagedError where it does not hold them all."""
+    """Put weights of a file into their order, where they are. Raises DamagedError where it does not hold them all."""
     size = path.stat().st_size
     ends = (*(packing.begin for packing in packings[1:]), size)
     with path.open("r+b") as file:
@@ -120,39 +134,41 @@ def rearrange(path: Path, packings: tuple[Packing, ...]) -> None:
             file.seek(packing.begin)
             given = file.read(packing.size)
             file.seek(packing.begin)
-            file.write(in_blocks(given, packing))
+            file.write(in_order(given, packing))
 
 
-def in_blocks(given: bytes, packing: Packing) -> bytearray:
-    """A weight in blocks, from one in torch's order. Sizes that are no multiples are filled up with zeros."""
-    depth = _up(packing.depth)
-    parts = packing.block // BLOCK  # of a block of torch's order
-    target = bytearray(_up(packing.columns) * depth * 4)
+def in_order(given: bytes, packing: Packing) -> bytearray:
+    """A weight rearranged, from one in torch's order. What fills it up is zeros."""
+    per_block = packing.block // BLOCK  # pieces of BLOCK columns, of torch's order and of ours
+    per_target = packing.to // BLOCK
+    target = bytearray(packing.to_columns * packing.to_depth * 4)
     source, words = memoryview(given).cast("Q"), memoryview(target).cast("Q")
     for number in range(_up(packing.columns) // BLOCK):
-        block, part = divmod(number, parts)
-        begin = (block * packing.padded_depth * parts + part) * _WORDS
-        end = begin + depth * parts * _WORDS
+        block, part = divmod(number, per_block)
+        begin = (block * packing.padded_depth * per_block + part) * _WORDS
+        end = begin + packing.depth * per_block * _WORDS
+        block, part = divmod(number, per_target)
+        to = (block * packing.to_depth * per_target + part) * _WORDS
+        to_end = to + packing.depth * per_target * _WORDS
         for word in range(_WORDS):
-            to = number * depth * _WORDS + word
-            words[to : to + depth * _WORDS : _WORDS] = source[begin + word : end : parts * _WORDS]
+            words[to + word : to_end : per_target * _WORDS] = source[begin + word : end : per_block * _WORDS]
     return target
 
 
 def _read(layout: bytes, weight: PackedWeight) -> Packing | None:
-    """None for a weight that stays as it is: of few rows, of several taps, or in an order that is not known here."""
+    """None for a weight that stays: not of linear layers alone, of several taps, without room, or in an unknown order."""
     if len(layout) < ctypes.sizeof(_Descriptor):
         return None
     given = _Descriptor.from_buffer_copy(layout)
     if (given.dtype, given.format, given.offset) != (_FLOAT32, _BLOCKED, 0):
         return None
     dims: tuple[int, ...]
-    if given.rank == 2 and weight.rows is not None and not 0 < weight.rows < FEWEST_ROWS:
+    if given.rank == 2 and weight.rows is not None:
         # Blocks of depth x columns, one behind the other.
-        dims, (inner, block) = (1, 0), given.block_sizes[:2]
+        dims, (inner, block), to = (1, 0), given.block_sizes[:2], PANEL
     elif given.rank == 4 and tuple(given.sizes[2:4]) == (1, 1):
         # A convolution of one tap: blocks of columns only.
-        dims, inner, block = (0,), 1, given.block_sizes[0]
+        dims, inner, block, to = (0,), 1, given.block_sizes[0], BLOCK
         if given.sizes[1] % BLOCK != 0:
             return None
     else:
@@ -166,17 +182,22 @@ def _read(layout: bytes, weight: PackedWeight) -> Packing | None:
         and (padded_columns, padded_depth) == (_up(columns, block), _up(depth, inner))
         and min(columns, depth) > 0
     )
-    return Packing(weight.begin, columns, depth, padded_columns, padded_depth, block) if known else None
+    if not known:
+        return None
+    packing = Packing(weight.begin, columns, depth, padded_columns, padded_depth, block, to)
+    return packing if packing.to_columns * packing.to_depth * 4 <= packing.size else None
 
 
-def _in_blocks(layout: bytes, packing: Packing) -> bytes:
-    """oneDNN's descriptor of the weight once it is in blocks."""
+def _rearranged(layout: bytes, packing: Packing) -> bytes:
+    """oneDNN's descriptor of the weight in its new order."""
     changed = _Descriptor.from_buffer_copy(layout)
-    changed.padded_sizes[:2] = (_up(packing.columns), _up(packing.depth))
-    changed.strides[: changed.rank] = (_up(packing.depth) * BLOCK, *[BLOCK * BLOCK] * (changed.rank - 1))
-    changed.blocks = 2
-    changed.block_sizes[:2] = (BLOCK, BLOCK)
-    changed.block_dims[:2] = (1, 0)
+    sizes, dims = ((PANEL,), (0,)) if packing.to == PANEL else ((BLOCK, BLOCK), (1, 0))
+    step = packing.to * packing.to_depth
+    changed.padded_sizes[:2] = (packing.to_columns, packing.to_depth)
+    changed.strides[: changed.rank] = (step, *[math.prod(sizes)] * (changed.rank - 1))
+    changed.blocks = len(sizes)
+    changed.block_sizes[:2] = (*sizes, 0)[:2]
+    changed.block_dims[:2] = (*dims, 0)[:2]
     return bytes(changed) + layout[ctypes.sizeof(_Descriptor) :]
 
 

@@ -36,7 +36,7 @@ class Scratch {
   struct Release {
     void operator()(uint32_t* words) const { ::operator delete(words, std::align_val_t(kLine)); }
   };
-  static constexpr int64_t kInline = 2048;
+  static constexpr int64_t kInline = 4096;
   alignas(kLine) uint32_t inline_[kInline];
   std::unique_ptr<uint32_t, Release> memory_;
 };

@@ -165,8 +165,8 @@ def grouped_mm(g: Generator) -> dict[str, Any]:
 
 
 def packed(g: Generator, weight: torch.Tensor) -> torch.Tensor | Packed:
-    """A weight as it is, as torch packs it for some number of rows, or in the blocks of a slim bundle."""
-    way = g.choice(["plain", "torch", "blocks"])
+    """A weight as it is, as torch packs it for some number of rows, or in the panels of a slim bundle."""
+    way = g.choice(["plain", "torch", "panels"])
     if way == "plain":
         return weight
     by_torch = torch.ops.mkldnn._reorder_linear_weight(weight, g.choice([1, 16, 64]))
@@ -176,15 +176,15 @@ def packed(g: Generator, weight: torch.Tensor) -> torch.Tensor | Packed:
         memory = torch.empty(torch.ops.mkldnn._nbytes(by_torch) // 4)
         ctypes.memmove(memory.data_ptr(), torch.ops.mkldnn.data_ptr(by_torch), memory.nbytes)
         return Packed((columns, depth), memory, bytes(descriptor))
-    # Two blocks, 8 of depth x 8 of columns; zeros fill the last ones.
-    padded = torch.nn.functional.pad(weight, (0, -depth % 8, 0, -columns % 8))
-    memory = padded.reshape(padded.shape[0] // 8, 8, padded.shape[1] // 8, 8).permute(0, 2, 3, 1).contiguous()
+    # One block, of 16 columns; zeros fill the last one.
+    padded = torch.nn.functional.pad(weight, (0, 0, 0, -columns % 16))
+    memory = padded.reshape(padded.shape[0] // 16, 16, depth).permute(0, 2, 1).contiguous()
     for place, values in (
         (112, padded.shape),
-        (320, (padded.shape[1] * 8, 64)),
-        (416, (2,)),
-        (424, (8, 8)),
-        (520, (1, 0)),
+        (320, (16 * depth, 16)),
+        (416, (1,)),
+        (424, (16, 0)),
+        (520, (0, 0)),
     ):
         struct.pack_into(f"<{len(values)}q", descriptor, place, *values)
     return Packed((columns, depth), memory, bytes(descriptor))
@@ -193,7 +193,7 @@ def packed(g: Generator, weight: torch.Tensor) -> torch.Tensor | Packed:
 @case("cpu__linear_pointwise", tolerance=16)
 def linear(g: Generator) -> dict[str, Any]:
     """A linear layer with each of the fused functions."""
-    n, k = g.choice([1, 5, 8, 16, 40]), g.choice([3, 8, 16, 33, 64])
+    n, k = g.choice([1, 5, 8, 16, 40, 100]), g.choice([3, 8, 16, 33, 64])
     attr, scalars, algorithm = g.choice(POINTWISE)
     return {
         "X": matrix(g, torch.float32, [*g.choice([[4], [1], [2, 3], [1, 1, 7], [29]]), k]).contiguous(),

@@ -37,12 +37,11 @@ void multiply_tile(const Tile& tile) {
     left += R;
     right += tile.step_bytes;
   };
-  int64_t left_over = tile.steps;
-  for (; left_over >= kFetchEvery; left_over -= kFetchEvery) {
+  for (int64_t steps = tile.steps; steps > 0; steps -= kFetchEvery) {
     for (int64_t line = 0; line < tile.lines_ahead; ++line, ahead += 64) __builtin_prefetch(ahead, 0, 2);
-    for (int64_t i = 0; i < kFetchEvery; ++i) step();
+#pragma GCC unroll 1
+    for (int64_t count = steps < kFetchEvery ? steps : kFetchEvery; count > 0; --count) step();
   }
-  for (; left_over > 0; --left_over) step();
   AOT_SLIM_UNROLL
   for (int r = 0; r < R; ++r) {
     AOT_SLIM_UNROLL

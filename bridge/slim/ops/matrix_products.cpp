@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "gemm.h"
+#include "kernels/gemm.h"
 #include "tensor/iterate.h"
 
 using namespace slim;
@@ -24,7 +24,7 @@ Tensor addmm(const Tensor& self, const Tensor& a, const Tensor& b, double beta, 
   require(a.dim() == 2 && b.dim() == 2, "a matrix product of ", a.dim(), " and ", b.dim(), " dims");
   Tensor out = empty({a.sizes[0], b.sizes[1]}, a.dtype);
   start(out, self, beta);
-  onednn::gemm(out, a, b, beta, alpha);
+  gemm(out, a, b, beta, alpha);
   return out;
 }
 
@@ -46,26 +46,26 @@ void activate(const Tensor& self, bool gelu) {
 extern "C" {
 
 AOTITorchError aoti_torch_cpu_mm_out(AtenTensorHandle out, AtenTensorHandle self, AtenTensorHandle mat2) {
-  return guard(__func__, [&] { onednn::gemm(get(out), get(self), get(mat2), 0, 1); });
+  return guard(__func__, [&] { gemm(get(out), get(self), get(mat2), 0, 1); });
 }
 
 AOTITorchError aoti_torch_cpu_addmm_out(AtenTensorHandle out, AtenTensorHandle self, AtenTensorHandle mat1,
                                         AtenTensorHandle mat2, double beta, double alpha) {
   return guard(__func__, [&] {
     start(get(out), get(self), beta);
-    onednn::gemm(get(out), get(mat1), get(mat2), beta, alpha);
+    gemm(get(out), get(mat1), get(mat2), beta, alpha);
   });
 }
 
 AOTITorchError aoti_torch_cpu_bmm_out(AtenTensorHandle out, AtenTensorHandle self, AtenTensorHandle mat2) {
-  return guard(__func__, [&] { onednn::batched_gemm(get(out), get(self), get(mat2), 0, 1); });
+  return guard(__func__, [&] { batched_gemm(get(out), get(self), get(mat2), 0, 1); });
 }
 
 AOTITorchError aoti_torch_cpu_baddbmm_out(AtenTensorHandle out, AtenTensorHandle self, AtenTensorHandle batch1,
                                           AtenTensorHandle batch2, double beta, double alpha) {
   return guard(__func__, [&] {
     start(get(out), get(self), beta);
-    onednn::batched_gemm(get(out), get(batch1), get(batch2), beta, alpha);
+    batched_gemm(get(out), get(batch1), get(batch2), beta, alpha);
   });
 }
 
@@ -89,9 +89,8 @@ AOTITorchError aoti_torch_cpu_addbmm(AtenTensorHandle self, AtenTensorHandle bat
     Tensor out = empty({a.sizes[1], b.sizes[2]}, a.dtype);
     start(out, get(self), beta);
     if (a.sizes[0] == 0)
-      onednn::gemm(out, narrow(zeros({a.sizes[1], 1}, a.dtype), 1, 0, 0), zeros({0, b.sizes[2]}, b.dtype), beta, alpha);
-    for (int64_t i = 0; i < a.sizes[0]; ++i)
-      onednn::gemm(out, select(a, 0, i), select(b, 0, i), i == 0 ? beta : 1, alpha);
+      gemm(out, narrow(zeros({a.sizes[1], 1}, a.dtype), 1, 0, 0), zeros({0, b.sizes[2]}, b.dtype), beta, alpha);
+    for (int64_t i = 0; i < a.sizes[0]; ++i) gemm(out, select(a, 0, i), select(b, 0, i), i == 0 ? beta : 1, alpha);
     *ret0 = give(std::move(out));
   });
 }
@@ -104,20 +103,20 @@ AOTITorchError aoti_torch_cpu_addmv(AtenTensorHandle self, AtenTensorHandle mat,
     require(a.dim() == 2 && x.dim() == 1, "a product of a matrix of ", a.dim(), " dims and a vector of ", x.dim());
     Tensor out = empty({a.sizes[0]}, a.dtype);
     start(out, get(self), beta);
-    onednn::gemm(unsqueeze(out, 1), a, unsqueeze(x, 1), beta, alpha);
+    gemm(unsqueeze(out, 1), a, unsqueeze(x, 1), beta, alpha);
     *ret0 = give(std::move(out));
   });
 }
 
 AOTITorchError aoti_torch_cpu__int_mm_out(AtenTensorHandle out, AtenTensorHandle self, AtenTensorHandle mat2) {
-  return guard(__func__, [&] { onednn::int8_gemm(get(out), get(self), get(mat2)); });
+  return guard(__func__, [&] { int8_gemm(get(out), get(self), get(mat2)); });
 }
 
 AOTITorchError aoti_torch__mm_plus_mm_out(AtenTensorHandle out, AtenTensorHandle a, AtenTensorHandle b,
                                           AtenTensorHandle c, AtenTensorHandle d) {
   return guard(__func__, [&] {
-    onednn::gemm(get(out), get(a), get(b), 0, 1);
-    onednn::gemm(get(out), get(c), get(d), 1, 1);
+    gemm(get(out), get(a), get(b), 0, 1);
+    gemm(get(out), get(c), get(d), 1, 1);
   });
 }
 }

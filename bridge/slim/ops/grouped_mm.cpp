@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "gemm.h"
+#include "kernels/gemm.h"
 #include "tensor/iterate.h"
 
 using namespace slim;
@@ -73,18 +73,18 @@ extern "C" AOTITorchError aoti_torch_cpu__grouped_mm(AtenTensorHandle self, Aten
     const Dims strides = sizes.size() == 2 ? Dims{row, 1} : Dims{sizes[1] * row, row, 1};
     Tensor out = empty_strided(sizes, strides, a.dtype);
     if (ends == nullptr) {
-      onednn::batched_gemm(out, a, b, 0, 1);
+      batched_gemm(out, a, b, 0, 1);
     } else {
       const Tensor places = contiguous(*ends);
       int64_t start = 0;
       for (int64_t group = 0; group < places.sizes[0]; ++group) {
         const int64_t end = places.data<int32_t>()[group];
         if (flat_a && flat_b) {
-          onednn::gemm(select(out, 0, group), sliced(a, 1, start, end), sliced(b, 0, start, end), 0, 1);
+          gemm(select(out, 0, group), sliced(a, 1, start, end), sliced(b, 0, start, end), 0, 1);
         } else if (flat_a) {
-          onednn::gemm(sliced(out, 0, start, end), sliced(a, 0, start, end), select(b, 0, group), 0, 1);
+          gemm(sliced(out, 0, start, end), sliced(a, 0, start, end), select(b, 0, group), 0, 1);
         } else {
-          onednn::gemm(sliced(out, 1, start, end), select(a, 0, group), sliced(b, 1, start, end), 0, 1);
+          gemm(sliced(out, 1, start, end), select(a, 0, group), sliced(b, 1, start, end), 0, 1);
         }
         start = end;
       }

@@ -1,51 +1,31 @@
-#include "gemm.h"
+#include "kernels/gemm.h"
 
-#include "onednn.h"
+#include <omp.h>
+
+#include "kernels/matrix/product.h"
 #include "tensor/iterate.h"
 
-namespace slim::onednn {
+namespace slim {
 namespace {
 
-// How a matrix lies in memory for BLAS: rows one behind the other, or columns.
-struct Layout2d {
-  char transposed;  // 'N': rows, 'T': columns
-  int64_t leading;  // elements from one row (column) to the next
-};
-
-std::optional<Layout2d> blas_layout(const Tensor& matrix) {
-  const int64_t rows = matrix.sizes[0];
-  const int64_t columns = matrix.sizes[1];
-  auto fits = [](int64_t stride, int64_t inner, int64_t step, int64_t count) {
-    return (step == 1 || inner <= 1) && (stride >= std::max<int64_t>(inner, 1) || count <= 1);
-  };
-  if (fits(matrix.strides[0], columns, matrix.strides[1], rows)) {
-    return Layout2d{'N', rows <= 1 ? std::max<int64_t>(columns, 1) : matrix.strides[0]};
-  }
-  if (fits(matrix.strides[1], rows, matrix.strides[0], columns)) {
-    return Layout2d{'T', columns <= 1 ? std::max<int64_t>(rows, 1) : matrix.strides[1]};
-  }
-  return std::nullopt;
-}
-
-Tensor transposed(const Tensor& matrix) { return transpose(matrix, 0, 1); }
-
-void sgemm(const Tensor& out, const Tensor& a, const Tensor& b, float beta, float alpha) {
-  const auto out_layout = blas_layout(out);
-  if (!out_layout) {
-    Tensor dense = empty(out.sizes, out.dtype);
+void float_gemm(const Tensor& out, const Tensor& a, const Tensor& b, float beta, float alpha) {
+  const int64_t rows = out.sizes[0];
+  const int64_t columns = out.sizes[1];
+  if (columns > 1 && out.strides[1] != 1) {
+    auto turned = [](const Tensor& matrix) { return transpose(matrix, 0, 1); };
+    if (rows <= 1 || out.strides[0] == 1) return float_gemm(turned(out), turned(b), turned(a), beta, alpha);
+    const Tensor dense = empty(out.sizes, out.dtype);
     if (beta != 0) copy(dense, out);
-    sgemm(dense, a, b, beta, alpha);
+    float_gemm(dense, a, b, beta, alpha);
     return copy(out, dense);
   }
-  if (out_layout->transposed == 'T') return sgemm(transposed(out), transposed(b), transposed(a), beta, alpha);
-  const auto a_layout = blas_layout(a);
-  const auto b_layout = blas_layout(b);
-  if (!a_layout) return sgemm(out, contiguous(a), b, beta, alpha);
-  if (!b_layout) return sgemm(out, a, contiguous(b), beta, alpha);
-  const dnnl_status_t status = dnnl_sgemm(a_layout->transposed, b_layout->transposed, out.sizes[0], out.sizes[1],
-                                          a.sizes[1], alpha, a.data<float>(), a_layout->leading, b.data<float>(),
-                                          b_layout->leading, beta, out.data<float>(), out_layout->leading);
-  require(status == dnnl_success, "oneDNN's sgemm failed with status ", static_cast<int>(status));
+  matrix::Result result;
+  result.out = out.data<float>();
+  result.row_stride = out.strides[0];
+  result.scale = alpha;
+  result.keep = beta;
+  matrix::multiply(matrix::Left{a.data<float>(), a.strides[0], a.strides[1]},
+                   matrix::Right{b.data<float>(), b.strides[0], b.strides[1]}, rows, columns, a.sizes[1], result);
 }
 
 // For dtypes that no library here multiplies. Row by row of b, so that memory is walked in order.
@@ -76,31 +56,11 @@ void plain_gemm(const Tensor& out, const Tensor& a, const Tensor& b, Sum beta, S
   });
 }
 
-// oneDNN's product of two matrices of a half type, or false where this machine has none.
-bool half_gemm(const Tensor& out, const Tensor& a, const Tensor& b) {
-  struct Plan {
-    dnnl::matmul primitive;
-  };
-  static Plans<Plan>& plans = *new Plans<Plan>;
-  Key key;
-  for (const Tensor* t : {&out, &a, &b}) key.add(t->sizes).add(t->strides);
-  key.add(static_cast<int64_t>(out.dtype));
-  const auto plan = plans.get(key, [&]() -> Plan {
-    const auto description =
-        dnnl::matmul::primitive_desc(engine(), desc_of(a), desc_of(b), desc_of(out), attributes(), true);
-    if (!description || std::string_view(description.impl_info_str()).find("ref") != std::string_view::npos) return {};
-    return {dnnl::matmul(description)};
-  });
-  if (!plan->primitive) return false;
-  run(plan->primitive, {{DNNL_ARG_SRC, wrap(a)}, {DNNL_ARG_WEIGHTS, wrap(b)}, {DNNL_ARG_DST, wrap(out)}});
-  return true;
-}
-
 void reduced_gemm(const Tensor& out, const Tensor& a, const Tensor& b, double beta, double alpha) {
-  if (beta == 0 && alpha == 1 && half_gemm(out, a, b)) return;
   const Tensor wide = empty(out.sizes, ScalarType::Float);
   if (beta != 0) copy(wide, out);
-  sgemm(wide, to(a, ScalarType::Float), to(b, ScalarType::Float), static_cast<float>(beta), static_cast<float>(alpha));
+  float_gemm(wide, to(a, ScalarType::Float), to(b, ScalarType::Float), static_cast<float>(beta),
+             static_cast<float>(alpha));
   copy(out, wide);
 }
 
@@ -126,7 +86,7 @@ void gemm(const Tensor& out, const Tensor& a, const Tensor& b, double beta, doub
           dtype_name(b.dtype), " into ", dtype_name(out.dtype));
   if (out.numel() == 0) return;
   if (a.sizes[1] == 0 || alpha == 0) return scale(out, beta);
-  if (out.dtype == ScalarType::Float) return sgemm(out, a, b, static_cast<float>(beta), static_cast<float>(alpha));
+  if (out.dtype == ScalarType::Float) return float_gemm(out, a, b, static_cast<float>(beta), static_cast<float>(alpha));
   if (out.dtype == ScalarType::Half || out.dtype == ScalarType::BFloat16) return reduced_gemm(out, a, b, beta, alpha);
   visit_number(out.dtype, [&](auto type) {
     using T = typename decltype(type)::type;
@@ -164,4 +124,4 @@ void int8_gemm(const Tensor& out, const Tensor& a, const Tensor& b) {
   plain_gemm<int8_t, int32_t, int32_t>(out, a, b, 0, 1);
 }
 
-}  // namespace slim::onednn
+}  // namespace slim

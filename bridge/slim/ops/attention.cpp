@@ -3,8 +3,7 @@
 
 #include <cmath>
 
-#include "gemm.h"
-#include "onednn.h"
+#include "kernels/gemm.h"
 #include "tensor/iterate.h"
 
 using namespace slim;
@@ -31,8 +30,7 @@ struct Head {
 void score(const Head& head, const Tensor& scores, int64_t query, int64_t key, float scale, bool causal) {
   const int64_t rows = scores.sizes[0];
   const int64_t columns = scores.sizes[1];
-  onednn::gemm(scores, narrow(head.query, 0, query, rows), transpose(narrow(head.key, 0, key, columns), 0, 1), 0,
-               scale);
+  gemm(scores, narrow(head.query, 0, query, rows), transpose(narrow(head.key, 0, key, columns), 0, 1), 0, scale);
   for (int64_t i = 0; i < rows; ++i) {
     float* row = scores.data<float>() + i * scores.strides[0];
     if (head.mask) {
@@ -121,7 +119,7 @@ void attend(const Head& head, int64_t query, float scale, bool causal) {
         for (int64_t j = 0; j < part.sizes[1]; ++j) result[j] *= shrink;
       }
     }
-    onednn::gemm(part, scores, narrow(head.value, 0, key, columns), 1, 1);
+    gemm(part, scores, narrow(head.value, 0, key, columns), 1, 1);
   }
   for (int64_t i = 0; i < rows; ++i) {
     const auto at = static_cast<size_t>(i);

@@ -3,7 +3,7 @@
 
 #include "tensor/tensor.h"
 
-namespace slim::onednn {
+namespace slim {
 
 // out = beta * out + alpha * a @ b for matrices out [m, n], a [m, k], b [k, n], of one dtype and any strides. With beta
 // 0 what `out` holds does not matter. `out` must not overlap the others.
@@ -15,4 +15,4 @@ void batched_gemm(const Tensor& out, const Tensor& a, const Tensor& b, double be
 // out[i, j] = sum of a[i, l] * b[l, j], int8 matrices into int32.
 void int8_gemm(const Tensor& out, const Tensor& a, const Tensor& b);
 
-}  // namespace slim::onednn
+}  // namespace slim
