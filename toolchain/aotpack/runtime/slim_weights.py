@@ -156,7 +156,7 @@ def in_order(given: bytes, packing: Packing) -> bytearray:
 
 
 def _read(layout: bytes, weight: PackedWeight) -> Packing | None:
-    """None for a weight that stays: not of linear layers alone, of several taps, without room, or in an unknown order."""
+    """None for a weight that stays: used otherwise, of several taps, without room, or in an order not known here."""
     if len(layout) < ctypes.sizeof(_Descriptor):
         return None
     given = _Descriptor.from_buffer_copy(layout)
