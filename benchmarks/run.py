@@ -1,14 +1,13 @@
 """`make bench`: aotpack's bundles beside what a user would pick instead, in one run, on the same model and inputs.
 
 Figures are medians over rounds in which all contenders run in turn; what is claimed are ratios within a round, because
-absolute times of a shared machine mean little. Writes benchmarks/RESULTS.md.
+absolute times of a shared machine mean little. Writes this kind of CPU's section of benchmarks/RESULTS.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -22,7 +21,7 @@ from aotpack.backend import Backend
 from aotpack.environment.search import find_torch
 from aotpack.environment.torch import TorchInfo
 from aotpack.native.bridge import build_bridge
-from benchmarks import doctor, embedding, models
+from benchmarks import doctor, embedding, models, results
 from benchmarks.measure import Contender, Sample, archive_size, median, median_ratio, run_in_turn, size_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,8 +70,7 @@ def main() -> None:
     lines += ["", *doctor.table(list(doctor.measure(WORK / "full", WORK)))]
     if options.models:
         lines += ["", *models.measure(torch, onnx_packages(torch), WORK, min(options.rounds, 7))]
-    (ROOT / "benchmarks" / "RESULTS.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print((ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8"))
+    print(results.publish(lines))
 
 
 def _aotpack(*arguments: str | Path) -> float:
@@ -207,25 +205,13 @@ def check_agreement(samples: dict[str, list[Sample]]) -> None:
 def report(
     samples: dict[str, list[Sample]], sizes: dict[str, tuple[int, int]], timings: dict[str, float]
 ) -> Iterator[str]:
-    """The lines of RESULTS.md."""
+    """The lines of the section."""
     reference = samples["reference: C++ AOTIModelPackageLoader"]
 
     def ratio(name: str, field: str, to: list[Sample] = reference) -> float:
         one, other = ([getattr(sample, field) for sample in runs] for runs in (samples[name], to))
         return median_ratio(one, other)
 
-    yield "# Benchmarks"
-    yield ""
-    yield "Written by `make bench`. Times are medians of rounds in which all ways run in turn, at 1 thread; what is"
-    yield "claimed are ratios, each the median of those within a round, as the machine's clock changes between rounds"
-    yield "(and so not the quotient of two medians)."
-    yield "Model: `examples/mlp.py` (64-256-10), batch 8. The reference and Python + torch run the package that"
-    yield "PyTorch's `aoti_compile_and_package` makes by default, the full bundle that of `aotpack export`, the slim"
-    yield "bundle that of `aotpack export --profile slim`."
-    yield ""
-    system = platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
-    yield f"Machine: {_cpu()}, {os.cpu_count()} cores, {system}."
-    yield ""
     yield "| way | spawn to first output, ms | ratio | per call, us | ratio | peak RSS, MB |"
     yield "|---|---|---|---|---|---|"
     for name, runs in samples.items():
@@ -269,13 +255,6 @@ def report(
         Claim("slim, C API: per call, of ONNX Runtime", ratio("aotpack slim: C API", "call_us", onnx), 0.9),
     ]
     yield from (claim.line for claim in claims)
-
-
-def _cpu() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
 
 
 if __name__ == "__main__":

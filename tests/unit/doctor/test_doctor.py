@@ -391,11 +391,14 @@ STANDARD = {
 STANDARD |= {"_sha2", "_sha256", "struct", "sys", "textwrap", "threading", "typing"}
 
 
-def test_the_readme_names_findings_that_exist_by_messages_that_are_explained() -> None:
-    readme = (ROOT / "README.md").read_text()
-    table = readme[readme.index("## Troubleshooting") : readme.index("## Read on")]
+def test_the_symptoms_name_findings_that_exist_by_messages_that_are_explained() -> None:
+    page = (ROOT / "docs" / "doctor.md").read_text()
+    table = page[page.index("## Symptoms") : page.index("## Host and tools")]
     named = set(re.findall(r"\[(AP\d+)\]", table))
     assert explainable() <= named <= set(catalog.kinds())
+    readme = (ROOT / "README.md").read_text()
+    usual = readme[readme.index("## Troubleshooting") : readme.index("## Read on")].replace("docs/doctor.md#", "#")
+    assert {row for row in usual.splitlines() if "[AP" in row} <= set(table.splitlines())
     for row in table.splitlines():
         cells = row.split(" | ")
         if len(cells) != 2:
