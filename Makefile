@@ -15,7 +15,7 @@ CPP     := $(shell find bridge templates/launcher templates/hash benchmarks test
 PY      := toolchain tests benchmarks templates/runner templates/consumers examples
 
 .PHONY: help setup init build build-debug build-portable export verify-portable test test-unit test-backend test-backends \
-  test-fixtures test-distros test-cuda-wheel test-torch-versions test-rocm-real test-op test-zoo test-slim-sanitizers test-gpu \
+  test-fixtures test-distros test-cuda-wheel test-torch-versions test-rocm-real test-release test-op test-zoo test-slim-sanitizers test-gpu \
   system-packages demo bench lint fmt-all \
   fmt-cpp fmt-cpp-check style quality types schemas docs clean
 
@@ -74,6 +74,9 @@ test-zoo: setup init ## Export and run the whole model zoo
 	$(PYTEST) tests -m zoo
 test-slim-sanitizers: setup init ## The slim runtime's ops under ASan and UBSan (many minutes)
 	$(PYTEST) tests -m sanitizers
+test-release: setup init ## Images in a real registry and under real runtimes (root, Debian's packages)
+	@tests/system-packages skopeo umoci crun runc docker-registry
+	$(PYTEST) tests -m release
 test-gpu: setup ## Needs a GPU
 	$(PYTEST) tests -m gpu
 system-packages:

@@ -25,6 +25,7 @@ OPT_IN = {
     "gpu": "test-gpu",
     "zoo": "test-zoo",
     "sanitizers": "test-slim-sanitizers",
+    "release": "test-release",
 }
 
 

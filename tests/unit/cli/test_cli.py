@@ -269,3 +269,10 @@ def test_completion(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_human_size(size: int, shown: str) -> None:
     assert console.human_size(size) == shown
+
+
+def test_the_forms_that_a_bundle_can_be_packed_in() -> None:
+    from aotpack.cli import pack
+    from aotpack.release import packing
+
+    assert pack.FORMATS == packing.FORMATS

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from aotpack.bundle import manifest
+from aotpack.bundle import manifest, signatures
 from aotpack.errors import UsageError
 from aotpack.tools import steps
 from aotpack_doctor.base.regular import SpecialFileError, kind, read_regular, refuse_special
@@ -76,7 +76,8 @@ def _listed(output: Path) -> tuple[frozenset[str], str]:
     listed = manifest.listed(content)
     if listed is None:
         return frozenset(), f"its {manifest.NAME} is not one that aotpack sealed, or was changed since; it holds"
-    return listed | {manifest.NAME}, "holds beside its bundle"
+    # What `aotpack sign` made is void with the bundle that it signs.
+    return listed | {manifest.NAME, signatures.NAME}, "holds beside its bundle"
 
 
 def _files_below(folder: Path) -> Iterator[str]:

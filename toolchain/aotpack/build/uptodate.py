@@ -18,6 +18,7 @@ from aotpack import __version__, resources
 from aotpack.tools.cache import cache_home
 from aotpack.tools.scratch import scratch_folder
 from aotpack_doctor.base.regular import read_regular
+from aotpack_doctor.base.signatures import is_signature
 
 #: Size in bytes and modification time in nanoseconds; None for what is not there.
 Stamp = tuple[int, int] | None
@@ -46,7 +47,7 @@ def is_current(output: Path, request: str) -> bool:
         and bool(record.outputs)
         and all(_stamp(path, follow=True) == stamp for path, stamp in record.sources.items())
         and all(_stamp(output / path) == stamp for path, stamp in record.outputs.items())
-        and {path for path, _ in _below(output)} == set(record.outputs)
+        and {path for path, _ in _below(output) if not is_signature(path)} == set(record.outputs)
         and set(map(str, _own_files())) <= set(record.sources)
     )
 
@@ -54,7 +55,7 @@ def is_current(output: Path, request: str) -> bool:
 def remember(output: Path, request: str, sources: Iterable[Path]) -> None:
     """Record a finished build. A cache that cannot be written costs the next build its time, and nothing else."""
     stamps = {str(path): _stamp(path, follow=True) for path in (*sources, *_own_files())}
-    outputs = {relative: _stamp(path) for relative, path in _below(output)}
+    outputs = {relative: _stamp(path) for relative, path in _below(output) if not is_signature(relative)}
     path = _record_path(output)
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

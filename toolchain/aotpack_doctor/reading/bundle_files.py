@@ -9,6 +9,7 @@ from typing import Dict, Iterator, Mapping
 
 from aotpack_doctor.base import elf, soname
 from aotpack_doctor.base.regular import kind as kind_of
+from aotpack_doctor.base.signatures import is_signature
 from aotpack_doctor.facts import Fault, FaultKind, Host
 from aotpack_doctor.reading.description import NAME, Description, Record
 
@@ -115,8 +116,10 @@ def _foreign(folder: str, known: set[str]) -> Iterator[Fault]:
     for parent, folders, files in os.walk(folder):
         links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
         for name in sorted([*files, *links]):
-            relative = os.path.relpath(os.path.join(parent, name), folder)
-            if relative not in known and relative != NAME:
+            path = os.path.join(parent, name)
+            relative = os.path.relpath(path, folder)
+            signature = is_signature(relative) and not os.path.islink(path)
+            if relative not in known and relative != NAME and not signature:
                 yield Fault(relative, "is not part of the bundle", FaultKind.FOREIGN)
 
 

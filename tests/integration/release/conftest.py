@@ -1,0 +1,120 @@
+"""A small portable bundle, keys and certificates for tests of releases."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from aotpack.backend import Backend
+from aotpack.build.build import build
+from aotpack.build.request import BuildRequest, Reporter
+
+
+@pytest.fixture(scope="session")
+def small(backend_venv: Path, exported: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A portable bundle of the MLP with the slim runtime. Tests must not change it."""
+    output = tmp_path_factory.mktemp("small") / "mlp"
+    models = (("mlp", exported("mlp", profile="slim")),)
+    build(
+        BuildRequest(
+            backend=Backend.CPU, output=output, models=models, portable=True, runtime="slim", venv=backend_venv
+        ),
+        Reporter(),
+    )
+    return output
+
+
+@pytest.fixture
+def copy(small: Path, tmp_path: Path) -> Path:
+    """A copy of it to change."""
+    return Path(shutil.copytree(small, tmp_path / "mlp", symlinks=True))
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A key pair, and certificates for it."""
+
+    private: Path
+    public: Path
+    certificate: Path
+    #: One that was good in 2020 alone.
+    expired: Path
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Two signers, and the authority that vouches for both."""
+
+    alice: Identity
+    mallory: Identity
+    authority: Path
+    #: One that vouches for neither.
+    stranger: Path
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    folder = tmp_path_factory.mktemp("keys")
+    authority, authority_pem = _authority(folder / "authority.pem")
+    _, stranger_pem = _authority(folder / "stranger.pem")
+    alice, mallory = (_identity(folder / name, authority) for name in ("alice", "mallory"))
+    return Keys(alice, mallory, authority_pem, stranger_pem)
+
+
+_NOW = datetime.now(timezone.utc)
+_Authority = tuple[ec.EllipticCurvePrivateKey, x509.Name]
+
+
+def _authority(path: Path) -> tuple[_Authority, Path]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, path.stem)])
+    usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+    builder = _builder(name, name, key.public_key(), datetime(2019, 1, 1, tzinfo=timezone.utc), _NOW + timedelta(400))
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    certificate = builder.add_extension(usage, critical=True).sign(key, hashes.SHA256())
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    return (key, name), path
+
+
+def _identity(folder: Path, authority: _Authority) -> Identity:
+    folder.mkdir()
+    key = ec.generate_private_key(ec.SECP256R1())
+    private, public = folder / "private.pem", folder / "public.pem"
+    private.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    public.write_bytes(
+        key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    good = _certificate(folder / "certificate.pem", key, authority, _NOW - timedelta(1), _NOW + timedelta(100))
+    year = [datetime(year, 1, 1, tzinfo=timezone.utc) for year in (2020, 2021)]
+    return Identity(private, public, good, _certificate(folder / "expired.pem", key, authority, *year))
+
+
+def _certificate(
+    path: Path, key: ec.EllipticCurvePrivateKey, authority: _Authority, begin: datetime, end: datetime
+) -> Path:
+    issuer_key, issuer = authority
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, path.parent.name)])
+    usage = x509.KeyUsage(True, False, False, False, False, False, False, False, False)
+    builder = _builder(name, issuer, key.public_key(), begin, end).add_extension(usage, critical=True)
+    builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
+    certificate = builder.sign(issuer_key, hashes.SHA256())
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def _builder(
+    name: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, begin: datetime, end: datetime
+) -> x509.CertificateBuilder:
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(issuer).public_key(key)
+    return builder.serial_number(x509.random_serial_number()).not_valid_before(begin).not_valid_after(end)

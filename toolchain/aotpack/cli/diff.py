@@ -1,0 +1,73 @@
+"""`aotpack diff`: what changed between two bundles?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from aotpack.cli import console
+
+_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  aotpack diff dist/mlp-1.0 dist/mlp-1.1
+  aotpack diff dist/mlp-1.0 dist/mlp-1.1 --json
+"""
+)
+@click.argument("before", type=_FOLDER)
+@click.argument("after", type=_FOLDER)
+@console.json_option
+@console.common_options
+def command(before: Path, after: Path, as_json: bool) -> None:
+    """Say what changed from one bundle to another.
+
+    That is: models, libraries, versions, licences, sizes. Their descriptions are compared; aotpack verify says whether a bundle is what its description says.
+    """
+    import msgspec
+
+    from aotpack.bundle.manifest import load_bundle
+    from aotpack.release.difference import Difference, compare
+
+    found: Difference = compare(load_bundle(before), load_bundle(after), _components(before), _components(after))
+    if as_json:
+        console.print_json({"schema": 1, "same": found.is_empty, **msgspec.to_builtins(found)})
+        return
+    if found.is_empty:
+        click.echo(f"{before} and {after} are the same")
+        return
+    files = [change for change in found.changes if change.kind == "file"]
+    for change in found.changes:
+        if change.kind != "file":
+            click.echo(f"{change.kind} {change.name}: {_words(change.before)} -> {_words(change.after)}")
+    for part, (first, second) in found.sizes.items():
+        if first != second:
+            click.echo(f"size of {part}: {first:,} B -> {second:,} B ({second - first:+,})")
+    added = [change.name for change in files if change.before is None]
+    removed = [change.name for change in files if change.after is None]
+    changed = [change.name for change in files if None not in (change.before, change.after)]
+    for what, names in (("added", added), ("removed", removed), ("changed", changed)):
+        if names:
+            shown = names if console.verbosity > 0 else names[:10]
+            rest = len(names) - len(shown)
+            more = f" and {rest} more (-v)" if rest else ""
+            click.echo(f"files {what}: {', '.join(shown)}{more}")
+
+
+def _components(bundle: Path) -> dict[str, Any]:
+    from aotpack.release.difference import components_of
+    from aotpack.release.sbom import NAME
+
+    path = bundle / NAME
+    return components_of(json.loads(path.read_bytes())) if path.is_file() else {}
+
+
+def _words(value: Any) -> str:
+    if value is None or value == "":
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,47 @@
+"""`aotpack pack`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from aotpack.cli import console
+
+#: As `aotpack.release.packing.FORMATS`, whose import can wait (a test holds them together).
+FORMATS = ("tar.zst", "tar", "zip", "oci")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  aotpack pack dist/mlp                                     dist/mlp.tar.zst
+  aotpack pack dist/mlp --format oci --tag mlp:1.0          an image layout in dist/mlp-image
+  aotpack pack dist/mlp --format oci --push registry.example.org/mlp:1.0
+"""
+)
+@click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), default=FORMATS[0], show_default=True, help="What to make."
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where; beside the bundle by default.")
+@click.option("--tag", metavar="NAME:TAG", help="Name and version of the image.")
+@click.option("--push", metavar="REGISTRY/NAME:TAG", help="Push the image there, with the login of docker or podman.")
+@console.json_option
+@console.common_options
+def command(bundle: Path, form: str, output: Path | None, tag: str | None, push: str | None, as_json: bool) -> None:
+    """Pack a bundle into the form that it travels in, once it is verified.
+
+    The same bundle gives the same bytes. All dates are 1980-01-01, or that of SOURCE_DATE_EPOCH. Needs
+    pip install 'aotpack[release]'.
+    """
+    from aotpack.release.packing import PackRequest, pack
+
+    made = pack(PackRequest(bundle, form, output, tag, push), console.byte_progress)
+    if as_json:
+        document = {"output": str(made.output), "size": made.size, "digest": made.digest, "pushed": made.pushed}
+        console.print_json({"schema": 1, **document})
+        return
+    click.echo(f"{made.output}: {console.human_size(made.size)}, {made.digest}")
+    if made.pushed:
+        click.echo(f"pushed: {made.pushed}")

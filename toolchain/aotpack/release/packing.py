@@ -1,0 +1,178 @@
+"""`aotpack pack`: a verified bundle in the form that it travels in."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from aotpack.bundle.manifest import Bundle
+from aotpack.errors import UsageError
+from aotpack.release import archives, oci
+from aotpack.release.contents import Item, Progress, contents, refuse_inside, total, whole_bundle
+from aotpack.release.dates import release_date
+
+#: What `--format` takes; the first is the default.
+FORMATS = ("tar.zst", "tar", "zip", "oci")
+
+
+class Bytes(Protocol):
+    """Shows progress in bytes; `aotpack.cli.console.byte_progress` is one."""
+
+    def __call__(self, text: str, total: int) -> AbstractContextManager[Progress]:
+        """A phase of so many bytes."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """What was made."""
+
+    output: Path
+    #: Bytes.
+    size: int
+    #: `sha256:...` of the archive, or of the image's manifest.
+    digest: str
+    #: Where it was pushed to, by digest.
+    pushed: str | None = None
+
+
+@dataclass(frozen=True)
+class PackRequest:
+    """What to make of which bundle."""
+
+    bundle: Path
+    form: str
+    #: None: beside the bundle, named after it.
+    output: Path | None = None
+    #: `NAME[:TAG]` of an image.
+    tag: str | None = None
+    #: `REGISTRY/NAME[:TAG]` to push an image to.
+    push: str | None = None
+
+
+def pack(request: PackRequest, progress: Bytes) -> Release:
+    """Verify a bundle, then write it in another form.
+
+    Raises:
+        UsageError: options that do not go together, or a bundle that stays on this machine.
+        DamagedError: the bundle is not what was built.
+        BuildToolError: a library of `aotpack[release]` is not installed.
+        AotpackError: a registry refuses.
+    """
+    if request.push is not None and request.form != "oci":
+        raise UsageError(
+            f"--push with --format {request.form}",
+            meaning="a registry takes images",
+            fix=f"--format oci --push {request.push}",
+        )
+    folder = request.bundle.resolve()
+    target = oci.parse_reference(request.push, "--push") if request.push is not None else None
+    if target is not None and not target.registry:
+        raise UsageError(
+            f"--push {request.push}: names no registry",
+            meaning="aotpack assumes no registry of its own",
+            fix=f"--push registry.example.org/{target.name}:{target.tag}",
+        )
+    named = target if request.tag is None else oci.parse_reference(request.tag, "--tag")
+    reference = named or oci.Reference("", _image_name(folder.name), "latest")
+    output = request.output or _default_output(folder, request.form)
+    refuse_inside(output, folder)
+    date = release_date()
+    bundle = _verified(folder, progress)
+    items = contents(folder, bundle)
+    if request.form == "oci":
+        return _pack_image(output, bundle, items, reference, date, target, progress)
+    with archives.written(output) as stream, progress(f"packing {output.name}", total(items)) as done:
+        archives.WRITERS[request.form](stream, folder.name, items, date, done)
+    return _released(output)
+
+
+def _verified(folder: Path, progress: Bytes) -> Bundle:
+    from aotpack.bundle.manifest import load_bundle
+
+    size = sum(record.size for record in load_bundle(folder).files)
+    with progress("verifying the bundle", size) as done:
+        return whole_bundle(folder, done)
+
+
+def _default_output(folder: Path, form: str) -> Path:
+    return folder.with_name(f"{folder.name}-image" if form == "oci" else f"{folder.name}.{form}")
+
+
+def _image_name(text: str) -> str:
+    """A folder's name as that of an image: lower case, and no more than single signs between letters and digits."""
+    words = "".join(char if char.isascii() and char.isalnum() else " " for char in text.lower()).split()
+    return "-".join(words) or "bundle"
+
+
+def _released(output: Path) -> Release:
+    import hashlib
+
+    with output.open("rb") as stream:
+        digest = hashlib.sha256()
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return Release(output, output.stat().st_size, f"sha256:{digest.hexdigest()}")
+
+
+def _pack_image(
+    output: Path,
+    bundle: Bundle,
+    items: Sequence[Item],
+    reference: oci.Reference,
+    date: datetime,
+    target: oci.Reference | None,
+    progress: Bytes,
+) -> Release:
+    from aotpack.release.registry import push
+
+    facts = {"licenses": _licenses(items)}
+    with _replaced(output) as folder, progress(f"packing {output.name}", total(items)) as done:
+        digest = oci.write_layout(folder, bundle, items, reference, date, facts, done)
+    size = sum(path.stat().st_size for path in (output / "blobs" / "sha256").iterdir())
+    pushed = None
+    if target is not None:
+        with progress(f"pushing to {target}", size) as done:
+            pushed = push(output, target, done)
+    return Release(output, size, f"sha256:{digest}", pushed)
+
+
+def _licenses(items: Sequence[Item]) -> str:
+    """The licences of all that is inside, from the bill of materials, as one SPDX expression."""
+    from aotpack.release import sbom
+
+    path = next((item.file for item in items if item.path == sbom.NAME), None)
+    return "" if path is None else sbom.licenses_of(json.loads(path.read_bytes()))
+
+
+@contextmanager
+def _replaced(output: Path) -> Iterator[Path]:
+    """An empty folder that takes the place of an image layout once it is whole.
+
+    Raises:
+        UsageError: there is something else at `output`.
+    """
+    if output.exists() and not (output / oci.LAYOUT).is_file() and not (output.is_dir() and not any(output.iterdir())):
+        raise UsageError(
+            f"{output}: exists and is no image layout",
+            meaning="packing there would delete files that aotpack did not make",
+            fix="choose another --output",
+        )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.aotpack-new-", dir=output.parent))
+    try:
+        folder.chmod(0o755)
+        yield folder
+        older = folder.with_name(f"{folder.name}.old")
+        if output.exists():
+            output.rename(older)
+        folder.rename(output)
+        shutil.rmtree(older, ignore_errors=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

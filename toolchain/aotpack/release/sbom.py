@@ -1,0 +1,219 @@
+"""`sbom.cdx.json`: the bill of materials of a portable bundle, CycloneDX 1.6 by `cyclonedx-python-lib`.
+
+The library writes components, licences and who needs whom. What a model takes and gives goes into a model card, which
+it has no types for; its validator, by the official schema, judges the whole.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aotpack import __version__
+from aotpack.bundle.manifest import FileRecord
+from aotpack.package.metadata import Dim, DynamicDim, ModelMetadata, TensorSpec
+from aotpack.release.components import AOTPACK, Component
+
+NAME = "sbom.cdx.json"
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What a bill follows from."""
+
+    #: The bundle's folder's name does not count: the same content gives the same bill.
+    models: Mapping[str, ModelMetadata]
+    #: Model -> its own model card's fields, from whoever knows how it was trained.
+    cards: Mapping[str, Mapping[str, Any]]
+    #: Every file but texts and the description.
+    files: Sequence[FileRecord]
+    #: Path -> whose it is; files of models have no entry.
+    components: Mapping[str, Component]
+    #: Path of an ELF file -> paths of those that it needs.
+    needs: Mapping[str, Sequence[str]]
+
+
+def bill(materials: Materials) -> bytes:
+    """The document. The same materials give the same bytes: it has no date, and its number follows from its content."""
+    from cyclonedx.model.bom import Bom, BomMetaData
+    from cyclonedx.model.component import Component as Entry
+    from cyclonedx.model.component import ComponentType
+    from cyclonedx.model.tool import ToolRepository
+    from cyclonedx.output import make_outputter
+    from cyclonedx.schema import OutputFormat, SchemaVersion
+
+    root = Entry(name="bundle", type=ComponentType.APPLICATION, bom_ref="bundle")
+    packages = _packages(materials)
+    models = {name: _model(name, materials) for name in sorted(materials.models)}
+    tool = Entry(name="aotpack", version=__version__, type=ComponentType.APPLICATION, bom_ref="tool")
+    bom = Bom(
+        components=[*packages.values(), *models.values()],
+        metadata=BomMetaData(component=root, tools=ToolRepository(components=[tool])),
+        serial_number=_number(materials),
+    )
+    bom.register_dependency(root, [*packages.values(), *models.values()])
+    for owner, others in _needs(materials).items():
+        entry = packages.get(owner) or models[owner]
+        bom.register_dependency(entry, [packages.get(other) or models[other] for other in others])
+    text = make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string()
+    document = json.loads(text)
+    document["metadata"].pop("timestamp", None)
+    for component in document["components"]:
+        if component["type"] == "machine-learning-model":
+            component["modelCard"] = _card(component["name"], materials)
+    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+
+
+def problems(content: bytes) -> str | None:
+    """Why a document is no valid CycloneDX 1.6, by the official schema; None when it is."""
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
+    error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(content.decode())
+    return None if error is None else str(error)
+
+
+def _number(materials: Materials) -> uuid.UUID:
+    content = "\n".join(f"{record.path} {record.sha256} {record.link}" for record in materials.files)
+    return uuid.uuid5(uuid.NAMESPACE_URL, f"aotpack {__version__}\n{content}")
+
+
+def _key(component: Component) -> str:
+    return f"{component.name}@{component.version}" if component.version else component.name
+
+
+def _packages(materials: Materials) -> dict[str, Any]:
+    """The components that are packages, with their files inside, by key."""
+    from cyclonedx.model.component import Component as Entry
+    from cyclonedx.model.component import ComponentType
+    from cyclonedx.model.contact import OrganizationalEntity
+
+    owned: dict[str, list[FileRecord]] = {}
+    whole: dict[str, Component] = {}
+    for record in materials.files:
+        component = materials.components.get(record.path)
+        if component is not None:
+            owned.setdefault(_key(component), []).append(record)
+            whole[_key(component)] = component
+    return {
+        key: Entry(
+            name=component.name,
+            version=component.version or None,
+            type=ComponentType.APPLICATION if component == AOTPACK else ComponentType.LIBRARY,
+            bom_ref=key,
+            supplier=OrganizationalEntity(name=component.supplier) if component.supplier else None,
+            licenses=_licenses(component),
+            purl=_purl(component),
+            components=[_file(record) for record in owned[key] if record.link is None],
+        )
+        for key, component in sorted(whole.items())
+    }
+
+
+def _licenses(component: Component) -> list[Any]:
+    from cyclonedx.model.license import DisjunctiveLicense, LicenseExpression
+    from cyclonedx.spdx import is_supported_id
+
+    if component.license is None:
+        return []
+    if is_supported_id(component.license):
+        return [DisjunctiveLicense(id=component.license)]
+    return [LicenseExpression(component.license)]
+
+
+def _purl(component: Component) -> Any:
+    from packageurl import PackageURL
+
+    return PackageURL(
+        type=component.kind,
+        namespace=component.namespace,
+        name=component.name.lower() if component.kind == "pypi" else component.name,
+        version=component.version or None,
+        qualifiers=dict(component.qualifiers),
+    )
+
+
+def _file(record: FileRecord) -> Any:
+    from cyclonedx.model import HashAlgorithm, HashType
+    from cyclonedx.model.component import Component as Entry
+    from cyclonedx.model.component import ComponentType
+
+    hashes = [HashType(alg=HashAlgorithm.SHA_256, content=str(record.sha256))]
+    return Entry(name=record.path, type=ComponentType.FILE, bom_ref=f"file:{record.path}", hashes=hashes)
+
+
+def _model(name: str, materials: Materials) -> Any:
+    from cyclonedx.model import Property
+    from cyclonedx.model.component import Component as Entry
+    from cyclonedx.model.component import ComponentType
+
+    metadata = materials.models[name]
+    facts = {
+        "aotpack:device": metadata.device,
+        "aotpack:cpu-features": " ".join(metadata.cpu_features),
+        "aotpack:gpu-archs": " ".join(metadata.gpu_archs),
+        "aotpack:precision": " ".join(sorted({spec.dtype for spec in (*metadata.inputs, *metadata.outputs)})),
+        "aotpack:torch": metadata.torch_version or "",
+        "aotpack:compiler": metadata.compiler or "",
+    }
+    return Entry(
+        name=name,
+        type=ComponentType.MACHINE_LEARNING_MODEL,
+        bom_ref=f"model:{name}",
+        properties=[Property(name=key, value=value) for key, value in facts.items() if value],
+        components=[_file(record) for record in _files_of(name, materials) if record.link is None],
+    )
+
+
+def _files_of(model: str, materials: Materials) -> Iterable[FileRecord]:
+    return (record for record in materials.files if record.path.startswith(f"models/{model}/"))
+
+
+def _needs(materials: Materials) -> dict[str, list[str]]:
+    """Component -> components whose files its own need, by key."""
+
+    def owner(path: str) -> str | None:
+        if path.startswith("models/"):
+            return path.split("/")[1]
+        component = materials.components.get(path)
+        return None if component is None else _key(component)
+
+    found: dict[str, set[str]] = {}
+    for path, others in materials.needs.items():
+        key = owner(path)
+        if key is not None:
+            found.setdefault(key, set()).update(filter(None, map(owner, others)))
+    return {key: sorted(others - {key}) for key, others in sorted(found.items()) if others - {key}}
+
+
+def _card(name: str, materials: Materials) -> dict[str, Any]:
+    """What CycloneDX calls a model card: inputs and outputs are known here, the training is not."""
+    metadata = materials.models[name]
+    given = dict(materials.cards.get(name, {}))
+    parameters = dict(given.pop("modelParameters", {}))
+    inputs = [{"format": _words(spec)} for spec in metadata.inputs]
+    outputs = [{"format": _words(spec)} for spec in metadata.outputs]
+    return {**given, "modelParameters": {**parameters, "inputs": inputs, "outputs": outputs}}
+
+
+def _words(spec: TensorSpec) -> str:
+    return f"{spec.name}: {spec.dtype}[{', '.join(map(_dim, spec.dims))}]"
+
+
+def _dim(dim: Dim) -> str:
+    if isinstance(dim, DynamicDim):
+        return f"{dim.symbol}={dim.min}..{'' if dim.max is None else dim.max}"
+    return "?" if dim is None else str(dim)
+
+
+def licenses_of(document: Mapping[str, Any]) -> str:
+    """All licences of a document's components as one SPDX expression, each once."""
+    found: set[str] = set()
+    for component in document.get("components", []):
+        for choice in component.get("licenses", []):
+            text = choice.get("expression") or choice.get("license", {}).get("id", "")
+            found.add(f"({text})" if " OR " in text else text)
+    return " AND ".join(sorted(filter(None, found)))

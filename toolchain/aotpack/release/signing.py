@@ -1,0 +1,256 @@
+"""OpenSSF Model Signing v1.0 by the `model-signing` library: nothing of cryptography is ours.
+
+The signature covers every file of the bundle with its SHA-256, as the official tool does: each verifies what the
+other signs. It lies beside `bundle.json`, and is the one file that a sealed bundle may gain.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from aotpack.bundle.signatures import NAME, signatures
+from aotpack.errors import AotpackError, DamagedError, UsageError
+from aotpack.release.libraries import need
+
+_PEM = b"-----BEGIN "
+
+
+def sign(folder: Path, key: Path, certificate: Path | None = None, chain: tuple[Path, ...] = ()) -> Path:
+    """Sign a bundle; a signature that was there is replaced.
+
+    Args:
+        folder: the bundle.
+        key: an elliptic-curve private key (P-256, P-384 or P-521) in PEM, without a password.
+        certificate: the signer's certificate in PEM, for those who trust its issuer instead of a key.
+        chain: certificates between that and the issuer.
+
+    Returns:
+        Where the signature is.
+
+    Raises:
+        BuildToolError: the library is not installed.
+        UsageError: key or certificate cannot be used.
+    """
+    signing = _library("signing")
+    config = signing.Config().set_hashing_config(_hashing(folder))
+    for path in (key, *filter(None, (certificate,)), *chain):
+        _check_pem(path)
+    try:
+        if certificate is None:
+            config.use_elliptic_key_signer(private_key=key)
+        else:
+            # The library cannot read a chain of none; a certificate that is named twice is as good as once.
+            config.use_certificate_signer(
+                private_key=key, signing_certificate=certificate, certificate_chain=chain or (certificate,)
+            )
+    except (ValueError, TypeError, AttributeError) as error:
+        if "does not match" in str(error):
+            raise UsageError(
+                f"{certificate}: is not the certificate of the key {key}",
+                meaning="a signature names the certificate of the key that it is made with",
+                fix="name the key that the certificate was issued for",
+            ) from error
+        raise UsageError(
+            f"{key}: {_first_line(error)}",
+            meaning="a bundle is signed with an elliptic-curve private key (P-256, P-384 or P-521) without a password",
+            fix="openssl ecparam -name prime256v1 -genkey -noout -out private.pem",
+        ) from error
+    target = folder / NAME
+    partial = target.with_name(f".{NAME}.new")
+    try:
+        with _quiet():
+            config.sign(folder, partial)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
+
+
+def verify(folder: Path, *, key: Path | None = None, chain: tuple[Path, ...] = ()) -> Path:
+    """Check the bundle's signature against a public key, or against certificates that are trusted.
+
+    Args:
+        folder: the bundle.
+        key: a public key in PEM.
+        chain: certificates in PEM of issuers that are trusted; used when there is no key.
+
+    Returns:
+        The signature that holds.
+
+    Raises:
+        BuildToolError: the library is not installed.
+        UsageError: the key cannot be read.
+        DamagedError: there is no signature, it is by another, its certificate expired, or a file is another one.
+    """
+    verifying = _library("verifying")
+    signature = _signature(folder)
+    for path in filter(None, (key, *chain)):
+        _check_pem(path)
+    certificate = _certificate(signature)
+    _refuse_kind(signature, certificate, key=key)
+    if certificate is not None:
+        _refuse_expired(signature, certificate)
+    config = verifying.Config().set_hashing_config(_hashing(folder))
+    try:
+        if key is not None:
+            config.use_elliptic_key_verifier(public_key=key)
+        else:
+            config.use_certificate_verifier(certificate_chain=chain)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{key or chain[0]}: {_first_line(error)}",
+            meaning="a signature is checked with the signer's public key or with its issuer's certificate, in PEM",
+            fix="openssl ec -in private.pem -pubout -out public.pem",
+        ) from error
+    try:
+        with _quiet():
+            config.verify(folder, signature)
+    except AotpackError:
+        raise
+    except Exception as error:  # libraries below it raise a dozen kinds; none of them means that it holds
+        raise _explained(folder, signature, error) from error
+    return signature
+
+
+def _library(part: str) -> Any:
+    with _quiet():
+        need("model_signing", "model-signing", "an OpenSSF model signature")
+        return need(f"model_signing.{part}", "model-signing", "an OpenSSF model signature")
+
+
+def _hashing(folder: Path) -> Any:
+    """Every file, links by what they lead to; not the signatures themselves."""
+    hashing = _library("hashing")
+    ignored = sorted({NAME, *(path.name for path in signatures(folder))})
+    config = hashing.Config().use_file_serialization(allow_symlinks=True)
+    config.set_allow_symlinks(True)
+    return config.set_ignored_paths(paths=ignored, ignore_git_paths=False)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The library prints; what a command prints is ours."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
+def _signature(folder: Path) -> Path:
+    found = signatures(folder)
+    if not found:
+        raise DamagedError(
+            f"{folder}: has no signature",
+            meaning="a key was given, so a signature was expected: it was removed, or the bundle was never signed",
+            fix=f"get the bundle again from its publisher, or sign it: aotpack sign {folder} --key private.pem",
+        )
+    if len(found) > 1:
+        raise DamagedError(
+            f"{folder}: has {len(found)} signatures: {', '.join(path.name for path in found)}",
+            meaning="which of them counts is not known",
+            fix="remove those that are not of the publisher you trust",
+        )
+    return found[0]
+
+
+def _check_pem(path: Path) -> None:
+    try:
+        content = path.read_bytes()
+    except IsADirectoryError:
+        content = b""
+    except FileNotFoundError:
+        raise UsageError(
+            f"{path}: no such file", meaning="a key or certificate was expected there", fix="check the path"
+        ) from None
+    if _PEM not in content:
+        raise UsageError(
+            f"{path}: not a PEM file",
+            meaning="keys and certificates are read in PEM (-----BEGIN ...)",
+            fix="openssl pkey -inform DER -in KEY -out key.pem",
+        )
+
+
+def _certificate(signature: Path) -> bytes | None:
+    """The signer's certificate in DER, as a signature names it; None when it was made with a bare key."""
+    try:
+        material = json.loads(signature.read_bytes())["verificationMaterial"]
+        if "x509CertificateChain" not in material:
+            return None
+        return base64.b64decode(material["x509CertificateChain"]["certificates"][0]["rawBytes"])
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        raise _no_signature(signature, f"{type(error).__name__}: {_first_line(error)}") from None
+
+
+def _refuse_kind(signature: Path, certificate: bytes | None, *, key: Path | None) -> None:
+    """Keys vouch for signatures by keys, certificates for those that name one."""
+    if key is not None and certificate is not None:
+        raise DamagedError(
+            f"{signature}: was made with a certificate, not with a bare key",
+            meaning="whether the key belongs to that certificate is not looked at",
+            fix="name the certificate's issuer instead: aotpack verify --certificate-chain ca.pem",
+        )
+    if key is None and certificate is None:
+        raise DamagedError(
+            f"{signature}: was made with a bare key, not with a certificate",
+            meaning="certificates to trust were given, but the signature names none that they could vouch for",
+            fix="name the signer's public key: aotpack verify --key public.pem",
+        )
+
+
+def _refuse_expired(signature: Path, certificate: bytes) -> None:
+    """The library looks at a certificate as of its first day; a signature without a time stamp says no other."""
+    x509 = need("cryptography.x509", "cryptography", "an OpenSSF model signature")
+    try:
+        signer = x509.load_der_x509_certificate(certificate)
+    except ValueError as error:
+        raise _no_signature(signature, _first_line(error)) from error
+    now = datetime.now(timezone.utc)
+    first, last = signer.not_valid_before_utc, signer.not_valid_after_utc
+    if not first <= now <= last:
+        state = f"expired on {last:%Y-%m-%d}" if now > last else f"is not valid before {first:%Y-%m-%d}"
+        raise DamagedError(
+            f"{signature}: the signer's certificate {state}",
+            meaning="nothing proves that the bundle was signed while the certificate was good",
+            fix="ask the publisher to sign it again with a certificate that is valid",
+        )
+
+
+def _explained(folder: Path, signature: Path, error: Exception) -> DamagedError:
+    """What of the many ways to fail it was, in words of its own."""
+    text = _first_line(error) or type(error).__name__
+    if "Key mismatch" in text or type(error).__name__ == "InvalidSignature":
+        return DamagedError(
+            f"{signature}: was not made with the private key of this public key",
+            meaning="somebody else signed the bundle, or it was signed with another key",
+            fix="get the publisher's public key again from a place you trust, then the bundle",
+        )
+    if text.startswith("Signature mismatch"):
+        return DamagedError(
+            f"{folder}: {text.removeprefix('Signature mismatch: ')[:300]}",
+            meaning="the signature is genuine, but files were changed, added or removed since",
+            fix="copy the bundle again from its publisher",
+        )
+    if "certificate" in text.lower():
+        return DamagedError(
+            f"{signature}: the signer's certificate is not trusted: {text[:200]}",
+            meaning="none of the certificates that were given vouches for it",
+            fix="name the issuer's certificate: aotpack verify --certificate-chain ca.pem",
+        )
+    return _no_signature(signature, text[:200])
+
+
+def _no_signature(signature: Path, reason: str) -> DamagedError:
+    return DamagedError(
+        f"{signature}: cannot be read as a signature ({reason})",
+        meaning="the file is no signature in the format of OpenSSF, or was changed",
+        fix="get the bundle and its signature again from the publisher",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0]
