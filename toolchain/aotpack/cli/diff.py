@@ -27,7 +27,8 @@ Examples:
 def command(before: Path, after: Path, as_json: bool) -> None:
     """Say what changed from one bundle to another.
 
-    That is: models, libraries, versions, licences, sizes. Their descriptions are compared; aotpack verify says whether a bundle is what its description says.
+    Models, libraries, versions, licences and sizes are told, by the descriptions of the bundles; aotpack verify says
+    whether a bundle is what its description says.
     """
     import msgspec
 
