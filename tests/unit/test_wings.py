@@ -28,13 +28,15 @@ TOOLCHAIN: Mapping[str, str] = {
     "bundle": "errors backend patterns resources gpu tools elf package libraries environment runtime native",
     "interpreter": "errors resources tools elf libraries bundle",
     "export": "errors backend resources tools elf package environment",
+    "materials": "errors patterns package bundle",
     "build": "errors backend patterns resources gpu tools elf package libraries environment runtime native bundle"
-    " interpreter",
+    " interpreter materials",
     "new_project": "errors resources tools bundle",
     "verify": "errors backend patterns tools elf libraries environment native bundle",
+    "release": "errors bundle materials verify",
     "doctor": "errors backend patterns gpu tools elf package libraries environment runtime native bundle",
     "cli": "errors backend patterns resources gpu tools elf package libraries environment runtime native bundle"
-    " interpreter export build new_project verify doctor",
+    " interpreter export materials build new_project verify release doctor",
 }
 
 #: The same of the doctor, which travels in bundles.

@@ -61,8 +61,8 @@ def command(before: Path, after: Path, as_json: bool) -> None:
 
 
 def _components(bundle: Path) -> dict[str, Any]:
+    from aotpack.materials.sbom import NAME
     from aotpack.release.difference import components_of
-    from aotpack.release.sbom import NAME
 
     path = bundle / NAME
     return components_of(json.loads(path.read_bytes())) if path.is_file() else {}

@@ -145,7 +145,7 @@ def _pack_image(
 
 def _licenses(items: Sequence[Item]) -> str:
     """The licences of all that is inside, from the bill of materials, as one SPDX expression."""
-    from aotpack.release import sbom
+    from aotpack.materials import sbom
 
     path = next((item.file for item in items if item.path == sbom.NAME), None)
     return "" if path is None else sbom.licenses_of(json.loads(path.read_bytes()))

@@ -14,8 +14,8 @@ from typing import Any
 
 from aotpack import __version__
 from aotpack.bundle.manifest import FileRecord
+from aotpack.materials.components import AOTPACK, Component
 from aotpack.package.metadata import Dim, DynamicDim, ModelMetadata, TensorSpec
-from aotpack.release.components import AOTPACK, Component
 
 NAME = "sbom.cdx.json"
 
