@@ -46,6 +46,12 @@ def wrong(text: str) -> Iterator[str]:
         assert command is not None
         said = found[2].partition(", ")[0]  # what follows is another thing to do
         words = [word.strip("[](),.:") for word in said.split()]
+        if isinstance(command, click.Group) and words:
+            sub = command.get_command(CONTEXT, words[0])
+            if sub is None:
+                yield f"aotpack {found[1]} has no {words[0]}"
+                continue
+            command = sub
         options = {name: option for option in command.get_params(CONTEXT) for name in option.opts}
         for word, following in zip(words, [*words[1:], ""], strict=False):
             name, _, value = word.partition("=")
@@ -68,4 +74,6 @@ def test_commands_that_people_are_told_to_type_exist(path: Path) -> None:
 def test_a_wrong_command_is_seen() -> None:
     assert list(wrong("type: aotpack build --protable")) == ["aotpack build has no --protable"]
     assert list(wrong("aotpack init --backend=metal   # --never")) == ["aotpack init --backend is never metal"]
+    assert list(wrong("aotpack cache clear --kind slim")) == ["aotpack cache has no clear"]
+    assert list(wrong("aotpack cache clean --sort slim")) == ["aotpack cache has no --sort"]
     assert list(wrong("`aotpack build --backend rocm|cuda --portable`")) == []

@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "diff": "Say what changed from one bundle to another.",
     "doctor": "Say what is wrong, what it means and what to type.",
     "new": "Write a small C, C++, Rust or Python project that embeds a bundle.",
+    "cache": "Show or delete what is kept between builds.",
     "completion": "Print the completion script for your shell.",
 }
 

@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from aotpack.errors import BuildToolError
@@ -83,6 +84,44 @@ def cached_folder(kind: str, key: str, fill: Callable[[Path], None]) -> Path:
         steps.reached("cached")
         _put_in_place(made, place, aside=scratch / "wrong")
     return place / _CONTENTS
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A folder of the cache.
+
+    Attributes:
+        kind: as in `cached_folder`; `builds` for the records of what was built where.
+        path: the folder of a key, or the folder of all records.
+        size: bytes of all files in it.
+        made: seconds since the epoch.
+    """
+
+    kind: str
+    path: Path
+    size: int
+    made: float
+
+
+def kept() -> tuple[Kept, ...]:
+    """What the cache holds, by kind, the oldest first; empty where there is none."""
+    home = cache_home()
+    found = [_kept(path.parent.name, path) for path in home.glob("parts/*/*") if path.name[0] != "."]
+    if (home / "builds").is_dir():
+        found.append(_kept("builds", home / "builds"))
+    return tuple(sorted(found, key=lambda each: (each.kind, each.made, each.path)))
+
+
+def _kept(kind: str, path: Path) -> Kept:
+    files = [file.lstat() for file in path.rglob("*") if not file.is_dir() or file.is_symlink()]
+    return Kept(kind, path, sum(status.st_size for status in files), path.lstat().st_mtime)
+
+
+def remove(entries: Iterable[Kept]) -> None:
+    """Delete from the cache; each is out of reach at once, so that no build takes it for whole."""
+    for entry in entries:
+        with scratch_folder(entry.path.parent, ".removing-") as scratch:
+            entry.path.rename(scratch / "entry")
 
 
 def _put_in_place(made: Path, place: Path, *, aside: Path) -> None:
