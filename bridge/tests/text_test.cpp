@@ -262,6 +262,23 @@ TEST(loader_messages_are_translated) {
   CHECK(text(missing).find("libgomp.so.1 cannot be opened") != std::string::npos);
   CHECK_EQUAL(status("model.so: file too short"), AOT_DAMAGED);
   CHECK_EQUAL(status("something new"), AOT_FAILED);
+  // A model of another runtime is no damage; a part of the runtime that is missing is.
+  const char* torchs = "libtorch_cpu.so: cannot open shared object file: No such file or directory";
+  CHECK_EQUAL(status(torchs), AOT_MODEL_MISMATCH);
+  CHECK(text(torchs).find("model.so needs libtorch_cpu.so,") != std::string::npos);
+  CHECK_EQUAL(aot::translate_dlerror("/b/lib/libtorch_cuda.so",
+                                     "libc10_cuda.so: cannot open shared object file: No such file or directory")
+                  .status(),
+              AOT_DAMAGED);
+  // What the system refuses says nothing of the file.
+  CHECK_EQUAL(status("model.so: cannot open shared object file: Permission denied"), AOT_MACHINE_MISMATCH);
+  CHECK_EQUAL(status("model.so: failed to map segment from shared object: Operation not permitted"),
+              AOT_MACHINE_MISMATCH);
+  CHECK(text("model.so: failed to map segment from shared object: Operation not permitted").find("noexec") !=
+        std::string::npos);
+  CHECK_EQUAL(status("model.so: cannot open shared object file: Too many open files"), AOT_FAILED);
+  CHECK_EQUAL(status("model.so: failed to map segment from shared object: Cannot allocate memory"), AOT_FAILED);
+  CHECK_EQUAL(status("model.so: failed to map segment from shared object"), AOT_FAILED);
 }
 
 TEST(statistics_leave_out_what_is_not_finite) {

@@ -15,7 +15,7 @@
 #include "syscalls.h"
 
 enum { PATH_SIZE = 4096, MAX_LINKS = 40, RUNNER_ARGUMENTS = 16 };
-enum { EXIT_DAMAGED = 6, EXIT_MACHINE_MISMATCH = 7 };
+enum { EXIT_FAILED = 1, EXIT_DAMAGED = 6, EXIT_MACHINE_MISMATCH = 7 };
 enum { AT_NULL = 0, AT_EXECFN = 31 };
 
 /* What the kernel leaves on the stack of a new process. */
@@ -83,8 +83,23 @@ __attribute__((noreturn)) static void fail(int status, const char* what, const c
 }
 
 __attribute__((noreturn)) static void fail_damaged(const char* what, const char* value) {
-  fail(EXIT_DAMAGED, what, value, "The bundle is incomplete: this file belongs to it.",
-       "Copy the whole bundle again; `aotpack verify BUNDLE` names all that is missing.");
+  fail(EXIT_DAMAGED, what, value, "The bundle is incomplete: this file belongs to it.", "Copy the whole bundle again.");
+}
+
+/* For what says nothing of the bundle. */
+__attribute__((noreturn)) static void fail_short(const char* path) {
+  fail(EXIT_FAILED, "cannot start: ", path, "The system has no more memory, processes or open files to give.",
+       "See: ulimit -a, free -m. Of the bundle this says nothing.");
+}
+
+/* Whether there is such a file; a folder on the way that may not be entered is another matter than one that is gone. */
+static int present(const char* path) {
+  long error = sys_access(path);
+  if (error == -EACCES) {
+    fail(EXIT_MACHINE_MISMATCH, "not allowed to look at: ", path, "A folder of the bundle is closed to this user.",
+         "Open it (chmod -R a+rX BUNDLE), or run as whom the bundle belongs to.");
+  }
+  return error == 0;
 }
 
 /* Writes `folder` + `name` into `path` of PATH_SIZE bytes. */
@@ -137,6 +152,7 @@ static void find_root(const struct process* process, char* root) {
 
   /* Let the kernel resolve it: go there, ask where we are, and come back. */
   long here = sys_open_path(".");
+  if (here == -EMFILE || here == -ENFILE || here == -ENOMEM) fail_short(process->exec_name);
   int found = here >= 0 && sys_chdir(parent) == 0 && sys_getcwd(root, PATH_SIZE) > 0 && sys_fchdir(here) == 0;
   if (!found || root[0] != '/') {
     fail(EXIT_DAMAGED, "cannot tell which bundle this is: ", process->exec_name,
@@ -193,9 +209,10 @@ __attribute__((noreturn)) static void fail_to_start(const char* path, long error
          "This bundle relies on the C library of the machine, and its loader is not here.",
          "Build the bundle with --libc bundled, or install glibc.");
   }
+  if (error == -ENOMEM || error == -EAGAIN || error == -EMFILE || error == -ENFILE) fail_short(path);
   fail(EXIT_MACHINE_MISMATCH, "cannot execute: ", path,
        error == -ENOEXEC ? "It is built for another machine type." : "The kernel refused to start it.",
-       "Build the bundle on a machine of this type, and check it with `aotpack verify BUNDLE`.");
+       "Use a bundle that was built on a machine of this type.");
 }
 
 /* Runs python3 from PATH with `argv`, whose first entry it sets; returns only when there is none. */
@@ -238,17 +255,17 @@ __attribute__((noreturn, used)) void launcher_main(long* stack) {
   join(python_folder, root, "/python");
   join(python, python_folder, "/bin/python3");
   join(runner, root, "/runner/aotrun/__main__.py");
-  if (!sys_exists(runner)) fail_damaged("missing runner: ", runner);
+  if (!present(runner)) fail_damaged("missing runner: ", runner);
 
   const char** argv = sys_allocate((size_t)(process.argc + RUNNER_ARGUMENTS) * sizeof *argv);
   if (argv == NULL) {
-    fail(EXIT_MACHINE_MISMATCH, "out of memory", NULL, "Not even the arguments fit.", "Free some memory.");
+    fail(EXIT_FAILED, "out of memory", NULL, "Not even the arguments fit.", "Free some memory.");
   }
   const char** next = argv;
-  int bundled_python = sys_exists(python_folder);
-  int bundled_libc = bundled_python && sys_exists(libc);
+  int bundled_python = present(python_folder);
+  int bundled_libc = bundled_python && present(libc);
   if (bundled_libc) {
-    if (!sys_exists(loader)) fail_damaged("missing loader: ", loader);
+    if (!present(loader)) fail_damaged("missing loader: ", loader);
     for (const char* c = libc; *c != '\0'; c++) {
       if (*c == ':' || *c == ';' || *c == '$') {
         fail(EXIT_MACHINE_MISMATCH, "the loader cannot work from this path: ", root,
@@ -271,7 +288,7 @@ __attribute__((noreturn, used)) void launcher_main(long* stack) {
   *next = NULL;
 
   if (bundled_python) {
-    if (!sys_exists(python)) fail_damaged("missing interpreter: ", python);
+    if (!present(python)) fail_damaged("missing interpreter: ", python);
     fail_to_start(argv[0], sys_execve(argv[0], argv, process.envp));
   }
   start_host_python(&process, argv);

@@ -94,7 +94,7 @@ __asm__(
 #endif
 
 enum { AT_FDCWD = -100, O_PATH_CLOEXEC = 012000000, F_OK = 0 };
-enum { ENOENT = 2, ENOEXEC = 8, EACCES = 13 };
+enum { ENOENT = 2, ENOEXEC = 8, EAGAIN = 11, ENOMEM = 12, EACCES = 13, ENFILE = 23, EMFILE = 24 };
 
 static long sys_write(int fd, const char* text, size_t size) {
   return syscall6(SYS_WRITE, fd, (long)text, (long)size, 0, 0, 0);
@@ -112,7 +112,7 @@ static long sys_readlink(const char* path, char* target, size_t size) {
   return syscall6(SYS_READLINKAT, AT_FDCWD, (long)path, (long)target, (long)size, 0, 0);
 }
 
-static int sys_exists(const char* path) { return syscall6(SYS_FACCESSAT, AT_FDCWD, (long)path, F_OK, 0, 0, 0) == 0; }
+static long sys_access(const char* path) { return syscall6(SYS_FACCESSAT, AT_FDCWD, (long)path, F_OK, 0, 0, 0); }
 
 static long sys_getcwd(char* path, size_t size) { return syscall6(SYS_GETCWD, (long)path, (long)size, 0, 0, 0, 0); }
 

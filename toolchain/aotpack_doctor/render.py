@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import Callable, Iterator
 
+from aotpack_doctor.base.printable import printable
 from aotpack_doctor.facts import Bundle, HostFacts, Nvidia, Torch
 from aotpack_doctor.findings.finding import GROUPS, Finding, Severity, worst_first
 
@@ -46,7 +47,7 @@ def _groups(facts: HostFacts, findings: list[Finding], paint: Paint) -> Iterator
         state = str(mine[0].severity) if mine else "ok"
         count = f" ({len(mine)})" if len(mine) > 1 else ""
         label = paint(state, (state + count).ljust(_LABEL + 3))
-        summary = _printable(summaries.get(group, ""))
+        summary = printable(summaries.get(group, ""))
         yield f"{label} {paint('bold', group)}" + (" " * (9 - len(group)) + summary if summary else "")
 
 
@@ -55,17 +56,12 @@ def _findings(findings: list[Finding], paint: Paint) -> Iterator[str]:
         yield ""
         head = f"{found.severity} {found.kind.code}"
         yield f"{paint(str(found.severity), head)}  {paint('bold', found.kind.title)}"
-        yield from _block("seen", _printable(found.seen))
+        yield from _block("seen", printable(found.seen))
         yield from _block("meaning", found.kind.meaning)
         for number, step in enumerate(found.fix):
             # Not wrapped: it is there to be copied.
-            yield f"  {('fix' if number == 0 else 'or').ljust(_LABEL)}{paint('code', _printable(step))}"
+            yield f"  {('fix' if number == 0 else 'or').ljust(_LABEL)}{paint('code', printable(step))}"
         yield f"  {'docs'.ljust(_LABEL)}{paint('dim', found.docs)}"
-
-
-def _printable(text: str) -> str:
-    """File names may hold what moves a terminal's cursor, or worse."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _block(label: str, text: str) -> list[str]:
@@ -91,7 +87,7 @@ def conclusion(findings: list[Finding], paint: Paint = plain) -> str:
         for number in [sum(found.severity is severity for found in findings)]
         if number
     ]
-    step = _printable(ordered[0].fix[0]) if ordered[0].fix else f"see {ordered[0].docs}"
+    step = printable(ordered[0].fix[0]) if ordered[0].fix else f"see {ordered[0].docs}"
     if ordered[0].severity is Severity.INFO:
         return paint("ok", f"All is well ({', '.join(counts)}).")
     return f"{', '.join(counts)}. Next: {paint('code', step)}"

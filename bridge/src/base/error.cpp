@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/error.h"
 
+#include <cerrno>
+#include <cstring>
 #include <new>
 #include <string>
 
@@ -49,6 +51,36 @@ Error usage_error(Pieces what, Pieces meaning, Pieces fix) { return {AOT_USAGE, 
 
 Error damaged_error(Pieces what, Pieces meaning) {
   return {AOT_DAMAGED, what, meaning, {"Copy the bundle or the package again, or build it anew."}};
+}
+
+Error file_error(const std::string& path, int reason) {
+  const char* text = std::strerror(reason);
+  switch (reason) {
+    case EACCES:
+    case EPERM:
+      return {AOT_MACHINE_MISMATCH,
+              {path, " may not be used: ", text},
+              {"This user has no permission, or the file lies on a file system that forbids execution (noexec)."},
+              {"Run: chmod -R a+rX BUNDLE. A mount with noexec shows in: findmnt -T BUNDLE"}};
+    case ENOMEM:
+    case EMFILE:
+    case ENFILE:
+      return {AOT_FAILED,
+              {path, " cannot be opened: ", text},
+              {"This process may have no more ", reason == ENOMEM ? "memory" : "open files",
+               "; of the file this says nothing."},
+              {"See: ulimit -a. Raise the limit, or let the process have less open at once."}};
+    default:
+      return damaged_error({path, " cannot be read: ", text}, {"A file that the model needs is missing or damaged."});
+  }
+}
+
+int reason_at_the_end(std::string_view message) {
+  for (const int reason : {EACCES, EPERM, ENOMEM, EMFILE, ENFILE}) {
+    const std::string_view text = std::strerror(reason);
+    if (message.size() >= text.size() && message.substr(message.size() - text.size()) == text) return reason;
+  }
+  return 0;
 }
 
 aot_status store_current_exception() noexcept {

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <stdexcept>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "aot_bridge.h"
@@ -26,6 +28,14 @@ Error usage_error(Pieces what, Pieces meaning, Pieces fix);
 
 /// A file that is missing, truncated or not what it claims to be.
 Error damaged_error(Pieces what, Pieces meaning);
+
+/// A file that the system does not let this process have, for the reason that is in errno's `reason`: that the file is
+/// damaged is the last thing to think of.
+Error file_error(const std::string& path, int reason);
+
+/// The same by the name that the system gives a reason, as it stands at the end of the loader's messages; 0 when it is
+/// none of those that say nothing of the file itself.
+int reason_at_the_end(std::string_view message);
 
 /// Stores the message of the exception being handled for aot_last_error() and returns its status. Call in a catch
 /// block.

@@ -2,8 +2,10 @@
 #include "base/library.h"
 
 #include <dlfcn.h>
+#include <sys/statvfs.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cfenv>
 #include <string_view>
 #include <utility>
@@ -26,6 +28,18 @@ std::string word_after(const std::string& text, const std::string& marker) {
 
 bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
 
+/// Whether a file lies where nothing may be executed.
+bool is_noexec(const std::string& path) {
+  struct statvfs status {};
+  return statvfs(path.c_str(), &status) == 0 && (status.f_flag & ST_NOEXEC) != 0;
+}
+
+/// Whether a library is one of torch's, by its name.
+bool is_torchs(const std::string& path) {
+  const std::string name = path.substr(path.rfind('/') + 1);  // all of it without a slash
+  return name.compare(0, 8, "libtorch") == 0 || name.compare(0, 6, "libc10") == 0;
+}
+
 }  // namespace
 
 // The messages are glibc's (elf/dl-*.c); they are not translated.
@@ -44,8 +58,19 @@ Error translate_dlerror(const std::string& path, const std::string& message) {
             {"The system is older than the one that the model or the runtime was built on."},
             {"Use a newer system, or build the bundle with --libc bundled."}};
   }
+  const std::string subject = message.substr(0, message.find(':'));
+  if (const int reason = reason_at_the_end(message)) return file_error(subject, reason);
+  // glibc gives no reason for this one; there are two.
+  if (contains(message, "failed to map segment")) return file_error(subject, is_noexec(path) ? EPERM : ENOMEM);
   if (contains(message, "cannot open shared object file")) {
-    const std::string missing = message.substr(0, message.find(':'));
+    const std::string& missing = subject;
+    if (is_torchs(missing) && !is_torchs(path)) {
+      // What the runtime itself needs of torch's was loaded before any model.
+      return {AOT_MODEL_MISMATCH,
+              {path, " needs ", missing, ", which is no part of this bundle's runtime"},
+              {"The model was exported for another runtime or another kind of device."},
+              {"Build a bundle for this model: with --runtime full, and for its device."}};
+    }
     return {AOT_DAMAGED,
             {missing, " cannot be opened (needed by ", path, ")"},
             {"A library of the bundle is missing, or the bridge was moved away from its bundle."},
@@ -58,7 +83,7 @@ Error translate_dlerror(const std::string& path, const std::string& message) {
             {"The file is truncated or is not a library for this kind of machine."},
             {"Copy the bundle or the package again, or build it anew."}};
   }
-  return {AOT_FAILED, {message}, {"The dynamic loader refused ", path, "."}, {"Run: aotpack doctor"}};
+  return {AOT_FAILED, {message}, {"The dynamic loader refused ", path, "."}, {"Run: aotrun doctor"}};
 }
 
 std::string own_folder() {
@@ -104,7 +129,7 @@ Library load_for_good(const std::string& name) {
   return {runtime_library(name), RTLD_LAZY | RTLD_GLOBAL | RTLD_NODELETE};
 }
 
-Library::Library(const std::string& path, int flags) : path_(path) {
+Library::Library(const std::string& path, int flags, const std::string& name) : path_(name) {
   // A library linked with -ffast-math switches denormals off for the whole thread when it is loaded. Keep the caller's
   // state.
   std::fenv_t floating_point_state;
@@ -113,7 +138,7 @@ Library::Library(const std::string& path, int flags) : path_(path) {
   std::fesetenv(&floating_point_state);
   if (handle_ == nullptr) {
     const char* message = dlerror();
-    throw translate_dlerror(path, message != nullptr ? message : "the loader gave no reason");
+    throw translate_dlerror(name, message != nullptr ? message : "the loader gave no reason");
   }
 }
 

@@ -13,7 +13,10 @@ class Library {
 
   /// `flags` as for dlopen. Throws AOT_MODEL_MISMATCH, AOT_MACHINE_MISMATCH or AOT_DAMAGED, as the loader's complaint
   /// suggests.
-  Library(const std::string& path, int flags);
+  Library(const std::string& path, int flags) : Library(path, flags, path) {}
+
+  /// The same of a library that is told about by another name than that of its file.
+  Library(const std::string& path, int flags, const std::string& name);
   Library(Library&& other) noexcept;
   Library& operator=(Library&& other) noexcept;
   ~Library();

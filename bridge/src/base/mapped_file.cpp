@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "base/error.h"
@@ -15,14 +14,9 @@
 namespace aot {
 namespace {
 
-Error unreadable(const std::string& path, int reason) {
-  return damaged_error({path, " cannot be read: ", std::strerror(reason)},
-                       {"A file that the model needs is missing or closed to this user."});
-}
-
 struct stat status_of(const File& file, const std::string& path) {
   struct stat status {};
-  if (fstat(file.descriptor(), &status) != 0) throw unreadable(path, errno);
+  if (fstat(file.descriptor(), &status) != 0) throw file_error(path, errno);
   return status;
 }
 
@@ -44,7 +38,7 @@ int File::release() { return std::exchange(descriptor_, -1); }
 File open_file(const std::string& path) {
   // Non-blocking, so that a FIFO put in a model's place cannot hang the process; it has no effect on regular files.
   File file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!file.is_open()) throw unreadable(path, errno);
+  if (!file.is_open()) throw file_error(path, errno);
   if (!S_ISREG(status_of(file, path).st_mode)) {
     throw damaged_error({path, " is not a regular file"}, {"A file was expected here."});
   }
@@ -58,7 +52,7 @@ MappedFile::MappedFile(const std::string& path) {
   size_ = static_cast<size_t>(status_of(file, path).st_size);
   if (size_ == 0) return;
   void* memory = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file.descriptor(), 0);
-  if (memory == MAP_FAILED) throw unreadable(path, errno);
+  if (memory == MAP_FAILED) throw file_error(path, errno);
   data_ = static_cast<uint8_t*>(memory);
 }
 

@@ -55,7 +55,9 @@ Mutex InputChecks::mutex_;
 }  // namespace
 
 Container::Container(Package package, const Device& device, size_t num_runners)
-    : package_(std::move(package)), library_(package_.library_path, RTLD_NOW | RTLD_LOCAL), proxy_(package_, device) {
+    : package_(std::move(package)),
+      library_(package_.library_path, RTLD_NOW | RTLD_LOCAL, package_.path),
+      proxy_(package_, device) {
   decltype(&AOTInductorModelContainerCreateWithDevice) create = nullptr;
   decltype(&AOTInductorModelContainerGetNumInputs) num_inputs = nullptr;
   decltype(&AOTInductorModelContainerGetInputName) input_name = nullptr;

@@ -35,7 +35,7 @@ Library load_library(const Package& package, const std::vector<std::string>& ops
     throw Error(AOT_MODEL_MISMATCH,
                 {package.path, " uses ", ops.front(), ", which needs ", kLibrary, ", and that is not in this bundle"},
                 {"The op has no C shim; only libtorch's proxy executor can run it."},
-                {"Build the bundle with this model (aotpack build --runtime full --model ...)."});
+                {"Build the bundle with this model and with --runtime full."});
   }
 }
 

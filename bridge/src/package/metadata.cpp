@@ -153,8 +153,8 @@ Metadata parse_metadata(std::string_view text, const std::string& where) {
     const int64_t schema = document.at("schema").integer();
     if (schema < 1 || schema > kSchema) {
       throw Error(AOT_MODEL_MISMATCH, {where, " has schema ", schema, "; this bridge reads up to schema ", kSchema},
-                  {"The model and the bundle were made by different versions of aotpack."},
-                  {"Build the bundle again with the aotpack that exported the model."});
+                  {"The model is newer than the bundle."},
+                  {"Build the bundle again with the version that exported the model."});
     }
     Metadata metadata;
     const Json* has_signature = given(document, "has_signature");

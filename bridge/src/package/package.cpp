@@ -101,7 +101,7 @@ Package open_archive(const std::string& path) {
     if (ends_with(name, "weights_config.json")) {
       throw Error(AOT_MODEL_MISMATCH, {path, " has its weights as pickled tensors"},
                   {"Only Python's torch can read those."},
-                  {"Export it again without package_constants_on_disk_format, or with aotpack export."});
+                  {"Export it again, with its weights in one blob: without package_constants_on_disk_format."});
     }
     const bool is_kernel = ends_with(name, ".cubin") || ends_with(name, ".hsaco") || ends_with(name, ".fatbin");
     if (has_kernels && is_kernel && name.find('/') == std::string::npos) {
@@ -121,6 +121,7 @@ Package::~Package() = default;
 Package open_package(const std::string& path) {
   struct stat status {};
   if (stat(path.c_str(), &status) != 0) {
+    if (errno != ENOENT && errno != ENOTDIR) throw file_error(path, errno);
     throw damaged_error({"there is no model at ", path, ": ", std::strerror(errno)},
                         {"A model folder of a bundle or a .pt2 file was expected."});
   }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from ctypes import (
     POINTER,
@@ -20,11 +21,14 @@ from ctypes import (
     c_void_p,
 )
 
-from aotrun.errors import DamagedError, MachineMismatchError, from_status
+from aotrun.errors import DamagedError, MachineMismatchError, from_status, refused
+from aotrun.opening import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict
+
+    from aotrun.errors import AotError
 
 LIBRARY = "libaot_bridge.so"
 
@@ -151,25 +155,45 @@ def bridge(folder: str) -> Any:
 
 
 def _load(path: str) -> Any:
-    if not os.path.isfile(path):
-        raise DamagedError(
-            f"{path}: no such file",
-            "A bundle keeps the library that runs its models there.",
-            "Copy the whole bundle again, or name its folder.",
-        )
     try:
+        # Also what the loader would only say in a sentence.
+        open_regular(path).close()
         library = ctypes.CDLL(path)
         for name, (result, *arguments) in _FUNCTIONS.items():
             function = getattr(library, name)
             function.restype = result
             function.argtypes = arguments
-    except (OSError, AttributeError) as error:
-        raise MachineMismatchError(
-            str(error),
-            "The bundle's library cannot be loaded here: its libc is newer than this machine's, or files are missing.",
-            "Start the bundle with bin/aotrun, which brings its own libc, or build it on an older system.",
+    except AttributeError as error:
+        raise DamagedError(
+            f"{path}: {error}",
+            "The library and the runner are of different versions: parts of two bundles are mixed.",
+            "Copy the whole bundle again.",
         ) from None
+    except OSError as error:
+        raise refused(path, error) if error.errno else _unloadable(path, str(error)) from None
     return library
+
+
+def _unloadable(path: str, message: str) -> AotError:
+    """The error for what the loader says, which has no number."""
+    if message.endswith("failed to map segment from shared object"):  # glibc gives no reason; there are two
+        number = errno.EPERM if os.statvfs(path).f_flag & os.ST_NOEXEC else errno.ENOMEM
+        return refused(path, OSError(number, os.strerror(number)))
+    for number in (errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EMFILE, errno.ENFILE):
+        reason = os.strerror(number)
+        if message.endswith(reason):
+            return refused(message[: -len(reason)].rstrip(": "), OSError(number, reason))
+    if "version `" in message or "wrong ELF class" in message:
+        return MachineMismatchError(
+            message,
+            "The library was built on a newer system than this machine, or for another kind of it.",
+            "Start the bundle with bin/aotrun, which brings its own libc, or build it on an older system.",
+        )
+    return DamagedError(
+        message,
+        "The loader refuses the library: it is damaged, or one it needs is missing.",
+        "Copy the whole bundle again.",
+    )
 
 
 def check(library: Any, status: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from aotrun._ffi import LIBRARY
-from aotrun.errors import DamagedError, UsageError
+from aotrun.errors import DamagedError, UsageError, refused
 from aotrun.opening import open_regular
 
 TYPE_CHECKING = False
@@ -60,7 +60,7 @@ def locate(path: str, model: Optional[str] = None) -> Tuple[str, str]:
             raise UsageError(
                 f"{path}: no bundle and no model folder",
                 f"A bundle has lib/{LIBRARY}, a model folder has model.json.",
-                "Name a folder made by `aotpack build`, one of its models, or a .pt2.",
+                "Name the folder of a bundle, one of its models, or a .pt2.",
             )
         return path, model_folder(path, model)
     if model is not None:
@@ -80,9 +80,10 @@ def manifest(root: str) -> Dict[str, Any]:
             document = json.load(stream)
         if not isinstance(document, dict) or document.get("schema") != 1:
             raise ValueError("its schema is not 1")
-    except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
+    except OSError as error:
+        raise refused(path, error) from None
+    except (ValueError, RecursionError) as error:
         raise DamagedError(
-            f"{path}: {reason}", "The bundle's own description cannot be read.", "Copy the whole bundle again."
+            f"{path}: {error}", "The bundle's own description cannot be read.", "Copy the whole bundle again."
         ) from None
     return document

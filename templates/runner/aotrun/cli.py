@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 
-from aotrun.errors import AotError, UsageError
+from aotrun.errors import AotError, UsageError, out_of, refused
 from aotrun.options import Command, Option, table
 
 TYPE_CHECKING = False
@@ -110,6 +112,7 @@ def _help() -> str:
 
 def main(words: Sequence[str]) -> int:
     """Run a command line; returns the exit code."""
+    open_streams()
     try:
         code = _dispatch(list(words))
         sys.stdout.flush()
@@ -122,12 +125,10 @@ def main(words: Sequence[str]) -> int:
         return 130
     except AotError as error:
         failure = error
+    except MemoryError:
+        failure = out_of("memory", "out of memory")
     except OSError as error:
-        failure = AotError(
-            f"{error.filename or 'standard output'}: {error.strerror or error}",
-            "The system refused to read or write it.",
-            "Check the path, its permissions and the free space.",
-        )
+        failure = _of_the_system(error)
     except Exception as error:  # noqa: BLE001  whatever it is, a user sees three lines
         failure = AotError(
             f"{type(error).__name__}: {error}".replace("\n", " "),
@@ -142,9 +143,33 @@ def main(words: Sequence[str]) -> int:
     return failure.exit_code
 
 
+def open_streams() -> None:
+    """Give a process that was started with closed standard streams some that lead nowhere: what else is opened would
+    get their numbers, and be written into by whoever prints."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            try:
+                stream = open(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8")  # noqa: SIM115
+            except OSError:  # a root without /dev
+                stream = io.TextIOWrapper(io.BytesIO())
+            setattr(sys, name, stream)
+
+
+def _of_the_system(error: OSError) -> AotError:
+    path = os.fsdecode(error.filename) if error.filename else "standard output"
+    if error.errno in (errno.ENOMEM, errno.EMFILE, errno.ENFILE):
+        return refused(path, error)
+    return AotError(
+        f"{path}: {error.strerror or error}",
+        "The system refused to read or write it.",
+        "Check the path, its permissions and the free space.",
+    )
+
+
 def report(error: AotError) -> None:
-    """Print an error's three lines on standard error."""
-    print(f"error: {error}", file=sys.stderr)
+    """Print an error's three lines on standard error, whatever is in the file names that they speak of."""
+    lines = ("".join(c if c.isprintable() else repr(c)[1:-1] for c in line) for line in error.lines)
+    print("error: " + "\n".join(lines), file=sys.stderr)
 
 
 def _dispatch(words: Sequence[str]) -> int:
@@ -176,7 +201,7 @@ def _doctor(words: Sequence[str]) -> int:
         import aotpack_doctor
     except ImportError:
         raise UsageError(
-            "this bundle has no doctor", "It was built without aotpack_doctor.", "Run: aotpack doctor --bundle BUNDLE"
+            "this bundle has no doctor", "Its runner was copied without it.", "Copy the whole bundle again."
         ) from None
     code: int = aotpack_doctor.main(words)
     return code

@@ -101,6 +101,8 @@ def read_arrays(text: bytes, origin: str) -> Union[Array, Untyped, Dict[str, Uni
     """The array of a JSON form, or the arrays of an object of names and forms. Raises UsageError."""
     import json
 
+    if not text.strip():
+        raise UsageError(f"{origin}: empty", "There are no numbers in it.", f"Write it as {_FORM}.")
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -5,9 +5,11 @@ The numbers are the exit codes of the command line and the statuses of the C API
 
 from __future__ import annotations
 
+import errno
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, Type
+    from typing import Dict, Tuple, Type
 
 
 class AotError(Exception):
@@ -27,8 +29,13 @@ class AotError(Exception):
         self.meaning = meaning
         self.fix = fix
 
+    @property
+    def lines(self) -> Tuple[str, ...]:
+        """What is to be shown, line by line."""
+        return tuple(line for line in (self.what, self.meaning, self.fix) if line)
+
     def __str__(self) -> str:
-        return "\n".join(line for line in (self.what, self.meaning, self.fix) if line)
+        return "\n".join(self.lines)
 
 
 class RunError(AotError, RuntimeError):
@@ -57,6 +64,34 @@ class MachineMismatchError(AotError):
     """This machine cannot run it: driver, device, CPU features, libc."""
 
     exit_code = 7
+
+
+#: Errors of the system that say nothing of the file itself: errno -> what there is no more of.
+_SHORTAGES = {errno.ENOMEM: "memory", errno.EMFILE: "open files", errno.ENFILE: "open files"}
+
+
+def refused(path: str, error: OSError) -> AotError:
+    """The error for a file of the bundle that the system does not let this process have. That the file is damaged is
+    the last thing to think of."""
+    what = f"{path}: {error.strerror or error}"
+    if error.errno in _SHORTAGES:
+        return out_of(_SHORTAGES[error.errno], what)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return MachineMismatchError(
+            what,
+            "This user has no permission, or the file lies on a file system that forbids execution (noexec).",
+            "Run: chmod -R a+rX BUNDLE. A mount with noexec shows in: findmnt -T BUNDLE",
+        )
+    return DamagedError(what, "A file of the bundle is missing or damaged.", "Copy the whole bundle again.")
+
+
+def out_of(resource: str, what: str) -> AotError:
+    """The error of a process that may have no more memory or open files."""
+    return RunError(
+        what,
+        f"This process may have no more {resource}; of the bundle this says nothing.",
+        "See: ulimit -a, free -m. Raise the limit, or let the process have less at once.",
+    )
 
 
 _BY_STATUS: Dict[int, Type[AotError]] = {

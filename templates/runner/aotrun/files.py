@@ -32,16 +32,17 @@ def read(path: str, choose: Optional[Choice] = None) -> Union[Content, Dict[str,
 
     `choose` is asked before any of several arrays is read. Raises UsageError.
     """
+    origin = "standard input" if path == "-" else path
     try:
         with open_input(path) as stream:
-            return _read(stream, "standard input" if path == "-" else path, choose)
+            return _read(stream, origin, choose)
     except OSError as error:
         raise UsageError(
-            f"{path}: {error.strerror or error}", "The input cannot be read.", "Check the path and its permissions."
+            f"{origin}: {error.strerror or error}", "The input cannot be read.", "Check the path and its permissions."
         ) from None
     except MemoryError:
         raise UsageError(
-            f"{path}: does not fit into memory", "The array is larger than what is free.", "Give a smaller input."
+            f"{origin}: does not fit into memory", "The array is larger than what is free.", "Give a smaller input."
         ) from None
 
 

@@ -19,6 +19,7 @@ import pytest
 from aotpack import __version__, cli
 from aotpack.cli import console
 from aotpack.errors import AotpackError, DamagedError, MachineMismatchError
+from tests.support.hand_made import make_bundle
 
 
 @pytest.fixture(autouse=True)
@@ -276,3 +277,44 @@ def test_the_forms_that_a_bundle_can_be_packed_in() -> None:
     from aotpack.release import packing
 
     assert pack.FORMATS == packing.FORMATS
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("command", "code"), [("--help", 0), ("doctor --list", 0), ("inspect /nowhere", 2)])
+def test_closed_streams_are_no_defect(command: str, code: int, closed: str) -> None:
+    line = f"exec '{sys.executable}' -m aotpack {command} {closed}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert "defect" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_paths_that_are_no_text_are_written_with_escapes(tmp_path: Path) -> None:
+    folder = make_bundle(Path(os.fsdecode(os.fsencode(tmp_path) + b"/a\nb\xff")))
+    for arguments, code in ((["inspect"], 0), (["verify"], 0), (["doctor", "--bundle"], 6)):
+        if code:
+            (folder / "share/notes.txt").unlink()
+        command = [sys.executable, "-m", "aotpack", *arguments, folder]
+        done = subprocess.run(command, capture_output=True, check=False, env={**os.environ, "LC_ALL": "C.UTF-8"})
+        assert done.returncode == code, done.stderr
+    done = subprocess.run([sys.executable, "-m", "aotpack", "verify", folder], capture_output=True, check=False)
+    assert done.returncode == 6
+    assert len(done.stderr.splitlines()) == 4  # what is being done, and three lines
+    assert b"a\\nb\\udcff: share/notes.txt: is missing" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "word"), [(errno.ENOMEM, "memory"), (errno.EMFILE, "open files"), (errno.ENFILE, "open files")]
+)
+def test_what_runs_out_is_no_defect(
+    number: int, word: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_with(monkeypatch, OSError(number, os.strerror(number), "some/file"))
+    assert run("build") == 1
+    assert word in capsys.readouterr().err.splitlines()[1]
+
+
+def test_a_memory_error_is_no_defect(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(monkeypatch, MemoryError())
+    assert run("build") == 1
+    assert "memory" in capsys.readouterr().err.splitlines()[1]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import io
 import json
+import os
 import re
-import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +17,7 @@ import pytest
 from aotpack import resources
 from aotpack_doctor import on_target, render
 from aotpack_doctor.base import elf, gpu_code, versions
+from aotpack_doctor.base.printable import quoted
 from aotpack_doctor.facts import Bundle, Fault, FaultKind, Host, HostFacts
 from aotpack_doctor.findings import catalog, finding
 from aotpack_doctor.findings.catalog import examine
@@ -269,18 +270,33 @@ def test_names_move_no_cursor_and_run_nothing() -> None:
     text = render.report(HostFacts(bundle=bundle), examine(HostFacts(bundle=bundle)), render.plain)
     assert "\033" not in text
     assert "\a" not in text
-    quoted = finding.quoted(f"./{name}")
-    assert shlex.split(quoted) == [f"./{name}"]
     fix = examine(HostFacts(bundle=bundle))[0].fix[0]
-    assert shlex.split(fix) == ["cd", "/my bundle", "&&", "rm", f"./{name}"]
+    assert fix == f"cd '/my bundle' && rm {quoted(f'./{name}')}"
 
 
-@pytest.mark.parametrize("text", ["", "a b", "-rf", "$HOME", "it's", "~", "*", "a;b", "plain/path-1.so+x", "ü"])
+WORDS = [
+    "",
+    "a b",
+    "-rf",
+    "$HOME",
+    "it's",
+    "~",
+    "*",
+    "a;b",
+    "plain/path-1.so+x",
+    "ü",
+    "a\nb",
+    "\033[2J'\\x",
+    "\udcff\udc80ü",
+]
+
+
+@pytest.mark.parametrize("text", WORDS)
 def test_quoted_words_are_one_word_for_a_shell(text: str) -> None:
-    done = subprocess.run(
-        ["sh", "-c", f"printf %s -- {finding.quoted(text)}"], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "--" + text
+    word = quoted(text)
+    assert word.isprintable()
+    done = subprocess.run(["bash", "-c", f"printf %s -- {word}"], capture_output=True, check=True)
+    assert done.stdout == b"--" + os.fsencode(text)
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:

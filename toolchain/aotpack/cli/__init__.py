@@ -6,6 +6,7 @@ A command's module is imported when it runs, so `aotpack --help` stays fast.
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import os
 import signal
@@ -90,6 +91,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and leave the process with an exit code of the contract."""
     from aotpack.cli import console
 
+    console.open_streams()
     # As after Ctrl-C, what was begun is cleaned up.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     arguments = sys.argv[1:] if argv is None else list(argv)
@@ -114,6 +116,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         _leave(1)
     except OSError as error:
         console.show_error(console.explain_os_error(error))
+        _leave(1)
+    except MemoryError:
+        console.show_error(console.explain_os_error(OSError(errno.ENOMEM, "")))
         _leave(1)
     except Exception as error:  # noqa: BLE001  (the last line of defence: no traceback reaches a user unasked)
         console.show_error(console.explain_defect(error))

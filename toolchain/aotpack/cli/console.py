@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from aotpack.errors import AotpackError, UsageError
+from aotpack_doctor.base.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,6 +70,17 @@ def _stderr() -> Console:
 def is_terminal() -> bool:
     """Whether a person watches stderr."""
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def open_streams() -> None:
+    """Give a process that was started with closed standard streams some that lead nowhere, and write file names that
+    are no text with escapes."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def say(text: str) -> None:
@@ -174,11 +187,11 @@ def show_error(error: AotpackError) -> None:
             print_json(document)
     if is_terminal():
         console = _stderr()
-        console.print(f"[bold red]error:[/] {_escape(error.what)}")
+        console.print(f"[bold red]error:[/] {_escape(printable(error.what))}")
     else:
-        print(f"error: {error.what}", file=sys.stderr)
-    print(f"  {error.meaning}", file=sys.stderr)
-    print(f"  fix: {error.fix}", file=sys.stderr)
+        print(f"error: {printable(error.what)}", file=sys.stderr)
+    print(f"  {printable(error.meaning)}", file=sys.stderr)
+    print(f"  fix: {printable(error.fix)}", file=sys.stderr)
     for line in error.detail.splitlines():
         print(f"    | {line}", file=sys.stderr)
     if verbosity > 0:
@@ -207,6 +220,10 @@ def explain_os_error(error: OSError) -> AotpackError:
         errno.EDQUOT: ("your disk quota is used up", "free some space, or build to another disk with --output"),
         errno.EACCES: ("this user may not do that there", "check the permissions, or choose another folder"),
         errno.EROFS: ("that file system is read-only", "choose a folder on a writable file system"),
+        errno.EPERM: ("this user may not do that there", "check the permissions, or choose another folder"),
+        errno.ENOMEM: ("this process may have no more memory", "see ulimit -a and free -m, and raise the limit"),
+        errno.EMFILE: ("this process may have no more open files", "see ulimit -n, and raise the limit"),
+        errno.ENFILE: ("the system has no more open files to give", "close what is not needed"),
         errno.ENOENT: ("that path does not exist", "check the spelling of the path"),
     }
     meaning, fix = meanings.get(

@@ -80,6 +80,7 @@ def command(
     if report:
         from aotpack.doctor import html_report
 
-        report.write_text(html_report.page(facts, findings, with_names=with_names), encoding="utf-8")
+        page = html_report.page(facts, findings, with_names=with_names)
+        report.write_text(page, encoding="utf-8", errors="backslashreplace")
         print(f"wrote {report}", file=sys.stderr)
     sys.exit(finding.exit_code(findings))

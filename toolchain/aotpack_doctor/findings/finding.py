@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from enum import Enum
 from typing import NamedTuple
 
@@ -88,13 +87,6 @@ class Finding(NamedTuple):
             "fix": list(self.fix),
             "docs": self.docs,
         }
-
-
-def quoted(text: str) -> str:
-    """A word for a shell, to be copied: as it is where that is safe, else in quotes."""
-    if re.fullmatch(r"[\w@%+=:,./-]+", text, re.ASCII) and not text.startswith("-"):
-        return text
-    return "'" + text.replace("'", "'\"'\"'") + "'"
 
 
 def worst_first(findings: list[Finding]) -> list[Finding]:

@@ -6,8 +6,9 @@ import os
 import re
 from typing import Iterator
 
+from aotpack_doctor.base.printable import quoted
 from aotpack_doctor.facts import Fault, FaultKind, HostFacts
-from aotpack_doctor.findings.finding import Finding, Kind, Severity, quoted
+from aotpack_doctor.findings.finding import Finding, Kind, Severity
 from aotpack_doctor.findings.registry import check
 
 CHANGED = Kind(

@@ -6,8 +6,9 @@ import os
 from typing import Iterator
 
 from aotpack_doctor.base import versions
+from aotpack_doctor.base.printable import quoted
 from aotpack_doctor.facts import Bundle, FaultKind, HostFacts
-from aotpack_doctor.findings.finding import Finding, Kind, Severity, quoted
+from aotpack_doctor.findings.finding import Finding, Kind, Severity
 from aotpack_doctor.findings.registry import check
 from aotpack_doctor.reading.host import plain_feature
 

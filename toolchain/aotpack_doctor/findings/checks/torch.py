@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Iterator
 
+from aotpack_doctor.base.printable import quoted
 from aotpack_doctor.facts import HostFacts, Torch
-from aotpack_doctor.findings.finding import Finding, Kind, Severity, quoted
+from aotpack_doctor.findings.finding import Finding, Kind, Severity
 from aotpack_doctor.findings.registry import check
 
 NONE = Kind("AP201", Severity.ERROR, "No torch", "aotpack packs the libraries of an installed PyTorch.", 3)
