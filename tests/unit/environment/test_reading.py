@@ -117,10 +117,11 @@ def test_cxx11_abi_must_be_0_or_1(tmp_path: Path) -> None:
 
 
 def test_order_of_places(tmp_path: Path) -> None:
-    for name in ("given", ".venv-cuda", ".venv", "active", "conda"):
+    for name in ("given", "of-aotpack", ".venv-cuda", ".venv", "active", "conda"):
         make_torch_venv(tmp_path / name, "cuda", "2.15.0+cu132", cuda="13.2")
     make_libtorch(tmp_path / "libtorch", "cuda", "2.9.1+cu128")
     env = {
+        "AOTPACK_VENV": "of-aotpack",
         "LIBTORCH": str(tmp_path / "libtorch"),
         "VIRTUAL_ENV": str(tmp_path / "active"),
         "CONDA_PREFIX": str(tmp_path / "conda"),
@@ -131,6 +132,8 @@ def test_order_of_places(tmp_path: Path) -> None:
         return find_torch(Backend.CUDA, venv=venv, env=env, cwd=tmp_path).source
 
     assert source(tmp_path / "given") == "--venv"
+    assert source() == "AOTPACK_VENV"
+    del env["AOTPACK_VENV"]
     assert source() == "LIBTORCH"
     del env["LIBTORCH"]
     for expected in (".venv-cuda", ".venv", "VIRTUAL_ENV", "CONDA_PREFIX"):
@@ -272,3 +275,12 @@ def test_document_is_json(tmp_path: Path) -> None:
 def test_parse_version_py_reads_both_kinds_of_assignment() -> None:
     text = "__version__ = '2.9.1'\ncuda: Optional[str] = None\ndebug = False\nhip: str\na = b = 'c'\n"
     assert parse_version_py(text) == {"__version__": "2.9.1", "cuda": None, "a": "c", "b": "c"}
+
+
+def test_an_environment_that_the_variable_names_is_taken_or_refused(tmp_path: Path) -> None:
+    """What stands there is an order: another torch that would do is not taken in its place."""
+    make_torch_venv(tmp_path / ".venv", "cpu", "2.13.0+cpu")
+    make_venv(tmp_path / "empty")
+    with pytest.raises(TorchMismatchError, match=r"empty \(AOTPACK_VENV\): no torch in it") as caught:
+        find_torch(Backend.CPU, env={"AOTPACK_VENV": str(tmp_path / "empty"), **NO_ENV}, cwd=tmp_path)
+    assert "with AOTPACK_VENV" in caught.value.fix

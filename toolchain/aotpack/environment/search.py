@@ -33,9 +33,10 @@ def find_torch(
 ) -> TorchInfo:
     """The torch that builds for a backend.
 
-    Looked at in this order: `--venv`, `LIBTORCH`, the backend's own venv, `.venv`, the active environment, `python3` on
-    PATH. The first two are orders: whatever they name is taken or refused. The others are passed over when they hold no
-    torch or one of another variant; a broken or too old torch that would have served is refused, not passed over.
+    Looked at in this order: `--venv` or else `AOTPACK_VENV`, `LIBTORCH`, the backend's own venv, `.venv`, the active
+    environment, `python3` on PATH. The first three are orders: whatever they name is taken or refused. The others are
+    passed over when they hold no torch or one of another variant; a broken or too old torch that would have served is
+    refused, not passed over.
 
     Raises:
         TorchMismatchError: its subclasses tell apart no torch, a broken one, an old one, none of the right variant.
@@ -88,9 +89,10 @@ class _Place:
 
 def _places(backend: Backend, venv: Path | None, env: Mapping[str, str], cwd: Path) -> Iterator[_Place]:
     """The places in order; each once."""
-    if venv is not None:
-        given = cwd / venv
-        yield _Place("--venv", given, ordered=True, read=partial(read_environment, given))
+    source, named = ("--venv", venv) if venv is not None else ("AOTPACK_VENV", env.get("AOTPACK_VENV"))
+    if named:
+        given = cwd / named
+        yield _Place(source, given, ordered=True, read=partial(read_environment, given))
     if libtorch := env.get("LIBTORCH"):
         unpacked = cwd / libtorch
         yield _Place("LIBTORCH", unpacked, ordered=True, read=partial(read_libtorch, unpacked, env))
@@ -118,8 +120,9 @@ def _none_serves(backend: Backend, looked_at: list[Candidate], *, wrong_variant:
         fix = f"unset LIBTORCH, or point it at an unpacked libtorch built for {backend}"
     else:
         fix = f"aotpack init --backend {backend}"
-        if looked_at and looked_at[0].source == "--venv":
-            fix += f" --venv DIR, or name an environment that has a {backend} torch with --venv"
+        named = looked_at[0].source if looked_at else ""
+        if named in ("--venv", "AOTPACK_VENV"):
+            fix += f" --venv DIR, or name an environment that has a {backend} torch with {named}"
     kind = WrongVariantError if wrong_variant else NoTorchError
     return kind(what, meaning=meaning, fix=fix)
 
