@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -290,31 +287,6 @@ def test_a_full_disk_leaves_the_older_bundle(tmp_path: Path, backend_venv: Path,
         pytest.skip(f"no mount namespaces here: {done.stderr.strip()}")
     is_three_lines(done, 1)
     assert "disk is full" in done.stderr
-
-
-def test_a_kill_at_any_moment_loses_no_bundle(
-    tmp_path: Path, backend_venv: Path, exported: Callable[..., Path]
-) -> None:
-    output = tmp_path / "dist"
-    assert build(output, backend_venv, "--model", exported("mlp")).returncode == 0
-    older = (output / "bundle.json").read_bytes()
-    command = [sys.executable, "-m", "aotpack", "build", "--venv", backend_venv, "--output", output]
-    command += ["--portable", "--runtime", "full", "--model", exported("mlp")]
-    environment = {**os.environ, "PYTHONPATH": str(TOOLCHAIN)}
-    dice = random.Random(7)  # noqa: S311  (moments, not secrets)
-    for _ in range(6):
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        time.sleep(dice.uniform(0.1, 3.0))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert (output / "bundle.json").read_bytes() == older or manifest.decode(
-            (output / "bundle.json").read_bytes(), "bundle.json"
-        ).portable
-        assert aotpack("verify", output).returncode == 0
-        if (output / "bundle.json").read_bytes() != older:
-            break
-    assert build(output, backend_venv, "--portable", "--runtime", "full", "--model", exported("mlp")).returncode == 0
-    assert [path.name for path in tmp_path.iterdir() if "aotpack-new" in path.name] == []
 
 
 def test_two_builds_of_one_output_wait_for_each_other(

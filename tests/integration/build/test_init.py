@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import zipfile
@@ -15,9 +17,10 @@ import pytest
 import aotpack
 from aotpack import resources
 from aotpack.backend import Backend
-from aotpack.environment.making import make_environment, plan_environment
-from aotpack.errors import BuildToolError, TorchMismatchError
+from aotpack.environment.making import make_environment, plan_environment, satisfied
+from aotpack.errors import BuildToolError, TorchMismatchError, UsageError
 from aotpack.libraries.recipe import Recipe, TorchSource
+from tests.support import faults
 from tests.support.torch_trees import LIBRARIES, version_py
 
 UNREACHABLE = "https://127.0.0.1:1/whl/cpu"
@@ -148,3 +151,45 @@ def test_the_recipes_that_ship_can_be_planned(tmp_path: Path) -> None:
     assert Backend.CPU in shipped
     for backend in shipped:
         assert plan_environment(load_recipe(backend), tmp_path / backend.venv_name).installs
+
+
+def test_a_kill_at_every_step(tmp_path: Path, wheels: Path) -> None:
+    """Each init finds what the one before left, and takes it for what it is."""
+    make_wheel(wheels, "2.13.0+cpu", torch_files("2.13.0+cpu"))
+    venv = tmp_path / "venv"
+
+    def work() -> None:
+        assert satisfied(recipe(), venv) is None
+        make_environment(plan_environment(recipe(), venv), lambda line: None)
+
+    for step in ("creating", "installing", "installed"):
+        ended = faults.run(work, step, faults.kill())
+        assert (ended.status, ended.reached[-1]) == (-signal.SIGKILL, step), ended.stderr
+        assert satisfied(recipe(), venv) is None
+    ended = faults.run(work)
+    assert (ended.status, ended.reached) == (0, ("creating", "installing", "installed")), ended.stderr
+    assert satisfied(recipe(), venv) is not None
+    assert not list(venv.glob(".aotpack*"))
+    assert plan_environment(recipe(), venv).create is None  # it is somebody's now
+
+
+def test_whoever_is_asked_to_end_leaves_nothing(tmp_path: Path, wheels: Path) -> None:
+    def work() -> None:
+        make_environment(plan_environment(recipe(), tmp_path / "venv"), lambda line: None)
+
+    ended = faults.run(work, "creating", faults.fail(errno.EIO))
+    assert ended.reached == ("creating",)
+    assert not (tmp_path / "venv").exists()
+
+
+def test_two_at_a_time_do_not_share_a_folder(tmp_path: Path, wheels: Path) -> None:
+    plan = plan_environment(recipe(), tmp_path / "venv")
+
+    def meanwhile() -> None:
+        with pytest.raises(UsageError, match="is being made by another"):
+            make_environment(plan, lambda line: None)
+        raise OSError(errno.EIO, "and this one fails")
+
+    ended = faults.run(lambda: make_environment(plan, lambda line: None), "creating", meanwhile)
+    assert "and this one fails" in ended.stderr
+    assert not (tmp_path / "venv").exists()

@@ -397,6 +397,7 @@ STANDARD = {
     "enum",
     "errno",
     "hashlib",
+    "io",
     "itertools",
     "json",
     "mmap",

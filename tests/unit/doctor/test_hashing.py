@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from aotpack_doctor.base import hashing
+from aotpack_doctor.base.regular import SpecialFileError
 
 
 @pytest.mark.parametrize("lanes", [1, 2])
@@ -31,7 +32,7 @@ def test_a_file_that_cannot_be_read_is_told_and_the_others_go_on(lanes: int, tmp
     by = hashing.PYTHONS._replace(lanes=lanes)
     found = hashing.sha256_of_all([gone, folder, there], lambda _done: None, by)
     assert isinstance(found[gone], FileNotFoundError)
-    assert isinstance(found[folder], IsADirectoryError)
+    assert isinstance(found[folder], SpecialFileError)
     assert found[there] == hashlib.sha256(b"x").hexdigest()
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import inspect
 import json
+import os
+import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ from aotpack.backend import Backend
 from aotpack.errors import AotpackError, BuildToolError, TorchMismatchError, UsageError
 from aotpack.export.driving import ExportRequest, check_output, export, parse_device, parse_target
 from aotpack.export.worker import naming
+from tests.support import faults
 
 LIBRARY = msgspec._core.__file__
 
@@ -122,10 +127,57 @@ def test_a_worker_that_breaks_down(play: Callable[..., Any], tmp_path: Path, bod
     assert not list((tmp_path / "out").iterdir())
 
 
+STEPS = ("exporting", "compiled", "packaged", "replaced")
+
+
+def test_a_kill_at_every_step(play: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of this half; the worker's end is another test's."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    package = tmp_path / "out" / "m.pt2"
+    clean = faults.run(lambda: play(GOOD))
+    assert (clean.status, clean.reached) == (0, STEPS), clean.stderr
+    for step in STEPS:
+        package.write_text("older")
+        ended = faults.run(lambda: play(GOOD), step, faults.kill())
+        assert (ended.status, ended.reached[-1]) == (-signal.SIGKILL, step)
+        whole = package.read_text()
+        assert whole == "older" or json.loads(whole)["profile"] == "default"
+        assert (whole == "older") == (step != "replaced")
+        again = faults.run(lambda: play(GOOD))
+        assert again.status == 0, again.stderr
+        assert faults.names_in(package.parent) == ["m.pt2"]
+        assert faults.names_in(tmp_path / "temporary") == []
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_a_disk_that_fails_leaves_what_was_there(play: Callable[..., Any], tmp_path: Path, code: int) -> None:
+    package = tmp_path / "out" / "m.pt2"
+    package.parent.mkdir()
+    for step in STEPS[:-1]:
+        package.write_text("older")
+        ended = faults.run(lambda: play(GOOD), step, faults.fail(code))
+        assert ended.reached[-1] == step
+        assert os.strerror(code) in ended.stderr
+        assert package.read_text() == "older"
+        assert faults.names_in(package.parent) == ["m.pt2"]
+
+
+def test_a_link_in_the_outputs_place_is_replaced(play: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "precious.pt2").write_text("precious")
+    (tmp_path / "out/m.pt2").symlink_to("../precious.pt2")
+    play(GOOD)
+    assert (tmp_path / "precious.pt2").read_text() == "precious"
+    assert not (tmp_path / "out/m.pt2").is_symlink()
+
+
 def test_output_must_be_a_pt2_in_a_folder(tmp_path: Path) -> None:
     check_output(tmp_path / "m.pt2")
     (tmp_path / "d.pt2").mkdir()
-    for bad in (tmp_path / "m.zip", tmp_path / "none" / "m.pt2", tmp_path / "d.pt2"):
+    os.mkfifo(tmp_path / "f.pt2")
+    (tmp_path / "l.pt2").symlink_to("d.pt2")
+    for bad in (tmp_path / "m.zip", tmp_path / "none" / "m.pt2", *(tmp_path / f"{name}.pt2" for name in "dfl")):
         with pytest.raises(UsageError) as caught:
             check_output(bad)
         assert str(bad) in caught.value.what

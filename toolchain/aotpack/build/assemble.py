@@ -24,6 +24,7 @@ from aotpack.bundle.savings import savings
 from aotpack.environment.search import find_torch
 from aotpack.environment.torch import TorchInfo
 from aotpack.tools import steps
+from aotpack_doctor.base.regular import read_regular
 
 
 def prepare(order: BuildOrder, torch: TorchInfo, reporter: Reporter) -> tuple[BuildInputs, BundlePlan]:
@@ -56,7 +57,7 @@ def assemble(order: BuildOrder, inputs: BuildInputs, plan: BundlePlan, reporter:
         bundle = describe(folder, records, inputs, plan)
         (folder / manifest.NAME).write_bytes(manifest.encode(bundle))
         steps.reached("sealed")
-    return manifest.decode((order.output / manifest.NAME).read_bytes(), manifest.NAME)
+    return manifest.decode(read_regular(str(order.output / manifest.NAME), follow=False), manifest.NAME)
 
 
 def _size(entry: Entry) -> int:

@@ -10,6 +10,7 @@ from aotpack.bundle import manifest
 from aotpack.bundle.manifest import Bundle
 from aotpack.environment.search import find_torch
 from aotpack.tools import steps
+from aotpack_doctor.base.regular import read_regular
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def build(request: BuildRequest, reporter: Reporter) -> BuildResult:
         order.output, waiting=lambda: reporter.say(f"waiting for another build of {order.output}")
     ):
         if not order.force and uptodate.is_current(order.output, key):
-            content = (order.output / manifest.NAME).read_bytes()
+            content = read_regular(str(order.output / manifest.NAME), follow=False)
             return BuildResult(manifest.decode(content, manifest.NAME), "as before", changed=False)
         output_folder.check(order.output, force=order.force)  # again, now that nobody else writes there
         # Here, since it takes longer to import than it takes to find that there is nothing to do.

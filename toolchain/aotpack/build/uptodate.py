@@ -16,7 +16,7 @@ import msgspec
 
 from aotpack import __version__, resources
 from aotpack.tools.cache import cache_home
-from aotpack.tools.scratch import scratch_folder
+from aotpack.tools.scratch import write_whole
 from aotpack_doctor.base.regular import read_regular
 from aotpack_doctor.base.signatures import is_signature
 
@@ -60,9 +60,7 @@ def remember(output: Path, request: str, sources: Iterable[Path]) -> None:
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         content = msgspec.json.encode(Record(_versioned(request), stamps, outputs))
-        with scratch_folder(path.parent, ".making-") as scratch:
-            (scratch / path.name).write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
-            (scratch / path.name).replace(path)
+        write_whole(path, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 
 
 def _versioned(request: str) -> str:

@@ -15,6 +15,7 @@ from aotpack.package.archive import open_member
 from aotpack.runtime import slim_weights
 from aotpack.tools import steps
 from aotpack_doctor.base import hashing
+from aotpack_doctor.base.regular import open_regular
 
 _CHUNK = 4 << 20
 
@@ -45,7 +46,7 @@ def _write(folder: Path, entry: Entry, progress: Progress) -> FileRecord:
             strip_copy(content.source, path)
             progress(status.st_size)
         else:
-            with content.source.open("rb") as source:
+            with open_regular(str(content.source)) as source:
                 _pour(source.read, path, progress)
     else:
         with open_member(content.archive, content.name) as source:

@@ -92,8 +92,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from aotpack.cli import console
 
     console.open_streams()
-    # As after Ctrl-C, what was begun is cleaned up.
-    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    _end_in_order()
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
         try:
@@ -124,6 +123,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         console.show_error(console.explain_defect(error))
         _leave(1)
     sys.exit(0)
+
+
+def _end_in_order() -> None:
+    """However this process is ended from outside, what was begun is cleaned up as after Ctrl-C. What is ignored
+    already (nohup) stays so."""
+    for ending in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(ending) is signal.SIG_DFL:
+            signal.signal(ending, lambda number, _frame: sys.exit(128 + number))
 
 
 def _leave(code: int) -> NoReturn:

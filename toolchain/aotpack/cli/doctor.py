@@ -79,8 +79,9 @@ def command(
     on_target.write_findings(facts, findings, as_json)
     if report:
         from aotpack.doctor import html_report
+        from aotpack.tools.scratch import write_whole
 
         page = html_report.page(facts, findings, with_names=with_names)
-        report.write_text(page, encoding="utf-8", errors="backslashreplace")
+        write_whole(report, page.encode("utf-8", "backslashreplace"))
         print(f"wrote {report}", file=sys.stderr)
     sys.exit(finding.exit_code(findings))

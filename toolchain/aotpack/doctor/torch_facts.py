@@ -19,6 +19,7 @@ from aotpack.errors import TorchMismatchError
 from aotpack.gpu import gfx, trimming
 from aotpack_doctor import facts as f
 from aotpack_doctor.base.elf import shim_names
+from aotpack_doctor.base.regular import read_text
 from aotpack_doctor.reading.rocm import read_rocm_tree
 
 
@@ -87,7 +88,7 @@ def _archs(info: TorchInfo) -> tuple[str, ...] | None:
 def _oldest_gcc(info: TorchInfo) -> int:
     """The oldest gcc for torch's C++, by the standard that its own compiler driver asks for."""
     try:
-        driver = (info.root / "_inductor/cpp_builder.py").read_text(encoding="utf-8")
+        driver = read_text(str(info.root / "_inductor/cpp_builder.py"))
     except OSError:
         driver = ""
     # gcc spells it -std=c++20 from 10 on; C++17 is complete with 9.

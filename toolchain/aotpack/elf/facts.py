@@ -13,6 +13,8 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 from packaging.version import InvalidVersion, Version
 
+from aotpack_doctor.base.regular import open_regular
+
 MAGIC = b"\x7fELF"
 
 #: Code for GPUs comes in ELF files too: CUDA's cubins, AMD's code objects. Drivers read them, the loader never does.
@@ -66,7 +68,7 @@ def highest(versions: Iterator[str] | list[str]) -> str | None:
 def is_elf(path: Path) -> bool:
     """Whether a regular file starts as an ELF file does."""
     try:
-        with path.open("rb") as stream:
+        with open_regular(str(path)) as stream:
             return stream.read(4) == MAGIC
     except OSError:
         return False
@@ -74,7 +76,7 @@ def is_elf(path: Path) -> bool:
 
 def read_elf(path: Path) -> Elf:
     """Facts of a file. Raises ValueError with a reason when it is not a whole ELF file."""
-    with path.open("rb") as stream:
+    with open_regular(str(path)) as stream:
         return parse_elf(stream)
 
 

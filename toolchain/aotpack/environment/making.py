@@ -6,13 +6,16 @@ found by the same detection that every other command uses, or leaves nothing beh
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import importlib.metadata
+import os
 import re
 import shutil
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -25,12 +28,15 @@ from aotpack.environment.search import detect, find_torch
 from aotpack.environment.torch import OLDEST, TorchInfo
 from aotpack.errors import AotpackError, BuildToolError, TorchMismatchError, UsageError
 from aotpack.libraries.recipe import Recipe
+from aotpack.tools import steps
 
 Command = tuple[str, ...]
 
 #: What pip says when a host does not answer; the path of the page it wanted follows.
 _NO_CONNECTION = re.compile(r"connection broken by|Could not fetch URL|Max retries exceeded|Network is unreachable")
 _DETAIL_LINES = 20
+#: In an environment that is not whole yet.
+_UNFINISHED = ".aotpack-init-unfinished"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +73,7 @@ def plan_environment(
     """
     wanted = _checked_version(version or recipe.torch.version)
     interpreter = venv / "bin" / "python3"
-    found = read_env(venv)
+    found = None if _is_unfinished(venv) else read_env(venv)
     if found is None:
         _refuse_other_folder(venv)
         create: Command | None = (str(python or sys.executable), "-I", "-m", "venv", str(venv))
@@ -87,7 +93,7 @@ def plan_environment(
 def satisfied(recipe: Recipe, venv: Path, *, version: str | None = None) -> TorchInfo | None:
     """The torch of an environment that already is what the recipe (or `version`) asks for; None when it is not."""
     found = read_env(venv)
-    if found is None:
+    if found is None or _is_unfinished(venv):
         return None
     try:
         info = detect(venv)
@@ -112,16 +118,56 @@ def make_environment(plan: EnvironmentPlan, say: Callable[[str], None]) -> Torch
         BuildToolError: venv or pip failed; an environment that was begun is gone again.
         TorchMismatchError: pip installed a torch that does not serve the backend.
     """
-    is_new = not plan.venv.exists() or not any(plan.venv.iterdir())
+    if plan.venv.exists() and any(plan.venv.iterdir()) and not _is_unfinished(plan.venv):
+        return _carried_out(plan, say)
+    with _marked_unfinished(plan.venv):
+        return _carried_out(plan, say)
+
+
+def _carried_out(plan: EnvironmentPlan, say: Callable[[str], None]) -> TorchInfo:
+    steps.reached("creating")
+    if plan.create:
+        _create(plan.create, say)
+    steps.reached("installing")
+    _install(plan, say)
+    steps.reached("installed")
+    return find_torch(plan.recipe.backend, venv=plan.venv, env={})
+
+
+def _is_unfinished(venv: Path) -> bool:
+    """Whether it was begun by an init that never came to its end: killed, or still at work."""
+    return (venv / _UNFINISHED).is_file()
+
+
+@contextlib.contextmanager
+def _marked_unfinished(venv: Path) -> Iterator[None]:
+    """A folder that is made anew, and is gone when the block fails; one that a kill leaves tells what it is.
+
+    Raises UsageError while another process makes it.
+    """
+    venv.mkdir(parents=True, exist_ok=True)
+    marker = venv / _UNFINISHED
+    descriptor = os.open(marker, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
     try:
-        if plan.create:
-            _create(plan.create, say)
-        _install(plan, say)
-        return find_torch(plan.recipe.backend, venv=plan.venv, env={})
-    except BaseException:
-        if is_new:
-            shutil.rmtree(plan.venv, ignore_errors=True)
-        raise
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"{venv} is being made by another aotpack init",
+                meaning="two that install into one folder would leave neither's packages whole",
+                fix="wait for it, or name another folder with --venv",
+            ) from None
+        try:
+            for path in venv.iterdir():
+                if path != marker:
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            yield
+            marker.unlink()
+        except BaseException:
+            shutil.rmtree(venv, ignore_errors=True)
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _checked_version(text: str) -> str:
@@ -144,7 +190,7 @@ def _checked_version(text: str) -> str:
 
 def _refuse_other_folder(venv: Path) -> None:
     """A folder that has files but is no usable environment belongs to somebody."""
-    if not venv.exists() or (venv.is_dir() and not any(venv.iterdir())):
+    if not venv.exists() or (venv.is_dir() and not any(venv.iterdir())) or _is_unfinished(venv):
         return
     broken = bool(read_pyvenv_cfg(venv))
     raise UsageError(

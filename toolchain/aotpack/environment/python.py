@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from aotpack_doctor.base.regular import read_text
+
 #: What `import` would search: the user site first (not inside a venv), then sys.path with its .pth files followed.
 _ASK = """
 import json, site, sys
@@ -77,7 +79,7 @@ def ask_python(python: Path) -> PythonEnv | None:
 def read_pyvenv_cfg(prefix: Path) -> dict[str, str]:
     """`pyvenv.cfg` as keys and values; empty when the folder is no virtual environment."""
     try:
-        text = (prefix / "pyvenv.cfg").read_text(encoding="utf-8")
+        text = read_text(str(prefix / "pyvenv.cfg"))
     except OSError:
         return {}
     pairs = (line.partition("=") for line in text.splitlines())
@@ -88,7 +90,11 @@ def _with_pth_folders(site_packages: Path) -> Iterator[Path]:
     """A site-packages folder and the folders its .pth files add, as `site.addsitedir` would."""
     yield site_packages
     for pth in sorted(site_packages.glob("*.pth")):
-        for line in pth.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            lines = read_text(str(pth), "replace").splitlines()
+        except OSError:
+            continue
+        for line in lines:
             if line.strip() and not line.startswith(("#", "import ", "import\t")):
                 folder = site_packages / line.strip()
                 if folder.is_dir():

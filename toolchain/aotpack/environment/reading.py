@@ -25,6 +25,7 @@ from aotpack.environment.torch import (
     TorchInfo,
 )
 from aotpack.errors import UsageError
+from aotpack_doctor.base.regular import SpecialFileError, read_text
 
 #: Where wheels put the vendor's libraries, beside `torch/` in site-packages.
 _VENDOR_LIBS = (
@@ -76,11 +77,13 @@ def _read_installed(found: PythonEnv) -> TorchInfo | None:
         if root is None:
             continue
         try:
-            values = parse_version_py((root / "version.py").read_text(encoding="utf-8"))
+            values = parse_version_py(read_text(str(root / "version.py")))
             version = values.get("__version__") or ""
             Version(version)
         except FileNotFoundError:
             raise _broken(root, "version.py is missing") from None
+        except SpecialFileError as error:
+            raise _broken(root, f"version.py {error.strerror}") from None
         except (SyntaxError, UnicodeDecodeError, InvalidVersion):
             raise _broken(root, "version.py does not name a version") from None
         # conda keeps torch's libraries and headers in the prefix's own folders.
@@ -104,7 +107,7 @@ def _installed_root(site_packages: Path) -> Path | None:
         return root
     for dist_info in site_packages.glob("torch-[0-9]*.dist-info"):
         try:
-            url = urlsplit(json.loads((dist_info / "direct_url.json").read_text(encoding="utf-8"))["url"])
+            url = urlsplit(json.loads(read_text(str(dist_info / "direct_url.json")))["url"])
         except (OSError, ValueError, KeyError):
             return root
         editable = Path(unquote(url.path)) / "torch"
@@ -134,10 +137,10 @@ def read_libtorch(root: Path, env: Mapping[str, str]) -> TorchInfo | None:
 
 def _libtorch_version_text(root: Path) -> str:
     if (root / "build-version").is_file():
-        return (root / "build-version").read_text(encoding="utf-8", errors="replace").strip()
+        return read_text(str(root / "build-version"), "replace").strip()
     if (root / "version.py").is_file():
         try:
-            return parse_version_py((root / "version.py").read_text(encoding="utf-8")).get("__version__") or ""
+            return parse_version_py(read_text(str(root / "version.py"))).get("__version__") or ""
         except (SyntaxError, UnicodeDecodeError):
             return ""
     return _cmake_value(root / "share/cmake/Torch/TorchConfigVersion.cmake", r'PACKAGE_VERSION "([^"]+)"') or ""
@@ -145,7 +148,7 @@ def _libtorch_version_text(root: Path) -> str:
 
 def _cmake_value(path: Path, pattern: str) -> str | None:
     try:
-        found = re.search(pattern, path.read_text(encoding="utf-8", errors="replace"))
+        found = re.search(pattern, read_text(str(path), "replace"))
     except OSError:
         return None
     return found[1] if found else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -26,6 +27,9 @@ from aotpack.elf.facts import read_elf
 from aotpack.environment.torch import TorchInfo
 from aotpack.errors import AotpackError, BuildToolError, TorchMismatchError, UsageError
 from aotpack.package.metadata import Floors, ModelMetadata
+from aotpack.tools import steps
+from aotpack.tools.scratch import scratch_folder
+from aotpack_doctor.base.regular import kind
 
 #: `--profile`: what the package is tuned for.
 PROFILES = ("default", "slim")
@@ -164,12 +168,18 @@ def check_output(path: Path) -> None:
             meaning="PyTorch opens packages by that name only",
             fix=f"--output {path.with_suffix('.pt2')}",
         )
-    if path.is_dir() or not path.parent.is_dir():
-        what = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+    if not path.parent.is_dir():
         raise UsageError(
-            f"--output {path}: {what}",
+            f"--output {path}: there is no folder {path.parent}",
             meaning="the package cannot be written there",
-            fix="name a file in an existing folder" if path.is_dir() else f"mkdir -p {path.parent}",
+            fix=f"mkdir -p {path.parent}",
+        )
+    mode = path.lstat().st_mode if os.path.lexists(path) else stat.S_IFREG
+    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)) or path.is_dir():
+        raise UsageError(
+            f"--output {path}: is {kind(stat.S_IFDIR if path.is_dir() else mode)}",
+            meaning="the package cannot be written there",
+            fix="name a file in an existing folder",
         )
 
 
@@ -182,25 +192,29 @@ def export(request: ExportRequest, python: Path, listener: Listener, *, log: IO[
     Raises AotpackError and its kinds.
     """
     check_output(request.output)
-    output = request.output.resolve()
+    # The folder by its real name; a link of the package's own name is not followed, but replaced.
+    output = request.output.parent.resolve() / request.output.name
     with ExitStack() as stack:
         kept = log or stack.enter_context(tempfile.TemporaryFile())
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f".{output.stem}.", dir=output.parent)))
+        folder = stack.enter_context(scratch_folder(output.parent, f".{output.name}.aotpack-new-"))
         # torch names the archive's root after the file, so the temporary file bears the final name.
         package = folder / output.name
-        workspace = Path(stack.enter_context(_workspace()))
+        workspace = stack.enter_context(_workspace())
+        steps.reached("exporting")
         with _worker(python, kept, workspace) as worker:
             notes, done, metadata = _converse(worker, request, package, workspace, listener, kept)
+        steps.reached("packaged")
         package.replace(output)
+        steps.reached("replaced")
     comparisons = tuple(Comparison(**entry) for entry in done["comparisons"])
     return ExportReport(request.output, metadata, tuple(notes), comparisons)
 
 
-def _workspace() -> tempfile.TemporaryDirectory[str]:
+def _workspace() -> AbstractContextManager[Path]:
     """A folder for what AOTInductor makes; ours to remove, also when the worker is killed."""
     folder = tempfile.gettempdir()
     # Inductor hands its files to compilers without quotes.
-    return tempfile.TemporaryDirectory(prefix="aotpack-", dir="/tmp" if _has_space(folder) else folder)  # noqa: S108
+    return scratch_folder(Path("/tmp" if _has_space(folder) else folder), "aotpack-export-")  # noqa: S108
 
 
 def _has_space(text: str) -> bool:
@@ -255,6 +269,7 @@ def _converse(
                 notes.append(event["text"])
                 listener.warn(event["text"])
             elif kind == "compiled":
+                steps.reached("compiled")
                 metadata = _complete(event, request, notes)
                 _send(worker, msgspec.json.encode(metadata).decode(), raw=True)
             elif kind == "error":

@@ -15,6 +15,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from aotpack_doctor.base.regular import refuse_special
+
 #: What `tempfile` puts behind a prefix.
 _RANDOM = re.compile(r"[a-z0-9_]{8}")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -33,6 +35,18 @@ def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(descriptor)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that is whole or, when that fails, as it was.
+
+    Raises OSError, also when something else than a file lies there; a link is not followed.
+    """
+    if os.path.lexists(path):
+        refuse_special(path.lstat().st_mode, str(path))
+    with scratch_folder(path.parent, f".{path.name}.aotpack-new-") as scratch:
+        (scratch / path.name).write_bytes(content)
+        (scratch / path.name).replace(path)
 
 
 def _held(parent: Path, prefix: str) -> tuple[Path, int]:

@@ -13,6 +13,8 @@ import struct
 import threading
 from typing import Any, Callable, Iterable, Iterator, NamedTuple, Optional, Sequence, Tuple
 
+from aotpack_doctor.base.regular import open_regular
+
 try:
     from hashlib import sha256
 except ImportError:  # in a bundle: hashlib wants every hash there is, and this needs one
@@ -229,7 +231,7 @@ def sha256_of_all(
 def _contents(part: Range, buffer: memoryview) -> Iterator[memoryview]:
     """The bytes of a range, a buffer at a time. Raises OSError."""
     left = part.size
-    with open(part.path, "rb", buffering=0) as stream:
+    with open_regular(part.path) as stream:
         stream.seek(part.start)
         while left != 0:
             size = stream.readinto(buffer if left is None else buffer[:left])

@@ -8,14 +8,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import BinaryIO
+from io import BufferedReader
 
 
 class SpecialFileError(OSError):
     """Something lies where a regular file belongs; `strerror` says what."""
 
 
-def open_regular(path: str, *, follow: bool = True) -> BinaryIO:
+def open_regular(path: str, *, follow: bool = True) -> BufferedReader:
     """A regular file for reading.
 
     Args:
@@ -37,13 +37,19 @@ def open_regular(path: str, *, follow: bool = True) -> BinaryIO:
     except OSError:
         os.close(descriptor)
         raise
-    return os.fdopen(descriptor, "rb")
+    return open(descriptor, "rb")
 
 
 def read_regular(path: str, *, follow: bool = True) -> bytes:
     """The content of a regular file. Raises as `open_regular` does."""
     with open_regular(path, follow=follow) as stream:
         return stream.read()
+
+
+def read_text(path: str, errors: str = "strict") -> str:
+    """The text of a regular file in UTF-8. Raises as `open_regular` does, and UnicodeDecodeError unless `errors` says
+    what stands for bytes that are no text."""
+    return read_regular(path).decode("utf-8", errors)
 
 
 def refuse_special(mode: int, path: str) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 from typing import Mapping
 
+from aotpack_doctor.base import regular
 from aotpack_doctor.facts import Host, LibraryFolder
 
 #: Variables that change which libraries load or which devices are seen.
@@ -88,8 +89,7 @@ def read_host(
 def read_text(path: str) -> str:
     """A small text file; empty when it cannot be read."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read()
+        return regular.read_text(path, "replace")
     except OSError:
         return ""
 
@@ -155,8 +155,7 @@ def _libstdcxx(root: str) -> str | None:
 
 def _search_binary(path: str, pattern: bytes) -> list[str]:
     try:
-        with open(path, "rb") as stream:
-            return [found.decode() for found in re.findall(pattern, stream.read())]
+        return [found.decode() for found in re.findall(pattern, regular.read_regular(path))]
     except OSError:
         return []
 
