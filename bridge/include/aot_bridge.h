@@ -172,8 +172,9 @@ typedef struct aot_run_stats {
  * not copied if they are in C order and aligned to their elements; others are, and so are host inputs of a GPU model.
  * A model that writes into an input changes the caller's memory, as in Python, except from a GPU back to the host.
  * `outputs` receives num_outputs owned tensors, all or none. They never share memory with an input or a weight: where
- * the model returns a view of one, the output is a copy. `stats` may be NULL (GPU work is synchronised before the call
- * returns either way). */
+ * the model returns a view of one, the output is a copy. They may share it with each other, as in Python, where the
+ * model returns a tensor twice or a view of another output. Of a package made by plain PyTorch, one is NULL where the
+ * model returns None. `stats` may be NULL (GPU work is synchronised before the call returns either way). */
 AOT_API aot_status aot_model_run(aot_model* model, const aot_view* inputs, size_t num_inputs, aot_tensor** outputs,
                                  size_t num_outputs, aot_run_stats* stats);
 

@@ -32,4 +32,25 @@ aot_proxy* aot_proxy_create(const char* library, const char* device, char* error
 
 void* aot_proxy_executor(const aot_proxy* proxy) { return proxy->executor(); }
 
+int aot_proxy_resolve(void* tensor, void** resolved, char* error, size_t error_size) {
+  try {
+    const auto* given = static_cast<const at::Tensor*>(tensor);
+    *resolved = nullptr;
+    if (given->layout() != at::kStrided) {
+      std::snprintf(error, error_size, "its layout is %s", c10::str(given->layout()).c_str());
+      return 0;
+    }
+    // One of zeros alone may have no memory at all.
+    if (given->is_conj() || given->is_neg() || given->_is_zerotensor()) {
+      *resolved = new at::Tensor(given->resolve_conj().resolve_neg().clone());
+    }
+    return 1;
+  } catch (const std::exception& exception) {
+    std::snprintf(error, error_size, "%s", exception.what());
+  } catch (...) {
+    std::snprintf(error, error_size, "unknown exception");
+  }
+  return 0;
+}
+
 void aot_proxy_delete(aot_proxy* proxy) { delete proxy; }

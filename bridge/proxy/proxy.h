@@ -22,6 +22,11 @@ __attribute__((visibility("default"))) aot_proxy* aot_proxy_create(const char* l
 /* What AOTInductorModelContainerRun takes as its proxy executor; valid as long as the proxy. */
 __attribute__((visibility("default"))) void* aot_proxy_executor(const aot_proxy* proxy);
 
+/* Of a tensor of the C shim: `*resolved` becomes a new handle of its elements as they are to be read, or NULL when the
+ * memory says them already. 0 on failure, with the reason in `error`. */
+__attribute__((visibility("default"))) int aot_proxy_resolve(void* tensor, void** resolved, char* error,
+                                                             size_t error_size);
+
 __attribute__((visibility("default"))) void aot_proxy_delete(aot_proxy* proxy);
 
 #ifdef __cplusplus

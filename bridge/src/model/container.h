@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/library.h"
@@ -30,9 +31,13 @@ class Container {
   const std::vector<std::string>& input_names() const { return input_names_; }
   const std::vector<std::string>& output_names() const { return output_names_; }
 
-  /// Whether the memory there is that of a constant, as far as that is known: AOTInductor tells of its copies since
-  /// torch 2.13, and never of what it folded.
-  bool has_constant_at(const void* address) const;
+  /// Whether the memory there is that of a constant, or may be: AOTInductor tells of its copies since torch 2.13, and
+  /// never of what it folded.
+  bool may_be_constant(const void* address) const;
+
+  /// The same tensor with its elements as they are to be read: an op of libtorch's own may have left a conjugation or a
+  /// negation to whoever reads them.
+  TensorHandle resolve(TensorHandle output) const { return proxy_.resolve(std::move(output)); }
 
   /// Runs on one of the runners; callers must not be more than there are. The handles of `inputs` are consumed when the
   /// call succeeds; on failure those that were are null. Throws AOT_FAILED with the model's message.
@@ -69,6 +74,7 @@ class Container {
   ProxyExecutor proxy_;
   std::vector<TensorHandle> constants_;  // over the mapped weights; empty when the container copied them
   std::vector<Range> constant_memory_;   // of the constants, sorted
+  bool has_hidden_constants_ = false;    // in memory that is not among these
   mutable Mutex first_run_;
   mutable std::atomic<bool> has_run_{false};
   decltype(&AOTInductorModelContainerDelete) delete_ = nullptr;

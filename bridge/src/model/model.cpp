@@ -94,6 +94,42 @@ void check_count(size_t described, size_t actual, const char* what, const std::s
                            {"The description belongs to another model."});
 }
 
+using Outputs = std::vector<std::unique_ptr<aot_tensor>>;
+
+/// Where the model wrote this handle first: generated code writes one into several places where its Python code returns
+/// one tensor several times.
+size_t first_place(const AtenTensorHandle* handles, size_t index) {
+  return static_cast<size_t>(std::find(handles, handles + index, handles[index]) - handles);
+}
+
+/// Gives each handle that the model wrote to one output, so that it is given back once.
+void own(const AtenTensorHandle* handles, Outputs* outputs) {
+  for (size_t i = 0; i < outputs->size(); ++i) {
+    if (first_place(handles, i) == i) (*outputs)[i]->handle = aot::TensorHandle(handles[i]);
+  }
+}
+
+/// Gives the other outputs of a handle references of their own. They share memory, as in Python.
+void share_repeated(const AtenTensorHandle* handles, Outputs* outputs) {
+  for (size_t i = 0; i < outputs->size(); ++i) {
+    const size_t first = first_place(handles, i);
+    if (first != i && handles[i] != nullptr) (*outputs)[i]->handle = aot::share((*outputs)[first]->handle);
+  }
+}
+
+/// Makes an output null where the model has left nothing: its Python code returns None there. aotpack lists no such
+/// outputs, so with its signature it is a copy that failed, which generated code does not look at.
+void drop_absent(const std::vector<aot::TensorInfo>& infos, bool has_signature, Outputs* outputs) {
+  for (size_t i = 0; i < outputs->size(); ++i) {
+    if ((*outputs)[i]->handle.get() != nullptr) continue;
+    if (has_signature) {
+      throw Error(AOT_FAILED, {"the model left no value for its output ", infos[i].name},
+                  {"Memory for it could not be had."}, {"Use smaller sizes, or a machine with more memory."});
+    }
+    (*outputs)[i].reset();
+  }
+}
+
 }  // namespace
 
 aot_model::aot_model(const std::string& path, const aot_load_options& options)
@@ -153,7 +189,7 @@ std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, 
 
   // Memory for all that holds handles, before there are any: those without an owner would be lost with an exception.
   const size_t num_outputs = outputs_.size();
-  std::vector<std::unique_ptr<aot_tensor>> outputs;
+  Outputs outputs;
   outputs.reserve(num_outputs);
   for (size_t i = 0; i < num_outputs; ++i) outputs.push_back(std::make_unique<aot_tensor>(container_));
   std::vector<AtenTensorHandle> handles(num_inputs + num_outputs);  // of the inputs, then of the outputs
@@ -167,28 +203,37 @@ std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, 
     device_->synchronize();
   } catch (...) {
     // The model takes what it has been given only after its own checks.
-    for (AtenTensorHandle handle : handles) aot::TensorHandle{handle};
+    for (size_t i = 0; i < num_inputs; ++i) aot::TensorHandle{handles[i]};
+    own(output_handles, &outputs);
     throw;
   }
   *latency_ms = watch.milliseconds();
-  for (size_t i = 0; i < num_outputs; ++i) outputs[i]->handle = aot::TensorHandle(output_handles[i]);
+  own(output_handles, &outputs);
+  share_repeated(output_handles, &outputs);
+  drop_absent(outputs_, has_signature, &outputs);
 
-  for (const std::unique_ptr<aot_tensor>& output : outputs) output->describe(device_->id());
+  for (const std::unique_ptr<aot_tensor>& output : outputs) {
+    if (output == nullptr) continue;
+    output->handle = container_->resolve(std::move(output->handle));
+    output->describe(device_->id());
+  }
   for (const aot::Input& input : prepared) input.write_back();
   for (const std::unique_ptr<aot_tensor>& output : outputs) {
+    if (output == nullptr) continue;
     const void* data = output->view.data;
     const bool is_lent =
         std::any_of(prepared.begin(), prepared.end(), [&](const aot::Input& input) { return input.lends(data); });
     // The caller may free an input as soon as the call returns, and owns its outputs, while the next call may read or
     // write the model's weights: an output that is a view of either becomes a copy.
-    if (is_lent || container_->has_constant_at(data)) {
+    if (is_lent || container_->may_be_constant(data)) {
       output->handle = aot::clone(output->handle);
       output->describe(device_->id());
     }
   }
   if (aot::is_debugging()) {
-    for (size_t i = 0; i < outputs.size(); ++i)
-      aot::debug_tensor(aot::concat({"output ", outputs_[i].name}), outputs[i]->view);
+    for (size_t i = 0; i < num_outputs; ++i) {
+      if (outputs[i] != nullptr) aot::debug_tensor(aot::concat({"output ", outputs_[i].name}), outputs[i]->view);
+    }
     aot::debug_line(aot::concat({"run of ", container_->package().path, ": ", std::to_string(*latency_ms), " ms"}));
   }
   return outputs;

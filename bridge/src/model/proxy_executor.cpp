@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -56,6 +57,7 @@ ProxyExecutor::ProxyExecutor(Package& package, const Device& device) {
   bind(library_, "aot_proxy_create", create);
   bind(library_, "aot_proxy_executor", executor);
   bind(library_, "aot_proxy_delete", delete_);
+  bind(library_, "aot_proxy_resolve", resolve_);
 
   // libtorch wants the description and a library side by side. A bundle has them so; otherwise a folder is made for the
   // moment.
@@ -78,6 +80,18 @@ ProxyExecutor::ProxyExecutor(Package& package, const Device& device) {
 
 ProxyExecutor::~ProxyExecutor() {
   if (proxy_ != nullptr) delete_(proxy_);
+}
+
+TensorHandle ProxyExecutor::resolve(TensorHandle tensor) const {
+  if (resolve_ == nullptr) return tensor;
+  char reason[1024] = "";
+  void* resolved = nullptr;
+  if (!resolve_(tensor.get(), &resolved, reason, sizeof reason)) {
+    throw Error(AOT_FAILED, {"an output cannot be had as plain memory: ", reason},
+                {"The model returns what one of libtorch's own ops gave it."},
+                {"Return a dense tensor from the exported module."});
+  }
+  return resolved == nullptr ? std::move(tensor) : TensorHandle(static_cast<AtenTensorHandle>(resolved));
 }
 
 }  // namespace aot

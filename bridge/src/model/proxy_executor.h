@@ -8,6 +8,7 @@
 #include "device/device.h"
 #include "package/package.h"
 #include "proxy.h"
+#include "tensor.h"
 
 namespace aot {
 
@@ -26,9 +27,14 @@ class ProxyExecutor {
   /// For AOTInductorModelContainerRun; null when there is nothing to run.
   void* handle() const { return handle_; }
 
+  /// The tensor without a conjugation or a negation that is still to be done, which only ops of these leave to their
+  /// readers: itself, or a copy. Throws AOT_FAILED.
+  TensorHandle resolve(TensorHandle tensor) const;
+
  private:
   Library library_;
   decltype(&aot_proxy_delete) delete_ = nullptr;
+  decltype(&aot_proxy_resolve) resolve_ = nullptr;
   aot_proxy* proxy_ = nullptr;
   void* handle_ = nullptr;
 };

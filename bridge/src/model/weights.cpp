@@ -95,8 +95,11 @@ void Container::load_constants() {
       copy_weights();
     }
   }
+  has_hidden_constants_ = has_folded;
   if (constant_memory_.empty() && needed > 0) {
-    if (find_copies() && constant_memory_.empty()) {
+    if (!find_copies()) {
+      has_hidden_constants_ = true;
+    } else if (constant_memory_.empty()) {
       throw damaged_error({"the weights of ", package_.path, " are missing"},
                           {"The model keeps them apart from its code, in weights.blob."});
     }
@@ -237,7 +240,8 @@ bool Container::find_copies() {
   return true;
 }
 
-bool Container::has_constant_at(const void* address) const {
+bool Container::may_be_constant(const void* address) const {
+  if (has_hidden_constants_) return true;
   const auto after = std::upper_bound(constant_memory_.begin(), constant_memory_.end(), address,
                                       [](const void* at, const Range& range) { return at < range.begin; });
   return after != constant_memory_.begin() && address < std::prev(after)->end;

@@ -78,7 +78,7 @@ class Result:
     """A run with its measurements.
 
     Attributes:
-        outputs: by name, in the model's order.
+        outputs: by name, in the model's order, without those for which a package of plain PyTorch returns None.
         latency_ms: wall time of the model's run, device synchronised before and after.
         device_used_bytes, device_total_bytes: GPU memory; 0 on the CPU.
         peak_rss_bytes: of this process so far.
@@ -174,6 +174,8 @@ class Model:
     def __call__(self, *args: Any, **named: Any) -> Any:
         """Run on positional or named inputs; returns the output, or a tuple when there are several.
 
+        Outputs may share memory with each other where the Python code's do, never with inputs or weights.
+
         Inputs are borrowed for the call, without a copy on the CPU: NumPy arrays, torch tensors, anything with
         `__dlpack__` or the buffer protocol. A model that writes into one in place changes the caller's array, as its
         Python code does. Raises UsageError when they do not fit the signature.
@@ -185,9 +187,9 @@ class Model:
         """Run as a call does; returns outputs by name, with measurements."""
         stats = _ffi.RunStats()
         outputs = self._run(self._in_order(args, named) if named else args, stats)
-        return Result({spec.name: tensor for spec, tensor in zip(self.outputs, outputs)}, stats)
+        return Result({spec.name: tensor for spec, tensor in zip(self.outputs, outputs) if tensor}, stats)
 
-    def _run(self, inputs: Sequence[Any], stats: Optional[_ffi.RunStats]) -> Tuple[Tensor, ...]:
+    def _run(self, inputs: Sequence[Any], stats: Optional[_ffi.RunStats]) -> Tuple[Optional[Tensor], ...]:
         if len(inputs) != self._num_inputs:
             raise self._misfit(f"{len(inputs)} inputs")
         try:
@@ -205,8 +207,8 @@ class Model:
             if status:
                 _ffi.check(self._library, status)
             if self._num_outputs == 1:  # a comprehension would cost a tenth of the call
-                return (Tensor(self._library, self._free, pointers[0]),)
-            return tuple([Tensor(self._library, self._free, pointer) for pointer in pointers[:]])
+                return (pointers[0] and Tensor(self._library, self._free, pointers[0]),)
+            return tuple([pointer and Tensor(self._library, self._free, pointer) for pointer in pointers[:]])
         finally:
             self._frames.append(frame)
 

@@ -108,9 +108,9 @@ class Tensor:
     def tolist(self) -> Any:
         """Elements as nested lists, or one number for a tensor without dims."""
         values: List[Any] = self.flat()
-        for size in reversed(self.shape[1:]):
-            rows = len(values) // size if size else count(self.shape[:-1])
-            values = [values[row * size : (row + 1) * size] for row in range(rows)]
+        for axis in range(len(self.shape) - 1, 0, -1):
+            size = self.shape[axis]
+            values = [values[row * size : (row + 1) * size] for row in range(count(self.shape[:axis]))]
         return values if self.shape else values[0]
 
     def numpy(self) -> Any:
@@ -131,16 +131,17 @@ class Tensor:
             "version": 3,
             "typestr": dtype.typestr,
             "shape": shape,
-            "strides": steps and tuple([step * dtype.itemsize for step in steps]),
+            "strides": None if steps is None else tuple([step * dtype.itemsize for step in steps]),
             "data": (self._address, False),
         }
 
     def __buffer__(self, flags: int) -> memoryview:
         view = self.contiguous() if self._on_host_in_order else memoryview(b"")
-        if not self.dtype.format or not view.nbytes:
-            # memoryview knows neither these types nor shapes with a zero in them; NumPy then asks for the interface.
-            raise BufferError(f"{self!r} is not plain C-ordered host memory; use numpy() or DLPack")
-        return view.cast(self.dtype.format, self.shape)  # type: ignore[call-overload, no-any-return]
+        try:
+            # Neither shapes with a zero in them, nor types without a letter, nor float16 in all Pythons.
+            return view.cast(self.dtype.format, self.shape)  # type: ignore[call-overload, no-any-return]
+        except (TypeError, ValueError):  # NumPy then asks for the interface
+            raise BufferError(f"{self!r} is no memory that memoryview describes; use numpy() or DLPack") from None
 
     def __dlpack_device__(self) -> Tuple[int, int]:
         device = self._view.device
@@ -169,6 +170,7 @@ _exported: Dict[int, Tuple[Tensor, _ffi.Managed, Any]] = {}
 _new_capsule = ctypes.PYFUNCTYPE(py_object, c_void_p, c_char_p, c_void_p)(("PyCapsule_New", ctypes.pythonapi))
 _is_valid = ctypes.PYFUNCTYPE(c_int, c_void_p, c_char_p)(("PyCapsule_IsValid", ctypes.pythonapi))
 _get_pointer = ctypes.PYFUNCTYPE(c_void_p, c_void_p, c_char_p)(("PyCapsule_GetPointer", ctypes.pythonapi))
+_clear_error = ctypes.PYFUNCTYPE(None)(("PyErr_Clear", ctypes.pythonapi))
 _NAME = b"dltensor"
 
 
@@ -177,6 +179,9 @@ def _delete(managed: int) -> None:
 
 
 def _drop_unused(capsule: int) -> None:
+    # A consumer that refuses the tensor lets go of the capsule with its own error pending, which no Python code may run
+    # with. ctypes has no way to set it again when this is done: the caller gets a SystemError instead.
+    _clear_error()
     # A consumer renames the capsule that it takes; one that still has its name was never used.
     if _is_valid(capsule, _NAME):
         _exported.pop(_get_pointer(capsule, _NAME), None)
