@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from aotpack.backend import Backend
 from aotpack.environment.search import find_torch
 from aotpack.export import driving
-from tests.support.exporting import EXAMPLES, ROOT, cached, cached_export
+from tests.support.exporting import EXAMPLES, ROOT, cached_export, cached_plain_export
 
 
 @pytest.fixture(scope="session")
@@ -41,28 +40,10 @@ def exported(backend_venv: Path) -> Callable[..., Path]:
     return get
 
 
-#: How PyTorch's documentation says to make a package.
-PLAIN_EXPORT = """
-import sys, torch
-sys.path.insert(0, sys.argv[1])
-module, inputs, dynamic_shapes = __import__(sys.argv[2]).model()
-program = torch.export.export(module, inputs, dynamic_shapes=dynamic_shapes)
-torch._inductor.aoti_compile_and_package(program, package_path=sys.argv[3])
-"""
-
-
 @pytest.fixture(scope="session")
-def plain_mlp(backend_venv: Path, backend_python: Path) -> Path:
+def plain_mlp(backend_venv: Path) -> Path:
     """The package of examples/mlp.py as plain PyTorch makes it: no metadata of ours, weights inside model.so."""
-
-    def make(package: Path) -> None:
-        partial = package.with_name(f"partial-{package.name}")
-        command = [backend_python, "-c", PLAIN_EXPORT, EXAMPLES, "mlp", partial]
-        subprocess.run(command, check=True, capture_output=True)
-        partial.rename(package)
-
-    version = find_torch(Backend.CPU, venv=backend_venv).version
-    return cached("plain_mlp.pt2", (version, PLAIN_EXPORT), (EXAMPLES / "mlp.py",), make)
+    return cached_plain_export(backend_venv, EXAMPLES / "mlp.py")
 
 
 @pytest.fixture(scope="session")

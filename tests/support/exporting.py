@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -55,6 +56,31 @@ def cached_export(venv: Path, source: Path, **options: str | bool) -> Path:
         driving.export(request, driving.interpreter(torch), Silent())
 
     return cached(f"{source.stem}.pt2", (torch.version, str(sorted(options.items()))), files, make)
+
+
+#: How PyTorch's documentation says to make a package.
+_PLAIN_EXPORT = """
+import sys, torch
+folder, module, function, package = sys.argv[1:]
+sys.path.insert(0, folder)
+module, inputs, *shapes = getattr(__import__(module), function)()
+with torch.no_grad():
+    program = torch.export.export(module, inputs, dynamic_shapes=shapes[0] if shapes else None)
+    torch._inductor.aoti_compile_and_package(program, package_path=package)
+"""
+
+
+def cached_plain_export(venv: Path, source: Path, function: str = "model") -> Path:
+    """As plain PyTorch packages `source:function`: no metadata of ours, weights inside model.so."""
+    torch = find_torch(Backend.CPU, venv=venv)
+
+    def make(package: Path) -> None:
+        partial = package.with_name(f"partial-{package.name}")
+        command = [driving.interpreter(torch), "-c", _PLAIN_EXPORT, source.parent, source.stem, function, partial]
+        subprocess.run(command, check=True, capture_output=True)
+        partial.rename(package)
+
+    return cached(f"plain_{source.stem}.pt2", (torch.version, _PLAIN_EXPORT, function), (source,), make)
 
 
 def cached(name: str, facts: Sequence[str], files: Sequence[Path], make: Callable[[Path], None]) -> Path:

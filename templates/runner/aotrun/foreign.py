@@ -16,7 +16,7 @@ from aotrun.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List, Optional, Sequence, Tuple
+    from typing import Any, Callable, List, Optional, Sequence, Tuple
 
     from aotrun.model import Spec
 
@@ -78,18 +78,61 @@ class Views:
         Returns the address of the first one; adds to `keep` what must stay alive while they are in use.
         """
         for index, value in enumerate(values):
+            settle = _SETTLERS[type(value)]
+            if settle is not None:
+                value = settle(value, self._specs[index])
             try:
                 capsule = value.__dlpack__() if value.__dlpack_device__()[0] == CPU else _from_device(value)
-            except (AttributeError, BufferError, RuntimeError, TypeError) as error:
+                view = _capsule_pointer(py_object(capsule), _NAME)
+            except Exception as error:  # noqa: BLE001  (of other people's code)
                 keep.append(_describe(self._slots[index], value, self._specs[index], error))
                 continue
             # The capsule stays ours: never renamed, it frees its tensor itself when it goes.
             keep.append(capsule)
-            view = _capsule_pointer(py_object(capsule), _NAME)
             if len(values) == 1:
                 return view  # where it is
             _copy(self._addresses[index], view, _VIEW_SIZE)
         return self._array
+
+
+class _Settlers(dict):  # type: ignore[type-arg]
+    """By type of value: what is to be done before its memory says all. None for most; looked up once a type."""
+
+    def __missing__(self, kind: type) -> Optional[Callable[[Any, Spec], Any]]:
+        known: Optional[Callable[[Any, Spec], Any]] = None
+        if hasattr(kind, "resolve_conj") and hasattr(kind, "resolve_neg"):
+            known = _resolved
+        elif hasattr(kind, "mask") and hasattr(kind, "filled"):
+            known = _unmasked
+        self[kind] = known
+        return known
+
+
+def _resolved(value: Any, spec: Spec) -> Any:
+    """A torch tensor without a conjugation or a negation that it leaves to its readers: no protocol speaks of them."""
+    if not (value.is_neg() or value.is_conj()):
+        return value
+    if spec.mutated:
+        raise UsageError(
+            f"input {spec.name} is a lazily conjugated or negated view",
+            "The model writes into it in place, and its memory holds other numbers than it shows.",
+            "Pass x.resolve_conj().resolve_neg().",
+        )
+    return value.resolve_conj().resolve_neg()
+
+
+def _unmasked(value: Any, spec: Spec) -> Any:
+    """A masked array of NumPy that masks nothing."""
+    if value.mask.any():
+        raise UsageError(
+            f"input {spec.name} is a masked array",
+            "A model knows no masks: it would compute with what lies below.",
+            "Pass x.filled(value).",
+        )
+    return value
+
+
+_SETTLERS = _Settlers()
 
 
 def _from_device(value: Any) -> Any:

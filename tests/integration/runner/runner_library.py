@@ -41,6 +41,22 @@ class OnlyDLPack:
         return self.inner.__dlpack_device__()  # type: ignore[attr-defined]
 
 
+class Raising:
+    """A producer that keeps to no protocol."""
+
+    def __init__(self, give: object) -> None:
+        self.give = give
+
+    def __dlpack__(self, **_options: object) -> object:
+        return self.give()  # type: ignore[operator]
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0
+
+
+used = torch.zeros(8, 64).__dlpack__()
+torch.from_dlpack(used)
+
 read_only = x.copy()
 read_only.flags.writeable = False
 every_other = np.repeat(x, 2, axis=0)
@@ -84,6 +100,16 @@ for name, state in {
 }.items():
     in_place[f"silent, {name}"] = [np.asarray(silent(state, ones)[0]).tolist(), np.asarray(state).tolist()]
 seen["in place"] = in_place
+
+# torch's lazy views and NumPy's masks: memory that does not show what Python does.
+imaginary = torch.complex(torch.zeros(8, 64), torch.from_numpy(-x)).conj().imag
+assert imaginary.is_neg()
+negated = torch._neg_view(torch.from_numpy(-x))
+seen["lazy"] = {
+    "imaginary": bool(np.array_equal(np.asarray(model(imaginary)), y)),
+    "negated": bool(np.array_equal(np.asarray(model(negated)), y)),
+    "nothing masked": bool(np.array_equal(np.asarray(model(np.ma.masked_array(x))), y)),
+}
 
 # Inputs are borrowed: the library is given the caller's own address.
 pointers = []
@@ -167,6 +193,12 @@ for name, call in {
     "odd strides": lambda: model(np.zeros((8, 64), [("a", "u1"), ("b", "<f4")])["b"]),
     "grad": lambda: model(torch.zeros(8, 64, requires_grad=True)),
     "read-only": lambda: adding(fixed, ones),
+    "negated": lambda: adding(torch._neg_view(torch.ones(4)), ones),
+    "masked": lambda: model(np.ma.masked_array(x, x > 0.5)),
+    "zeros without memory": lambda: model(torch._efficientzerotensor((8, 64))),
+    "no capsule": lambda: model(Raising(lambda: 3)),
+    "used capsule": lambda: model(Raising(lambda: used)),
+    "raising": lambda: model(Raising(lambda: {}["absent"])),
     "no bundle": lambda: aotrun.load("/"),
     "no file": lambda: aotrun.load("/missing.pt2"),
     "no model": lambda: aotrun.load(BUNDLE, model="nope"),

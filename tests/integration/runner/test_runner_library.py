@@ -33,6 +33,12 @@ ERRORS = {
     "odd strides": "strides",
     "grad": "require gradient",
     "read-only": "input state is read-only",
+    "negated": "lazily conjugated or negated",
+    "masked": "masked array",
+    "zeros without memory": "has no data",
+    "no capsule": "input x: ",
+    "used capsule": "input x: ",
+    "raising": "absent",
     "no bundle": "no bundle and no model folder",
     "no file": "no such file",
     "no model": "no model 'nope'",
@@ -68,6 +74,10 @@ def test_takes_any_array(seen: dict[str, Any]) -> None:
     assert len(seen["agree"]) == 11
     assert all(seen["agree"].values()), seen["agree"]
     assert "x: float32[batch:1..1024, 64]" in seen["repr"]
+
+
+def test_what_the_memory_does_not_show(seen: dict[str, Any]) -> None:
+    assert all(seen["lazy"].values()), seen["lazy"]
 
 
 def test_small_products_start_no_threads(portable: Path) -> None:

@@ -50,5 +50,6 @@ def sample(described: Signature, run: Run) -> bytes | None:
 
 
 def _to_numpy(value: Any) -> Any:
-    value = value.resolve_conj().resolve_neg().cpu().contiguous()
+    # A parameter may be an output, which is no array before it is detached.
+    value = value.detach().resolve_conj().resolve_neg().cpu().contiguous()
     return value.view(torch.uint16).numpy() if value.dtype == torch.bfloat16 else value.numpy()

@@ -43,5 +43,13 @@ class WithNone(Aliases):
         return first, None, second, *others
 
 
+def inputs():
+    return torch.arange(6.0).reshape(2, 3) - 2, torch.tensor([1 + 1j, 2], dtype=torch.complex64)
+
+
 def model():
-    return Aliases().eval(), (torch.arange(6.0).reshape(2, 3) - 2, torch.tensor([1 + 1j, 2], dtype=torch.complex64))
+    return Aliases().eval(), inputs()
+
+
+def with_none():
+    return WithNone().eval(), inputs()
