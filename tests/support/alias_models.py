@@ -1,4 +1,4 @@
-"""Outputs that repeat, and outputs that are inputs or constants, or views of either: what AOTInductor makes of handles."""
+"""Outputs that repeat, and outputs that are inputs or constants, or views of either."""
 
 import torch
 from torch import nn

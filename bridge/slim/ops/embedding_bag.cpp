@@ -9,15 +9,17 @@ namespace {
 
 enum class Mode : int64_t { kSum = 0, kMean = 1, kMax = 2 };
 
+// All but the first serve the gradient. Their shapes are those that torch knows at export, since code that checks what
+// ops give it holds them to it: emptier where torch on the CPU has a shorter way, and filled up with zeros.
 struct Bags {
   Tensor output;       // [bags, width]
-  Tensor offset2bag;   // [indices]: the bag each index is in
-  Tensor bag_size;     // [bags]: without padding
-  Tensor max_indices;  // [bags, width] for kMax: the row each maximum is from
+  Tensor offset2bag;   // [indices]: the bag each index is in; [0] where a sum takes the shorter way
+  Tensor bag_size;     // [bags]: without padding; [offsets] for the forward pass alone
+  Tensor max_indices;  // [bags, width] for kMax: the row each maximum is from; else [bags]
 };
 
 Bags embedding_bag(const Tensor& weight, const Tensor& given_indices, const Tensor& given_offsets, Mode mode,
-                   const Tensor* per_sample_weights, bool include_last_offset, int64_t padding_idx) {
+                   const Tensor* per_sample_weights, bool include_last_offset, int64_t padding_idx, bool forward_only) {
   require(weight.dim() == 2, "weight of shape ", to_string(weight.sizes), " instead of two dims");
   require(given_indices.dim() == 1 && given_offsets.dim() == 1, "indices and offsets must have one dim");
   require(is_floating(weight.dtype), "weight of ", dtype_name(weight.dtype), " instead of a floating point type");
@@ -51,8 +53,10 @@ Bags embedding_bag(const Tensor& weight, const Tensor& given_indices, const Tens
   }
   if (padding_idx < 0 && padding_idx != -1) padding_idx = checked_index(padding_idx, 0, rows, "padding_idx");
 
+  const int64_t bag_sizes = forward_only ? given : bags;
   Bags result{zeros({bags, width}, weight.dtype), zeros({indices.numel()}, index_dtype),
-              zeros({bags}, ScalarType::Long), zeros({bags, mode == Mode::kMax ? width : 0}, ScalarType::Long)};
+              zeros({bag_sizes}, ScalarType::Long),
+              mode == Mode::kMax ? zeros({bags, width}, ScalarType::Long) : zeros({bags}, ScalarType::Long)};
   const Tensor rows_of = weight.strides[1] == 1 ? weight : contiguous(weight);
   const Tensor bag_of = zeros({indices.numel()}, ScalarType::Long);
   visit_floating(weight.dtype, [&](auto type) {
@@ -93,20 +97,23 @@ Bags embedding_bag(const Tensor& weight, const Tensor& given_indices, const Tens
                    }
                  });
   });
-  result.offset2bag = to(bag_of, index_dtype);
+  const bool takes_shorter_way = mode == Mode::kSum && padding_idx == -1 && weight.strides[1] == 1 &&
+                                 (weight.dtype == ScalarType::Float || weight.dtype == ScalarType::Half) &&
+                                 (per_sample_weights == nullptr || per_sample_weights->strides[0] == 1);
+  result.offset2bag = takes_shorter_way ? zeros({0}, index_dtype) : to(bag_of, index_dtype);
   result.bag_size = to(result.bag_size, index_dtype);
   result.max_indices = to(result.max_indices, index_dtype);
   return result;
 }
 
-AOTITorchError give_bags(const char* function, AtenTensorHandle weight, AtenTensorHandle indices,
+AOTITorchError give_bags(const char* function, bool forward_only, AtenTensorHandle weight, AtenTensorHandle indices,
                          AtenTensorHandle offsets, int64_t mode, AtenTensorHandle* per_sample_weights,
                          int32_t include_last_offset, int64_t padding_idx, AtenTensorHandle* ret0,
                          AtenTensorHandle* ret1, AtenTensorHandle* ret2, AtenTensorHandle* ret3) {
   return guard(function, [&] {
     require(mode >= 0 && mode <= 2, "mode ", mode, " is none of 0 (sum), 1 (mean), 2 (max)");
     Bags bags = embedding_bag(get(weight), get(indices), get(offsets), static_cast<Mode>(mode),
-                              get_optional(per_sample_weights), include_last_offset != 0, padding_idx);
+                              get_optional(per_sample_weights), include_last_offset != 0, padding_idx, forward_only);
     give_all({ret0, ret1, ret2, ret3}, std::move(bags.output), std::move(bags.offset2bag), std::move(bags.bag_size),
              std::move(bags.max_indices));
   });
@@ -121,8 +128,8 @@ AOTITorchError aoti_torch_cpu__embedding_bag(AtenTensorHandle weight, AtenTensor
                                              AtenTensorHandle* per_sample_weights, int32_t include_last_offset,
                                              int64_t padding_idx, AtenTensorHandle* ret0, AtenTensorHandle* ret1,
                                              AtenTensorHandle* ret2, AtenTensorHandle* ret3) {
-  return give_bags(__func__, weight, indices, offsets, mode, per_sample_weights, include_last_offset, padding_idx, ret0,
-                   ret1, ret2, ret3);
+  return give_bags(__func__, /*forward_only=*/false, weight, indices, offsets, mode, per_sample_weights,
+                   include_last_offset, padding_idx, ret0, ret1, ret2, ret3);
 }
 
 AOTITorchError aoti_torch_cpu__embedding_bag_forward_only(AtenTensorHandle weight, AtenTensorHandle indices,
@@ -131,7 +138,7 @@ AOTITorchError aoti_torch_cpu__embedding_bag_forward_only(AtenTensorHandle weigh
                                                           int32_t include_last_offset, int64_t padding_idx,
                                                           AtenTensorHandle* ret0, AtenTensorHandle* ret1,
                                                           AtenTensorHandle* ret2, AtenTensorHandle* ret3) {
-  return give_bags(__func__, weight, indices, offsets, mode, per_sample_weights, include_last_offset, padding_idx, ret0,
-                   ret1, ret2, ret3);
+  return give_bags(__func__, /*forward_only=*/true, weight, indices, offsets, mode, per_sample_weights,
+                   include_last_offset, padding_idx, ret0, ret1, ret2, ret3);
 }
 }

@@ -77,10 +77,9 @@ class Views:
 
         Returns the address of the first one; adds to `keep` what must stay alive while they are in use.
         """
-        for index, value in enumerate(values):
-            settle = _SETTLERS[type(value)]
-            if settle is not None:
-                value = settle(value, self._specs[index])
+        for index, given in enumerate(values):
+            settle = _SETTLERS[type(given)]
+            value = given if settle is None else settle(given, self._specs[index])
             try:
                 capsule = value.__dlpack__() if value.__dlpack_device__()[0] == CPU else _from_device(value)
                 view = _capsule_pointer(py_object(capsule), _NAME)

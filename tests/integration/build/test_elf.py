@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from aotpack.elf.edits import ElfEdit, apply_edit
+from aotpack.elf.appended import elf_size, set_aside
+from aotpack.elf.edits import ElfEdit, apply_edit, strip_copy
 from aotpack.elf.facts import read_elf
 
 SOURCE = """
@@ -55,3 +56,52 @@ def test_symbols_that_are_packed_once_more_go_too(tmp_path: Path) -> None:
         names = {section.name for section in ELFFile(stream).iter_sections()}
     assert ".gnu_debugdata" not in names
     assert ctypes.CDLL(str(library)).value() == 7
+
+
+def bare(folder: Path) -> Path:
+    source, library = folder / "x.c", folder / "libx.so"
+    source.write_text(SOURCE, encoding="ascii")
+    subprocess.run(["cc", "-shared", "-fPIC", "-g", source, "-o", library], check=True)
+    return library
+
+
+@pytest.mark.parametrize("offset", [0, 1, 0x4000, 0xFFFF])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        ElfEdit(strip=True),
+        ElfEdit(search_path="$ORIGIN/" + "far" * 400),
+        ElfEdit(strip=True, add_needed=("libm.so.6",)),
+    ],
+    ids=["strip", "path", "both"],
+)
+def test_what_is_appended_stays_where_it_is_within_a_page(tmp_path: Path, edit: ElfEdit, offset: int) -> None:
+    library = bare(tmp_path)
+    behind = bytes(range(256)) * 300
+    with library.open("ab") as stream:
+        stream.write(bytes((offset - stream.tell()) % 0x10000) + behind)
+    size = library.stat().st_size
+
+    apply_edit(library, edit, library)
+
+    assert library.read_bytes().endswith(behind)
+    assert (library.stat().st_size - size) % 0x10000 == 0
+    assert ctypes.CDLL(str(library)).value() == 7
+    assert [path.name for path in tmp_path.iterdir() if path != library] == ["x.c"]
+
+
+def test_a_stripped_copy_keeps_what_is_appended(tmp_path: Path) -> None:
+    library, copy = bare(tmp_path), tmp_path / "copy.so"
+    with library.open("ab") as stream:
+        stream.write(b"behind")
+    strip_copy(library, copy)
+    assert copy.read_bytes().endswith(b"behind")
+    assert b".debug_info" in library.read_bytes()
+    assert b".debug_info" not in copy.read_bytes()
+
+
+def test_a_file_of_elf_alone_is_edited_where_it_is(tmp_path: Path) -> None:
+    library = bare(tmp_path)
+    assert elf_size(library) == library.stat().st_size
+    with set_aside(library) as elf:
+        assert elf == library

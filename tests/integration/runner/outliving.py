@@ -61,7 +61,7 @@ def outlive(bundle: str, name: str) -> None:
     del model
     gc.collect()
     for call, (wanted, outputs, arrays) in enumerate(calls):
-        for place, (array, output, shared) in enumerate(zip(wanted, outputs, arrays)):
+        for place, (array, output, shared) in enumerate(zip(wanted, outputs, arrays, strict=True)):
             value = np.full_like(array, 77) if call == 0 and 10 <= place < 16 else array
             np.testing.assert_array_equal(np.asarray(output), value, err_msg=f"{name}: call {call}, output {place}")
             np.testing.assert_array_equal(shared, value)

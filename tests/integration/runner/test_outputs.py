@@ -1,4 +1,4 @@
-"""Outputs that repeat, and that are an input, a constant, a view of one, or nothing: in both runtimes, call after call."""
+"""Outputs that repeat, that are an input, a constant, a view of one, or nothing: in both runtimes, call after call."""
 
 from __future__ import annotations
 

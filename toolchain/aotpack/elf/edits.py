@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
-from aotpack.elf import initialisers, relocations
+from aotpack.elf import appended, initialisers, relocations
 from aotpack.elf.facts import read_elf
 from aotpack.errors import BuildToolError
 from aotpack.gpu import fatbin, trimming
@@ -50,9 +51,16 @@ class ElfEdit:
 def apply_edit(path: Path, edit: ElfEdit, original: Path) -> None:
     """Edit a file in place; `original` is the same library as it was, with its static symbols.
 
+    What is appended to the ELF file stays, at the same place within a page.
+
     Raises:
         BuildToolError: strip or patchelf is missing or fails.
     """
+    with appended.set_aside(path) as elf:
+        _apply(elf, edit, original)
+
+
+def _apply(path: Path, edit: ElfEdit, original: Path) -> None:
     # First strip, then patch: patchelf moves sections in ways that older versions of strip undo.
     if edit.strip:
         strip_copy(path, path)
@@ -114,6 +122,10 @@ def _trim(path: Path, archs: tuple[str, ...]) -> None:
 
 def strip_copy(source: Path, target: Path) -> None:
     """Write `source` to `target` without its static symbols. Raises BuildToolError as `apply_edit` does."""
+    if source != target and appended.elf_size(source) < source.stat().st_size:
+        shutil.copyfile(source, target)
+        apply_edit(target, ElfEdit(strip=True), source)
+        return
     # Some distributions pack the symbols of functions once more, into a section that strip does not know.
     drop = ["--strip-unneeded", "--remove-section=.gnu_debugdata"]
     run_tool([find_program("strip"), *drop, "-o", str(target), str(source)], writes=target)
