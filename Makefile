@@ -12,7 +12,7 @@ VENV    := $(if $(filter cpu,$(BACKEND)),.venv,.venv-$(BACKEND))
 AOTPACK := $(TOOL)/bin/aotpack
 PYTEST  := $(TOOL)/bin/python -m pytest
 CPP     := $(shell find bridge templates/launcher templates/hash benchmarks tests -name '*.cpp' -o -name '*.hpp' -o -name '*.h' -o -name '*.c' | grep -v /abi/)
-PY      := toolchain tests benchmarks templates/runner templates/consumers examples
+PY      := toolchain tests benchmarks templates/runner templates/consumers templates/wheel examples
 
 .PHONY: help setup init build build-debug build-portable export verify-portable test test-unit test-backend test-backends \
   test-fixtures test-distros test-cuda-wheel test-torch-versions test-rocm-real test-release test-op test-zoo test-slim-sanitizers test-gpu \

@@ -33,7 +33,7 @@ TOOLCHAIN: Mapping[str, str] = {
     " interpreter materials",
     "new_project": "errors resources tools bundle",
     "verify": "errors backend patterns tools elf libraries environment native bundle",
-    "release": "errors bundle materials verify",
+    "release": "errors resources bundle materials verify",
     "doctor": "errors backend patterns gpu tools elf package libraries environment runtime native bundle",
     "cli": "errors backend patterns resources gpu tools elf package libraries environment runtime native bundle"
     " interpreter export materials build new_project verify release doctor",

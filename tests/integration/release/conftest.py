@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -17,6 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from aotpack.backend import Backend
 from aotpack.build.build import build
 from aotpack.build.request import BuildRequest, Reporter
+from aotpack.release.packing import PackRequest, Release, pack
 
 
 @pytest.fixture(scope="session")
@@ -118,3 +121,19 @@ def _builder(
 ) -> x509.CertificateBuilder:
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(issuer).public_key(key)
     return builder.serial_number(x509.random_serial_number()).not_valid_before(begin).not_valid_after(end)
+
+
+def packed(bundle: Path, form: str, output: Path, **options: str) -> Release:
+    request = PackRequest(bundle, form, output, **options)  # type: ignore[arg-type]
+    return pack(request, lambda _text, _total: nullcontext(lambda _done: None))
+
+
+def tree(folder: Path) -> dict[str, tuple[str, int, bytes]]:
+    """Name -> link, permissions and content of all files."""
+    return {
+        path.relative_to(folder).as_posix(): (os.readlink(path), 0, b"")  # noqa: PTH115
+        if path.is_symlink()
+        else ("", path.stat().st_mode & 0o777, path.read_bytes())
+        for path in folder.rglob("*")
+        if path.is_symlink() or path.is_file()
+    }

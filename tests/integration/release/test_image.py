@@ -9,37 +9,21 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aotpack.errors import AotpackError
-from aotpack.release.packing import PackRequest, Release, pack
+from aotpack.release.packing import Release
 from aotpack.verify.static import check_static
-
-
-def packed(bundle: Path, form: str, output: Path, **options: str) -> Release:
-    request = PackRequest(bundle, form, output, **options)  # type: ignore[arg-type]
-    return pack(request, lambda _text, _total: nullcontext(lambda _done: None))
+from tests.integration.release.conftest import packed, tree
 
 
 def ran(*command: str | Path, **options: Any) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     return done.stdout
-
-
-def tree(folder: Path) -> dict[str, tuple[str, int, bytes]]:
-    """Name -> link, permissions and content of all files."""
-    return {
-        path.relative_to(folder).as_posix(): (os.readlink(path), 0, b"")  # noqa: PTH115
-        if path.is_symlink()
-        else ("", path.stat().st_mode & 0o777, path.read_bytes())
-        for path in folder.rglob("*")
-        if path.is_symlink() or path.is_file()
-    }
 
 
 def test_zstd_is_the_same_on_any_number_of_cores_and_unpacks(small: Path, tmp_path: Path) -> None:

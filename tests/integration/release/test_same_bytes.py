@@ -9,6 +9,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from aotpack.release.packing import FORMATS
+from aotpack.tools.cache import cache_home
+from tests.integration.release.conftest import packed, tree
 from tests.support.exporting import EXAMPLES
 
 #: Of somebody else's machine: another user, language, time zone, umask, temporary folder, cache and number of cores.
@@ -50,3 +55,29 @@ def test_two_exports_of_one_module_are_the_same_package(
         assert name not in ours.read_bytes()
         assert name not in (tmp_path / "mlp.pt2").read_bytes()
     assert not list((tmp_path / "tmp with a space").glob("aotpack-*"))
+
+
+@pytest.mark.parametrize(
+    "seeded", [True, pytest.param(False, marks=pytest.mark.release)], ids=["slim runtime at hand", "empty cache"]
+)
+def test_two_builds_of_one_package_are_the_same_bundle(
+    seeded: bool, small: Path, exported: Callable[..., Path], backend_venv: Path, tmp_path: Path
+) -> None:
+    """What is compiled is the same as well; the slim runtime, which takes minutes, again in the full test alone."""
+    if seeded:
+        shutil.copytree(cache_home() / "slim", tmp_path / "cache" / "aotpack" / "slim", symlinks=True)
+    shutil.copy(exported("mlp", profile="slim"), tmp_path / "mlp.pt2")
+    (tmp_path / "venv").symlink_to(backend_venv, target_is_directory=True)
+    elsewhere(
+        tmp_path, "build", "mlp.pt2", "--output", "mlp", "--portable", "--runtime", "slim", "--venv", tmp_path / "venv"
+    )
+    assert tree(tmp_path / "mlp") == tree(small)
+    for form in FORMATS:
+        ours = packed(small, form, tmp_path / "ours" / form)
+        elsewhere(tmp_path, "pack", "mlp", "--format", form, "--output", tmp_path / "theirs" / form)
+        assert packed_bytes(tmp_path / "theirs" / form) == packed_bytes(ours.output)
+
+
+def packed_bytes(path: Path) -> object:
+    """All bytes of an archive or of a layout."""
+    return path.read_bytes() if path.is_file() else tree(path)

@@ -253,3 +253,16 @@ def test_an_older_bundle_that_a_killed_build_had_moved_away_comes_back(tmp_path:
     with output_folder.exclusive(tmp_path / "dist", pytest.fail):
         assert (tmp_path / "dist/deep/down/file").read_text() == "older"
     assert [path.name for path in tmp_path.iterdir()] == ["dist"]
+
+
+def test_our_own_signature_goes_with_the_bundle_and_no_other_file(tmp_path: Path) -> None:
+    put(tmp_path / "dist", "older")
+    (tmp_path / "dist" / "bundle.sig").write_text("void once the bundle is another")
+    output_folder.check(tmp_path / "dist", force=False)
+    (tmp_path / "dist" / "theirs.sig").write_text("made by another tool")
+    with pytest.raises(UsageError, match=r"holds beside its bundle theirs\.sig"):
+        output_folder.check(tmp_path / "dist", force=False)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "bundle.sig").write_text("of what?")
+    with pytest.raises(UsageError, match="is not a bundle"):
+        output_folder.check(tmp_path / "empty", force=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,19 @@ def test_names_that_are_no_folder_names(name: str) -> None:
 def test_one_name_twice() -> None:
     with pytest.raises(UsageError, match="is taken by another"):
         order_of(request(Path("/dist"), (None, Path("a/mlp.pt2")), (None, Path("b/mlp.pt2"))))
+
+
+def test_a_model_card_is_that_of_one_model() -> None:
+    card = Path("/cards/mlp.json")
+    asked = replace(request(Path("/dist"), ("a", Path("a.pt2"))), portable=True)
+    assert order_of(replace(asked, model_cards=((None, card),))).cards == (("a", card),)
+    both = replace(asked, models=(("a", Path("a.pt2")), ("b", Path("b.pt2"))))
+    assert order_of(replace(both, model_cards=(("b", card),))).cards == (("b", card),)
+    for wrong, words in (
+        (replace(both, model_cards=((None, card),)), "whose is it"),
+        (replace(both, model_cards=(("c", card),)), "whose is it"),
+        (replace(both, model_cards=(("a", card), ("a", card))), "has one already"),
+        (replace(asked, model_cards=((None, card),), portable=False), "needs --portable"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            order_of(wrong)

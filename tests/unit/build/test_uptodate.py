@@ -49,3 +49,12 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPat
     with pytest.raises(BuildToolError) as error:
         cache.cache_home()
     assert "XDG_CACHE_HOME" in error.value.fix
+
+
+def test_a_signature_changes_nothing(output: Path) -> None:
+    uptodate.remember(output, "request", [output.parent / "source"])
+    (output / "bundle.sig").write_text("a signature")
+    assert uptodate.is_current(output, "request")
+    (output / "deep").mkdir()
+    (output / "deep" / "bundle.sig").write_text("nobody's")
+    assert not uptodate.is_current(output, "request")

@@ -6,19 +6,20 @@ takes the output's place when it is whole; the description seals it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from aotpack.build import output_folder
 from aotpack.build.gather import gather
+from aotpack.build.papers import papers
 from aotpack.build.request import BuildOrder, BuildRequest, Reporter, order_of
 from aotpack.build.runtime_files import finder_of
 from aotpack.bundle import manifest, writing
 from aotpack.bundle.description import describe
 from aotpack.bundle.entries import Copy, Entry, Link
 from aotpack.bundle.inputs import BuildInputs
-from aotpack.bundle.manifest import Bundle
+from aotpack.bundle.manifest import Bundle, FileRecord
 from aotpack.bundle.plan import BundlePlan, plan_bundle
 from aotpack.bundle.savings import savings
 from aotpack.environment.search import find_torch
@@ -54,10 +55,27 @@ def assemble(order: BuildOrder, inputs: BuildInputs, plan: BundlePlan, reporter:
     with output_folder.staging(order.output, force=order.force) as folder:
         with reporter.bytes(f"writing {len(plan.entries)} files", total) as done:
             records = writing.write_entries(folder, plan.entries, done)
+        if order.portable:
+            records += _papers(folder, order, inputs, plan, records, reporter)
         bundle = describe(folder, records, inputs, plan)
         (folder / manifest.NAME).write_bytes(manifest.encode(bundle))
         steps.reached("sealed")
     return manifest.decode(read_regular(str(order.output / manifest.NAME), follow=False), manifest.NAME)
+
+
+def _papers(
+    folder: Path,
+    order: BuildOrder,
+    inputs: BuildInputs,
+    plan: BundlePlan,
+    records: Sequence[FileRecord],
+    reporter: Reporter,
+) -> list[FileRecord]:
+    """Write the bill of materials and the provenance."""
+    made = papers(folder, order, inputs, plan.entries, records)
+    for warning in made.warnings:
+        reporter.warn(warning)
+    return writing.write_entries(folder, made.entries, lambda _done: None)
 
 
 def _size(entry: Entry) -> int:
@@ -68,6 +86,7 @@ def sources(order: BuildOrder, torch: TorchInfo, plan: BundlePlan) -> Iterator[P
     """The files of this machine that the bundle came of."""
     yield torch.root / "version.py"
     yield from (model.package for model in order.models)
+    yield from (path for _, path in order.cards)
     for entry in plan.entries:
         if isinstance(entry.content, Copy):
             yield entry.content.source

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +35,8 @@ class BuildRequest:
     archs: tuple[str, ...] = ()
     #: Feature groups beyond those that the models need.
     features: tuple[str, ...] = ()
+    #: (model or None for the only one, JSON file): what is known of its training.
+    model_cards: tuple[tuple[str | None, Path], ...] = ()
     debug: bool = False
     force: bool = False
     venv: Path | None = None
@@ -62,6 +64,8 @@ class BuildOrder:
     libc: Literal["bundled", "host"]
     archs: tuple[str, ...]
     features: tuple[str, ...]
+    #: Model -> its model card.
+    cards: tuple[tuple[str, Path], ...]
     debug: bool
     force: bool
     venv: Path | None
@@ -132,7 +136,29 @@ def order_of(request: BuildRequest) -> BuildOrder:
         libc=request.libc,
         archs=request.archs,
         features=request.features,
+        cards=tuple(_cards(request, models).items()),
         debug=request.debug,
         force=request.force,
         venv=request.venv,
     )
+
+
+def _cards(request: BuildRequest, models: Mapping[str, Path]) -> dict[str, Path]:
+    """The model cards by model. Raises UsageError when it is not clear whose one is."""
+    cards: dict[str, Path] = {}
+    for given, path in request.model_cards:
+        name = given or (next(iter(models)) if len(models) == 1 else "")
+        if not request.portable or name not in models or name in cards:
+            if not request.portable:
+                what, fix = "needs --portable", "add --portable, or drop the option"
+            elif name in cards:
+                what, fix = f"the model {name} has one already", "name one model card a model"
+            else:
+                what, fix = "whose is it?", f"--model-card {next(iter(models), 'NAME')}={path}"
+            raise UsageError(
+                f"--model-card {path}: {what}",
+                meaning="a model card becomes a part of the model's entry in the bundle's bill of materials",
+                fix=fix,
+            )
+        cards[name] = path.absolute()
+    return cards

@@ -40,6 +40,7 @@ class Part(str, Enum):
     MODEL = "model"
     HEADERS = "headers"
     LICENSES = "licenses"
+    DESCRIPTION = "description"
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,9 @@ Examples:
 @click.option("--libc", type=click.Choice(["bundled", "host"]), default="bundled", show_default=True)
 @click.option("--arch", metavar="SM_OR_GFX,...", help="Keep the GPU code of these targets only.")
 @click.option("--features", metavar="GROUP,...", help="Carry these library groups beyond what the models need.")
+@click.option(
+    "--model-card", "cards", multiple=True, metavar="[NAME=]FILE", help="What is known of a model's training, as JSON."
+)
 @click.option("--venv", type=click.Path(path_type=Path), help="The environment that holds torch.")
 @click.option("--debug", is_flag=True, help="Build the bridge unoptimised and with symbols.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done and write no bundle.")
@@ -70,6 +73,7 @@ def command(
     libc: Literal["bundled", "host"],
     arch: str | None,
     features: str | None,
+    cards: tuple[str, ...],
     venv: Path | None,
     debug: bool,
     dry_run: bool,
@@ -96,6 +100,7 @@ def command(
         libc=libc,
         archs=_listed(arch),
         features=_listed(features),
+        model_cards=tuple(_model_option(text) for text in cards),
         debug=debug,
         force=force,
         venv=venv,

@@ -61,11 +61,10 @@ def command(before: Path, after: Path, as_json: bool) -> None:
 
 
 def _components(bundle: Path) -> dict[str, Any]:
-    from aotpack.materials.sbom import NAME
+    from aotpack.materials import sbom
     from aotpack.release.difference import components_of
 
-    path = bundle / NAME
-    return components_of(json.loads(path.read_bytes())) if path.is_file() else {}
+    return components_of(sbom.read(bundle)) if (bundle / sbom.NAME).is_file() else {}
 
 
 def _words(value: Any) -> str:

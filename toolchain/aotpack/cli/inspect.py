@@ -19,17 +19,22 @@ from aotpack.package.metadata import Dim, DynamicDim, TensorSpec
 Examples:
   aotpack inspect mlp.pt2           what the model is, asks for and imports
   aotpack inspect dist/mlp          what the bundle holds, by part
+  aotpack inspect dist/mlp --sbom   what it is made of: versions, suppliers, licences (--json: CycloneDX)
   aotpack inspect .venv             which torch that is, and why that one
   aotpack inspect libfoo.so         what the loader reads of it
 """
 )
 @click.argument("path", type=click.Path(path_type=Path, exists=True))
+@click.option("--sbom", "show_sbom", is_flag=True, help="Show a bundle's bill of materials.")
 @console.json_option
 @console.common_options
-def command(path: Path, as_json: bool) -> None:
+def command(path: Path, show_sbom: bool, as_json: bool) -> None:
     """Show what a .pt2, a bundle, an ELF file or a venv is."""
     from aotpack.elf import facts
 
+    if show_sbom:
+        _sbom(path, as_json=as_json)
+        return
     if path.is_dir() and (path / manifest.NAME).is_file():
         document, show = _bundle(path)
     elif path.is_dir():
@@ -49,6 +54,23 @@ def command(path: Path, as_json: bool) -> None:
     else:
         for line in show:
             click.echo(line)
+
+
+def _sbom(path: Path, *, as_json: bool) -> None:
+    from aotpack.materials import sbom
+
+    document = sbom.read(path)
+    if as_json:
+        console.print_json(document)  # CycloneDX has a version of its own
+        return
+    rows = []
+    for entry in document.get("components", []):
+        files = len(entry.get("components", []))
+        if entry["type"] != "machine-learning-model":
+            terms = sbom.licenses_of({"components": [entry]}) or "not known"
+            supplier = entry.get("supplier", {}).get("name", "")
+            rows.append([entry["name"], entry.get("version", ""), terms, supplier, str(files)])
+    console.table(f"{path}: made of", ["component", "version", "licence", "supplier", "files"], rows)
 
 
 def _is_array(path: Path) -> bool:

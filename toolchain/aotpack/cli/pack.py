@@ -9,7 +9,7 @@ import click
 from aotpack.cli import console
 
 #: As `aotpack.release.packing.FORMATS`, whose import can wait (a test holds them together).
-FORMATS = ("tar.zst", "tar", "zip", "oci")
+FORMATS = ("tar.zst", "tar", "zip", "oci", "wheel")
 
 
 @click.command(
@@ -18,6 +18,7 @@ Examples:
   aotpack pack dist/mlp                                     dist/mlp.tar.zst
   aotpack pack dist/mlp --format oci --tag mlp:1.0          an image layout in dist/mlp-image
   aotpack pack dist/mlp --format oci --push registry.example.org/mlp:1.0
+  aotpack pack dist/mlp --format wheel --tag mlp:1.0        a wheel: import mlp; mlp(x)
 """
 )
 @click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
@@ -25,7 +26,7 @@ Examples:
     "--format", "form", type=click.Choice(FORMATS), default=FORMATS[0], show_default=True, help="What to make."
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where; beside the bundle by default.")
-@click.option("--tag", metavar="NAME:TAG", help="Name and version of the image.")
+@click.option("--tag", metavar="NAME:TAG", help="Name and version of the image or wheel.")
 @click.option("--push", metavar="REGISTRY/NAME:TAG", help="Push the image there, with the login of docker or podman.")
 @console.json_option
 @console.common_options

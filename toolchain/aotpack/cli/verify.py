@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def command(
     if report.problems:
         shown = [f"{problem.path}: {problem.what}" for problem in report.problems]
         if as_json:
-            console.print_json(_document(report, None, None))
+            console.print_json(_document(report, None, None, report.notes))
             console.json_output = False  # the document is out; the error goes to stderr alone
         raise DamagedError(
             f"{bundle}: {shown[0]}" + (f" (and {len(shown) - 1} more)" if shown[1:] else ""),
@@ -70,18 +71,19 @@ def command(
 
         with console.step("checking the signature"):
             signature = signing.verify(bundle, key=key, chain=chain)
+    notes = [*report.notes, *_unlicensed(bundle)]
     result = None
     if do_run:
         with console.step("running every model"):
             result = run.check_run(bundle, report.bundle)
     if as_json:
-        console.print_json(_document(report, result, signature))
+        console.print_json(_document(report, result, signature, notes))
         return
     click.echo(f"{bundle}: whole ({len(document.files)} files, {console.human_size(total)})")
     click.echo(f"  digest sha256:{document.digest}")
     if signature is not None:
         click.echo(f"  signed: {signature.name}, by {'this key' if key else 'a certificate that is vouched for'}")
-    for note in report.notes:
+    for note in notes:
         click.echo(f"  note: {note}")
     if result is not None:
         place = f"in an empty root ({result.sandbox})" if result.sandbox else "on this machine, not in an empty root"
@@ -93,13 +95,23 @@ def command(
             click.echo(f"  note: {result.why_no_sandbox}")
 
 
-def _document(report: Any, result: Any, signature: Path | None) -> dict[str, Any]:
+def _unlicensed(bundle: Path) -> list[str]:
+    """What of the bill of materials a lawyer would ask about."""
+    from aotpack.materials import sbom
+
+    if not (bundle / sbom.NAME).is_file():
+        return []
+    names = sbom.unlicensed(sbom.read(bundle))
+    return [f"nothing says under which licence these are: {', '.join(names)}"] if names else []
+
+
+def _document(report: Any, result: Any, signature: Path | None, notes: Sequence[str]) -> dict[str, Any]:
     return {
         "schema": 1,
         "whole": not report.problems,
         "digest": f"sha256:{report.bundle.digest}",
         "signature": None if signature is None else signature.name,
         "problems": [{"path": problem.path, "what": problem.what} for problem in report.problems],
-        "notes": list(report.notes),
+        "notes": list(notes),
         "run": None if result is None else {"sandbox": result.sandbox, "models": result.models},
     }

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sysconfig
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -125,15 +125,18 @@ def _of_metadata(metadata: importlib.metadata.PackageMetadata) -> Component:
 
 def spdx(text: str) -> str | None:
     """A licence expression in SPDX's own spelling; None when it is none."""
-    from license_expression import get_spdx_licensing
+    from license_expression import ExpressionError, get_spdx_licensing
 
     if not text or "\n" in text:
         return None
     text = {"apache 2.0": "Apache-2.0", "apache v2.0": "Apache-2.0"}.get(text.lower(), text)
     licensing = get_spdx_licensing()
-    known = licensing.validate(text)
-    unknown = [symbol for symbol in known.invalid_symbols if not symbol.startswith("LicenseRef-")]
-    return None if known.normalized_expression is None and (unknown or not known.invalid_symbols) else text
+    try:
+        parsed = licensing.parse(text, strict=True)
+    except ExpressionError:
+        return None
+    unknown = [key for key in licensing.unknown_license_keys(parsed) if not key.startswith("LicenseRef-")]
+    return None if unknown else text
 
 
 def _of_dpkg(paths: Sequence[Path]) -> dict[Path, Component]:
@@ -176,8 +179,3 @@ def _vendor() -> str:
         return str(platform.freedesktop_os_release().get("ID", "debian"))
     except OSError:
         return "debian"
-
-
-def licences_missing(components: Mapping[str, Component]) -> list[str]:
-    """Paths of files that no licence is known of."""
-    return sorted(path for path, component in components.items() if component.license is None)

@@ -10,10 +10,12 @@ import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from aotpack import __version__
 from aotpack.bundle.manifest import FileRecord
+from aotpack.errors import DamagedError, UsageError
 from aotpack.materials.components import AOTPACK, Component
 from aotpack.package.metadata import Dim, DynamicDim, ModelMetadata, TensorSpec
 
@@ -124,6 +126,11 @@ def _licenses(component: Component) -> list[Any]:
     return [LicenseExpression(component.license)]
 
 
+def purl(component: Component) -> str:
+    """A component's package URL."""
+    return str(_purl(component).to_string())
+
+
 def _purl(component: Component) -> Any:
     from packageurl import PackageURL
 
@@ -207,6 +214,46 @@ def _dim(dim: Dim) -> str:
     if isinstance(dim, DynamicDim):
         return f"{dim.symbol}={dim.min}..{'' if dim.max is None else dim.max}"
     return "?" if dim is None else str(dim)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The document of a bundle, as it lies there.
+
+    Raises:
+        UsageError: there is none.
+        DamagedError: it is none.
+    """
+    path = folder / NAME
+    try:
+        document = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(
+            f"{folder}: has no {NAME}",
+            meaning="a portable bundle has its bill of materials there; nothing else has one",
+            fix="build the bundle again with --portable",
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, str(error)) from error
+    if not isinstance(document, dict) or document.get("bomFormat") != "CycloneDX":
+        raise _damaged(path, "not a CycloneDX document")
+    return document
+
+
+def _damaged(path: Path, what: str) -> DamagedError:
+    return DamagedError(
+        f"{path}: {what}",
+        meaning="the bill of materials was changed or cut off",
+        fix=f"aotpack verify {path.parent} says what else is wrong; copy the bundle again",
+    )
+
+
+def unlicensed(document: Mapping[str, Any]) -> list[str]:
+    """Components with files of which nobody says the licence; models are their owner's."""
+    return [
+        entry["name"]
+        for entry in document.get("components", [])
+        if entry["type"] != "machine-learning-model" and not entry.get("licenses")
+    ]
 
 
 def licenses_of(document: Mapping[str, Any]) -> str:

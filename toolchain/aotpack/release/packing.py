@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -17,9 +16,10 @@ from aotpack.errors import UsageError
 from aotpack.release import archives, oci
 from aotpack.release.contents import Item, Progress, contents, refuse_inside, total, whole_bundle
 from aotpack.release.dates import release_date
+from aotpack.release.wheel import pack_wheel
 
 #: What `--format` takes; the first is the default.
-FORMATS = ("tar.zst", "tar", "zip", "oci")
+FORMATS = ("tar.zst", "tar", "zip", "oci", "wheel")
 
 
 class Bytes(Protocol):
@@ -48,9 +48,9 @@ class PackRequest:
 
     bundle: Path
     form: str
-    #: None: beside the bundle, named after it.
+    #: None: beside the bundle, named after it. Of a wheel: the folder, for pip wants names of its own.
     output: Path | None = None
-    #: `NAME[:TAG]` of an image.
+    #: `NAME[:TAG]` of an image or wheel.
     tag: str | None = None
     #: `REGISTRY/NAME[:TAG]` to push an image to.
     push: str | None = None
@@ -87,7 +87,12 @@ def pack(request: PackRequest, progress: Bytes) -> Release:
     bundle = _verified(folder, progress)
     items = contents(folder, bundle)
     if request.form == "oci":
-        return _pack_image(output, bundle, items, reference, date, target, progress)
+        facts = {"licenses": _licenses(folder)}
+        return _pack_image(output, bundle, items, reference, date, facts, target, progress)
+    if request.form == "wheel":
+        version = "0" if named is None else named.tag
+        name = folder.name if named is None else named.name.rpartition("/")[2]
+        return _released(pack_wheel(output, name, version, bundle, items, date, progress))
     with archives.written(output) as stream, progress(f"packing {output.name}", total(items)) as done:
         archives.WRITERS[request.form](stream, folder.name, items, date, done)
     return _released(output)
@@ -102,6 +107,8 @@ def _verified(folder: Path, progress: Bytes) -> Bundle:
 
 
 def _default_output(folder: Path, form: str) -> Path:
+    if form == "wheel":
+        return folder.parent
     return folder.with_name(f"{folder.name}-image" if form == "oci" else f"{folder.name}.{form}")
 
 
@@ -127,12 +134,12 @@ def _pack_image(
     items: Sequence[Item],
     reference: oci.Reference,
     date: datetime,
+    facts: dict[str, str],
     target: oci.Reference | None,
     progress: Bytes,
 ) -> Release:
     from aotpack.release.registry import push
 
-    facts = {"licenses": _licenses(items)}
     with _replaced(output) as folder, progress(f"packing {output.name}", total(items)) as done:
         digest = oci.write_layout(folder, bundle, items, reference, date, facts, done)
     size = sum(path.stat().st_size for path in (output / "blobs" / "sha256").iterdir())
@@ -143,12 +150,11 @@ def _pack_image(
     return Release(output, size, f"sha256:{digest}", pushed)
 
 
-def _licenses(items: Sequence[Item]) -> str:
+def _licenses(folder: Path) -> str:
     """The licences of all that is inside, from the bill of materials, as one SPDX expression."""
     from aotpack.materials import sbom
 
-    path = next((item.file for item in items if item.path == sbom.NAME), None)
-    return "" if path is None else sbom.licenses_of(json.loads(path.read_bytes()))
+    return sbom.licenses_of(sbom.read(folder)) if (folder / sbom.NAME).is_file() else ""
 
 
 @contextmanager

@@ -1,0 +1,153 @@
+"""What a portable bundle says of itself to those who let software in: its bill of materials and its provenance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from aotpack import resources
+from aotpack.build.request import BuildOrder
+from aotpack.bundle.entries import Copy, Entry, Part, Text
+from aotpack.bundle.inputs import BuildInputs
+from aotpack.bundle.manifest import FileRecord
+from aotpack.elf.facts import is_elf, read_elf
+from aotpack.errors import UsageError
+from aotpack.materials import provenance, sbom
+from aotpack.materials.components import AOTPACK, Component, components_of, cpython
+from aotpack.tools.cache import cache_home
+from aotpack_doctor.base import hashing
+
+#: Parts that are wholly ours.
+_OURS = frozenset({Part.LAUNCHER, Part.BRIDGE, Part.RUNNER, Part.HEADERS})
+
+
+@dataclass(frozen=True)
+class Papers:
+    """The documents, and what a person should know of them."""
+
+    entries: tuple[Entry, ...]
+    warnings: tuple[str, ...]
+
+
+def papers(
+    folder: Path, order: BuildOrder, inputs: BuildInputs, entries: Sequence[Entry], records: Sequence[FileRecord]
+) -> Papers:
+    """The documents of a staged folder.
+
+    Raises:
+        UsageError: a model card that is none.
+    """
+    components = _components(inputs, entries)
+    listed = [record for record in records if record.part != Part.LICENSES.value]
+    cards = {name: _card(path) for name, path in order.cards}
+    models = {model.name: model.metadata for model in inputs.models}
+    bill = sbom.bill(sbom.Materials(models, cards, listed, components, _needs(folder, listed)))
+    if cards and (problem := sbom.problems(bill)):
+        raise UsageError(
+            f"{', '.join(str(path) for _, path in order.cards)}: {problem.splitlines()[0][:200]}",
+            meaning="a model card becomes a part of the bundle's bill of materials, and so must fit CycloneDX 1.6",
+            fix="see modelCard at https://cyclonedx.org/docs/1.6/json/",
+        )
+    recipe = resources.RECIPES / f"{order.backend}.toml"
+    statement = provenance.statement(
+        provenance.Origins(
+            parameters=_parameters(order, inputs),
+            packages={model.package.name: hashing.sha256_of(str(model.package)) for model in order.models},
+            recipes={f"recipes/{recipe.name}": hashing.sha256_of(str(recipe))},
+            torch=inputs.torch.version,
+            compiler=inputs.compiler,
+            components=[sbom.purl(component) for component in components.values()],
+            files=records,
+        )
+    )
+    return Papers(
+        (
+            Entry(sbom.NAME, Part.DESCRIPTION, "what the bundle is made of", Text(bill)),
+            Entry(provenance.NAME, Part.DESCRIPTION, "how it was made", Text(statement)),
+        ),
+        tuple(_unlicensed(components)),
+    )
+
+
+def _components(inputs: BuildInputs, entries: Sequence[Entry]) -> dict[str, Component]:
+    """Place in the bundle -> whose the file is; models and licence texts are nobody's."""
+    stubs = {stub.path for stub in inputs.stubs}
+    found: dict[str, Component] = {}
+    others: dict[str, Path] = {}
+    for entry in entries:
+        source = entry.content.source if isinstance(entry.content, Copy) else None
+        if entry.part in (Part.MODEL, Part.LICENSES):
+            continue
+        if entry.part in _OURS or source is None or source in stubs:
+            found[entry.destination] = AOTPACK
+        elif entry.part is Part.PYTHON and source.is_relative_to(cache_home()):
+            found[entry.destination] = cpython(inputs.python_version or "")
+        else:
+            others[entry.destination] = source
+    owners = components_of(others.values(), inputs.torch.site_packages)
+    return found | {place: owners[source] for place, source in others.items()}
+
+
+def _needs(folder: Path, records: Sequence[FileRecord]) -> dict[str, list[str]]:
+    """ELF file -> the files that it needs by name, those beside it before others."""
+    places: dict[str, list[str]] = {}
+    for record in records:
+        places.setdefault(PurePosixPath(record.path).name, []).append(record.path)
+    needs = {}
+    for record in records:
+        path = folder / record.path
+        if record.link is None and is_elf(path):
+            beside = str(PurePosixPath(record.path).parent)
+            found = [
+                min(places[name], key=lambda place: (str(PurePosixPath(place).parent) != beside, place))
+                for name in read_elf(path).needed
+                if name in places
+            ]
+            needs[record.path] = found
+    return needs
+
+
+def _parameters(order: BuildOrder, inputs: BuildInputs) -> Mapping[str, Any]:
+    return {
+        "backend": str(order.backend),
+        "runtime": inputs.runtime,
+        "python": order.python,
+        "libc": order.libc,
+        "archs": list(order.archs),
+        "features": list(inputs.features),
+        "debug": order.debug,
+        "models": {model.name: model.package.name for model in order.models},
+    }
+
+
+def _card(path: Path) -> dict[str, Any]:
+    try:
+        card = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        card, problem = None, "no such file"
+    except (ValueError, RecursionError) as error:
+        card, problem = None, str(error)
+    else:
+        problem = f"is a {type(card).__name__}"
+    if not isinstance(card, dict):
+        raise UsageError(
+            f"{path}: {problem}",
+            meaning="a model card is a JSON object with the fields of CycloneDX's modelCard",
+            fix="see modelCard at https://cyclonedx.org/docs/1.6/json/",
+        )
+    return card
+
+
+def _unlicensed(components: Mapping[str, Component]) -> list[str]:
+    """A sentence for each component whose terms nobody says."""
+    unknown: dict[str, str] = {}
+    for place, component in sorted(components.items()):
+        if component.license is None:
+            unknown.setdefault(component.name, place)
+    return [
+        f"{place}: nothing says under which licence {name} is; find out before you pass the bundle on"
+        for name, place in unknown.items()
+    ]
