@@ -21,6 +21,8 @@ LICENSE: Path = _ROOT / "LICENSE"
 SCHEMAS: Path = PACKAGE / "schemas"
 #: The doctor, a package of its own that also travels in bundles.
 DOCTOR: Path = PACKAGE.parent / "aotpack_doctor"
+#: What it says of each finding at length; travels with it.
+DOCTOR_PAGE: Path = _ROOT / "docs" / "doctor.md"
 
 
 def files_below(folder: Path) -> Iterator[Path]:

@@ -11,10 +11,12 @@ from typing import Callable, Iterator, Sequence
 
 from aotpack_doctor import render
 from aotpack_doctor.base import hashing
+from aotpack_doctor.base.regular import open_regular
 from aotpack_doctor.facts import Bundle, DriverFloor, HostFacts
 from aotpack_doctor.findings import catalog, finding
 from aotpack_doctor.findings.catalog import examine
 from aotpack_doctor.findings.explain import explain
+from aotpack_doctor.findings.wording import for_target
 from aotpack_doctor.reading import gpus
 from aotpack_doctor.reading.bundle import announce_contents, compare_contents, is_as_sealed, read_bundle
 from aotpack_doctor.reading.host import read_host
@@ -26,7 +28,7 @@ Says whether this machine can run this bundle, and if not, why and what to type.
 Options:
   --quick      do not compare the files' contents with their hashes
   --json       one JSON document on standard output
-  --explain -  explain an error message given on standard input
+  --explain X  explain a finding by its code (AP603), or with - an error message on standard input
   --list       all findings there are
   -h, --help   this text
 
@@ -36,6 +38,9 @@ Exit codes: 0 no errors, 6 the bundle is damaged, 5 a model does not fit, 7 this
 #: Within a bundle.
 BRIDGE = "lib/libaot_bridge.so"
 HASHES = "runner/libaot_sha256.so"
+
+#: docs/doctor.md, which travels beside this file.
+PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "doctor.md")
 
 #: What the launcher tells of.
 _TOLD = ("LD_LIBRARY_PATH", "LD_PRELOAD")
@@ -58,10 +63,12 @@ def main(words: Sequence[str], root: str | None = None) -> int:
         root: the bundle; by default the one that this file lies in (ROOT/runner/aotpack_doctor/on_target.py).
     """
     rest = list(words)
-    explaining = "--explain" in rest
-    if explaining:
+    explaining = None
+    if "--explain" in rest:
         place = rest.index("--explain")
-        del rest[place : place + 2]  # the only source there is, "-", is standard input
+        words_after = rest[place + 1 : place + 2]
+        explaining = "-" if not words_after or words_after[0].startswith("--") else words_after[0]
+        del rest[place : place + (1 if explaining not in words_after else 2)]
     unknown = [word for word in rest if word not in _SWITCHES]
     if unknown:
         sys.stderr.write(
@@ -76,7 +83,8 @@ def main(words: Sequence[str], root: str | None = None) -> int:
         write_list(as_json)
         return 0
     if explaining:
-        return write_explanation(sys.stdin.read(), as_json, "aotrun doctor")
+        text = sys.stdin.read() if explaining == "-" else explaining
+        return write_explanation(text, as_json, "aotrun doctor", PAGE)
     bundle = root or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     if "--quick" not in rest:
         announce_contents(bundle)
@@ -87,8 +95,8 @@ def main(words: Sequence[str], root: str | None = None) -> int:
             library = os.path.join(bundle, HASHES)
             by = hashing.fastest(library) if is_as_sealed(bundle, HASHES) else hashing.PYTHONS
             facts = facts._replace(bundle=compare_contents(facts.bundle, progress, by))
-    findings = examine(facts)
-    write_findings(facts, findings, as_json)
+    findings = list(map(for_target, examine(facts)))
+    write_findings(facts, findings, as_json, "aotrun doctor")
     return finding.exit_code(findings)
 
 
@@ -129,25 +137,58 @@ def cpu_features(bridge: str) -> frozenset[str] | None:
     return frozenset(features)
 
 
-def write_findings(facts: HostFacts, findings: list[finding.Finding], as_json: bool) -> None:
-    """The answer on standard output."""
+def write_findings(facts: HostFacts, findings: list[finding.Finding], as_json: bool, command: str) -> None:
+    """The answer on standard output; `command` is this doctor's, for what more there is to read."""
     if as_json:
         write_json(finding.document(findings))
     else:
-        sys.stdout.write(render.report(facts, findings, paint()) + "\n")
+        sys.stdout.write(render.report(facts, findings, paint(), command) + "\n")
 
 
-def write_explanation(text: str, as_json: bool, command: str) -> int:
-    """Explain a pasted message; returns the exit code: of the worst finding, or 2 when nothing in it is known."""
-    findings = explain(text)
+def write_explanation(text: str, as_json: bool, command: str, page: str) -> int:
+    """Explain a pasted message, or a code alone.
+
+    Args:
+        text: the message, or a code.
+        as_json: one document.
+        command: this doctor's.
+        page: the file that has a section on each code.
+
+    Returns:
+        The exit code: 0 for a code, that of the worst finding for a message, or 2 when nothing in it is known.
+    """
+    code = text.strip().upper()
+    findings = explain(code if code in catalog.kinds() else text)
+    if command == "aotrun doctor":
+        findings = list(map(for_target, findings))
+    is_code = len(findings) == 1 and findings[0].kind.code == code
     if as_json:
         write_json(finding.document(findings))
+    elif is_code:
+        sys.stdout.write(section(page, code) + "\n")
     elif findings:
-        sys.stdout.write(render.explained(findings, paint()) + "\n")
+        sys.stdout.write(render.explained(findings, paint(), command) + "\n")
+    if is_code:
+        return 0
     if not findings:
         sys.stderr.write(NOT_KNOWN.replace("{command}", command))
         return 2
     return finding.exit_code(findings)
+
+
+def section(page: str, code: str) -> str:
+    """What the doctor's page says of a code; its title and meaning where the page is not at hand."""
+    kind = catalog.kinds()[code]
+    try:
+        with open_regular(page) as stream:
+            text = stream.read().decode("utf-8", "replace")
+    except OSError:
+        text = ""
+    start = text.find(f"### {code}\n")
+    if start < 0:
+        return f"{code}  {kind.title}\n\n{kind.meaning}"
+    end = text.find("\n#", start + 1)
+    return text[start + len("### ") : end if end >= 0 else None].strip()
 
 
 def write_list(as_json: bool) -> None:

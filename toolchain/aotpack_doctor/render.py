@@ -27,15 +27,15 @@ def ansi(style: str, text: str) -> str:
     return f"\033[{_ANSI[style]}m{text}\033[0m"
 
 
-def report(facts: HostFacts, findings: list[Finding], paint: Paint) -> str:
-    """The whole answer: a line a group, the findings, what to do next."""
-    lines = [*_groups(facts, findings, paint), *_findings(findings, paint), "", conclusion(findings, paint)]
+def report(facts: HostFacts, findings: list[Finding], paint: Paint, command: str = "aotpack doctor") -> str:
+    """The whole answer: a line a group, the findings, what to do next. `command` is that of the doctor who speaks."""
+    lines = [*_groups(facts, findings, paint), *_findings(findings, paint, command), "", conclusion(findings, paint)]
     return "\n".join(lines)
 
 
-def explained(findings: list[Finding], paint: Paint) -> str:
+def explained(findings: list[Finding], paint: Paint, command: str = "aotpack doctor") -> str:
     """The answer to a pasted message."""
-    return "\n".join([*_findings(findings, paint), "", conclusion(findings, paint)]).lstrip("\n")
+    return "\n".join([*_findings(findings, paint, command), "", conclusion(findings, paint)]).lstrip("\n")
 
 
 def _groups(facts: HostFacts, findings: list[Finding], paint: Paint) -> Iterator[str]:
@@ -51,7 +51,7 @@ def _groups(facts: HostFacts, findings: list[Finding], paint: Paint) -> Iterator
         yield f"{label} {paint('bold', group)}" + (" " * (9 - len(group)) + summary if summary else "")
 
 
-def _findings(findings: list[Finding], paint: Paint) -> Iterator[str]:
+def _findings(findings: list[Finding], paint: Paint, command: str) -> Iterator[str]:
     for found in worst_first(findings):
         yield ""
         head = f"{found.severity} {found.kind.code}"
@@ -61,7 +61,7 @@ def _findings(findings: list[Finding], paint: Paint) -> Iterator[str]:
         for number, step in enumerate(found.fix):
             # Not wrapped: it is there to be copied.
             yield f"  {('fix' if number == 0 else 'or').ljust(_LABEL)}{paint('code', printable(step))}"
-        yield f"  {'docs'.ljust(_LABEL)}{paint('dim', found.docs)}"
+        yield f"  {'more'.ljust(_LABEL)}{paint('dim', f'{command} --explain {found.kind.code}')}"
 
 
 def _block(label: str, text: str) -> list[str]:

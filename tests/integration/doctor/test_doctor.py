@@ -228,6 +228,22 @@ def test_aotrun_doctor_finds_damage(portable: Path, tmp_path: Path) -> None:
     assert "warning AP503" in quick.stdout
 
 
+def test_what_a_finding_links_to_is_readable_on_the_target(portable: Path) -> None:
+    done = subprocess.run(
+        [portable / "bin/aotrun", "doctor", "--explain", "AP603"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("AP603\n\n**This CPU lacks instructions that the bundle uses.**")
+    assert len(done.stdout.split()) > 30
+    broken = "error: /b/lib/libx.so: Too many open files\nThis process may have no more open files.\nSee: ulimit -a.\n"
+    command = [portable / "bin/aotrun", "doctor", "--explain", "-"]
+    done = subprocess.run(command, input=broken, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "error AP609" in done.stdout
+    assert "aotrun doctor --explain AP609" in done.stdout
+    assert "aotpack" not in done.stdout
+
+
 def test_aotrun_doctor_sees_what_the_launcher_dropped(portable: Path, tmp_path: Path) -> None:
     (tmp_path / "libtorch_cpu.so").touch()
     preloaded = tmp_path / "other/libgomp.so.1"

@@ -24,6 +24,8 @@ def own_files() -> Iterator[Entry]:
     ):
         for path in resources.files_below(source):
             yield Entry(f"{folder}/{path.relative_to(source).as_posix()}", part, reason, Copy(path))
+    page = Copy(resources.DOCTOR_PAGE)
+    yield Entry(f"{RUNNER}/aotpack_doctor/doctor.md", Part.RUNNER, "what aotrun doctor has to say at length", page)
     yield Entry(f"{RUNNER}/{HASHES}", Part.RUNNER, "aotrun doctor hashes with it", Copy(build_hashes()))
 
 

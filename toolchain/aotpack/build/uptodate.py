@@ -92,3 +92,4 @@ def _own_files() -> Iterator[Path]:
     """aotpack's own files that end up in a bundle or decide what does."""
     for folder in (resources.BRIDGE, resources.RECIPES, resources.TEMPLATES, resources.DOCTOR, resources.PACKAGE):
         yield from resources.files_below(folder)
+    yield resources.DOCTOR_PAGE

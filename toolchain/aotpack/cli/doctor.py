@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
-from typing import TextIO
 
 import click
 
+from aotpack import resources
 from aotpack.backend import Backend
 from aotpack.cli import console
+from aotpack.errors import UsageError
 
 
 @click.command(
@@ -18,6 +20,7 @@ Examples:
   aotpack doctor                                  this machine, its tools and its torch
   aotpack doctor --backend cuda --model mlp.pt2   would this model run in a CUDA bundle?
   aotpack doctor --bundle dist/mlp --report mlp.html
+  aotpack doctor --explain AP603                  what does this code stand for?
   aotrun infer --input x.npy 2>&1 | aotpack doctor --explain -
 """
 )
@@ -28,9 +31,7 @@ Examples:
 @click.option("--bundle", type=click.Path(path_type=Path, exists=True, file_okay=False), help="A bundle to look at.")
 @click.option("--venv", type=click.Path(path_type=Path), help="Where torch is.")
 @click.option("--quick", is_flag=True, help="Do not compare the bundle's files with their hashes.")
-@click.option(
-    "--explain", type=click.File(encoding="utf-8", errors="replace"), help="Explain an error message; - reads it."
-)
+@click.option("--explain", metavar="CODE|FILE|-", help="Explain a finding's code, or an error message; - reads it.")
 @click.option("--list", "show_list", is_flag=True, help="Show all findings there are.")
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write a self-contained HTML page.")
 @click.option("--with-names", is_flag=True, help="Leave home folder, host and user name in the HTML page.")
@@ -42,7 +43,7 @@ def command(
     bundle: Path | None,
     venv: Path | None,
     quick: bool,
-    explain: TextIO | None,
+    explain: str | None,
     show_list: bool,
     report: Path | None,
     with_names: bool,
@@ -60,7 +61,8 @@ def command(
         on_target.write_list(as_json)
         return
     if explain is not None:
-        sys.exit(on_target.write_explanation(explain.read(), as_json, "aotpack doctor"))
+        page = str(resources.DOCTOR_PAGE)
+        sys.exit(on_target.write_explanation(_text_of(explain), as_json, "aotpack doctor", page))
     from aotpack.doctor import build_machine
     from aotpack.native.launcher import fastest_sha256
     from aotpack_doctor.findings.catalog import examine
@@ -76,7 +78,7 @@ def command(
         with console.byte_progress(f"comparing contents of {console.human_size(total)}", total) as done:
             facts = facts._replace(bundle=compare_contents(facts.bundle, done, fastest_sha256()))
     findings = examine(facts)
-    on_target.write_findings(facts, findings, as_json)
+    on_target.write_findings(facts, findings, as_json, "aotpack doctor")
     if report:
         from aotpack.doctor import html_report
         from aotpack.tools.scratch import write_whole
@@ -85,3 +87,19 @@ def command(
         write_whole(report, page.encode("utf-8", "backslashreplace"))
         print(f"wrote {report}", file=sys.stderr)
     sys.exit(finding.exit_code(findings))
+
+
+def _text_of(source: str) -> str:
+    """A code as it is, else what a file or standard input holds. Raises UsageError."""
+    if re.fullmatch(r"(?i)AP\d{3}", source):
+        return source
+    if source == "-":
+        return sys.stdin.read()
+    try:
+        return Path(source).read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UsageError(
+            f"{source}: {error.strerror}",
+            meaning="it is neither the code of a finding nor a file with a message in it",
+            fix="aotpack doctor --explain - < error.log; aotpack doctor --list shows the codes",
+        ) from error

@@ -17,6 +17,17 @@ CRASHED = Kind(
     1,
 )
 
+OWN = Kind(
+    "AP191",
+    Severity.ERROR,
+    "A message of aotpack or aotrun itself",
+    "Such messages have three lines: what is wrong, what it means, and what to type next.",
+    1,
+)
+
+#: Kinds that no check finds: what a process ends with, and what is said of the doctor itself.
+_SAID = (CRASHED, OWN, modules.target.CRASH, modules.target.MAPPED_FILE)
+
 assert modules  # noqa: S101  (imported for the checks that it registers)
 
 
@@ -27,7 +38,7 @@ def checks() -> tuple[Check, ...]:
 
 def kinds() -> dict[str, Kind]:
     """All codes."""
-    found = [CRASHED, *(kind for each in checks() for kind in each.kinds)]
+    found = [*_SAID, *(kind for each in checks() for kind in each.kinds)]
     return {kind.code: kind for kind in sorted(found, key=lambda kind: kind.code)}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from aotpack_doctor.findings.catalog import OWN, kinds
 from aotpack_doctor.findings.checks import bundle, host, model, target, toolkit, torch
 from aotpack_doctor.findings.finding import Finding, Kind, Severity, worst_first
 
@@ -312,21 +313,131 @@ _PATTERNS = (
         ("df -h", "aotpack build --output /another/disk/NAME ..."),
     ),
     _Pattern(r"(?i)No module named '?torch\b", torch.NONE, ("aotpack init --backend cpu   # or cuda, rocm",)),
+    # What a process ends with.
+    _Pattern(
+        r"^\s*(?:\S+: line \d+:\s+\d+ )?Killed\b|\bSIGKILL\b|oom[-_]kill|Out of memory: Killed process|OOMKilled|"
+        r"\bexit(?:ed)?(?: with)?(?: code| status)? 137\b",
+        target.SHORTAGE,
+        (
+            "sudo dmesg | grep -i -e 'killed process' -e oom   # was it the kernel, for want of memory?",
+            "give the container or the service more memory (docker run --memory, MemoryMax=), or use a smaller model",
+        ),
+    ),
+    _Pattern(
+        r"(?i)segmentation fault|\bSIGSEGV\b|\bsegfault\b|\bSIGABRT\b|^\s*Aborted\b|floating point exception|"
+        r"\bSIGFPE\b|\bexit(?:ed)?(?: with)?(?: code| status)? 13[469]\b",
+        target.CRASH,
+        (
+            "BUNDLE/bin/aotrun doctor   # is every file what was sealed, and does something interfere?",
+            "BUNDLE/bin/aotrun check --model NAME   # does the model run on its recorded sample?",
+            "report it, with the model and the input: no input may end a process",
+        ),
+    ),
+    _Pattern(
+        r"(?i)\bbus error\b|\bSIGBUS\b|\bexit(?:ed)?(?: with)?(?: code| status)? 135\b",
+        target.MAPPED_FILE,
+        (
+            "BUNDLE/bin/aotrun doctor   # is every file what was sealed?",
+            "df -h BUNDLE /dev/shm; sudo dmesg | grep -i 'i/o error'   # a full or failing disk",
+            "put a new bundle beside the old one and rename it; never write into one that is in use",
+        ),
+    ),
+    # What aotrun, aotpack and the C library say themselves; the particular ones, the others by their shape (`_own`).
+    _Pattern(
+        r"(?i)out of memory|cannot allocate memory|too many open files|\bMemoryError\b|\bbad_alloc\b|"
+        r"may have no more (?:memory|open files)|ran out of memory",
+        target.SHORTAGE,
+        ("ulimit -a   # the limits of this shell", "free -m   # what memory there is"),
+    ),
+    _Pattern(
+        r"needs (GLIBC(?:XX)?_[\d.]+), which this system's libraries do not have",
+        target.GLIBC,
+        (_BUNDLED_LIBC, "use a newer system than one without {0}"),
+    ),
+    _Pattern(
+        r"needs the function (\S+), which this runtime|which is no part of this bundle's runtime",
+        model.MISSING_SYMBOL,
+        ("aotpack build --runtime full --model MODEL.pt2 ...   # a bundle for this model",),
+    ),
+    _Pattern(
+        r"(?:is code for \S+|is for \S+)[;,] this (?:machine )?is",
+        model.MACHINE,
+        ("uname -m   # what this machine is", "aotpack export ...   # on that type of machine"),
+    ),
+    _Pattern(
+        r"has not got these instructions",
+        model.ISA,
+        ("aotpack export --cpu-isa avx2 ...   # then build again", "BUNDLE/bin/aotrun doctor   # what is missing here"),
+    ),
+    _Pattern(
+        r"may not be (?:used|read|executed)|not allowed to look at: |: Permission denied$",
+        target.UNREADABLE,
+        (
+            "chmod -R a+rX BUNDLE && chmod +x BUNDLE/bin/*",
+            "findmnt -T BUNDLE   # look for noexec, which looks the same",
+        ),
+    ),
+    _Pattern(
+        r"has another content: SHA-256|has \d+ bytes(?: instead of|, not) \d+|its digest is|"
+        r"says something else than bundle\.json",
+        bundle.CHANGED,
+        ("rsync -a --checksum SOURCE/ BUNDLE/   # copy the bundle again from where it came",),
+    ),
+    _Pattern(
+        r"^error: (?:missing (?:runner|loader|interpreter): )|there is no model at |\bCopy the whole bundle again\b",
+        bundle.MISSING,
+        (
+            "rsync -a --checksum SOURCE/ BUNDLE/   # copy the bundle again from where it came",
+            "BUNDLE/bin/aotrun doctor   # what else is missing",
+        ),
+    ),
 )
+#: A finding's code, wherever it stands in a line.
+_CODE = re.compile(r"\bAP\d{3}\b")
 
 
 def explain(text: str) -> list[Finding]:
     """The findings that a pasted text speaks of, each kind once, worst first; none when nothing in it is known."""
+    lines = text.splitlines()
     found: dict[str, Finding] = {}
-    for line in text.splitlines():
-        for pattern in _PATTERNS:
-            match = re.search(pattern.expression, line)
-            if match:
-                groups = [group for group in match.groups() if group] or [match[0]]
-                fix = (step.replace("{0}", groups[0]) for step in pattern.fix)
-                found.setdefault(pattern.kind.code, pattern.kind.found(line.strip(), *fix, severity=pattern.severity))
-                break
+    for number, line in enumerate(lines):
+        finding = _coded(line) or _known(line) or _own(lines[number : number + 3])
+        if finding is not None:
+            found.setdefault(finding.kind.code, finding)
+    if OWN.code in found and len(found) > 1:
+        del found[OWN.code]  # another line of the same message says more
     return worst_first(list(found.values()))
+
+
+def _coded(line: str) -> Finding | None:
+    """The finding whose code is named."""
+    code = _CODE.search(line)
+    kind = kinds().get(code[0]) if code else None
+    if kind is None:
+        return None
+    return kind.found(line.strip(), "BUNDLE/bin/aotrun doctor   # is it so here? and what to do about it")
+
+
+def _known(line: str) -> Finding | None:
+    for pattern in _PATTERNS:
+        match = re.search(pattern.expression, line)
+        if match:
+            groups = [group for group in match.groups() if group] or [match[0]]
+            fix = (step.replace("{0}", groups[0]) for step in pattern.fix)
+            return pattern.kind.found(line.strip(), *fix, severity=pattern.severity)
+    return None
+
+
+def _own(lines: list[str]) -> Finding | None:
+    """A message of aotpack (the second and third line indented) or of aotrun (sentences)."""
+    if len(lines) < 3 or not lines[0].startswith("error: "):
+        return None
+    what, meaning, fix = lines[0][len("error: ") :].strip(), lines[1].strip(), lines[2].strip()
+    by_aotpack = lines[1].startswith("  ") and fix.startswith("fix: ")
+    by_aotrun = not lines[1].startswith(" ") and meaning[-1:] in (".", "!", "?")
+    if not what or not fix or not (by_aotpack or by_aotrun):
+        return None
+    return OWN.found(f"{what} ({meaning.rstrip('.')})", fix[len("fix: ") :] if by_aotpack else fix)
 
 
 def explainable() -> frozenset[str]:

@@ -23,7 +23,7 @@ FOREIGN = Kind(
     "AP503",
     Severity.WARNING,
     "There are files that do not belong to the bundle",
-    "They are harmless unless a library of the same name is searched for there; aotpack verify refuses them.",
+    "They are harmless unless a library of the same name is searched for there; verify refuses them.",
     6,
 )
 OUTSIDE_PATH = Kind(

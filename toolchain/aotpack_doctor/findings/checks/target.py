@@ -75,6 +75,20 @@ SHORTAGE = Kind(
     "This process may have no more of them, so that files could not be looked at; of the bundle this says nothing.",
     1,
 )
+CRASH = Kind(
+    "AP610",
+    Severity.ERROR,
+    "The process was ended by a fault in its code",
+    "No input may do that; a damaged library, one that does not belong to the bundle, or a defect of the runtime does.",
+    7,
+)
+MAPPED_FILE = Kind(
+    "AP611",
+    Severity.ERROR,
+    "A file that was mapped into memory could not be read",
+    "Models and weights are mapped: a file that is cut short while it is in use, or a failing disk, ends the process.",
+    6,
+)
 
 _SHOWN = 5
 
