@@ -11,11 +11,14 @@ TOOL    := .venv-aotpack
 VENV    := $(if $(filter cpu,$(BACKEND)),.venv,.venv-$(BACKEND))
 AOTPACK := $(TOOL)/bin/aotpack
 PYTEST  := $(TOOL)/bin/python -m pytest
+# Tests that share something heavy run in one process (tests/conftest.py).
+JOBS    ?= $(shell nproc)
+PARALLEL := -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 CPP     := $(shell find bridge templates/launcher templates/hash benchmarks tests -name '*.cpp' -o -name '*.hpp' -o -name '*.h' -o -name '*.c' | grep -v /abi/)
 PY      := toolchain tests benchmarks templates/runner templates/consumers templates/wheel examples
 
 .PHONY: help setup init build build-debug build-portable export verify-portable test test-unit test-backend test-backends \
-  test-fixtures test-distros test-cuda-wheel test-torch-versions test-rocm-real test-release test-op test-zoo test-slim-sanitizers test-gpu \
+  test-fixtures test-times coverage test-distros test-cuda-wheel test-torch-versions test-rocm-real test-release test-op test-zoo test-slim-sanitizers test-gpu \
   system-packages demo bench lint fmt-all \
   fmt-cpp fmt-cpp-check style quality types schemas docs clean
 
@@ -50,16 +53,21 @@ verify-portable: build-portable ## Check it and run it in an empty root
 demo: init ## Pack a pretrained model, run it in an empty root, compare with eager PyTorch
 	@$(TOOL)/bin/python -m examples.demo
 
-test: setup init system-packages lint ## Everything: checks, unit tests, real builds
-	$(PYTEST) tests
+test: setup init system-packages lint test-fixtures ## Everything: checks, unit tests, real builds
+	@rm -f .cache/times.json
+	$(PYTEST) tests $(PARALLEL)
+test-times: ## Write the slowest of the last `make test` into CONTRIBUTING.md
+	$(TOOL)/bin/python -m tests.support.times
+coverage: setup init system-packages test-fixtures ## The same tests with branch coverage, their processes' too; a table by wing
+	@$(TOOL)/bin/python -m tests.tools.coverage_by_wing $(or $(ARGS),tests $(PARALLEL))
 test-unit: setup ## Seconds: no compiler, no torch
 	$(PYTEST) tests/unit
 test-backend: setup init system-packages ## Integration tests of BACKEND
-	$(PYTEST) tests/integration -k '$(if $(filter cpu,$(BACKEND)),not cuda and not rocm,$(BACKEND))'
+	$(PYTEST) tests/integration $(PARALLEL) -k '$(if $(filter cpu,$(BACKEND)),not cuda and not rocm,$(BACKEND))'
 test-backends: ## Integration tests of all backends
 	@for backend in cpu cuda rocm; do $(MAKE) --no-print-directory test-backend BACKEND=$$backend || exit 1; done
-test-fixtures: setup init ## Export the models that the tests use, ahead of time
-	$(TOOL)/bin/python -m tests.support.exporting
+test-fixtures: setup init ## Export and compile what many tests use, ahead of time
+	$(TOOL)/bin/python -m tests.support.prepare
 test-distros: setup init system-packages ## Run a bundle in real Debian 11 and 13 roots (root, debootstrap)
 	$(PYTEST) tests -m distros
 test-cuda-wheel: setup init ## Build from real CUDA torches of PyPI in both layouts (about 6 GB)

@@ -9,6 +9,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+# Hooks: how long each test takes.
+from tests.support.times import pytest_configure, pytest_runtest_makereport  # noqa: F401
+
 # A deadline is a timed assertion: on a busy machine it fails for no reason.
 hypothesis.settings.register_profile("aotpack", deadline=None)
 hypothesis.settings.load_profile("aotpack")
@@ -28,10 +31,35 @@ OPT_IN = {
     "release": "test-release",
 }
 
+#: With several processes these begin first, in this order: what takes long must not be what is left at the end.
+LONGEST = (
+    "bridge/test_bridge_sanitizers.py",
+    "slim/",
+    "export/",
+    "gpu/",
+    "build/",
+    "embedding/",
+    "runner/",
+    "bridge/",
+    "doctor/",
+)
 
+
+def _turn(item: pytest.Item) -> int:
+    """When a test begins: integration tests by `LONGEST`, then the short ones, of which any process can take one."""
+    place = item.path.relative_to(Path(__file__).parent).as_posix()
+    ranks = [rank for rank, start in enumerate(LONGEST) if place.startswith(f"integration/{start}")]
+    return ranks[0] if ranks else len(LONGEST)
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     asked = config.getoption("-m")
+    items.sort(key=_turn)
     for item in items:
+        # A module's tests share fixtures, so one process runs them all, unless the tests say who belongs together.
+        if _turn(item) < len(LONGEST) and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.stem}"))
         for marker, target in OPT_IN.items():
             if marker not in asked and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=f"opt-in: make {target}"))

@@ -19,8 +19,7 @@ import pytest
 
 from aotpack.backend import Backend
 from aotpack.environment.search import find_torch
-from aotpack.native.slim import SlimBuild, build_slim
-from aotpack.runtime.slim_table import Part
+from aotpack.native.slim import SlimBuild
 from tests.conformance.turns import Bundle, least
 from tests.support import sanitizing
 
@@ -103,7 +102,7 @@ def test_a_model_runs_slim_as_eager_does(name: str, zoo_packages: Path, tmp_path
 
 @pytest.fixture(scope="module")
 def sanitized() -> SlimBuild:
-    return build_slim(find_torch(Backend.CPU, venv=ROOT / ".venv"), tuple(Part), sanitize="address,undefined")
+    return sanitizing.address_runtime(find_torch(Backend.CPU, venv=ROOT / ".venv"))
 
 
 @pytest.mark.zoo

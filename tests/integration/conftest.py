@@ -11,6 +11,7 @@ from aotpack.backend import Backend
 from aotpack.environment.search import find_torch
 from aotpack.export import driving
 from tests.support.exporting import EXAMPLES, ROOT, cached_export, cached_plain_export
+from tests.support.sharing import once
 
 
 @pytest.fixture(scope="session")
@@ -52,14 +53,17 @@ def portable(backend_venv: Path, exported: Callable[..., Path], tmp_path_factory
     from aotpack.build.build import build
     from aotpack.build.request import BuildRequest, Reporter
 
-    output = tmp_path_factory.mktemp("portable") / "mlp bundle"  # a space, because users have them
-    request = BuildRequest(
-        backend=Backend.CPU,
-        output=output,
-        models=(("mlp", exported("mlp")),),
-        portable=True,
-        runtime="full",
-        venv=backend_venv,
-    )
-    build(request, Reporter())
-    return output
+    name = "mlp bundle"  # a space, because users have them
+
+    def make(folder: Path) -> None:
+        request = BuildRequest(
+            backend=Backend.CPU,
+            output=folder / name,
+            models=(("mlp", exported("mlp")),),
+            portable=True,
+            runtime="full",
+            venv=backend_venv,
+        )
+        build(request, Reporter())
+
+    return once(tmp_path_factory, "portable", make) / name

@@ -14,7 +14,7 @@ from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 
 from aotpack import new_project
-from aotpack.tools.sandbox import find_sandbox
+from tests.support import isolation
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -92,9 +92,7 @@ def in_empty_root(folder: Path, *arguments: str | Path, extra: Sequence[tuple[Pa
 
     There is no libc there and no dynamic linker but the bundle's. Returns what it printed.
     """
-    sandbox = find_sandbox()
-    if sandbox is None:
-        pytest.skip("NO SANDBOX HERE: bwrap and unshare are missing or forbidden, so the empty root is not tested")
+    sandbox = isolation.empty_root()
     bundle = "/bundle/bundle"  # the sandbox shows `folder` as /bundle
     loader = [f"{bundle}/libc/ld-linux-x86-64.so.2", "--library-path", f"{bundle}/libc:{bundle}/lib/gcc"]
     program, *rest = map(str, arguments)

@@ -18,16 +18,6 @@ SUPPORT = Path(__file__).resolve().parent
 EXAMPLES = ROOT / "examples"
 CACHE = ROOT / ".cache" / "tests"
 
-#: What several tests ask for, by example and options; the others export theirs when they run.
-SHARED: tuple[tuple[str, dict[str, str | bool]], ...] = (
-    ("mlp", {}),
-    ("mlp", {"profile": "slim"}),
-    ("mlp", {"cpu_isa": "avx2"}),
-    ("inplace", {}),
-    ("multi", {}),
-    ("no_shim", {}),
-)
-
 
 class Silent:
     """Listens to an export and keeps its warnings."""
@@ -95,13 +85,3 @@ def cached(name: str, facts: Sequence[str], files: Sequence[Path], make: Callabl
         if not (folder / name).exists():
             make(folder / name)
     return folder / name
-
-
-def main() -> None:
-    """Export what several tests share, so that none of them has to wait for it."""
-    for name, options in SHARED:
-        print(cached_export(ROOT / ".venv", EXAMPLES / f"{name}.py", **options))
-
-
-if __name__ == "__main__":
-    main()

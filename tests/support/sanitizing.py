@@ -13,7 +13,9 @@ from pathlib import Path
 from aotpack.backend import Backend
 from aotpack.build.build import build
 from aotpack.build.request import BuildRequest, Reporter
-from aotpack.native.slim import SlimBuild
+from aotpack.environment.torch import TorchInfo
+from aotpack.native.slim import SlimBuild, build_slim
+from aotpack.runtime.slim_table import Part
 
 
 def environment(*preload: str, leaks: bool = False) -> dict[str, str]:
@@ -42,6 +44,16 @@ def environment(*preload: str, leaks: bool = False) -> dict[str, str]:
 def thread_environment(suppressions: Path) -> dict[str, str]:
     """Environment of a process under ThreadSanitizer. `suppressions`: a file of what it must not report."""
     return {**os.environ, "TSAN_OPTIONS": f"suppressions={suppressions}"}
+
+
+def address_runtime(torch: TorchInfo) -> SlimBuild:
+    """The whole slim runtime under ASan and UBSan."""
+    return build_slim(torch, tuple(Part), sanitize="address,undefined")
+
+
+def thread_runtime(torch: TorchInfo) -> SlimBuild:
+    """The slim runtime under ThreadSanitizer, of ops/ what models need: what threads share lies elsewhere."""
+    return build_slim(torch, tuple(Part), sanitize="thread", ops=("max_pool",))
 
 
 def slim_bundle(output: Path, venv: Path, models: Mapping[str, Path], runtime: SlimBuild) -> Path:

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "tensor/iterate.h"
+#include "tensor/lanes.h"
 #include "tensor/packed.h"
 
 using namespace slim;
@@ -385,8 +386,6 @@ Tensor convolve(const Tensor& input, const Tensor& weight, const Tensor* bias, C
 using namespace slim::onednn;
 
 namespace {
-
-Dims list(const int64_t* values, int64_t count) { return Dims(values, static_cast<size_t>(count)); }
 
 Convolution geometry(Dims stride, Dims padding, Dims dilation, int64_t groups) {
   Convolution how;

@@ -14,8 +14,6 @@ from aotpack.environment.search import find_torch
 from aotpack.environment.torch import TorchInfo
 from aotpack.native.bridge import build_sanitized_tests
 from aotpack.native.onednn import find_onednn
-from aotpack.native.slim import build_slim
-from aotpack.runtime.slim_table import Part
 from tests.support import sanitizing
 from tests.support.exporting import SUPPORT, cached_export
 from tests.support.sanitizing import slim_bundle
@@ -26,6 +24,7 @@ def torch_info(backend_venv: Path) -> TorchInfo:
     return find_torch(Backend.CPU, venv=backend_venv)
 
 
+@pytest.mark.xdist_group("asan")
 def test_cpp_unit_tests(torch_info: TorchInfo) -> None:
     program = build_sanitized_tests(torch_info, "address,undefined")["bridge_tests"]
     env = sanitizing.environment(leaks=True)
@@ -34,11 +33,12 @@ def test_cpp_unit_tests(torch_info: TorchInfo) -> None:
     assert ", 0 failed" in done.stdout
 
 
+@pytest.mark.xdist_group("tsan")
 def test_many_callers_under_thread_sanitizer(
     torch_info: TorchInfo, backend_venv: Path, exported: Callable[..., Path], tmp_path: Path
 ) -> None:
     # One model without matrix libraries' help, two with it: what threads share lies outside ops/.
-    runtime = build_slim(torch_info, tuple(Part), sanitize="thread", ops=("max_pool",))
+    runtime = sanitizing.thread_runtime(torch_info)
     models = {"core": exported("mlp", profile="slim"), "mlp": exported("mlp"), "convnet": exported("convnet")}
     bundle = slim_bundle(tmp_path / "bundle", backend_venv, models, runtime)
     program = build_sanitized_tests(torch_info, "thread")["bridge_threads"]
@@ -61,10 +61,11 @@ def test_many_callers_under_thread_sanitizer(
     assert done.stdout == "3 models, 0 failed\n"
 
 
+@pytest.mark.xdist_group("asan")
 def test_each_allocation_may_fail(
     torch_info: TorchInfo, backend_venv: Path, exported: Callable[..., Path], tmp_path: Path
 ) -> None:
-    runtime = build_slim(torch_info, tuple(Part), sanitize="address,undefined")
+    runtime = sanitizing.address_runtime(torch_info)
     models = {
         "core": exported("mlp", profile="slim"),
         "convnet": exported("convnet"),

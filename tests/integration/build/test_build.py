@@ -15,6 +15,7 @@ import pytest
 
 from aotpack.bundle import manifest
 from aotpack.elf.facts import is_elf, read_elf
+from tests.support import isolation
 from tests.support.exporting import ROOT, cached_export
 
 TOOLCHAIN = ROOT / "toolchain"
@@ -284,7 +285,7 @@ def test_a_full_disk_leaves_the_older_bundle(tmp_path: Path, backend_venv: Path,
         env={**os.environ, "PYTHONPATH": str(TOOLCHAIN)},
     )
     if done.returncode in (1, 77) and ("unshare" in done.stderr or done.returncode == 77):
-        pytest.skip(f"no mount namespaces here: {done.stderr.strip()}")
+        isolation.no_namespaces(done.stderr.strip())
     is_three_lines(done, 1)
     assert "disk is full" in done.stderr
 

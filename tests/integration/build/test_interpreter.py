@@ -22,6 +22,7 @@ from aotpack.errors import BuildToolError
 from aotpack.interpreter import selection
 from aotpack.interpreter.selection import plan_interpreter
 from aotpack.tools.sandbox import INSIDE, find_sandbox
+from tests.support import isolation
 from tests.support.bare_bundle import assemble
 from tests.support.exporting import ROOT
 
@@ -91,9 +92,7 @@ def python(request: pytest.FixtureRequest) -> Path:
 
 
 def in_empty_root(bundle: Path) -> subprocess.CompletedProcess[str]:
-    box = find_sandbox()
-    if box is None:
-        pytest.skip("no sandbox: neither bubblewrap nor namespaces work here")
+    box = isolation.empty_root()
     return subprocess.run(
         box.command(bundle, [f"{INSIDE}/bin/aotrun"]), capture_output=True, text=True, check=False, timeout=60
     )
@@ -296,7 +295,7 @@ def test_devices_are_shown_with_proc_and_sys(tmp_path: Path) -> None:
     """As a GPU's driver needs them; without devices there is none of it."""
     box = find_sandbox()
     if box is None or box.name == "chroot":
-        pytest.skip("no sandbox that can show devices")
+        isolation.no_namespaces("a plain chroot shows no devices")
     bundle = assemble(tmp_path / "bundle", Path(sys.executable))
     (bundle / "runner" / "aotrun" / "__main__.py").write_text(
         "import os\n"

@@ -24,6 +24,7 @@ from aotpack.native.launcher import build_hashes
 from aotpack.tools import sandbox
 from aotpack_doctor import on_target
 from aotpack_doctor.findings.checks import bundle
+from tests.support import isolation
 from tests.support.doctor_machine import Machine, make_machine
 from tests.support.torch_trees import make_torch_venv
 
@@ -143,7 +144,7 @@ def test_a_real_mount_that_forbids_execution(machine: Machine, tmp_path: Path) -
         env={**os.environ, "PYTHONPATH": str(Path(aotpack.__file__).parents[1])},
     )
     if done.returncode == 1 or "unshare" in done.stderr:
-        pytest.skip(f"no mount namespace here: {done.stderr.strip()}")
+        isolation.no_namespaces(done.stderr.strip())
     assert done.returncode == 7, done.stdout + done.stderr
     found = {each["code"]: each["seen"] for each in json.loads(done.stdout)["findings"]}
     assert found.keys() & {"AP605", "AP606"} == {"AP605"}
@@ -197,9 +198,7 @@ def test_the_page_from_the_command_line(machine: Machine, tmp_path: Path) -> Non
 
 
 def test_aotrun_doctor_in_an_empty_root(portable: Path) -> None:
-    box = sandbox.find_sandbox()
-    if box is None:
-        pytest.skip("no sandbox on this machine: install bubblewrap")
+    box = isolation.empty_root()
     done = subprocess.run(
         box.command(portable, [f"{sandbox.INSIDE}/bin/aotrun", "doctor", "--json"]),
         capture_output=True,

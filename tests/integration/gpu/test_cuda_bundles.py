@@ -27,11 +27,12 @@ from aotpack.elf.edits import ElfEdit, apply_edit
 from aotpack.elf.facts import is_elf, read_elf
 from aotpack.errors import DamagedError, TorchMismatchError, UsageError
 from aotpack.tools import sandbox
-from aotpack.tools.programs import find_tool
+from aotpack.tools.programs import find_program
 from aotpack.verify import run, static
 from aotpack_doctor.facts import Host, HostFacts
 from aotpack_doctor.findings.catalog import examine
 from aotpack_doctor.reading.bundle import compare_contents, read_bundle
+from tests.support import isolation
 from tests.support.doubles.cuda import CU12, CU13, NUMBERS, CudaDouble, make_cuda
 from tests.support.doubles.elf import Double, compile_doubles
 
@@ -158,7 +159,7 @@ def test_a_vendors_file_that_looks_outside_first_is_a_problem_unless_its_needs_a
     user.write_bytes(content)
     jitlink = double.layout.name("nvJitLink")
     assert jitlink in read_elf(user).needed
-    subprocess.run([find_tool("patchelf", ""), "--remove-needed", jitlink, user], check=True)
+    subprocess.run([find_program("patchelf"), "--remove-needed", jitlink, user], check=True)
     problems = {problem.path: problem.what for problem in static.check_static(copy).problems}
     assert problems.pop("lib/libtorch_cuda.so")  # its content
     cusparse = f"lib/{double.layout.name('cusparse')}"
@@ -308,7 +309,7 @@ def test_a_library_that_the_recipe_does_not_know_is_a_named_warning(
     newer = make_cuda(tmp_path / "venv", backend_venv, tmp_path / "scratch", double.layout)
     lib = newer.site_packages / "torch" / "lib"
     compile_doubles(lib, [Double("libcunovel.so.1", "int novel(void) { return 1; }\n")], tmp_path / "scratch")
-    subprocess.run([find_tool("patchelf", ""), "--add-needed", "libcunovel.so.1", lib / "libtorch_cuda.so"], check=True)
+    subprocess.run([find_program("patchelf"), "--add-needed", "libcunovel.so.1", lib / "libtorch_cuda.so"], check=True)
     plan = dry_run(request_for(newer, exported("mlp"), tmp_path / "b", portable=True), Reporter())
     assert [warning.partition(":")[0] for warning in plan.warnings] == ["libcunovel.so.1"]
     assert "needed by libtorch_cuda.so" in plan.warnings[0]
@@ -354,9 +355,7 @@ def test_without_a_driver_the_device_is_missing_and_the_exit_code_says_so(small:
 @pytest.mark.parametrize("folder", ["/usr/local/nvidia/lib64", "/usr/lib/wsl/lib", "/run/opengl-driver/lib"])
 def test_a_driver_is_found_where_only_ld_library_path_would_lead(small: Path, folder: str, tmp_path: Path) -> None:
     """A double of libcuda that says when it is loaded; the machine's own places have none in an empty root."""
-    box = sandbox.find_sandbox()
-    if box is None:
-        pytest.skip("no sandbox on this machine: install bubblewrap")
+    box = isolation.empty_root()
     source = tmp_path / "driver.c"
     source.write_text(
         "#include <unistd.h>\n"

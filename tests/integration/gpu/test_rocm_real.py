@@ -25,7 +25,7 @@ from aotpack.elf.facts import read_elf
 from aotpack.errors import AotpackError
 from aotpack.libraries.closure import Closure, Library
 from aotpack.libraries.recipe import load_recipe
-from aotpack.tools.programs import find_tool
+from aotpack.tools.programs import find_program
 from tests.support.debian import mirror
 from tests.support.doubles.elf import Double, compile_doubles
 from tests.support.doubles.environment import make_environment
@@ -306,7 +306,7 @@ def test_a_build_that_meets_such_an_extension_ends_with_its_path_and_without_a_b
     user = double.site_packages / "torch" / "lib" / "libtorch_hip.so"
     rpath = ":".join([*read_elf(user).rpath, "$ORIGIN/../../onnxruntime/capi"])
     for arguments in (["--add-needed", library.name], ["--force-rpath", "--set-rpath", rpath]):
-        subprocess.run([find_tool("patchelf", ""), *arguments, user], check=True)
+        subprocess.run([find_program("patchelf"), *arguments, user], check=True)
     output = tmp_path / "bundle"
     request = BuildRequest(
         backend=Backend.ROCM, output=output, models=(("mlp", exported("mlp")),), portable=True, venv=double.prefix

@@ -503,8 +503,16 @@ def describe(value: Any) -> str:
     return repr(value)
 
 
-def run(case: Case, slim: Shim, reference: Shim, seed: int) -> str | None:
-    """One draw of a case: what went wrong, or None."""
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """What came of one draw: what went wrong, and whether torch served it, so that there was something to compare."""
+
+    problem: str | None
+    served: bool
+
+
+def run(case: Case, slim: Shim, reference: Shim, seed: int) -> Draw:
+    """One draw of a case."""
     arguments = case.arguments(Generator(seed))
 
     def call(shim: Shim) -> tuple[list[Result], list[Result]] | ShimError:
@@ -535,14 +543,19 @@ def run(case: Case, slim: Shim, reference: Shim, seed: int) -> str | None:
                     found = differs(a.tensor, b.tensor, case.tolerance) or ""
                 if found and problem is None:
                     problem = f"{kind} {i}: {found}"
+    served = not isinstance(expected, ShimError)
     if problem is None:
-        return None
+        return Draw(None, served)
     drawn = ", ".join(f"{name}={describe(value)}" for name, value in arguments.items())
-    return f"seed {seed}: {problem}\n    {drawn}"
+    return Draw(f"seed {seed}: {problem}\n    {drawn}", served)
 
 
 def main() -> int:
-    """Print `{function: [failures]}` as JSON; exit status 1 when there are any."""
+    """Print `{module: {function: [failures]}}` as JSON; exit status 1 when there are any.
+
+    A case of which torch serves no draw compares nothing: that is a failure, unless the draws are fewer or worse than
+    the case asks for.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("modules", nargs="+")
     parser.add_argument("--library", required=True)
@@ -554,22 +567,27 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="one draw alone")
     options = parser.parse_args()
     torch.set_num_threads(2)
-    Generator.BAD_INDICES = options.bad_indices
+    usual, Generator.BAD_INDICES = Generator.BAD_INDICES, options.bad_indices
     slim = Shim(options.library, options.inside)
     reference = Shim(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
     for module in options.modules:
         importlib.import_module(f"cases.{module}")
-    failures: dict[str, list[str]] = {}
+    all_drawn = options.seed is None and options.draws >= 1 and options.bad_indices <= usual
+    failures: dict[str, dict[str, list[str]]] = {module: {} for module in options.modules}
     for each in CASES:
         if options.only and options.only not in each.function:
             continue
         count = max(1, round(each.draws * options.draws))
         seeds = [options.seed] if options.seed is not None else range(options.first, options.first + count)
         print(f"{each.function}", file=sys.stderr, flush=True)
-        found = [problem for seed in seeds if (problem := run(each, slim, reference, seed)) is not None]
-        failures.setdefault(each.function, []).extend(found)
+        draws = [run(each, slim, reference, seed) for seed in seeds]
+        found = [draw.problem for draw in draws if draw.problem is not None]
+        if all_drawn and not any(draw.served for draw in draws):
+            found.append(f"torch raises in each of {count} draws, so that nothing was compared")
+        module = each.arguments.__module__.rpartition(".")[2]
+        failures[module].setdefault(each.function, []).extend(found)
     json.dump(failures, sys.stdout, indent=1)
-    return 1 if any(failures.values()) else 0
+    return 1 if any(found for functions in failures.values() for found in functions.values()) else 0
 
 
 if __name__ == "__main__":

@@ -92,8 +92,10 @@ def test_no_library_names_a_folder_of_this_machine(built: SlimBuild, part: Part)
         assert os.fsencode(folder) not in content
 
 
-def run_harness(python: Path, built: SlimBuild, modules: Sequence[str], *options: str, **environment: str) -> None:
-    """Draw the cases of some modules; fails with what differed."""
+def drawn(
+    python: Path, built: SlimBuild, modules: Sequence[str], *options: str, **environment: str
+) -> dict[str, dict[str, list[str]]]:
+    """Draw the cases of some modules, in one process: what failed, by module and function."""
     command = [python, HERE / "slim_harness.py", "--library", built.libraries[-1], *options, *modules]
     paths = os.pathsep.join(map(str, built.folders))
     done = subprocess.run(
@@ -105,13 +107,42 @@ def run_harness(python: Path, built: SlimBuild, modules: Sequence[str], *options
     )
     report = done.stdout[done.stdout.find("{") :]
     assert done.returncode in (0, 1), done.stderr[-4000:]
-    failures = {function: problems for function, problems in json.loads(report).items() if problems}
-    assert failures == {}
+    found: dict[str, dict[str, list[str]]] = json.loads(report)
+    assert sorted(found) == sorted(modules)
+    return {
+        module: {function: problems for function, problems in functions.items() if problems}
+        for module, functions in found.items()
+    }
 
 
+def run_harness(python: Path, built: SlimBuild, modules: Sequence[str], *options: str, **environment: str) -> None:
+    """The same; fails with what differed."""
+    assert not any(drawn(python, built, modules, *options, **environment).values())
+
+
+@pytest.fixture(scope="session")
+def differences(built: SlimBuild, backend_python: Path) -> dict[str, dict[str, list[str]]]:
+    """What all cases have against the runtime: one process imports torch for all of them."""
+    return drawn(backend_python, built, CASES)
+
+
+@pytest.mark.xdist_group("slim-cases")
 @pytest.mark.parametrize("module", CASES)
-def test_ops_do_what_torch_does(built: SlimBuild, backend_python: Path, module: str) -> None:
-    run_harness(backend_python, built, [module])
+def test_ops_do_what_torch_does(differences: dict[str, dict[str, list[str]]], module: str) -> None:
+    assert differences[module] == {}
+
+
+def test_a_case_that_torch_never_serves_is_a_failure(built: SlimBuild, backend_python: Path, tmp_path: Path) -> None:
+    """A draw that both refuse compares nothing: a case of such draws alone must not pass."""
+    folder = tmp_path / "cases"
+    folder.mkdir()
+    (folder / "refused.py").write_text(
+        "import torch\nfrom slim_harness import Generator, case\n\n\n"
+        "@case('cpu_gcd', draws=3)\n"
+        "def _(g):\n    return {'self': torch.ones(2), 'other': torch.ones(2)}  # gcd is for integers\n"
+    )
+    found = drawn(backend_python, built, ["refused"], PYTHONPATH=str(tmp_path))
+    assert found["refused"] == {"aoti_torch_cpu_gcd": ["torch raises in each of 3 draws, so that nothing was compared"]}
 
 
 def test_ops_inside_a_parallel_region_of_the_caller(built: SlimBuild, backend_python: Path, tmp_path: Path) -> None:
@@ -124,13 +155,15 @@ def test_ops_inside_a_parallel_region_of_the_caller(built: SlimBuild, backend_py
 
 @pytest.fixture(scope="session")
 def sanitized(torch_info: TorchInfo) -> SlimBuild:
-    return build_slim(torch_info, tuple(Part), sanitize="address,undefined")
+    return sanitizing.address_runtime(torch_info)
 
 
+@pytest.mark.xdist_group("asan")
 def test_a_sample_of_each_op_under_sanitizers(sanitized: SlimBuild, backend_python: Path) -> None:
     run_harness(backend_python, sanitized, CASES, "--draws=0.04", **sanitizing.environment("libasan.so", "libubsan.so"))
 
 
+@pytest.mark.xdist_group("asan")
 def test_indices_out_of_range_touch_nothing(sanitized: SlimBuild, backend_python: Path) -> None:
     # Torch raises, and so must we, before anything outside of a tensor is read or written.
     environment = sanitizing.environment("libasan.so", "libubsan.so")
@@ -139,11 +172,13 @@ def test_indices_out_of_range_touch_nothing(sanitized: SlimBuild, backend_python
 
 
 @pytest.mark.sanitizers
+@pytest.mark.xdist_group("asan")
 @pytest.mark.parametrize("module", CASES)
 def test_ops_under_sanitizers(sanitized: SlimBuild, backend_python: Path, module: str) -> None:
     run_harness(backend_python, sanitized, [module], **sanitizing.environment("libasan.so", "libubsan.so"))
 
 
+@pytest.mark.xdist_group("asan")
 def test_models_under_sanitizers(
     sanitized: SlimBuild, backend_venv: Path, exported: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -160,6 +195,7 @@ def calls_out_of_range(backend_venv: Path, backend_python: Path) -> dict[str, An
     return json.loads(subprocess.check_output(command, env={**os.environ, "PYTHONPATH": str(SUPPORT)}))
 
 
+@pytest.mark.xdist_group("asan")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_model_refuses_indices_that_torch_refuses(
     sanitized: SlimBuild,
@@ -270,7 +306,7 @@ def many_calls(
     return bundle
 
 
-@pytest.mark.parametrize(("model", "calls"), [("mlp", 1_000_000), ("ops", 50_000), ("convnet", 500)])
+@pytest.mark.parametrize(("model", "calls"), [("mlp", 100_000), ("ops", 50_000), ("convnet", 500)])
 def test_calls_leave_nothing_behind(many_calls: Path, model: str, calls: int) -> None:
     command = [many_calls / "many_calls", many_calls / "models" / model, str(calls)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,0 +1,38 @@
+"""Proofs that need a root of their own. Where the machine gives none they are skipped, and say so; a CI fails instead,
+because nobody reads there what was skipped."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from aotpack.tools.sandbox import Sandbox, find_sandbox
+
+
+def empty_root() -> Sandbox:
+    """A way to run a program where nothing is but the bundle."""
+    box = find_sandbox()
+    if box is None:
+        _unproved("NO SANDBOX HERE: install bubblewrap, allow users to make namespaces, or be root", os.environ)
+    return box
+
+
+def no_namespaces(reason: str) -> NoReturn:
+    """End a test that only namespaces can make. In a chroot the kernel forbids them to everybody, in a CI as well."""
+    if in_chroot(Path("/proc/self/mountinfo").read_text()):
+        pytest.skip(f"NOT TESTED IN A CHROOT: {reason}")
+    _unproved(f"NO NAMESPACES HERE: {reason}", os.environ)
+
+
+def in_chroot(mountinfo: str) -> bool:
+    """Whether `/` is the root of no file system that this process sees, going by /proc/self/mountinfo."""
+    return not any(line.split()[4] == "/" for line in mountinfo.splitlines())
+
+
+def _unproved(reason: str, environment: os._Environ[str] | dict[str, str]) -> NoReturn:
+    if environment.get("CI"):
+        pytest.fail(f"{reason} (a skip without CI in the environment)", pytrace=False)
+    pytest.skip(reason)
