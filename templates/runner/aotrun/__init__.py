@@ -17,8 +17,8 @@ from aotrun.errors import (
     RunError,
     UsageError,
 )
-from aotrun.model import Dim, Model, Result, Spec, load
-from aotrun.tensor import Tensor
+from aotrun.library.model import Dim, Model, Result, Spec, load
+from aotrun.library.tensor import Tensor
 
 __version__ = "0.1.0"
 

@@ -191,7 +191,7 @@ def _dispatch(words: Sequence[str]) -> int:
         print(command.help(), end="")
         return 0
     values = command.parse(words[1:])
-    module = __import__(f"aotrun.{command.module}", fromlist=["main"])
+    module = __import__(f"aotrun.commands.{command.module}", fromlist=["main"])
     code: int = module.main(values)
     return code
 

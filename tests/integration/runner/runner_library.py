@@ -20,7 +20,7 @@ sys.path.insert(0, f"{BUNDLE}/runner")
 import aotrun  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from aotrun import _ffi  # noqa: E402
+from aotrun.library import ffi  # noqa: E402
 
 model = aotrun.load(BUNDLE, runners=4, threads=1)
 x = np.random.default_rng(0).random((8, 64), dtype=np.float32)
@@ -117,7 +117,7 @@ run = model._run_function
 
 
 def spy(handle: object, views: object, *rest: object) -> object:
-    view = ctypes.cast(views, ctypes.POINTER(_ffi.View))[0]  # type: ignore[arg-type]
+    view = ctypes.cast(views, ctypes.POINTER(ffi.View))[0]  # type: ignore[arg-type]
     pointers.append(view.data + view.byte_offset)
     return run(handle, views, *rest)
 
@@ -146,7 +146,7 @@ tensor = torch.from_dlpack(model(x))
 capsule = model(x).__dlpack__()  # never consumed
 del doors, capsule
 gc.collect()
-from aotrun import tensor as tensor_module  # noqa: E402
+from aotrun.library import tensor as tensor_module  # noqa: E402
 
 seen["held by consumers"] = len(tensor_module._exported)
 del tensor

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from aotrun.arrays import Array
-from aotrun.check import _compare
-from aotrun.dtypes import BY_TYPESTR
+from aotrun.arrays.array import Array
+from aotrun.arrays.dtypes import BY_TYPESTR
+from aotrun.commands.check import _compare
 from aotrun.errors import RunError
 
 NAN, INF = math.nan, math.inf

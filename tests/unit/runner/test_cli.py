@@ -18,16 +18,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from aotrun import cli, files, npy
-from aotrun.arrays import Array
-from aotrun.bench import summary
-from aotrun.dtypes import BY_NAME, BY_TYPESTR
+from aotrun import cli
+from aotrun.arrays.array import Array
+from aotrun.arrays.dtypes import BY_NAME, BY_TYPESTR
+from aotrun.commands.bench import summary
+from aotrun.commands.session import read_inputs
 from aotrun.errors import AotError, UsageError, from_status
-from aotrun.model import Dim, Spec
+from aotrun.formats import files, npy
+from aotrun.formats.pretty import show
+from aotrun.library.model import Dim, Spec
+from aotrun.library.tensor import Tensor
 from aotrun.options import Command, Option
-from aotrun.pretty import show
-from aotrun.session import read_inputs
-from aotrun.tensor import Tensor
 
 AB = [Spec(name, None, None, None) for name in "ab"]
 X = [Spec("x", None, None, None)]

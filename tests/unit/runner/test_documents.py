@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from aotrun.arrays import Array, pack, unpack
-from aotrun.documents import dumps, form, read_arrays
-from aotrun.dtypes import BY_NAME, BY_TYPESTR
+from aotrun.arrays.array import Array, pack, unpack
+from aotrun.arrays.dtypes import BY_NAME, BY_TYPESTR
 from aotrun.errors import UsageError
+from aotrun.formats.documents import dumps, form, read_arrays
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp

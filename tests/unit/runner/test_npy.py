@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from aotrun.arrays import Array, fortran_strides
-from aotrun.dtypes import BY_NAME, BY_TYPESTR
+from aotrun.arrays.array import Array, fortran_strides
+from aotrun.arrays.dtypes import BY_NAME, BY_TYPESTR
 from aotrun.errors import UsageError
-from aotrun.npy import NpzWriter, npy_header, read_npy, read_npz
+from aotrun.formats.npy import NpzWriter, npy_header, read_npy, read_npz
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp

@@ -7,7 +7,7 @@ import struct
 import zipfile
 
 import pytest
-from aotrun.zipped import Archive, BadZipError
+from aotrun.formats.zipped import Archive, BadZipError
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
 
     from aotrun import AotError, Tensor, UsageError
-    from aotrun.npy import read_npy
+    from aotrun.formats.npy import read_npy
 
     try:
         arrays = []

@@ -5,15 +5,15 @@ from __future__ import annotations
 import ctypes
 from ctypes import c_char_p, c_int, c_void_p, py_object
 
-from aotrun import _ffi
-from aotrun.arrays import c_strides, count, unpack
-from aotrun.dtypes import by_code
+from aotrun.arrays.array import c_strides, count, unpack
+from aotrun.arrays.dtypes import by_code
+from aotrun.library import ffi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, List, Optional, Tuple
 
-    from aotrun.dtypes import DType
+    from aotrun.arrays.dtypes import DType
 
 
 class Tensor:
@@ -29,7 +29,7 @@ class Tensor:
         self._library = library
         self._free = free
         self._pointer = pointer
-        self._facts: Optional[Tuple[_ffi.View, DType, Tuple[int, ...]]] = None
+        self._facts: Optional[Tuple[ffi.View, DType, Tuple[int, ...]]] = None
 
     def __del__(self) -> None:
         self._free(self._pointer)
@@ -38,15 +38,15 @@ class Tensor:
         device = "" if self.device == "cpu" else f", device={self.device}"
         return f"Tensor(shape={self.shape}, dtype={self.dtype.name}{device})"
 
-    def _described(self) -> Tuple[_ffi.View, DType, Tuple[int, ...]]:
+    def _described(self) -> Tuple[ffi.View, DType, Tuple[int, ...]]:
         # Read when first asked for: most callers hand a tensor on without looking.
         if self._facts is None:
-            view = _ffi.View.from_address(self._library.aot_tensor_view(self._pointer))
+            view = ffi.View.from_address(self._library.aot_tensor_view(self._pointer))
             self._facts = view, by_code(view.dtype.code, view.dtype.bits), tuple(view.shape[: view.ndim])
         return self._facts
 
     @property
-    def _view(self) -> _ffi.View:
+    def _view(self) -> ffi.View:
         return self._described()[0]
 
     @property
@@ -69,8 +69,8 @@ class Tensor:
     def device(self) -> str:
         """`cpu`, `cuda:0`, `rocm:1`, ..."""
         device = self._view.device
-        name = _ffi.DEVICE_NAMES.get(device.type, f"device{device.type}")
-        return name if device.type == _ffi.CPU else f"{name}:{device.index}"
+        name = ffi.DEVICE_NAMES.get(device.type, f"device{device.type}")
+        return name if device.type == ffi.CPU else f"{name}:{device.index}"
 
     @property
     def nbytes(self) -> int:
@@ -88,7 +88,7 @@ class Tensor:
         shape = self.shape
         wanted = c_strides(shape)
         in_order = 0 in shape or all(size == 1 or step == want for size, step, want in zip(shape, self.strides, wanted))
-        return in_order and self._view.device.type == _ffi.CPU
+        return in_order and self._view.device.type == ffi.CPU
 
     def contiguous(self) -> memoryview:
         """The elements' bytes in C order in host memory: shared when they lie so, copied otherwise."""
@@ -98,7 +98,7 @@ class Tensor:
             buffer.owner = self  # type: ignore[attr-defined]
         else:
             buffer = (ctypes.c_char * size)()
-            _ffi.check(self._library, self._library.aot_tensor_copy(self._pointer, buffer, size))
+            ffi.check(self._library, self._library.aot_tensor_copy(self._pointer, buffer, size))
         return memoryview(buffer).cast("B") if size else memoryview(b"")
 
     def flat(self) -> List[Any]:
@@ -117,14 +117,14 @@ class Tensor:
         """A NumPy array: of the same memory on the CPU, a copy from a GPU. bfloat16 arrives as `V2` (see DType)."""
         import numpy as np  # only for those who have it
 
-        if self._view.device.type == _ffi.CPU:
+        if self._view.device.type == ffi.CPU:
             return np.asarray(self)
         return np.frombuffer(self.contiguous(), self.dtype.typestr).reshape(self.shape)
 
     @property
     def __array_interface__(self) -> Dict[str, Any]:
         view, dtype, shape = self._described()
-        if view.device.type != _ffi.CPU:
+        if view.device.type != ffi.CPU:
             raise AttributeError("__array_interface__: the tensor is not in host memory; use DLPack or numpy()")
         steps = view.strides[: view.ndim] if view.strides else None
         return {
@@ -163,7 +163,7 @@ class Tensor:
 # ---- DLPack export -----------------------------------------------------------------------------------------------
 
 #: Exported tensors that a consumer still holds, by the address of their DLManagedTensor.
-_exported: Dict[int, Tuple[Tensor, _ffi.Managed, Any]] = {}
+_exported: Dict[int, Tuple[Tensor, ffi.Managed, Any]] = {}
 
 # Prototypes of our own: the functions of ctypes.pythonapi are shared with every other package of the process.
 # A capsule that is being destroyed is passed as an address, which takes no new reference to it.
@@ -196,7 +196,7 @@ def _export(tensor: Tensor) -> Any:
     """A DLPack capsule that shares the tensor's memory; the tensor lives until its consumer is done."""
     view = tensor._view
     steps = (ctypes.c_int64 * len(tensor.shape))(*tensor.strides)  # consumers differ on NULL strides
-    managed = _ffi.Managed()
+    managed = ffi.Managed()
     managed.tensor = view
     managed.tensor.strides = ctypes.cast(steps, ctypes.POINTER(ctypes.c_int64))
     managed.deleter = ctypes.cast(_deleter, c_void_p)

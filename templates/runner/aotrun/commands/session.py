@@ -5,21 +5,21 @@ from __future__ import annotations
 import io
 import os
 
-from aotrun import bundle
-from aotrun.arrays import Array, count
+from aotrun.arrays.array import Array, count
 from aotrun.errors import DamagedError, UsageError
-from aotrun.files import read
-from aotrun.model import Model
-from aotrun.npy import read_npz
-from aotrun.opening import SpecialFileError, open_regular
+from aotrun.formats.files import read
+from aotrun.formats.npy import read_npz
+from aotrun.formats.opening import SpecialFileError, open_regular
+from aotrun.library import bundle
+from aotrun.library.model import Model
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, BinaryIO, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-    from aotrun.documents import Untyped
-    from aotrun.dtypes import DType
-    from aotrun.model import Spec
+    from aotrun.arrays.dtypes import DType
+    from aotrun.formats.documents import Untyped
+    from aotrun.library.model import Spec
 
     Content = Union[Array, Untyped]
 
@@ -59,7 +59,7 @@ def read_inputs(words: Sequence[str], specs: Sequence[Spec], *, cast: bool = Fal
     arrays = [content for content in contents if isinstance(content, Array)]
     if len(arrays) == len(specs) and all(spec.dtype in (None, each.dtype) for each, spec in zip(arrays, specs)):
         return arrays
-    from aotrun.casting import fitted
+    from aotrun.arrays.casting import fitted
 
     return [fitted(content, spec, cast=cast) for content, spec in zip(contents, specs)]
 
@@ -169,7 +169,7 @@ def read_sample(path: str) -> Optional[Dict[str, Array]]:
             return None
         with _opened(sample) as stream:
             return read_npz(stream, sample)
-    from aotrun.zipped import Archive, BadZipError
+    from aotrun.formats.zipped import Archive, BadZipError
 
     try:
         with _opened(path) as stream:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import struct
 
-from aotrun.arrays import Array, count, dtype_named, pack
+from aotrun.arrays.array import Array, count, dtype_named, pack
 from aotrun.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
-    from aotrun.dtypes import DType
+    from aotrun.arrays.dtypes import DType
 
 #: Grows when a field of a document on stdout changes meaning; new fields may appear without it.
 SCHEMA = 1
@@ -106,7 +106,7 @@ def read_arrays(text: bytes, origin: str) -> Union[Array, Untyped, Dict[str, Uni
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        from aotrun.formats import recognised
+        from aotrun.formats.kinds import recognised
 
         known = recognised(text, origin)
         raise UsageError(

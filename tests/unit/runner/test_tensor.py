@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from aotrun import _ffi
-from aotrun import tensor as tensor_module
-from aotrun.dtypes import BY_NAME, DType
-from aotrun.tensor import Tensor
+from aotrun.arrays.dtypes import BY_NAME, DType
+from aotrun.library import ffi
+from aotrun.library import tensor as tensor_module
+from aotrun.library.tensor import Tensor
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -24,11 +24,11 @@ class Library:
         rank = array.ndim
         self._shape = (ctypes.c_int64 * rank)(*array.shape)
         self._strides = (ctypes.c_int64 * rank)(*(step // dtype.itemsize for step in array.strides))
-        self._view = _ffi.View(
+        self._view = ffi.View(
             array.ctypes.data,
-            _ffi.Device(_ffi.CPU, 0),
+            ffi.Device(ffi.CPU, 0),
             rank,
-            _ffi.DataType(dtype.code, dtype.bits, 1),
+            ffi.DataType(dtype.code, dtype.bits, 1),
             ctypes.cast(self._shape, ctypes.POINTER(ctypes.c_int64)),
             ctypes.cast(self._strides, ctypes.POINTER(ctypes.c_int64)),
             0,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from ctypes import byref, c_int32, c_size_t, c_void_p
 
-from aotrun import _ffi, bundle
-from aotrun.dtypes import BY_CODE
+from aotrun.arrays.dtypes import BY_CODE
 from aotrun.errors import UsageError
-from aotrun.foreign import Views
-from aotrun.tensor import Tensor
+from aotrun.library import bundle, ffi
+from aotrun.library.foreign import Views
+from aotrun.library.tensor import Tensor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
-    from aotrun.dtypes import DType
+    from aotrun.arrays.dtypes import DType
 
 _UNBOUNDED = (1 << 63) - 1
 
@@ -86,7 +86,7 @@ class Result:
 
     __slots__ = ("device_total_bytes", "device_used_bytes", "latency_ms", "outputs", "peak_rss_bytes")
 
-    def __init__(self, outputs: Dict[str, Tensor], stats: _ffi.RunStats) -> None:
+    def __init__(self, outputs: Dict[str, Tensor], stats: ffi.RunStats) -> None:
         self.outputs = outputs
         self.latency_ms: float = stats.latency_ms
         self.device_used_bytes: int = stats.device_used_bytes
@@ -128,10 +128,10 @@ class Model:
 
     def __init__(self, root: str, path: str, *, device: Optional[str], runners: int, threads: int) -> None:
         self._handle = c_void_p()
-        self._library = library = _ffi.bridge(bundle.lib_folder(root))
+        self._library = library = ffi.bridge(bundle.lib_folder(root))
         self.path = path
-        options = _ffi.LoadOptions(num_runners=runners, device=device.encode() if device else None, num_threads=threads)
-        _ffi.check(library, library.aot_model_load(os.fsencode(path), byref(options), byref(self._handle)))
+        options = ffi.LoadOptions(num_runners=runners, device=device.encode() if device else None, num_threads=threads)
+        ffi.check(library, library.aot_model_load(os.fsencode(path), byref(options), byref(self._handle)))
         handle = self._handle
         self.inputs = self._specs(library.aot_model_num_inputs(handle), library.aot_model_input_info)
         self.outputs = self._specs(library.aot_model_num_outputs(handle), library.aot_model_output_info)
@@ -151,11 +151,11 @@ class Model:
     def _specs(self, count: int, describe: Any) -> Tuple[Spec, ...]:
         specs = []
         for index in range(count):
-            info = _ffi.TensorInfo()
-            _ffi.check(self._library, describe(self._handle, index, byref(info)))
+            info = ffi.TensorInfo()
+            ffi.check(self._library, describe(self._handle, index, byref(info)))
             dtype = BY_CODE.get((info.dtype.code, info.dtype.bits)) if info.dtype.bits else None
             dims = None if info.ndim < 0 else tuple(Dim(d.min, d.max, d.symbol) for d in info.dims[: info.ndim])
-            mutated = {_ffi.MUTATED: True, _ffi.NOT_MUTATED: False}.get(info.mutation)
+            mutated = {ffi.MUTATED: True, ffi.NOT_MUTATED: False}.get(info.mutation)
             specs.append(Spec(info.name.decode("utf-8"), dtype, dims, mutated))
         return tuple(specs)
 
@@ -185,11 +185,11 @@ class Model:
 
     def run(self, *args: Any, **named: Any) -> Result:
         """Run as a call does; returns outputs by name, with measurements."""
-        stats = _ffi.RunStats()
+        stats = ffi.RunStats()
         outputs = self._run(self._in_order(args, named) if named else args, stats)
         return Result({spec.name: tensor for spec, tensor in zip(self.outputs, outputs) if tensor}, stats)
 
-    def _run(self, inputs: Sequence[Any], stats: Optional[_ffi.RunStats]) -> Tuple[Optional[Tensor], ...]:
+    def _run(self, inputs: Sequence[Any], stats: Optional[ffi.RunStats]) -> Tuple[Optional[Tensor], ...]:
         if len(inputs) != self._num_inputs:
             raise self._misfit(f"{len(inputs)} inputs")
         try:
@@ -205,7 +205,7 @@ class Model:
             measured = None if stats is None else byref(stats)
             status = self._run_function(handle, first, num_inputs, pointers, num_outputs, measured)
             if status:
-                _ffi.check(self._library, status)
+                ffi.check(self._library, status)
             if self._num_outputs == 1:  # a comprehension would cost a tenth of the call
                 return (pointers[0] and Tensor(self._library, self._free, pointers[0]),)
             return tuple([pointer and Tensor(self._library, self._free, pointer) for pointer in pointers[:]])

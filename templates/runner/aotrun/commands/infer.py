@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from aotrun.files import check_output, write
-from aotrun.session import open_model, read_inputs
+from aotrun.commands.session import open_model, read_inputs
+from aotrun.formats.files import check_output, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ def main(values: Dict[str, Any]) -> int:
         if values["verbose"]:
             print(f"{output}: {', '.join(result.outputs)} in {result.latency_ms:.3f} ms", file=sys.stderr)
     elif values["format"] == "pretty":
-        from aotrun.pretty import show
+        from aotrun.formats.pretty import show
 
         for name, tensor in result.outputs.items():
             print(show(name, tensor))
         if not values["quiet"]:
             print(f"{os.path.basename(model.path)}: {result.latency_ms:.3f} ms", file=sys.stderr)
     else:
-        from aotrun.documents import SCHEMA, dumps, form
+        from aotrun.formats.documents import SCHEMA, dumps, form
 
         outputs = {name: form(tensor.dtype, tensor.shape, tensor.flat()) for name, tensor in result.outputs.items()}
         document = {"schema": SCHEMA, "model": os.path.basename(model.path), "latency_ms": result.latency_ms}

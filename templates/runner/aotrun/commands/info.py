@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from aotrun import _ffi, bundle
-from aotrun.documents import SCHEMA, dumps
-from aotrun.session import model_path
+from aotrun.commands.session import model_path
+from aotrun.formats.documents import SCHEMA, dumps
+from aotrun.library import bundle, ffi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def main(values: Dict[str, Any]) -> int:
     models = document.get("models", {})
     if values["model"] is not None:
         models = {values["model"]: _metadata(values["model"])}
-    build = json.loads(_ffi.bridge(bundle.lib_folder(bundle.HERE)).aot_build_info())
+    build = json.loads(ffi.bridge(bundle.lib_folder(bundle.HERE)).aot_build_info())
     if values["json"]:
         shown = {key: value for key, value in document.items() if key not in ("schema", "files", "models")}
         print(dumps({"schema": SCHEMA, "path": bundle.HERE, "bundle": shown, "bridge": build, "models": models}))
@@ -44,7 +44,7 @@ def main(values: Dict[str, Any]) -> int:
 
 
 def _metadata(name: str) -> Any:
-    from aotrun.model import Model
+    from aotrun.library.model import Model
 
     with Model(bundle.HERE, model_path(name), device=None, runners=1, threads=0) as model:
         return model.metadata

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from time import perf_counter_ns
 
-from aotrun.documents import SCHEMA, dumps
+from aotrun.commands.session import model_path, open_model, read_inputs, read_sample, sample_inputs
 from aotrun.errors import UsageError
-from aotrun.session import model_path, open_model, read_inputs, read_sample, sample_inputs
+from aotrun.formats.documents import SCHEMA, dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, List, Sequence
 
-    from aotrun.arrays import Array
-    from aotrun.model import Model
+    from aotrun.arrays.array import Array
+    from aotrun.library.model import Model
 
 
 def main(values: Dict[str, Any]) -> int:

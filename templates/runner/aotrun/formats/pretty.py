@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, List, Sequence
 
-    from aotrun.tensor import Tensor
+    from aotrun.library.tensor import Tensor
 
 #: Entries shown at each end of an axis that is longer than twice this.
 _EDGE = 3

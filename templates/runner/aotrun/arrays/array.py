@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from aotrun.dtypes import BY_NAME, DType
+from aotrun.arrays.dtypes import BY_NAME, DType
 from aotrun.errors import UsageError
 
 TYPE_CHECKING = False

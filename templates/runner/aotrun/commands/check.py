@@ -9,18 +9,18 @@ import stat
 import sys
 from ctypes import byref
 
-from aotrun import _ffi, bundle
-from aotrun.documents import SCHEMA, dumps
+from aotrun.commands.session import model_path, open_model, read_sample, recorded, sample_inputs
 from aotrun.errors import AotError, DamagedError, MachineMismatchError, RunError, refused
-from aotrun.session import model_path, open_model, read_sample, recorded, sample_inputs
+from aotrun.formats.documents import SCHEMA, dumps
+from aotrun.library import bundle, ffi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict, List, Mapping, Tuple
 
-    from aotrun.arrays import Array
-    from aotrun.model import Model
-    from aotrun.tensor import Tensor
+    from aotrun.arrays.array import Array
+    from aotrun.library.model import Model
+    from aotrun.library.tensor import Tensor
 
 #: Relative and absolute tolerance against the outputs recorded at export, possibly on another CPU. Others are exact.
 TOLERANCES = {
@@ -99,7 +99,7 @@ def _cpu(values: Mapping[str, Any]) -> str:
     """This CPU has what the models' code needs."""
     import json
 
-    have = set(json.loads(_ffi.bridge(bundle.lib_folder(bundle.HERE)).aot_build_info()).get("cpu_features", []))
+    have = set(json.loads(ffi.bridge(bundle.lib_folder(bundle.HERE)).aot_build_info()).get("cpu_features", []))
     models = bundle.manifest(bundle.HERE).get("models", {})
     if values["model"] in models:
         models = {values["model"]: models[values["model"]]}
@@ -121,9 +121,9 @@ def _device(values: Mapping[str, Any]) -> str:
     # A bundle for a GPU may hold models for the CPU.
     model = described.get("models", {}).get(values["model"], {})
     device = values["device"] or model.get("device") or described.get("backend", "cpu")
-    library = _ffi.bridge(bundle.lib_folder(bundle.HERE))
-    report = _ffi.DeviceReport()
-    _ffi.check(library, library.aot_device_check(device.encode(), byref(report)))
+    library = ffi.bridge(bundle.lib_folder(bundle.HERE))
+    report = ffi.DeviceReport()
+    ffi.check(library, library.aot_device_check(device.encode(), byref(report)))
     name = report.name.decode("utf-8", "replace")
     memory = f", {report.used_bytes / 1e9:.1f} of {report.total_bytes / 1e9:.1f} GB used" if report.total_bytes else ""
     return f"{device}: {name}{memory}, self-test {report.self_test_ms:.2f} ms"

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 
-from aotrun.arrays import Array, count, fortran_strides, swap_bytes
-from aotrun.dtypes import BY_TYPESTR, DType
+from aotrun.arrays.array import Array, count, fortran_strides, swap_bytes
+from aotrun.arrays.dtypes import BY_TYPESTR, DType
 from aotrun.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
-    from aotrun.zipped import Contents, Member
+    from aotrun.formats.zipped import Contents, Member
 
     #: From the names in an archive to how many elements each array may have (None: nobody says).
     Choice = Callable[[List[str]], Mapping[str, Optional[int]]]
@@ -196,7 +196,7 @@ def read_npz(stream: BinaryIO, origin: str, choose: Optional[Choice] = None) -> 
 
     `choose` sees their names before anything of them is unpacked, and may raise instead.
     """
-    from aotrun.zipped import Archive
+    from aotrun.formats.zipped import Archive
 
     members: Dict[str, Member] = {}
     arrays: Dict[str, Array] = {}

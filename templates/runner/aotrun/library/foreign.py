@@ -9,16 +9,16 @@ from __future__ import annotations
 import ctypes
 from ctypes import POINTER, c_char_p, c_int, c_int64, c_size_t, c_ssize_t, c_void_p, py_object
 
-from aotrun._ffi import CPU, CUDA, ROCM, View
-from aotrun.arrays import Array, c_strides
-from aotrun.dtypes import BY_FORMAT, BY_TYPESTR, DType
+from aotrun.arrays.array import Array, c_strides
+from aotrun.arrays.dtypes import BY_FORMAT, BY_TYPESTR, DType
 from aotrun.errors import UsageError
+from aotrun.library.ffi import CPU, CUDA, ROCM, View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, List, Optional, Sequence, Tuple
 
-    from aotrun.model import Spec
+    from aotrun.library.model import Spec
 
 _INT64_POINTER = POINTER(c_int64)
 

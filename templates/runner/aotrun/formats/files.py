@@ -7,17 +7,17 @@ import os
 import stat
 
 from aotrun.errors import AotError, UsageError
-from aotrun.npy import MAGIC, ZIP_MAGIC, NpzWriter, npy_header, read_npy, read_npz
-from aotrun.opening import create_beside, kind, open_input, open_pipe
+from aotrun.formats.npy import MAGIC, ZIP_MAGIC, NpzWriter, npy_header, read_npy, read_npz
+from aotrun.formats.opening import create_beside, kind, open_input, open_pipe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, BinaryIO, Dict, NoReturn, Optional, Sequence, Tuple, Union
 
-    from aotrun.arrays import Array
-    from aotrun.documents import Untyped
-    from aotrun.npy import Choice
-    from aotrun.tensor import Tensor
+    from aotrun.arrays.array import Array
+    from aotrun.formats.documents import Untyped
+    from aotrun.formats.npy import Choice
+    from aotrun.library.tensor import Tensor
 
     Content = Union[Array, Untyped]
 
@@ -56,7 +56,7 @@ def _read(stream: BinaryIO, origin: str, choose: Optional[Choice]) -> Union[Cont
     if magic.startswith(ZIP_MAGIC):
         arrays: Dict[str, Content] = {**read_npz(stream, origin, choose)}
         return arrays
-    from aotrun.documents import read_arrays
+    from aotrun.formats.documents import read_arrays
 
     content = read_arrays(stream.read(), origin)
     if isinstance(content, dict) and choose is not None:
@@ -140,7 +140,7 @@ def _write(stream: BinaryIO, path: str, outputs: Sequence[Tuple[str, Tensor]]) -
             archive.add(name, tensor.dtype, tensor.shape, tensor.contiguous())
         archive.close()
     else:
-        from aotrun.documents import dumps, form
+        from aotrun.formats.documents import dumps, form
 
         forms = {name: form(tensor.dtype, tensor.shape, tensor.flat()) for name, tensor in outputs}
         document = next(iter(forms.values())) if len(forms) == 1 else forms

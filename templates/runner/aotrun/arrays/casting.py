@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import struct
 
-from aotrun.arrays import Array, pack
+from aotrun.arrays.array import Array, pack
 from aotrun.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Union
 
-    from aotrun.documents import Untyped
-    from aotrun.dtypes import DType
-    from aotrun.model import Spec
+    from aotrun.arrays.dtypes import DType
+    from aotrun.formats.documents import Untyped
+    from aotrun.library.model import Spec
 
 
 def fitted(value: Union[Array, Untyped], spec: Spec, *, cast: bool) -> Array:

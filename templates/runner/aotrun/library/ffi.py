@@ -22,7 +22,7 @@ from ctypes import (
 )
 
 from aotrun.errors import DamagedError, MachineMismatchError, from_status, refused
-from aotrun.opening import open_regular
+from aotrun.formats.opening import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 
-from aotrun._ffi import LIBRARY
 from aotrun.errors import DamagedError, UsageError, refused
-from aotrun.opening import open_regular
+from aotrun.formats.opening import open_regular
+from aotrun.library.ffi import LIBRARY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, Optional, Tuple
 
 #: The bundle that this package lies in: BUNDLE/runner/aotrun.
-HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+HERE = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 3))
 
 
 def lib_folder(root: str) -> str:

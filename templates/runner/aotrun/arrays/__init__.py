@@ -1,0 +1,1 @@
+"""Arrays in memory: types of elements, strides, conversions."""

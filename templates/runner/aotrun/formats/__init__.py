@@ -1,0 +1,1 @@
+"""Files that hold arrays, and opening them."""
