@@ -28,12 +28,12 @@ TOOLCHAIN: Mapping[str, str] = {
     "bundle": "errors backend patterns resources gpu tools elf package libraries environment runtime native",
     "interpreter": "errors resources tools elf libraries bundle",
     "export": "errors backend resources tools elf package environment",
-    "materials": "errors patterns package bundle",
+    "materials": "errors patterns tools package bundle",
     "build": "errors backend patterns resources gpu tools elf package libraries environment runtime native bundle"
     " interpreter materials",
     "new_project": "errors resources tools bundle",
     "verify": "errors backend patterns tools elf libraries environment native bundle",
-    "release": "errors resources bundle materials verify",
+    "release": "errors resources tools bundle materials verify",
     "doctor": "errors backend patterns gpu tools elf package libraries environment runtime native bundle",
     "cli": "errors backend patterns resources gpu tools elf package libraries environment runtime native bundle"
     " interpreter export materials build new_project verify release doctor",

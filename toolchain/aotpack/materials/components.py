@@ -16,6 +16,7 @@ import msgspec
 
 from aotpack import __version__
 from aotpack.patterns import matches
+from aotpack.tools.libraries import need
 
 _TABLE = Path(__file__).with_name("components.toml")
 #: Of the standard library of Python.
@@ -125,15 +126,14 @@ def _of_metadata(metadata: importlib.metadata.PackageMetadata) -> Component:
 
 def spdx(text: str) -> str | None:
     """A licence expression in SPDX's own spelling; None when it is none."""
-    from license_expression import ExpressionError, get_spdx_licensing
-
     if not text or "\n" in text:
         return None
     text = {"apache 2.0": "Apache-2.0", "apache v2.0": "Apache-2.0"}.get(text.lower(), text)
-    licensing = get_spdx_licensing()
+    expressions = need("license_expression", "license-expression", "a bill of materials", "license-expression>=30")
+    licensing = expressions.get_spdx_licensing()
     try:
         parsed = licensing.parse(text, strict=True)
-    except ExpressionError:
+    except expressions.ExpressionError:
         return None
     unknown = [key for key in licensing.unknown_license_keys(parsed) if not key.startswith("LicenseRef-")]
     return None if unknown else text

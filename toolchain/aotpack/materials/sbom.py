@@ -18,6 +18,7 @@ from aotpack.bundle.manifest import FileRecord
 from aotpack.errors import DamagedError, UsageError
 from aotpack.materials.components import AOTPACK, Component
 from aotpack.package.metadata import Dim, DynamicDim, ModelMetadata, TensorSpec
+from aotpack.tools.libraries import need
 
 NAME = "sbom.cdx.json"
 
@@ -39,7 +40,12 @@ class Materials:
 
 
 def bill(materials: Materials) -> bytes:
-    """The document. The same materials give the same bytes: it has no date, and its number follows from its content."""
+    """The document. The same materials give the same bytes: it has no date, and its number follows from its content.
+
+    Raises:
+        BuildToolError: the library is not installed.
+    """
+    need("cyclonedx", "cyclonedx-python-lib", "a bill of materials", "cyclonedx-python-lib[json-validation]>=11")
     from cyclonedx.model.bom import Bom, BomMetaData
     from cyclonedx.model.component import Component as Entry
     from cyclonedx.model.component import ComponentType

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
 from aotpack.release.contents import OPEN, Item, Progress
-from aotpack.release.libraries import need
+from aotpack.tools.libraries import need
 
 _CHUNK = 1 << 20
 #: Of zstd: beyond it a bundle hardly shrinks, and takes several times as long.

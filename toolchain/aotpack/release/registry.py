@@ -9,8 +9,8 @@ from typing import Any
 
 from aotpack.errors import AotpackError
 from aotpack.release.contents import Progress
-from aotpack.release.libraries import need
 from aotpack.release.oci import INDEX, Reference
+from aotpack.tools.libraries import need
 
 #: Bytes from which a layer is sent in pieces: oras reads what it sends at once into memory.
 _LARGE = 1 << 28

@@ -17,7 +17,7 @@ from typing import Any
 
 from aotpack.bundle.signatures import NAME, signatures
 from aotpack.errors import AotpackError, DamagedError, UsageError
-from aotpack.release.libraries import need
+from aotpack.tools.libraries import need
 
 _PEM = b"-----BEGIN "
 

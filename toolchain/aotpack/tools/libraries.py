@@ -1,4 +1,4 @@
-"""The libraries of `pip install aotpack[release]`, which only releasing needs."""
+"""Python packages that only some commands need, imported when they run."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from types import ModuleType
 from aotpack.errors import BuildToolError
 
 
-def need(module: str, package: str, purpose: str) -> ModuleType:
-    """A module of an optional package.
+def need(module: str, package: str, purpose: str, install: str = "aotpack[release]") -> ModuleType:
+    """A module of such a package.
 
     Args:
         module: its name for Python, such as `zstandard`.
         package: its name for pip.
-        purpose: what wants it, such as `a tar.zst archive`.
+        purpose: what is made by it, such as `a tar.zst archive`.
+        install: what pip is to install.
 
     Raises:
         BuildToolError: it is not installed, or cannot be imported.
@@ -24,6 +25,6 @@ def need(module: str, package: str, purpose: str) -> ModuleType:
     except ImportError as error:
         raise BuildToolError(
             f"the Python package {package} cannot be imported: {error}",
-            meaning=f"{purpose} is made by it; building and running bundles needs none of this",
-            fix="pip install 'aotpack[release]'",
+            meaning=f"{purpose} is made by it",
+            fix=f"pip install '{install}'",
         ) from None
