@@ -31,14 +31,18 @@ def with_section(page: str, kind: str, lines: Iterable[str]) -> str:
     return "\n\n".join([head.strip(), *(f"## {each}\n\n{sections[each]}" for each in order)]) + "\n"
 
 
+def processor(cpuinfo: str) -> str:
+    """What a machine's CPU calls itself, from the text of /proc/cpuinfo."""
+    found = re.search(r"^model name\s*:\s*(.*)$", cpuinfo, re.MULTILINE)
+    return found[1] if found else platform.machine()
+
+
 def publish(lines: Iterable[str]) -> str:
     """Write the section of this machine's kind; returns the page."""
     cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    found = re.search(r"^model name\s*:\s*(.*)$", cpuinfo, re.MULTILINE)
-    name = found[1] if found else platform.machine()
     system = platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
     today = datetime.datetime.now(tz=datetime.timezone.utc).date().isoformat()
-    machine = f"{name}, {os.cpu_count()} cores, {system}; {today}."
+    machine = f"{processor(cpuinfo)}, {os.cpu_count()} cores, {system}; {today}."
     page = with_section(PAGE.read_text(encoding="utf-8"), cpu_kind(cpuinfo), [machine, "", *lines])
     PAGE.write_text(page, encoding="utf-8")
     return page

@@ -8,6 +8,7 @@
 namespace slim {
 namespace {
 
+// a and b of float32 or bfloat16, out of float32.
 void float_gemm(const Tensor& out, const Tensor& a, const Tensor& b, float beta, float alpha) {
   const int64_t rows = out.sizes[0];
   const int64_t columns = out.sizes[1];
@@ -24,11 +25,12 @@ void float_gemm(const Tensor& out, const Tensor& a, const Tensor& b, float beta,
   result.row_stride = out.strides[0];
   result.scale = alpha;
   result.keep = beta;
-  matrix::multiply(matrix::Left{a.data<float>(), a.strides[0], a.strides[1]},
-                   matrix::Right{b.data<float>(), b.strides[0], b.strides[1]}, rows, columns, a.sizes[1], result);
+  const auto numbers = a.dtype == ScalarType::Float ? matrix::Numbers::kFloat32 : matrix::Numbers::kBfloat16;
+  matrix::multiply(numbers, {a.raw(), a.strides[0], a.strides[1]}, matrix::Right{b.raw(), b.strides[0], b.strides[1]},
+                   {rows, columns, a.sizes[1]}, result);
 }
 
-// For dtypes that no library here multiplies. Row by row of b, so that memory is walked in order.
+// For dtypes that no kernel here multiplies. Row by row of b, so that memory is walked in order.
 template <class T, class Sum, class R>
 void plain_gemm(const Tensor& out, const Tensor& a, const Tensor& b, Sum beta, Sum alpha) {
   const Tensor rows = contiguous(b);
@@ -59,8 +61,8 @@ void plain_gemm(const Tensor& out, const Tensor& a, const Tensor& b, Sum beta, S
 void reduced_gemm(const Tensor& out, const Tensor& a, const Tensor& b, double beta, double alpha) {
   const Tensor wide = empty(out.sizes, ScalarType::Float);
   if (beta != 0) copy(wide, out);
-  float_gemm(wide, to(a, ScalarType::Float), to(b, ScalarType::Float), static_cast<float>(beta),
-             static_cast<float>(alpha));
+  const ScalarType as = a.dtype == ScalarType::BFloat16 ? a.dtype : ScalarType::Float;
+  float_gemm(wide, to(a, as), to(b, as), static_cast<float>(beta), static_cast<float>(alpha));
   copy(out, wide);
 }
 
@@ -121,7 +123,12 @@ void int8_gemm(const Tensor& out, const Tensor& a, const Tensor& b) {
               out.sizes[1] == b.sizes[1],
           "matrices of sizes ", to_string(a.sizes), " and ", to_string(b.sizes), " do not make one of ",
           to_string(out.sizes));
-  plain_gemm<int8_t, int32_t, int32_t>(out, a, b, 0, 1);
+  if (out.numel() == 0) return;
+  const bool dense = out.strides[1] == 1 || out.sizes[1] <= 1;
+  const Tensor result = dense ? out : empty(out.sizes, out.dtype);
+  matrix::multiply(matrix::Numbers::kInt8, {a.raw(), a.strides[0], a.strides[1]}, {b.raw(), b.strides[0], b.strides[1]},
+                   {out.sizes[0], out.sizes[1], a.sizes[1]}, result.data<int32_t>(), result.strides[0]);
+  if (!dense) copy(out, result);
 }
 
 }  // namespace slim

@@ -1,11 +1,17 @@
 // Weights in panels: where they are mapped, or made of another layout once.
 #pragma once
 
+#include "kernels/matrix/product.h"
 #include "tensor/tensor.h"
 
 namespace slim {
 
-// The panels of a packed float32 constant [columns, depth]. They live as long as the constant does.
-const float* panels_of(const Tensor& weight, int64_t columns, int64_t depth);
+// What a float32 or bfloat16 tensor holds.
+inline matrix::Numbers numbers_of(const Tensor& tensor) {
+  return tensor.dtype == ScalarType::Float ? matrix::Numbers::kFloat32 : matrix::Numbers::kBfloat16;
+}
+
+// The panels of a packed constant [columns, depth] of float32 or bfloat16. They live as long as the constant does.
+const void* panels_of(const Tensor& weight, int64_t columns, int64_t depth);
 
 }  // namespace slim

@@ -10,9 +10,9 @@ using namespace slim;
 
 namespace {
 
-// float32 rows of neighbouring numbers.
-Tensor rows_of(const Tensor& self, const Dims& sizes) {
-  return contiguous(to(reshape(self, sizes), ScalarType::Float));
+// Rows of neighbouring numbers.
+Tensor rows_of(const Tensor& self, const Dims& sizes, ScalarType dtype) {
+  return contiguous(to(reshape(self, sizes), dtype));
 }
 
 // Fills in where the result goes and what the sums are of; `how` says what is fused.
@@ -31,9 +31,11 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor* bias, const Tensor
   if (out.numel() == 0) return out;
   const Dims sizes{out.numel() / columns, columns};
   const Tensor result = x.dtype == ScalarType::Float ? out : empty(sizes, ScalarType::Float);
-  const Tensor left = rows_of(x, {sizes[0], depth});
-  const Tensor added = bias ? rows_of(*bias, {columns}) : Tensor();
-  const Tensor second = other ? rows_of(expand(*other, shape), sizes) : Tensor();
+  // Kernels know no float16.
+  const ScalarType as = x.dtype == ScalarType::Half ? ScalarType::Float : x.dtype;
+  const Tensor left = rows_of(x, {sizes[0], depth}, as);
+  const Tensor added = bias ? rows_of(*bias, {columns}, ScalarType::Float) : Tensor();
+  const Tensor second = other ? rows_of(expand(*other, shape), sizes, ScalarType::Float) : Tensor();
   how.out = result.data<float>();
   how.row_stride = columns;
   if (bias) how.bias = added.data<float>();
@@ -41,13 +43,13 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor* bias, const Tensor
     how.other = second.data<float>();
     how.other_row_stride = columns;
   }
-  const matrix::Left rows{left.data<float>(), depth, 1};
-  if (w.layout == Layout::kMkldnn && w.dtype == ScalarType::Float) {
-    matrix::multiply(rows, panels_of(w, columns, depth), sizes[0], columns, depth, how);
+  const matrix::Left rows{left.raw(), depth, 1};
+  const matrix::Sizes all{sizes[0], columns, depth};
+  if (w.layout == Layout::kMkldnn && w.dtype == as) {
+    matrix::multiply(numbers_of(left), rows, panels_of(w, columns, depth), all, how);
   } else {
-    const Tensor plain = to(w.layout == Layout::kMkldnn ? unpacked(w) : w, ScalarType::Float);
-    const matrix::Right right{plain.data<float>(), plain.strides[1], plain.strides[0]};
-    matrix::multiply(rows, right, sizes[0], columns, depth, how);
+    const Tensor plain = to(w.layout == Layout::kMkldnn ? unpacked(w) : w, as);
+    matrix::multiply(numbers_of(left), rows, {plain.raw(), plain.strides[1], plain.strides[0]}, all, how);
   }
   if (x.dtype != ScalarType::Float) copy(reshape(out, sizes), result);
   return out;

@@ -151,7 +151,7 @@ void check(Draw d, Isa isa, Random& random) {
   Guarded bias(d.columns);
   Guarded other(out_count);
   Guarded out(out_count);
-  Guarded panels(panel_numbers(d.columns, d.depth));
+  Guarded panels(panel_bytes(Numbers::kFloat32, d.columns, d.depth) / 4);
   fill(left, left_count);
   fill(right, right_count);
   fill(bias, d.columns);
@@ -165,11 +165,12 @@ void check(Draw d, Isa isa, Random& random) {
   d.how.bias = d.has_bias ? bias.data() : nullptr;
   const Left a{left.data(), left_strides.row_stride, left_strides.step_stride};
   const Right b{right.data(), right_strides.step_stride, right_strides.column_stride};
+  const Sizes sizes{d.rows, d.columns, d.depth};
   if (d.in_panels) {
-    pack_panels(b, d.columns, d.depth, panels.data());
-    multiply(a, panels.data(), d.rows, d.columns, d.depth, d.how, isa);
+    pack_panels(Numbers::kFloat32, b, d.columns, d.depth, panels.data());
+    multiply(Numbers::kFloat32, a, panels.data(), sizes, d.how, isa);
   } else {
-    multiply(a, b, d.rows, d.columns, d.depth, d.how, isa);
+    multiply(Numbers::kFloat32, a, b, sizes, d.how, isa);
   }
   for (int64_t i = 0; i < out_count; ++i) {
     const int64_t row = i / (d.columns + d.gap);
@@ -205,6 +206,109 @@ void check(Draw d, Isa isa, Random& random) {
   }
 }
 
+// A matrix of numbers of a type narrower than float.
+template <class T>
+struct Narrow {
+  Narrow(int64_t rows, int64_t columns, bool is_turned, int64_t gap)
+      : row_stride(is_turned ? 1 : columns + gap),
+        column_stride(is_turned ? rows + gap : 1),
+        count(rows > 0 && columns > 0 ? (rows - 1) * row_stride + (columns - 1) * column_stride + 1 : 0),
+        memory((count * static_cast<int64_t>(sizeof(T)) + 3) / 4),
+        data(reinterpret_cast<T*>(reinterpret_cast<char*>(memory.data()) +
+                                  (4 - count * static_cast<int64_t>(sizeof(T)) % 4) % 4)) {}
+
+  T& at(int64_t row, int64_t column) { return data[row * row_stride + column * column_stride]; }
+
+  int64_t row_stride;
+  int64_t column_stride;
+  int64_t count;
+  Guarded memory;
+  T* data;  // ends where nobody may touch
+};
+
+void check_bytes(Isa isa, bool is_signed, Random& random) {
+  const Sizes sizes{size(random), size(random), size(random)};
+  Narrow<uint8_t> left(sizes.rows, sizes.depth, random() % 3 == 0, below(random, 3));
+  Narrow<int8_t> right(sizes.depth, sizes.columns, random() % 2 == 0, below(random, 3));
+  const bool extreme = random() % 4 == 0;  // sums of pairs that do not fit into 16 bits
+  for (int64_t i = 0; i < left.count; ++i)
+    left.data[i] = static_cast<uint8_t>(extreme ? (is_signed ? 0x80 : 0xff) : random());
+  for (int64_t i = 0; i < right.count; ++i)
+    right.data[i] = static_cast<int8_t>(extreme ? (random() % 2 ? -128 : 127) : static_cast<int>(random() % 256) - 128);
+  std::vector<int32_t> out(static_cast<size_t>(sizes.rows * sizes.columns), -7);
+  const Numbers numbers = is_signed ? Numbers::kInt8 : Numbers::kUint8;
+  const Left a{left.data, left.row_stride, left.column_stride};
+  const Right b{right.data, right.row_stride, right.column_stride};
+  if (random() % 2) {
+    Guarded panels(panel_bytes(numbers, sizes.columns, sizes.depth) / 4);
+    pack_panels(numbers, b, sizes.columns, sizes.depth, panels.data());
+    multiply(numbers, a, panels.data(), sizes, out.data(), sizes.columns, isa);
+  } else {
+    multiply(numbers, a, b, sizes, out.data(), sizes.columns, isa);
+  }
+  for (int64_t i = 0; i < sizes.rows; ++i) {
+    for (int64_t j = 0; j < sizes.columns; ++j) {
+      int32_t sum = 0;
+      for (int64_t k = 0; k < sizes.depth; ++k)
+        sum += (is_signed ? static_cast<int8_t>(left.at(i, k)) : left.at(i, k)) * right.at(k, j);
+      const int32_t got = out[static_cast<size_t>(i * sizes.columns + j)];
+      if (got != sum)
+        return fail(std::string(name_of(isa)) + " bytes, " + std::to_string(sizes.rows) + " x " +
+                    std::to_string(sizes.columns) + " x " + std::to_string(sizes.depth) + ": " + std::to_string(got) +
+                    " instead of " + std::to_string(sum));
+    }
+  }
+}
+
+double widened(uint16_t bits) {
+  const uint32_t wide = static_cast<uint32_t>(bits) << 16;
+  float value = 0;
+  std::memcpy(&value, &wide, sizeof value);
+  return static_cast<double>(value);
+}
+
+void check_bfloat16(Isa isa, Random& random) {
+  std::normal_distribution<float> normal;
+  const Sizes sizes{size(random), size(random), size(random)};
+  Narrow<uint16_t> left(sizes.rows, sizes.depth, random() % 3 == 0, below(random, 3));
+  Narrow<uint16_t> right(sizes.depth, sizes.columns, random() % 2 == 0, below(random, 3));
+  const auto draw_one = [&] {
+    const float value = normal(random);
+    uint32_t bits = 0;
+    std::memcpy(&bits, &value, sizeof bits);
+    return static_cast<uint16_t>(bits >> 16);
+  };
+  for (int64_t i = 0; i < left.count; ++i) left.data[i] = draw_one();
+  for (int64_t i = 0; i < right.count; ++i) right.data[i] = draw_one();
+  Guarded out(sizes.rows * sizes.columns);
+  Guarded panels(panel_bytes(Numbers::kBfloat16, sizes.columns, sizes.depth) / 4);
+  Result how;
+  how.out = out.data();
+  how.row_stride = sizes.columns;
+  const Left a{left.data, left.row_stride, left.column_stride};
+  const Right b{right.data, right.row_stride, right.column_stride};
+  if (random() % 2) {
+    pack_panels(Numbers::kBfloat16, b, sizes.columns, sizes.depth, panels.data());
+    multiply(Numbers::kBfloat16, a, panels.data(), sizes, how, isa);
+  } else {
+    multiply(Numbers::kBfloat16, a, b, sizes, how, isa);
+  }
+  for (int64_t i = 0; i < sizes.rows; ++i) {
+    for (int64_t j = 0; j < sizes.columns; ++j) {
+      double sum = 0;
+      double size = 0;
+      for (int64_t k = 0; k < sizes.depth; ++k) {
+        sum += widened(left.at(i, k)) * widened(right.at(k, j));
+        size += std::fabs(widened(left.at(i, k)) * widened(right.at(k, j)));
+      }
+      if (!close(static_cast<double>(out[i * sizes.columns + j]), sum, 1e-6 * (size + 1)))
+        return fail(std::string(name_of(isa)) + " bfloat16, " + std::to_string(sizes.rows) + " x " +
+                    std::to_string(sizes.columns) + " x " + std::to_string(sizes.depth) + ": " +
+                    std::to_string(out[i * sizes.columns + j]) + " instead of " + std::to_string(sum));
+    }
+  }
+}
+
 }  // namespace
 
 // How many draws.
@@ -214,7 +318,11 @@ int main(int count, char** arguments) {
   for (const Isa isa : kSets) {
     if (isa > best_isa()) break;
     std::printf("%s\n", name_of(isa));
-    for (long i = 0; i < draws; ++i) check(draw(random), isa, random);
+    for (long i = 0; i < draws; ++i) {
+      check(draw(random), isa, random);
+      check_bytes(isa, i % 2 == 0, random);
+      check_bfloat16(isa, random);
+    }
   }
   std::printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;

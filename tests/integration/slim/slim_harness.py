@@ -273,7 +273,7 @@ class Call:
         if isinstance(value, Sequence) and not isinstance(value, str):
             self.length = len(value)
             # Two stars are an optional list, but for lists of optional tensors and, by their name, of optional numbers.
-            if kind in ("int64_t**", "double**") and not name.endswith("scalars"):
+            if kind in ("int64_t**", "double**") and not name.endswith(("scalars", "post_op_args")):
                 return self.pointer(ctypes.cast(self.array(kind[:-1], value), ctypes.c_void_p))
             return self.array(kind, value)
         if kind.endswith("*") and value is None:

@@ -60,12 +60,20 @@ using PackFunction = void (*)(const char* from, int64_t row_bytes, int64_t rows,
 
 struct Kernels {
   TileTable float32;
-  FinishFunction finish_float32;
+  TileTable bfloat16;
+  TileTable bytes;  // uint8 times int8
+  FinishFunction finish;
   PackFunction pack;
+
+  const TileTable& table(Numbers numbers) const {
+    return numbers == Numbers::kFloat32 ? float32 : (numbers == Numbers::kBfloat16 ? bfloat16 : bytes);
+  }
 };
 
 extern const Kernels kBaseline;
 extern const Kernels kAvx2;
 extern const Kernels kAvx512;
+extern const TileTable kAvx512Bfloat16;  // with instructions for them
+extern const TileTable kAvx512Bytes;
 
 }  // namespace slim::matrix

@@ -56,11 +56,11 @@ struct Tiling {
 
 // How the work is cut: blocks of tiles, of which the left side is packed at once, times groups of panels.
 struct Cut {
-  Cut(const TileTable& table, int64_t rows, int64_t panels, int64_t depth)
+  Cut(const TileTable& table, int64_t rows, int64_t panels, int64_t words)
       : tiles(rows, table.rows),
         panels_in_group(std::min<int64_t>(table.panels(tiles.highest()), panels)),
         groups(divided(panels, panels_in_group)) {
-    const int64_t in_cache = std::max<int64_t>(1, kMostLeftBytes / std::max<int64_t>(depth * 4 * tiles.highest(), 1));
+    const int64_t in_cache = std::max<int64_t>(1, kMostLeftBytes / std::max<int64_t>(words * 4 * tiles.highest(), 1));
     blocks = divided(tiles.count, in_cache);
     // Few groups: the rows are divided among threads as well.
     const int64_t threads = omp_in_parallel() ? 1 : omp_get_max_threads();
@@ -73,139 +73,234 @@ struct Cut {
   int64_t blocks;
 };
 
-void fill_panels(const Kernels& kernels, const Right& right, int64_t columns, int64_t depth, float* panels) {
-  for (int64_t column = 0; column < columns; column += kPanel, panels += depth * kPanel) {
-    const float* from = right.data + column * right.column_stride;
-    const int64_t there = std::min(kPanel, columns - column);
-    if (right.step_stride == 1) {
-      kernels.pack(reinterpret_cast<const char*>(from), right.column_stride * 4, there, depth, kPanel,
-                   reinterpret_cast<uint32_t*>(panels));
-      continue;
-    }
-    for (int64_t k = 0; k < depth; ++k, from += right.step_stride) {
-      float* to = panels + k * kPanel;
-      if (right.column_stride == 1 && there == kPanel) {
-        std::memcpy(to, from, kPanel * sizeof(float));
-      } else {
-        for (int64_t i = 0; i < kPanel; ++i) to[i] = i < there ? from[i * right.column_stride] : 0;
+int64_t bytes_of(Numbers numbers) { return numbers == Numbers::kFloat32 ? 4 : (numbers == Numbers::kBfloat16 ? 2 : 1); }
+
+int64_t words_of(Numbers numbers, int64_t depth) { return divided(depth, 4 / bytes_of(numbers)); }
+
+// One side as lines of numbers, rows of the left or columns of the right: strides are in bytes.
+struct Lines {
+  Lines(const void* from, int64_t line_stride, int64_t step_stride, int64_t size)
+      : data(static_cast<const char*>(from)), line(line_stride * size), step(step_stride * size), bytes(size) {}
+
+  const char* data;
+  int64_t line;
+  int64_t step;
+  int64_t bytes;  // of a number
+};
+
+// Packs `count` lines from `first` on, [words][width]; what is missing is zeros.
+void pack_lines(const Kernels& kernels, const Lines& lines, int64_t first, int64_t count, int64_t depth, int64_t width,
+                uint32_t* to) {
+  const int64_t in_word = 4 / lines.bytes;
+  const char* from = lines.data + first * lines.line;
+  int64_t done = 0;
+  if (lines.step == lines.bytes) {
+    done = depth / in_word;
+    kernels.pack(from, lines.line, count, done, width, to);
+  }
+  for (int64_t word = done; word * in_word < depth; ++word) {
+    uint32_t* at = to + word * width;
+    std::memset(at, 0, static_cast<size_t>(width) * 4);
+    const int64_t there = std::min(in_word, depth - word * in_word);
+    for (int64_t k = 0; k < there; ++k) {
+      const char* number = from + (word * in_word + k) * lines.step;
+      if (lines.bytes == 4 && lines.line == 4) {
+        std::memcpy(at, number, static_cast<size_t>(count) * 4);
+        continue;
       }
+      char* place = reinterpret_cast<char*>(at) + k * lines.bytes;
+      for (int64_t i = 0; i < count; ++i)
+        std::memcpy(place + i * 4, number + i * lines.line, static_cast<size_t>(lines.bytes));
     }
   }
 }
 
+void fill_panels(const Kernels& kernels, const Lines& lines, int64_t columns, int64_t depth, uint32_t* panels) {
+  const int64_t words = divided(depth, 4 / lines.bytes);
+  for (int64_t column = 0; column < columns; column += kPanel, panels += words * kPanel)
+    pack_lines(kernels, lines, column, std::min(kPanel, columns - column), depth, kPanel, panels);
+}
+
+// A product; `Finish` does something with the sums of a tile.
+template <class Finish>
 class Product {
  public:
-  Product(const Kernels& kernels, const Left& left, const float* panels, const Right& right, int64_t rows,
-          int64_t columns, int64_t depth, const Result& result)
-      : kernels_(kernels),
-        left_(left),
-        panels_(panels),
-        right_(right),
-        columns_(columns),
-        depth_(depth),
-        result_(result),
-        cut_(kernels.float32, rows, divided(columns, kPanel), depth) {
+  Product(Numbers numbers, const Kernels& kernels, const Left& left, const void* panels, const Right& right,
+          const Sizes& sizes, const Finish& finish)
+      : numbers_(numbers),
+        kernels_(kernels),
+        table_(kernels.table(numbers)),
+        left_(left.data, left.row_stride, left.step_stride, bytes_of(numbers)),
+        panels_(static_cast<const char*>(panels)),
+        right_(right.data, right.column_stride, right.step_stride, bytes_of(numbers)),
+        sizes_(sizes),
+        words_(words_of(numbers, sizes.depth)),
+        finish_(finish),
+        cut_(table_, sizes.rows, divided(sizes.columns, kPanel), words_) {
     const int64_t tasks = cut_.blocks * cut_.groups;
-    const int64_t grain = std::max<int64_t>(1, kWorthAThread * tasks / std::max<int64_t>(rows * columns * depth, 1));
+    const int64_t work = std::max<int64_t>(sizes.rows * sizes.columns * sizes.depth, 1);
+    const int64_t grain = std::max<int64_t>(1, kWorthAThread * tasks / work);
     parallel_for(0, tasks, grain, [&](int64_t begin, int64_t end) { run(begin, end); });
   }
 
  private:
-  int64_t panel_bytes() const { return depth_ * kPanel * 4; }
+  int64_t panel_bytes() const { return words_ * kPanel * 4; }
   int64_t first_tile(int64_t block) const { return cut_.tiles.count * block / cut_.blocks; }
 
   // A row that lies as the kernels read it is not packed.
-  bool is_packed() const { return cut_.tiles.count == 1 && cut_.tiles.height == 1 && left_.step_stride == 1; }
+  bool is_packed() const {
+    return cut_.tiles.count == 1 && cut_.tiles.height == 1 && numbers_ == Numbers::kFloat32 && left_.step == 4;
+  }
+  // For few rows, whole panels are read where they lie.
+  bool is_right_read_in_place() const {
+    return panels_ == nullptr && cut_.tiles.count == 1 && numbers_ == Numbers::kFloat32 && right_.line == 4;
+  }
 
   void run(int64_t begin, int64_t end) const {
     const int64_t most_tiles = divided(cut_.tiles.count, cut_.blocks);
-    Scratch packed(is_packed() ? 0 : most_tiles * cut_.tiles.highest() * depth_);
-    Scratch made(panels_ ? 0 : cut_.panels_in_group * kPanel * depth_);
+    Scratch packed(is_packed() ? 0 : most_tiles * cut_.tiles.highest() * words_);
+    Scratch made(panels_ != nullptr ? 0 : cut_.panels_in_group * kPanel * words_);
     int64_t at = -1;
     for (int64_t task = begin; task < end; ++task) {
       const int64_t block = task / cut_.groups;
       if (block != at && !is_packed()) pack(block, packed.words());
       at = block;
-      multiply_group(block, task % cut_.groups, is_packed() ? nullptr : packed.words(), made.words());
+      const auto* left = is_packed() ? reinterpret_cast<const uint32_t*>(left_.data) : packed.words();
+      multiply_group(block, task % cut_.groups, left, made.words());
     }
   }
 
   void pack(int64_t block, uint32_t* to) const {
     for (int64_t tile = first_tile(block); tile < first_tile(block + 1); ++tile) {
       const int64_t rows = cut_.tiles.rows(tile);
-      const float* from = left_.data + cut_.tiles.begin(tile) * left_.row_stride;
-      if (left_.step_stride == 1) {
-        kernels_.pack(reinterpret_cast<const char*>(from), left_.row_stride * 4, rows, depth_, rows, to);
-      } else {
-        auto* numbers = reinterpret_cast<float*>(to);
-        for (int64_t k = 0; k < depth_; ++k) {
-          for (int64_t i = 0; i < rows; ++i) numbers[k * rows + i] = from[i * left_.row_stride + k * left_.step_stride];
-        }
+      pack_lines(kernels_, left_, cut_.tiles.begin(tile), rows, sizes_.depth, rows, to);
+      if (numbers_ == Numbers::kInt8) {
+        for (int64_t i = 0; i < rows * words_; ++i) to[i] ^= 0x80808080;  // by 128 more: kernels want uint8
       }
-      to += rows * depth_;
+      to += rows * words_;
     }
   }
 
   void multiply_group(int64_t block, int64_t group, const uint32_t* left, uint32_t* made) const {
-    alignas(kLine) float sums[kMostRows * kMostPanels * kPanel];
+    alignas(kLine) uint32_t sums[kMostRows * kMostPanels * kPanel];
+    alignas(kLine) uint32_t excess[kMostPanels * kPanel];
     const int64_t column = group * cut_.panels_in_group * kPanel;
-    const int64_t columns = std::min(columns_ - column, cut_.panels_in_group * kPanel);
+    const int64_t columns = std::min(sizes_.columns - column, cut_.panels_in_group * kPanel);
     const int64_t panels = divided(columns, kPanel);
     const int64_t first = first_tile(block);
     const int64_t tiles = first_tile(block + 1) - first;
-    const char* right = reinterpret_cast<const char*>(panels_) + column / kPanel * panel_bytes();
-    if (panels_ == nullptr) {
-      const Right part{right_.data + column * right_.column_stride, right_.step_stride, right_.column_stride};
-      fill_panels(kernels_, part, columns, depth_, reinterpret_cast<float*>(made));
-      right = reinterpret_cast<const char*>(made);
+    Tile tile{left, nullptr, words_, kPanel * 4, panel_bytes(), nullptr, 0, sums};
+    if (panels_ != nullptr) {
+      tile.right = panels_ + column / kPanel * panel_bytes();
+      if (group + 1 < cut_.groups)
+        tile.lines_ahead = divided(panels * panel_bytes() / tiles / kLine, std::max<int64_t>(1, words_ / kFetchEvery));
+    } else if (is_right_read_in_place() && columns == panels * kPanel) {
+      tile.right = right_.data + column * right_.line;
+      tile.step_bytes = right_.step;
+      tile.panel_bytes = kPanel * 4;
+    } else {
+      Lines lines = right_;
+      lines.data += column * lines.line;
+      fill_panels(kernels_, lines, columns, sizes_.depth, made);
+      tile.right = reinterpret_cast<const char*>(made);
     }
-    const char* next = right + panels * panel_bytes();
-    const int64_t share = divided(panels * panel_bytes(), tiles);
-    Tile tile{left, right, depth_, kPanel * 4, panel_bytes(), nullptr, 0, sums};
-    if (left == nullptr) tile.left = reinterpret_cast<const uint32_t*>(left_.data);
-    if (panels_ != nullptr && group + 1 < cut_.groups)
-      tile.lines_ahead = divided(share / kLine, std::max<int64_t>(1, depth_ / kFetchEvery));
+    const char* next = tile.right + panels * panel_bytes();
+    if (numbers_ == Numbers::kInt8) sum_columns(tile, panels, excess);
     for (int64_t t = 0; t < tiles; ++t) {
       const int64_t rows = cut_.tiles.rows(first + t);
-      tile.ahead = next + t * share;
-      kernels_.float32.of[rows - 1][panels - 1](tile);
-      kernels_.finish_float32({sums, panels * kPanel, cut_.tiles.begin(first + t), column, rows, columns}, result_);
-      tile.left += rows * depth_;
+      tile.ahead = next + panels * panel_bytes() / tiles * t;
+      table_.of[rows - 1][panels - 1](tile);
+      if (numbers_ == Numbers::kInt8) {
+        for (int64_t i = 0; i < rows * panels * kPanel; ++i) sums[i] -= excess[i % (panels * kPanel)];
+      }
+      finish_(Place{sums, panels * kPanel, cut_.tiles.begin(first + t), column, rows, columns});
+      tile.left += rows * words_;
     }
   }
 
+  // What 128 more in each number of the left side adds to a column: a product with a row of 128s.
+  void sum_columns(Tile tile, int64_t panels, uint32_t* to) const {
+    Scratch row(words_);
+    std::fill(row.words(), row.words() + words_, 0x80808080);
+    tile.left = row.words();
+    tile.sums = to;
+    tile.lines_ahead = 0;
+    table_.of[0][panels - 1](tile);
+  }
+
+  const Numbers numbers_;
   const Kernels& kernels_;
-  const Left left_;
-  const float* const panels_;
-  const Right right_;
-  const int64_t columns_;
-  const int64_t depth_;
-  const Result result_;
+  const TileTable& table_;
+  const Lines left_;
+  const char* const panels_;
+  const Lines right_;
+  const Sizes sizes_;
+  const int64_t words_;
+  const Finish& finish_;
   const Cut cut_;
 };
 
+void multiply_floats(Numbers numbers, const Left& left, const void* panels, const Right& right, const Sizes& sizes,
+                     const Result& result, Isa isa) {
+  if (sizes.rows <= 0 || sizes.columns <= 0) return;
+  const Kernels& kernels = kernels_of(isa);
+  const auto finish = [&](const Place& place) { kernels.finish(place, result); };
+  Product(numbers, kernels, left, panels, right, sizes, finish);
+}
+
+void multiply_bytes(Numbers numbers, const Left& left, const void* panels, const Right& right, const Sizes& sizes,
+                    int32_t* out, int64_t row_stride, Isa isa) {
+  if (sizes.rows <= 0 || sizes.columns <= 0) return;
+  const auto finish = [&](const Place& place) {
+    for (int64_t i = 0; i < place.rows; ++i) {
+      std::memcpy(out + (place.row + i) * row_stride + place.column,
+                  static_cast<const int32_t*>(place.sums) + i * place.stride, static_cast<size_t>(place.columns) * 4);
+    }
+  };
+  Product(numbers, kernels_of(isa), left, panels, right, sizes, finish);
+}
+
 }  // namespace
 
-int64_t panel_numbers(int64_t columns, int64_t depth) { return divided(columns, kPanel) * kPanel * depth; }
+int64_t panel_bytes(Numbers numbers, int64_t columns, int64_t depth) {
+  return divided(columns, kPanel) * kPanel * words_of(numbers, depth) * 4;
+}
 
-void pack_panels(const Right& right, int64_t columns, int64_t depth, float* panels) {
+void pack_panels(Numbers numbers, const Right& right, int64_t columns, int64_t depth, void* panels) {
   const Kernels& kernels = kernels_of(best_isa());
-  const int64_t count = divided(columns, kPanel);
-  parallel_for(0, count, divided(kGrain, std::max<int64_t>(depth * kPanel, 1)), [&](int64_t begin, int64_t end) {
+  const Lines lines(right.data, right.column_stride, right.step_stride, bytes_of(numbers));
+  const int64_t grain = divided(kGrain, std::max<int64_t>(depth * kPanel, 1));
+  parallel_for(0, divided(columns, kPanel), grain, [&](int64_t begin, int64_t end) {
     const int64_t first = begin * kPanel;
-    const Right part{right.data + first * right.column_stride, right.step_stride, right.column_stride};
-    fill_panels(kernels, part, std::min(columns, end * kPanel) - first, depth, panels + first * depth);
+    Lines part = lines;
+    part.data += first * lines.line;
+    fill_panels(kernels, part, std::min(columns, end * kPanel) - first, depth,
+                static_cast<uint32_t*>(panels) + first * words_of(numbers, depth));
   });
 }
 
-void multiply(const Left& left, const float* panels, int64_t rows, int64_t columns, int64_t depth, const Result& result,
+void multiply(Numbers numbers, const Left& left, const void* panels, const Sizes& sizes, const Result& result,
               Isa isa) {
-  if (rows > 0 && columns > 0) Product(kernels_of(isa), left, panels, {}, rows, columns, depth, result);
+  multiply_floats(numbers, left, panels, {}, sizes, result, isa);
 }
 
-void multiply(const Left& left, const Right& right, int64_t rows, int64_t columns, int64_t depth, const Result& result,
+void multiply(Numbers numbers, const Left& left, const Right& right, const Sizes& sizes, const Result& result,
               Isa isa) {
-  if (rows > 0 && columns > 0) Product(kernels_of(isa), left, nullptr, right, rows, columns, depth, result);
+  multiply_floats(numbers, left, nullptr, right, sizes, result, isa);
+}
+
+void multiply(Numbers numbers, const Left& left, const void* panels, const Sizes& sizes, int32_t* out,
+              int64_t row_stride, Isa isa) {
+  multiply_bytes(numbers, left, panels, {}, sizes, out, row_stride, isa);
+}
+
+void multiply(Numbers numbers, const Left& left, const Right& right, const Sizes& sizes, int32_t* out,
+              int64_t row_stride, Isa isa) {
+  multiply_bytes(numbers, left, nullptr, right, sizes, out, row_stride, isa);
+}
+
+void finish(const float* sums, int64_t row, int64_t columns, const Result& result) {
+  kernels_of(best_isa()).finish({sums, 0, row, 0, 1, columns}, result);
 }
 
 }  // namespace slim::matrix

@@ -50,33 +50,57 @@ struct Result {
   float beta = 0;
 };
 
-// The left side: element (row, k) is at data[row * row_stride + k * step_stride].
+// What the two sides hold, and what a word holds as many of.
+enum class Numbers {
+  kFloat32,   // one a word
+  kBfloat16,  // two; summed in float32
+  kInt8,      // four, with a left side of int8; summed in int32
+  kUint8,     // four, with a left side of uint8 and a right one of int8; summed in int32
+};
+
+// The left side: number (row, k) is at data[row * row_stride + k * step_stride].
 struct Left {
-  const float* data;
+  const void* data;
   int64_t row_stride;
   int64_t step_stride;
 };
 
-// The right side as it lies in an ordinary matrix: element (k, column) at data[k * step_stride + column *
+// The right side as it lies in an ordinary matrix: number (k, column) at data[k * step_stride + column *
 // column_stride].
 struct Right {
-  const float* data;
+  const void* data;
   int64_t step_stride;
   int64_t column_stride;
 };
 
-// Numbers in the panels of a right side.
-int64_t panel_numbers(int64_t columns, int64_t depth);
+// Bytes in the panels of a right side.
+int64_t panel_bytes(Numbers numbers, int64_t columns, int64_t depth);
 
-// Fills panels of 16-byte aligned memory from an ordinary matrix.
-void pack_panels(const Right& right, int64_t columns, int64_t depth, float* panels);
+// Fills panels from an ordinary matrix.
+void pack_panels(Numbers numbers, const Right& right, int64_t columns, int64_t depth, void* panels);
 
-// left [rows, depth] times right [depth, columns]. Any size may be 0. The result must not overlap the others.
-void multiply(const Left& left, const float* panels, int64_t rows, int64_t columns, int64_t depth, const Result& result,
+// A product's sizes: [rows, depth] times [depth, columns]. Any may be 0.
+struct Sizes {
+  int64_t rows;
+  int64_t columns;
+  int64_t depth;
+};
+
+// The product of float32 or bfloat16 into float32. The result must not overlap the sides.
+void multiply(Numbers numbers, const Left& left, const void* panels, const Sizes& sizes, const Result& result,
               Isa isa = best_isa());
 
 // The same where the right side is not in panels; they are made on the way, or done without.
-void multiply(const Left& left, const Right& right, int64_t rows, int64_t columns, int64_t depth, const Result& result,
+void multiply(Numbers numbers, const Left& left, const Right& right, const Sizes& sizes, const Result& result,
               Isa isa = best_isa());
+
+// The product of bytes into int32 [rows, columns], exact but for sums that overflow, which wrap around.
+void multiply(Numbers numbers, const Left& left, const void* panels, const Sizes& sizes, int32_t* out,
+              int64_t row_stride, Isa isa = best_isa());
+void multiply(Numbers numbers, const Left& left, const Right& right, const Sizes& sizes, int32_t* out,
+              int64_t row_stride, Isa isa = best_isa());
+
+// What becomes of one row of sums that were made elsewhere. `sums` has room for whole panels.
+void finish(const float* sums, int64_t row, int64_t columns, const Result& result);
 
 }  // namespace slim::matrix

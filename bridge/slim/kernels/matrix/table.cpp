@@ -48,9 +48,23 @@ Isa best_isa() {
   return best;
 }
 
+#ifdef __x86_64__
+namespace {
+
+Kernels widest() {
+  Kernels kernels = kAvx512;
+  kernels.bfloat16 = __builtin_cpu_supports("avx512bf16") ? kAvx512Bfloat16 : kAvx2.bfloat16;
+  kernels.bytes = __builtin_cpu_supports("avx512vnni") ? kAvx512Bytes : kAvx2.bytes;
+  return kernels;
+}
+
+}  // namespace
+#endif
+
 const Kernels& kernels_of([[maybe_unused]] Isa isa) {
 #ifdef __x86_64__
-  if (isa == Isa::kAvx512) return kAvx512;
+  static const Kernels avx512 = widest();
+  if (isa == Isa::kAvx512) return avx512;
   if (isa == Isa::kAvx2) return kAvx2;
 #endif
   return kBaseline;

@@ -166,14 +166,14 @@ def grouped_mm(g: Generator) -> dict[str, Any]:
 
 def packed(g: Generator, weight: torch.Tensor) -> torch.Tensor | Packed:
     """A weight as it is, as torch packs it for some number of rows, or in the panels of a slim bundle."""
-    way = g.choice(["plain", "torch", "panels"])
+    way = g.choice(["plain", "torch", "panels"] if weight.dtype == torch.float32 else ["plain", "torch"])
     if way == "plain":
         return weight
     by_torch = torch.ops.mkldnn._reorder_linear_weight(weight, g.choice([1, 16, 64]))
     descriptor = bytearray(torch.ops.mkldnn._get_mkldnn_serialized_md(by_torch).tolist())
     columns, depth = weight.shape
     if way == "torch":
-        memory = torch.empty(torch.ops.mkldnn._nbytes(by_torch) // 4)
+        memory = torch.empty(torch.ops.mkldnn._nbytes(by_torch) // weight.itemsize, dtype=weight.dtype)
         ctypes.memmove(memory.data_ptr(), torch.ops.mkldnn.data_ptr(by_torch), memory.nbytes)
         return Packed((columns, depth), memory, bytes(descriptor))
     # One block, of 16 columns; zeros fill the last one.
@@ -195,10 +195,11 @@ def linear(g: Generator) -> dict[str, Any]:
     """A linear layer with each of the fused functions."""
     n, k = g.choice([1, 5, 8, 16, 40, 100]), g.choice([3, 8, 16, 33, 64])
     attr, scalars, algorithm = g.choice(POINTWISE)
+    dtype = g.choice([torch.float32, torch.float32, torch.bfloat16])
     return {
-        "X": matrix(g, torch.float32, [*g.choice([[4], [1], [2, 3], [1, 1, 7], [29]]), k]).contiguous(),
-        "W": packed(g, matrix(g, torch.float32, [n, k]).contiguous()),
-        "B": g.choice([None, matrix(g, torch.float32, [n]).contiguous()]),
+        "X": matrix(g, dtype, [*g.choice([[4], [1], [2, 3], [1, 1, 7], [29]]), k]).contiguous(),
+        "W": packed(g, matrix(g, dtype, [n, k]).contiguous()),
+        "B": g.choice([None, matrix(g, dtype, [n]).contiguous()]),
         "attr": attr,
         "scalars": scalars,
         "algorithm": algorithm,

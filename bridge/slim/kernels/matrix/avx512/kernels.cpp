@@ -6,12 +6,13 @@
 #include "../generic/tile.h"
 // clang-format on
 
-#include "../generic/float32.h"
+#include "../generic/elements.h"
 #include "../generic/functions.h"
 #include "../generic/pack.h"
 
 namespace slim::matrix {
 
-const Kernels kAvx512 = {Tiles<Float32, 14, 32>::table(), finish, pack_rows};
+// The tables of the other numbers are those of smaller registers where there are no instructions for them (table.cpp).
+const Kernels kAvx512 = {Tiles<Float32, 14, 32>::table(), {}, {}, finish, pack_rows};
 
 }  // namespace slim::matrix

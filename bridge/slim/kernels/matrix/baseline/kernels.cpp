@@ -6,7 +6,7 @@
 #include "../generic/tile.h"
 // clang-format on
 
-#include "../generic/float32.h"
+#include "../generic/elements.h"
 #include "../generic/functions.h"
 #include "../generic/pack.h"
 
@@ -15,14 +15,17 @@ namespace {
 
 #ifdef __aarch64__
 constexpr int kRows = 6;
+constexpr int kHalfRows = 4;
 constexpr int kAll = 32;
 #else
 constexpr int kRows = 3;
-constexpr int kAll = 18;  // the right side is an operand from memory
+constexpr int kHalfRows = 2;
+constexpr int kAll = 18;  // some are operands from memory
 #endif
 
 }  // namespace
 
-const Kernels kBaseline = {Tiles<Float32, kRows, kAll>::table(), finish, pack_rows};
+const Kernels kBaseline = {Tiles<Float32, kRows, kAll>::table(), Tiles<Bfloat16, kHalfRows, kAll>::table(),
+                           Tiles<Bytes, 1, kAll>::table(), finish, pack_rows};
 
 }  // namespace slim::matrix

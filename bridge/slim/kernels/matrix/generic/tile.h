@@ -3,6 +3,7 @@
 //
 // An `Element` says what is multiplied:
 //   using Sum                       the register that sums up: F or I
+//   kParts                          into how many registers a word's numbers are taken apart
 //   Sum add(Sum, U left, U right)   adds the products of the numbers that each of the 32-bit lanes holds
 #pragma once
 
@@ -53,12 +54,13 @@ void multiply_tile(const Tile& tile) {
   }
 }
 
-// The functions for 1..Rows rows of 1..kMostPanels panels; null where the registers would not hold the sums.
+// The functions for 1..Rows rows of 1..kMostPanels panels; null where the registers would not hold the sums and what a
+// step multiplies.
 template <class Element, int Rows, int Registers>
 struct Tiles {
   template <int R, int P>
   static constexpr TileFunction one() {
-    if constexpr (R * P * kRegisters + P * kRegisters < Registers || (R == 1 && P == 1)) {
+    if constexpr ((R + Element::kParts) * P * kRegisters + Element::kParts <= Registers || (R == 1 && P == 1)) {
       return multiply_tile<Element, R, P>;
     } else {
       return nullptr;

@@ -1,0 +1,105 @@
+"""Products of matrices by themselves: the slim runtime's kernels, oneDNN and MKL, by shape and kind of processor.
+
+`python -m benchmarks.kernels` writes this processor's sections of RESULTS-kernels.md and leaves those of others alone.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from aotpack import resources
+from aotpack.backend import Backend
+from aotpack.environment.search import find_torch
+from aotpack.native.onednn import find_onednn
+from aotpack.tools.cmake import build_targets
+from aotpack.tools.compilers import find_compiler
+from benchmarks.results import processor, with_section
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "RESULTS-kernels.md"
+ROUNDS = 7
+#: The kinds of processor, and what makes oneDNN and MKL take no more than that.
+KINDS = {
+    "avx512": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE", "MKL_ENABLE_INSTRUCTIONS": "AVX512"},
+    "avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+    "baseline": {"ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"},
+}
+#: Of the peak, and of the other libraries' time.
+LEAST_OF_PEAK, MOST_OF_TIME = 0.85, 1.03
+#: The shapes that the goals are set for.
+GOALS = ("128 x 768 x 768", "128 x 768 x 3072", "128 x 3072 x 768", "1 x 768 x 3072")
+
+
+def program(folder: Path) -> Path:
+    """Compile the program that measures."""
+    onednn = find_onednn()
+    definitions = {
+        "AOT_PROGRAM": str(HERE / "programs" / "kernels.cpp"),
+        "CMAKE_CXX_FLAGS": f"-isystem {onednn.include}",
+        "CMAKE_CXX_STANDARD_LIBRARIES": f"{onednn.library} -ldl -Wl,-rpath,{onednn.library.parent}",
+    }
+    build_targets(
+        resources.BRIDGE / "slim" / "kernels" / "matrix", folder, find_compiler("c++"), definitions, ["matrix_program"]
+    )
+    return folder / "matrix_program"
+
+
+def section(lines: list[str]) -> Iterator[str]:
+    """The table of one kind of processor, from the program's output."""
+    peak = float(lines[-1].split()[2])
+    rows: dict[str, dict[str, tuple[float, float]]] = {}
+    for line in lines[:-1]:
+        *sizes, way, gflops, part = line.split()
+        rows.setdefault(" x ".join(sizes), {})[way] = (float(gflops), float(part))
+    yield from (
+        f"## {title}",
+        "",
+        f"{datetime.datetime.now(datetime.timezone.utc).date().isoformat()}, peak {peak:.0f} GFLOP/s.",
+        "",
+    )
+    columns = ["rows x depth x columns", "slim", "of the peak", "oneDNN 3.2", "slim's time / its", "MKL"]
+    columns += ["slim's time / its", "bfloat16, times as fast", "int8, times as fast", ""]
+    yield f"| {' | '.join(columns)} |"
+    yield "|---" * len(columns) + "|"
+    notes = []
+    for shape, ways in rows.items():
+        speed = ways["slim"][0]
+        others = [ways[name] for name in ("onednn", "mkl") if name in ways]
+        ahead = all(ratio <= MOST_OF_TIME for _, ratio in others)
+        verdict = "" if shape not in GOALS else "reached" if ahead and speed >= LEAST_OF_PEAK * peak else "**missed**"
+        cells = [f"{speed:.1f}", f"{speed / peak:.0%}"]
+        cells += [text for other in others for text in (f"{other[0]:.1f}", f"{other[1]:.2f}")]
+        cells += [f"{ways[name][1]:.2f}" for name in ("bfloat16", "int8")]
+        yield f"| {shape} | {' | '.join(cells)} | {verdict} |"
+        if "read" in ways:
+            notes.append(f"{shape}: {ways['read'][1]:.2f} of the time that it takes only to read the weights.")
+    yield from ("", *notes, "")
+
+
+def main() -> None:
+    """Measure each kind that this processor can show."""
+    torch = find_torch(Backend.CPU, venv=HERE.parent / ".venv")
+    library = torch.lib_dirs[0] / "libtorch_cpu.so"
+    with tempfile.TemporaryDirectory() as folder:
+        binary = program(Path(folder))
+        for kind, limits in KINDS.items():
+            environment = {**os.environ, **limits, "AOT_SLIM_ISA": kind}
+            done = subprocess.run(
+                [binary, library, str(ROUNDS)], env=environment, capture_output=True, text=True, check=True
+            )
+            lines = done.stdout.splitlines()
+            if lines[-1].split()[1] != kind:
+                continue  # more than this processor has
+            title = f"{processor(Path('/proc/cpuinfo').read_text(encoding='utf-8'))}, {kind}"
+            table = list(section(lines))
+            RESULTS.write_text(with_section(RESULTS.read_text(encoding="utf-8"), title, table), encoding="utf-8")
+            print(title, *table, sep="\n")
+
+
+if __name__ == "__main__":
+    main()
