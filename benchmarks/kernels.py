@@ -56,12 +56,8 @@ def section(lines: list[str]) -> Iterator[str]:
     for line in lines[:-1]:
         *sizes, way, gflops, part = line.split()
         rows.setdefault(" x ".join(sizes), {})[way] = (float(gflops), float(part))
-    yield from (
-        f"## {title}",
-        "",
-        f"{datetime.datetime.now(datetime.timezone.utc).date().isoformat()}, peak {peak:.0f} GFLOP/s.",
-        "",
-    )
+    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+    yield from (f"{today}, peak {peak:.0f} GFLOP/s.", "")
     columns = ["rows x depth x columns", "slim", "of the peak", "oneDNN 3.2", "slim's time / its", "MKL"]
     columns += ["slim's time / its", "bfloat16, times as fast", "int8, times as fast", ""]
     yield f"| {' | '.join(columns)} |"
