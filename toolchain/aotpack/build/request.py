@@ -79,6 +79,10 @@ class Reporter:
     bytes: Callable[[str, int], AbstractContextManager[Callable[[int], None]]] = field(
         default=lambda _text, _total: nullcontext(lambda _done: None)
     )
+    #: What is done of all, and all, as often as either changes.
+    files: Callable[[str], AbstractContextManager[Callable[[int, int], None]]] = field(
+        default=lambda _text: nullcontext(lambda _done, _total: None)
+    )
     say: Callable[[str], None] = field(default=lambda _text: None)
     warn: Callable[[str], None] = field(default=lambda _text: None)
 

@@ -63,8 +63,8 @@ def runtime_files(
     choice = choose_runtime(order.runtime, recipe, models, platform.machine(), table_for(torch))
     roots = []
     if choice.runtime == "slim":
-        with reporter.step("compiling the slim runtime (takes a while the first time)"):
-            slim = build_slim(torch, choice.parts)
+        with reporter.files("compiling the slim runtime (takes a while the first time)") as progress:
+            slim = build_slim(torch, choice.parts, progress=progress)
         own += slim.libraries
         finder = replace(finder, folders=(*finder.folders, *slim.folders))
     else:

@@ -140,6 +140,35 @@ def byte_progress(text: str, total: int) -> Iterator[Callable[[int], None]]:
     say(text)
 
 
+#: Seconds between two lines about the same thing where nobody sees one that changes.
+_PAUSE = 5.0
+
+
+@contextlib.contextmanager
+def file_progress(text: str) -> Iterator[Callable[[int, int], None]]:
+    """`TEXT: 12 of 87 files`, in place on a terminal, as lines from time to time elsewhere. Yields a function to call
+    with the files done and all of them; it may never be called."""
+    start = last = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        drawn = verbosity >= 0 and is_terminal()
+        status = stack.enter_context(_stderr().status(_escape(text))) if drawn else None
+        if status is None:
+            say(text)
+
+        def progress(done: int, total: int) -> None:
+            nonlocal last
+            if status is not None:
+                status.update(_escape(f"{text}: {done} of {total} files"))
+            elif time.monotonic() - last >= _PAUSE:
+                last = time.monotonic()
+                say(f"  {done} of {total} files")
+
+        yield progress
+    took = time.monotonic() - start
+    if drawn:
+        say(f"{text} ({took:.1f} s)" if took >= 1 else text)
+
+
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """A small table on stdout: drawn on a terminal, aligned text elsewhere. Columns after the first align right."""
     if sys.stdout.isatty():
@@ -251,4 +280,4 @@ def reporter() -> Reporter:
     """This console as the progress of a build."""
     from aotpack.build.request import Reporter
 
-    return Reporter(step=step, bytes=byte_progress, say=say, warn=warn)
+    return Reporter(step=step, bytes=byte_progress, files=file_progress, say=say, warn=warn)

@@ -12,7 +12,7 @@ from aotpack.environment.torch import TorchInfo
 from aotpack.native.onednn import find_onednn
 from aotpack.runtime.slim_table import SOURCES, Part
 from aotpack.tools.cache import cached_folder, content_key
-from aotpack.tools.cmake import build_targets
+from aotpack.tools.cmake import Progress, build_targets
 from aotpack.tools.compilers import find_compiler
 
 
@@ -60,7 +60,12 @@ def _settings(torch: TorchInfo, parts: Iterable[Part]) -> _Settings:
 
 
 def build_slim(
-    torch: TorchInfo, parts: Iterable[Part], *, sanitize: str = "", ops: Sequence[str] = ("*",)
+    torch: TorchInfo,
+    parts: Iterable[Part],
+    *,
+    sanitize: str = "",
+    ops: Sequence[str] = ("*",),
+    progress: Progress = lambda _done, _total: None,
 ) -> SlimBuild:
     """Compile the parts, or find them in the cache.
 
@@ -69,6 +74,7 @@ def build_slim(
         parts: what `judge` asked for.
         sanitize: value of the compiler's `-fsanitize=`, for tests.
         ops: which files of bridge/slim/ops to build, without `.cpp`; tests of a few take only those.
+        progress: is told of each file that is compiled; never when the cache has them all.
 
     Raises:
         BuildToolError: compiler, CMake, Ninja or oneDNN is missing or fails.
@@ -82,7 +88,7 @@ def build_slim(
     key = content_key([*facts, *_source_contents()])
 
     def compile_them(folder: Path) -> None:
-        build_targets(SOURCES, folder / "build", compiler, settings.definitions | options, settings.targets)
+        build_targets(SOURCES, folder / "build", compiler, settings.definitions | options, settings.targets, progress)
         for part in settings.parts:
             (folder / "build" / part.library).rename(folder / part.library)
         shutil.rmtree(folder / "build")

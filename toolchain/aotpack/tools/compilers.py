@@ -7,7 +7,7 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -75,12 +75,18 @@ def _words(variable: str) -> list[str]:
 
 
 def run_tool(
-    command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None, writes: Path | None = None
+    command: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    writes: Path | None = None,
+    line: Callable[[str], None] | None = None,
 ) -> str:
     """Run a build tool to its end; returns what it printed.
 
     Args:
         writes: the file that it makes or changes, for the message of a full disk.
+        line: is told each line when it is printed.
 
     Raises:
         BuildToolError: it cannot be started or fails; `detail` holds the command and the end of its output.
@@ -88,7 +94,7 @@ def run_tool(
     """
     try:
         # In English, whatever the user's language: the output may end up in a bug report.
-        done = subprocess.run(
+        tool = subprocess.Popen(
             command,
             cwd=cwd,
             env={**(os.environ if env is None else env), "LC_ALL": "C"},
@@ -97,7 +103,6 @@ def run_tool(
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
-            check=False,
         )
     except OSError as error:
         raise BuildToolError(
@@ -105,11 +110,13 @@ def run_tool(
             meaning="a build tool is broken or for another machine",
             fix=f"install {Path(command[0]).name} again",
         ) from None
-    if done.returncode != 0:
-        if os.strerror(errno.ENOSPC) in done.stdout:
+    with tool:
+        said = _read(tool, line)
+    if tool.returncode != 0:
+        if os.strerror(errno.ENOSPC) in said:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(writes or cwd or Path.cwd()))
-        end = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
-        lines = done.stdout.splitlines()
+        end = f"signal {-tool.returncode}" if tool.returncode < 0 else f"exit code {tool.returncode}"
+        lines = said.splitlines()
         omitted = [f"... {len(lines) - _DETAIL_LINES} lines before"] if len(lines) > _DETAIL_LINES else []
         raise BuildToolError(
             f"{Path(command[0]).name} failed with {end}",
@@ -117,4 +124,20 @@ def run_tool(
             fix="correct that and run again, or run aotpack doctor",
             detail="\n".join([shlex.join(command), *("    " + line for line in [*omitted, *lines[-_DETAIL_LINES:]])]),
         )
-    return done.stdout
+    return said
+
+
+def _read(tool: subprocess.Popen[str], line: Callable[[str], None] | None) -> str:
+    """All that it prints until it ends, which it does early when this is interrupted."""
+    assert tool.stdout is not None  # noqa: S101  (it is a pipe)
+    lines = []
+    try:
+        for text in tool.stdout:
+            lines.append(text)
+            if line is not None:
+                line(text)
+    except BaseException:
+        tool.kill()
+        raise
+    tool.wait()
+    return "".join(lines)
