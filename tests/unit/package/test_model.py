@@ -46,6 +46,22 @@ def refusal(kind: type[AotpackError], path: Path, name: str | None = None) -> Ao
     return caught.value
 
 
+@pytest.mark.parametrize(
+    ("used", "features"),
+    [
+        (frozenset({"fma", "avx"}), ("avx", "fma")),
+        (frozenset(), ()),
+        # Where code cannot be read, torch's word for what it vectorised for.
+        (None, ("avx2", "fma", "f16c", "avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512_vnni")),
+    ],
+)
+def test_cpu_features_of_plain_pytorch_are_those_of_its_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used: frozenset[str] | None, features: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("aotpack.package.model.features_used", lambda file: used)
+    assert read_model(package(tmp_path / "m.pt2")).metadata.cpu_features == features
+
+
 def test_plain_pytorch(tmp_path: Path) -> None:
     model = read_model(package(tmp_path / "m.pt2"))
     elf = read_elf(LIBRARY)
@@ -54,10 +70,6 @@ def test_plain_pytorch(tmp_path: Path) -> None:
     assert model.metadata.has_signature is False
     assert model.metadata.machine == platform.machine()
     assert model.metadata.floors.glibc == elf.floor("GLIBC")
-    assert model.metadata.cpu_features == (
-        *("avx2", "fma", "f16c", "avx512f", "avx512dq", "avx512bw", "avx512vl"),
-        "avx512_vnni",
-    )
     assert "PyObject_GetAttr" in model.imports
     assert model.shim_symbols == ()
     assert not model.needs_proxy

@@ -17,6 +17,7 @@ import msgspec
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
+from aotpack.elf.cpu_features import features_used
 from aotpack.elf.facts import Elf, parse_elf
 from aotpack.elf.symbols import imported_names
 from aotpack.errors import DamagedError, ModelMismatchError
@@ -90,7 +91,10 @@ def read_model(path: Path, name: str | None = None) -> ModelInfo:
         _refuse_unsupported(archive, files)
         with archive.open_seekable(files[library]) as stream:
             elf, imports = _read_library(stream, f"{path}: {library}")
-        metadata = _metadata(archive, files, elf)
+            metadata = _metadata(archive, files, elf)
+            if not metadata.has_signature and (used := features_used(stream)) is not None:
+                # torch's own key says what Inductor vectorised for, not what the compiler made of it.
+                metadata = msgspec.structs.replace(metadata, cpu_features=tuple(sorted(used)))
         # torch's loader, too, looks for the ops beside the library, under its name.
         nodes = files.get(f"{library.removesuffix('.so')}.json")
         extern_ops = () if nodes is None else _extern_ops(archive, nodes)
