@@ -170,7 +170,10 @@ std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, 
   }
   for (size_t i = 0; i < num_inputs; ++i) aot::check_view(inputs[i], inputs_[i].name);
   const bool has_signature = metadata().has_signature;
-  if (has_signature) aot::check_signature(metadata().inputs, inputs, num_inputs);
+  if (has_signature) {
+    aot::check_signature(metadata().inputs, inputs, num_inputs);
+    aot::check_guards(metadata().guards, metadata().inputs, inputs);
+  }
 
   const aot::RunnerSlots::Hold slot(slots_);
   device_->activate();

@@ -155,4 +155,12 @@ void check_signature(const std::vector<TensorSpec>& specs, const aot_view* input
   }
 }
 
+void check_guards(const std::vector<Guard>& guards, const std::vector<TensorSpec>& specs, const aot_view* inputs) {
+  for (const Guard& guard : guards) {
+    if (guard.holds(inputs)) continue;
+    throw usage_error({guard.sizes(specs, inputs)}, {"The model was exported for sizes where ", guard.text(), "."},
+                      {"Pass arrays of such sizes, or export the model again for these."});
+  }
+}
+
 }  // namespace aot

@@ -18,4 +18,7 @@ void check_view(const aot_view& view, const char* name);
 /// each other. Every view must have passed check_view(). Throws AOT_USAGE.
 void check_signature(const std::vector<TensorSpec>& specs, const aot_view* inputs, size_t count);
 
+/// Checks what no range says. The inputs must have passed check_signature(). Throws AOT_USAGE.
+void check_guards(const std::vector<Guard>& guards, const std::vector<TensorSpec>& specs, const aot_view* inputs);
+
 }  // namespace aot

@@ -11,7 +11,7 @@
 namespace aot {
 namespace {
 
-constexpr int64_t kSchema = 2;
+constexpr int64_t kSchema = 3;
 
 Error malformed(const std::string& where, const std::string& reason) {
   return damaged_error({where, " is malformed: ", reason}, {"The description of the model cannot be read."});
@@ -162,6 +162,9 @@ Metadata parse_metadata(std::string_view text, const std::string& where) {
     if (metadata.has_signature) {
       metadata.inputs = parse_specs(document.at("inputs"), /*is_input=*/true);
       metadata.outputs = parse_specs(document.at("outputs"), /*is_input=*/false);
+      if (const Json* guards = given(document, "guards")) {
+        for (const Json& guard : guards->items()) metadata.guards.emplace_back(guard, metadata.inputs);
+      }
     }
     metadata.device = text_at(document, "device", "cpu");
     metadata.machine = text_at(document, "machine", "");

@@ -9,6 +9,7 @@
 
 #include "aot_bridge.h"
 #include "base/dtype.h"
+#include "model/guard.h"
 
 namespace aot {
 
@@ -48,6 +49,7 @@ struct Metadata {
   bool has_signature = false;
   std::vector<TensorSpec> inputs;
   std::vector<TensorSpec> outputs;
+  std::vector<Guard> guards;  // what sizes must satisfy beside the ranges of the inputs
   std::string device = "cpu";
   std::string machine;
   std::string torch_version;

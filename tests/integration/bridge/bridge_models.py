@@ -52,3 +52,31 @@ def model():
     rows = torch.export.Dim("rows", min=0, max=64)
     arguments = (every, torch.tensor(2.0), torch.ones(5, 4), torch.randn(3, 2).t(), torch.randn(4, 3))
     return Everything().eval(), arguments, ([None] * len(every), None, {0: rows}, None, None)
+
+
+class Sized(nn.Module):
+    """Sizes that are guarded, derived, a product, or none at all; and a buffer that changes with every call."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(16, 8)
+        self.register_buffer("calls", torch.ones(1))
+
+    def forward(self, six, product, factors, double, more, rows):
+        self.calls.add_(1)
+        return (
+            six.reshape(6, -1) + 1,
+            product.reshape(factors.shape) + factors,
+            double.reshape(-1, 2).sum(1),
+            more * self.calls,
+            self.linear(rows),
+        )
+
+
+def sized():
+    torch.manual_seed(0)
+    dim = torch.export.Dim
+    n = dim("n", min=2, max=49)
+    inputs = (torch.ones(24), torch.ones(12), torch.ones(3, 4), torch.ones(10), torch.ones(6), torch.ones(4, 16))
+    sizes = ({0: dim.DYNAMIC}, {0: dim.DYNAMIC}, {0: dim.DYNAMIC, 1: dim.DYNAMIC}, {0: 2 * n}, {0: n + 1})
+    return Sized().eval(), inputs, (*sizes, {0: dim("rows", min=0, max=64)})

@@ -502,6 +502,36 @@ def test_symbols_must_agree(bridge: Bridge, exported: Callable[..., Path]) -> No
             bridge.c.aot_tensor_free(output)
 
 
+def test_guards_and_state(bridge: Bridge, backend_venv: Path) -> None:
+    """Sizes that no range describes are refused; those that are allowed work, and a buffer goes on changing."""
+    package = cached_export(backend_venv, HERE / "bridge_models.py", function="sized")
+    sample = Sample(package)
+    weight = sample.outputs[4][:1]
+
+    def sizes(**changed: tuple[int, ...]) -> list[Array]:
+        own = dict(zip(sample.input_names, (array.shape for array in sample.inputs), strict=True))
+        return [np.ones(shape, np.float32) for shape in {**own, **changed}.values()]
+
+    with bridge.load(package) as model:
+        refused(lambda: model(*sizes(six=(35,))), USAGE, 'dim 0 of "six" is 35', "six.shape[0] is a multiple of 6")
+        refused(
+            lambda: model(*sizes(product=(13,))),
+            USAGE,
+            'dim 0 of "product" is 13 and dim 0 of "factors" is 3 and dim 1 of "factors" is 4',
+            "product.shape[0] == factors.shape[0] * factors.shape[1]",
+        )
+        refused(lambda: model(*sizes(double=(8,))), USAGE, 'dim 0 of "more" is 6 and dim 0 of "double" is 8')
+        refused(lambda: model(*sizes(double=(9,), more=(5,))), USAGE, "has 9 at dim 0")
+        for calls, rows in enumerate((0, 1, 4), start=2):
+            given = sizes(six=(30,), product=(10,), factors=(5, 2), double=(8,), more=(5,), rows=(rows, 16))
+            outputs = model(*given)
+            np.testing.assert_array_equal(outputs[0], np.full((6, 5), 2, np.float32))
+            np.testing.assert_array_equal(outputs[1], np.full((5, 2), 2, np.float32))
+            np.testing.assert_array_equal(outputs[2], np.full(4, 2, np.float32))
+            np.testing.assert_array_equal(outputs[3], np.full(5, calls, np.float32))
+            np.testing.assert_allclose(outputs[4], np.repeat(weight, rows, axis=0), rtol=1e-5, atol=1e-6)
+
+
 def test_buffers_of_the_wrong_size(mlp: Model) -> None:
     (output,) = mlp.run([view(np.zeros((2, 64), np.float32))])
     buffer = np.zeros(100, np.uint8)

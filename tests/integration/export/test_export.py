@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aotpack.errors import AotpackError, BuildToolError, UsageError
+from aotpack.errors import AotpackError, BuildToolError, ModelMismatchError, UsageError
 from aotpack.export.driving import ExportRequest, export
 from aotpack.package.metadata import DynamicDim, ModelMetadata
 from aotpack.package.model import ModelInfo, read_model
@@ -200,6 +200,14 @@ MODULES = """
 import torch
 from torch import nn
 
+@torch.library.custom_op("mylab::scale", mutates_args=())
+def scale(x: torch.Tensor, k: float) -> torch.Tensor:
+    return x * k
+
+@scale.register_fake
+def _(x, k):
+    return torch.empty_like(x)
+
 class Plain(nn.Module):
     def forward(self, x):
         return x + 1
@@ -220,6 +228,37 @@ class Refuses(nn.Module):
     def forward(self, x):
         return x.reshape(3, 5)
 
+class Fixing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(160, 8)
+    def forward(self, x, image, a, b):
+        return self.linear(x.reshape(x.shape[0], 160)), nn.functional.adaptive_avg_pool2d(image, 4), a - b
+
+class Pyramid(nn.Module):
+    def forward(self, x):
+        return nn.functional.max_pool2d(nn.functional.conv2d(x, torch.ones(4, 3, 3, 3)), 2, 2, ceil_mode=True)
+
+class Number(nn.Module):
+    def forward(self, x, n: int):
+        return x * n, torch.arange(n)
+
+class Attribute(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cache = torch.zeros(4)
+    def forward(self, x):
+        self.cache += x[0]
+        return self.cache * 2
+
+class Calls(nn.Module):
+    def forward(self, x):
+        return scale(x, 2.5)
+
+class Complex(nn.Module):
+    def forward(self, x):
+        return x + torch.ones(2, 1, dtype=torch.complex64)
+
 class Pairs(nn.Module):
     def forward(self, pairs, x):
         return pairs + x.repeat(2, 1), torch.cat([pairs, x])
@@ -230,6 +269,20 @@ def derived():
     batch = torch.export.Dim("batch", min=1, max=16)
     return Pairs().eval(), (x, x[:4]), ({0: 2 * batch}, {0: batch})
 def dynamic(): return OneSize().eval(), (x,), ({0: torch.export.Dim("batch", min=2, max=64)},)
+def hinted(): return OneSize().eval(), (x,), ({0: torch.export.Dim.DYNAMIC},)
+def pyramid():
+    h = torch.export.Dim("h", min=16, max=2048)
+    return Pyramid().eval(), (torch.randn(1, 3, 120, 160),), ({2: h},)
+def some_fixed():
+    Dim = torch.export.Dim
+    dims = ({0: Dim("batch", min=1, max=64), 1: Dim("frames", min=8, max=160)}, {2: Dim.DYNAMIC, 3: Dim.DYNAMIC})
+    a, b = torch.randn(2, 3, dtype=torch.complex64), torch.randn(2, 3, dtype=torch.complex64)
+    return Fixing().eval(), (torch.rand(3, 16, 10), torch.rand(1, 3, 16, 16), a, b), (*dims, None, None)
+def number(): return Number().eval(), (x, 5), (None, torch.export.Dim.DYNAMIC)
+def attribute(): return Attribute().eval(), (x,)
+def scripted(): return torch.jit.trace(Plain(), x), (x,)
+def python_only(): return Calls().eval(), (x,)
+def complex_constant(): return Complex().eval(), (torch.randn(2, 3, dtype=torch.complex64),)
 def branches(): return Branches().eval(), (x,)
 def random(): return Random().eval(), (x,)
 def refuses(): return Refuses().eval(), (x,)
@@ -238,7 +291,7 @@ def imports(): import there_is_no_such_module
 def nothing(): return None
 def swapped(): return (x,), Plain()
 def bare(): return Plain(), x
-def number(): return Plain(), 3
+def three(): return Plain(), 3
 def array(): return Plain().eval(), (x.numpy(),)
 def sparse(): return Plain().eval(), (x.to_sparse(),)
 def float8(): return Plain().eval(), (x.to(torch.float8_e4m3fn),)
@@ -278,12 +331,18 @@ def failure(python: Path, modules: Path, function: str, kind: type[AotpackError]
         ("nothing", "modules.py:nothing returned None"),
         ("swapped", "returned a tuple where the module belongs"),
         ("bare", "returned a tensor where the inputs belong"),
-        ("number", "returned an int where the inputs belong"),
+        ("three", "returned an int where the inputs belong"),
         ("array", "input x is a ndarray"),
         ("sparse", "input x is a sparse_coo tensor of float32"),
         ("float8", "input x is a tensor of float8_e4m3fn"),
         ("refuses", f"sizes [8, 4]: shape '[3, 5]' is invalid for input of size 32\n{at('return x.reshape(3, 5)')}"),
-        ("not_callable", "'not_callable' is not a function\nthe file defines array, bare, branches"),
+        ("number", "input n: a symbolic integer is unsupported as an input"),
+        (
+            "attribute",
+            f"is no buffer\ntorch.export carries a state in buffers alone; it is changed {at('self.cache += x[0]')}",
+        ),
+        ("scripted", "returned a TorchScript module, which torch.export cannot trace"),
+        ("not_callable", "'not_callable' is not a function\nthe file defines array, attribute, bare, branches"),
         ("absent", "there is no function 'absent'"),
     ],
 )
@@ -307,14 +366,46 @@ def test_a_package_that_differs_from_eager_is_not_kept(backend_python: Path, mod
     assert re.search(r"x \[8, 4\]: output output0: largest error [\d.]+ absolute", error.what)
 
 
-def test_dynamic_sizes_that_cannot_be_had_become_fixed_and_the_package_says_so(
-    backend_venv: Path, modules: Path
+@pytest.mark.parametrize(
+    ("function", "demand", "reason"),
+    [
+        ("dynamic", "torch.export demands batch = 8", "You marked batch as dynamic but your code specialized it"),
+        ("hinted", "torch.export demands x.shape[0] = 8", "You marked x.shape[0] as dynamic"),
+        ("pyramid", "torch.export demands h = 2*_h", "Not all values of h = x.shape[2] in the specified range 16 <= h"),
+    ],
+)
+def test_sizes_that_cannot_vary_are_an_error_in_the_users_terms(
+    backend_python: Path, modules: Path, function: str, demand: str, reason: str
 ) -> None:
-    metadata = read(cached_export(backend_venv, modules, function="dynamic")).metadata
-    assert signature(metadata)["x"] == "float32[8, 4]"
-    why, instead = metadata.notes
-    assert why.startswith("the dynamic shapes asked for cannot be exported: You marked batch as dynamic but your code")
-    assert "fixed" in instead
+    error = failure(backend_python, modules, function, ModelMismatchError)
+    assert error.exit_code == 5
+    assert error.what == f"the sizes cannot vary as asked: {demand}"
+    assert reason in error.meaning
+    assert demand.removeprefix("torch.export demands ") in error.fix
+    assert error.fix.endswith("or accept it with --allow-fixed")
+
+
+def test_a_size_that_cannot_vary_leaves_the_others_as_they_were(backend_venv: Path, modules: Path) -> None:
+    """One that torch.export fixes, one that Inductor fixes while it compiles, and one that varies."""
+    metadata = read(cached_export(backend_venv, modules, function="some_fixed", allow_fixed=True)).metadata
+    assert signature(metadata)["x"] == "float32[batch=1..64, 16, 10]"
+    assert signature(metadata)["image"] == "float32[1, 3, 16, 16]"
+    assert signature(metadata)["output2"] == "complex64[2, 3]"
+    torch_fixed, inductor_fixed = (note for note in metadata.notes if "cannot vary" in note)
+    assert "frames = 16" in torch_fixed
+    assert "image.shape[2] = 16, image.shape[3] = 16" in inductor_fixed
+
+
+def test_an_op_that_exists_in_python_alone_is_refused(backend_python: Path, modules: Path) -> None:
+    error = failure(backend_python, modules, "python_only", ModelMismatchError)
+    assert error.what.startswith("the op mylab::scale exists in Python alone")
+    assert at("return scale(x, 2.5)") in error.meaning
+
+
+def test_what_inductor_cannot_compile_names_the_op_and_the_line(backend_python: Path, modules: Path) -> None:
+    error = failure(backend_python, modules, "complex_constant", AotpackError)
+    assert error.what.startswith("AOTInductor failed on aten.full.default: ")
+    assert at("return x + torch.ones(2, 1, dtype=torch.complex64)") in error.meaning
 
 
 def test_derived_sizes(backend_venv: Path, modules: Path) -> None:

@@ -21,7 +21,7 @@ def compared(got: Any, wanted: Any) -> float:
     dtype = BY_TYPESTR[array.dtype.str]
     recorded = Array(dtype, array.shape, bytearray(array.tobytes()))
     values = np.asarray(got, array.dtype).ravel().tolist()
-    tensor = SimpleNamespace(dtype=dtype, shape=array.shape, flat=lambda: iter(values))
+    tensor = SimpleNamespace(dtype=dtype, shape=array.shape, flat=lambda: values)
     model: Any = SimpleNamespace(path="models/m")
     return _compare(model, {"y": tensor}, {"out.y": recorded})  # type: ignore[dict-item]
 
@@ -35,6 +35,14 @@ def test_what_is_no_number_and_infinities_are_equal_to_themselves(kind: str) -> 
         changed[at] = other
         with pytest.raises(RunError):
             compared(changed, values)
+
+
+def test_an_error_counts_beside_the_largest_element() -> None:
+    """What sums of rounded products come to is as exact as their largest terms, not as what these cancel to."""
+    wanted = np.array([100.0, 0.001], "f4")
+    assert compared([100.0, 0.009], wanted) == pytest.approx(0.008, rel=0.01)
+    with pytest.raises(RunError, match="at element 1, recorded"):
+        compared([100.0, 0.02], wanted)
 
 
 def test_half_of_a_complex_number_may_be_none() -> None:

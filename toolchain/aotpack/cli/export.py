@@ -39,10 +39,19 @@ Examples:
 )
 @click.option("--venv", type=click.Path(path_type=Path), metavar="DIR", help="The environment whose torch exports.")
 @click.option("--verify", is_flag=True, help="Compare with eager PyTorch; a package that differs is not kept.")
+@click.option("--allow-fixed", is_flag=True, help="Accept that sizes vary less than asked where torch cannot do it.")
 @click.option("--no-sample", is_flag=True, help="Do not record the example inputs and outputs in the package.")
 @console.common_options
 def command(
-    target: str, output: Path, device: str, profile: str, cpu_isa: str, venv: Path | None, verify: bool, no_sample: bool
+    target: str,
+    output: Path,
+    device: str,
+    profile: str,
+    cpu_isa: str,
+    venv: Path | None,
+    verify: bool,
+    allow_fixed: bool,
+    no_sample: bool,
 ) -> None:
     """Compile a PyTorch model ahead of time into a .pt2 package."""
     from aotpack.environment.search import find_torch
@@ -62,6 +71,7 @@ def command(
         cpu_isa=cpu_isa,
         verify=verify,
         sample=not no_sample,
+        allow_fixed=allow_fixed,
     )
     log = sys.stderr.buffer if console.verbosity > 0 else None
     report = driving.export(request, driving.interpreter(torch), console, log=log)

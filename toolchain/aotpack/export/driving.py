@@ -21,11 +21,12 @@ from typing import IO, Any, Protocol
 
 import msgspec
 
-from aotpack import __version__
+from aotpack import __version__, resources
 from aotpack.backend import Backend
+from aotpack.elf.cpu_features import told_from_code
 from aotpack.elf.facts import read_elf
 from aotpack.environment.torch import TorchInfo
-from aotpack.errors import AotpackError, BuildToolError, TorchMismatchError, UsageError
+from aotpack.errors import AotpackError, BuildToolError, ModelMismatchError, TorchMismatchError, UsageError
 from aotpack.package.metadata import Floors, ModelMetadata
 from aotpack.tools import steps
 from aotpack.tools.scratch import scratch_folder
@@ -40,6 +41,7 @@ _ERRORS: dict[str, type[AotpackError]] = {
     "usage": UsageError,
     "torch": TorchMismatchError,
     "tool": BuildToolError,
+    "model": ModelMismatchError,
     "failed": AotpackError,
 }
 
@@ -70,6 +72,8 @@ class ExportRequest:
     verify: bool = False
     #: Record the example inputs and eager outputs in the package (when they are under 1 MB).
     sample: bool = True
+    #: Accept that sizes vary less than asked.
+    allow_fixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -255,8 +259,9 @@ def _converse(
 ) -> tuple[list[str], dict[str, Any], ModelMetadata]:
     notes: list[str] = []
     metadata = ModelMetadata()
+    trying = ""
     places = {"file": str(request.file), "output": str(package), "workspace": str(workspace)}
-    _send(worker, {**asdict(request), **places})
+    _send(worker, {**asdict(request), **places, "tolerances": tolerances()})
     with ExitStack() as phase:
         assert worker.stdout is not None  # noqa: S101  (it is a pipe)
         for line in worker.stdout:
@@ -268,6 +273,8 @@ def _converse(
             elif kind == "note":
                 notes.append(event["text"])
                 listener.warn(event["text"])
+            elif kind == "trying":
+                trying = event["text"]
             elif kind == "compiled":
                 steps.reached("compiled")
                 metadata = _complete(event, request, notes)
@@ -277,7 +284,13 @@ def _converse(
             else:
                 return notes, event, metadata
     worker.wait()
-    raise _broke_down(worker.returncode, log)
+    raise _broke_down(worker.returncode, trying, log)
+
+
+def tolerances() -> dict[str, float]:
+    """Largest error of an output, by its dtype; what is not there must be equal. See the runner's closeness.py."""
+    text = (resources.TEMPLATES / "runner" / "aotrun" / "arrays" / "tolerances.json").read_bytes()
+    return msgspec.json.decode(text, type=dict[str, float])
 
 
 def _send(worker: subprocess.Popen[str], document: Any, *, raw: bool = False) -> None:
@@ -296,6 +309,7 @@ def _complete(event: dict[str, Any], request: ExportRequest, notes: list[str]) -
     return msgspec.structs.replace(
         known,
         machine=elf.machine,
+        cpu_features=told_from_code(Path(event["model_so"]), known.cpu_features),
         floors=Floors(glibc=elf.floor("GLIBC"), glibcxx=elf.floor("GLIBCXX")),
         profile=request.profile,
         notes=tuple(notes),
@@ -303,23 +317,28 @@ def _complete(event: dict[str, Any], request: ExportRequest, notes: list[str]) -
     )
 
 
-def _broke_down(status: int, log: IO[bytes]) -> AotpackError:
-    """The worker ended without an answer: killed, or a defect in it or in torch."""
+def _broke_down(status: int, trying: str, log: IO[bytes]) -> AotpackError:
+    """The worker ended without an answer: killed, or a defect in torch; `trying` are the sizes that it ran last."""
     tail = _tail(log)
-    if status < 0:
-        name = signal.Signals(-status).name
-        killed = -status == signal.SIGKILL
+    ended = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+    if status == -signal.SIGKILL:
         return AotpackError(
-            f"the export process was ended by {name}",
-            meaning="most likely the machine ran out of memory" if killed else "torch or a library of it crashed",
-            fix="use a machine with more memory, or a smaller model" if killed else "run again with -v",
+            f"the export process {ended}",
+            meaning="most likely the machine ran out of memory",
+            fix="use a machine with more memory, or a smaller model",
             detail=tail,
         )
-    last = tail.splitlines()[-1] if tail else "no output"
+    if trying:
+        return AotpackError(
+            f"the package crashed at {trying}: the export process {ended}",
+            meaning="the package does not serve all sizes that it claims; it has not been kept",
+            fix="narrow the range of its sizes in dynamic_shapes, and report it with the output of -v",
+            detail=tail,
+        )
     return AotpackError(
-        f"the export process ended with status {status}: {last}",
-        meaning="the exporter, torch or a library of it failed in an unforeseen way",
-        fix="run again with -v and report the traceback",
+        f"the export process {ended}",
+        meaning="torch, a library of it or the module crashed",
+        fix="run again with -v and report what it says",
         detail=tail,
     )
 

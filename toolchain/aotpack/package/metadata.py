@@ -7,12 +7,13 @@ as `models/NAME/model.json`, and as the answer of `aot_model_metadata()`.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import msgspec
 
 #: Grows when a field changes meaning; new fields may appear without it.
-#: 2: `constants` may be packed.
-SCHEMA = 2
+#: 2: `constants` may be packed. 3: `guards` must hold as well.
+SCHEMA = 3
 
 #: torch dtype names without the `torch.` prefix, as used in signatures and in JSON inputs.
 DTYPES: tuple[str, ...] = (
@@ -37,7 +38,8 @@ DTYPES: tuple[str, ...] = (
 class DynamicDim(msgspec.Struct, frozen=True, omit_defaults=True):
     """A size that may differ between calls. Dims of the same symbol agree among all inputs of a call.
 
-    A derived size is `factor` times the size of the symbol `of`, plus `offset`; its own symbol is that as text.
+    A derived size is `factor` times the value of the symbol `of`, plus `offset`; its own symbol is that as text. `of`
+    need not be the symbol of any dim.
     """
 
     symbol: str
@@ -61,6 +63,16 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     dims: tuple[Dim, ...]
     #: Of an input: whether the model writes into it in place; None in packages that do not say.
     mutated: bool | None = None
+
+
+class Guard(msgspec.Struct, frozen=True):
+    """A condition on the sizes of a call that no range says, such as "a multiple of 6"."""
+
+    #: In the language of aotpack.export.worker.graph.guard_language, over the symbols of input dims (`of` of a derived
+    #: one); the bridge, which evaluates it, refuses what is no expression.
+    that: list[Any]
+    #: The same for a person.
+    text: str
 
 
 class Floors(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -101,6 +113,8 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     #: Empty for a package made by plain PyTorch, whose signature is not recorded anywhere.
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
+    #: What the sizes of a call must satisfy beside the ranges of `inputs`.
+    guards: tuple[Guard, ...] = ()
     #: Whether `inputs` and `outputs` are known.
     has_signature: bool = True
     #: `cpu`, `cuda` or `rocm`.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
-import math
 import os
 import stat
 import sys
 from ctypes import byref
 
+from aotrun.arrays.closeness import compare, tolerances
 from aotrun.commands.session import model_path, open_model, read_sample, recorded, sample_inputs
 from aotrun.errors import AotError, DamagedError, MachineMismatchError, RunError, refused
 from aotrun.formats.documents import SCHEMA, dumps
@@ -21,16 +21,6 @@ if TYPE_CHECKING:
     from aotrun.arrays.array import Array
     from aotrun.library.model import Model
     from aotrun.library.tensor import Tensor
-
-#: Relative and absolute tolerance against the outputs recorded at export, possibly on another CPU. Others are exact.
-TOLERANCES = {
-    "float16": (2e-2, 2e-3),
-    "bfloat16": (5e-2, 1e-2),
-    "float32": (1e-3, 1e-4),
-    "float64": (1e-6, 1e-8),
-    "complex64": (1e-3, 1e-4),
-    "complex128": (1e-6, 1e-8),
-}
 
 
 def main(values: Dict[str, Any]) -> int:
@@ -144,26 +134,19 @@ def _model(values: Mapping[str, Any]) -> str:
 def _compare(model: Model, outputs: Mapping[str, Tensor], sample: Mapping[str, Array]) -> float:
     """The largest absolute error. Raises RunError when an output differs from the recorded one beyond tolerance."""
     worst = 0.0
+    allowed = tolerances()
     for name, tensor in outputs.items():
         if f"out.{name}" not in sample:
             continue
         wanted_array = recorded(sample[f"out.{name}"], tensor.dtype)
         if (tensor.dtype.name, tensor.shape) != (wanted_array.dtype.name, wanted_array.shape):
             raise _differs(model, name, f"is {tensor!r}, recorded {wanted_array.dtype.name}{list(wanted_array.shape)}")
-        relative, absolute = TOLERANCES.get(tensor.dtype.name, (0.0, 0.0))
-        for got, wanted in zip(tensor.flat(), wanted_array.tolist()):
-            if got == wanted or (_is_nan(got) and _is_nan(wanted)):  # the same infinity is equal
-                continue
-            error = abs(got - wanted)
-            if not (math.isfinite(error) and error <= absolute + relative * abs(wanted)):
-                raise _differs(model, name, f"has {got}, recorded {wanted}")
-            worst = max(worst, error)
+        got, wanted = tensor.flat(), wanted_array.tolist()
+        error, wrong = compare(got, wanted, allowed.get(tensor.dtype.name, 0.0))
+        if wrong is not None:
+            raise _differs(model, name, f"has {got[wrong]} at element {wrong}, recorded {wanted[wrong]}")
+        worst = max(worst, error)
     return worst
-
-
-def _is_nan(value: complex) -> bool:
-    """Whether a number of any kind, or a part of it, is not one."""
-    return value != value  # noqa: PLR0124
 
 
 def _differs(model: Model, name: str, what: str) -> RunError:

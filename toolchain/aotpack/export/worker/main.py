@@ -1,7 +1,7 @@
 """The conversation with `aotpack.export.driving`: one JSON document a line, requests on stdin, events on stdout.
 
 1. in:  the request (the fields of `aotpack.export.driving.ExportRequest`)
-2. out: any number of `phase` and `note` events
+2. out: any number of `phase`, `note` and `trying` events; the last names the sizes that are run next
 3. out: `compiled`, with what is known about the model now that its code exists
 4. in:  the metadata to put into the package, which only the toolchain can complete (it reads the ELF file)
 5. out: `done`, with the comparison against eager PyTorch, or at any time `error`
@@ -18,7 +18,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from .failure import WorkerError, no_space
+from .failure import WorkerError, no_space, unforeseen
 
 
 def main() -> None:
@@ -33,72 +33,108 @@ def main() -> None:
     def send(event: str, **fields: Any) -> None:
         print(json.dumps({"event": event, **fields}), file=events, flush=True)
 
+    failure: WorkerError | None = None
+    export = _Export(send)
     try:
-        _export(json.loads(requests.readline()), requests.readline, send)
-    except WorkerError as failure:
-        print(json.dumps(failure.document()), file=events, flush=True)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        full = no_space(error.filename or tempfile.gettempdir())
-        print(json.dumps(full.document()), file=events, flush=True)
-    except BaseException:  # noqa: BLE001
-        # The toolchain shows the end of stderr when this process ends without an answer.
+        export.run(json.loads(requests.readline()), requests.readline)
+    except WorkerError as error:
+        failure = error
+    except BaseException as error:  # noqa: BLE001
         traceback.print_exc()
-        sys.stderr.flush()
-        os._exit(70)
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        failure = (
+            no_space(getattr(error, "filename", None) or tempfile.gettempdir())
+            if full
+            else unforeseen(error, export.doing, export.file)
+        )
+    if failure is not None:
+        print(json.dumps(failure.document()), file=events, flush=True)
     # torch's atexit handlers take a second and have nothing left to do.
     sys.stderr.flush()
     os._exit(0)
 
 
-def _export(request: dict[str, Any], read: Any, send: Any) -> None:
-    send("phase", text=f"importing torch and {Path(request['file']).name}")
-    from . import source
+class _Export:
+    """One request, and how far it has come."""
 
-    torch_version = source.import_torch()
-    from . import compiling, constants, packing, reproducible, running, signature, verifying
+    def __init__(self, send: Any) -> None:
+        self._send = send
+        #: What it is at, for the failure that nobody foresaw.
+        self.doing = "starting"
+        #: The user's.
+        self.file: Path | None = None
 
-    subject = source.load(Path(request["file"]), request["function"], request["device"])
-    for note in subject.notes:
-        send("note", text=note)
+    def _begin(self, text: str) -> None:
+        self.doing = text
+        self._send("phase", text=text)
 
-    send("phase", text="exporting the graph")
-    with reproducible.one_thread():
-        expected = running.run_eager(subject, subject.args, subject.kwargs)
-    program = compiling.export_program(subject, expected, lambda text: send("note", text=text))
-    described = signature.describe(program, subject, expected)
-    for note in described.notes:
-        send("note", text=note)
+    def _note(self, text: str) -> None:
+        self._send("note", text=text)
 
-    send("phase", text="compiling with AOTInductor")
-    with reproducible.one_thread():
-        compiled = compiling.compile_program(
-            program, request["profile"], request["cpu_isa"], Path(request["workspace"])
+    def run(self, request: dict[str, Any], read: Any) -> None:
+        """From the request to `done`. Raises WorkerError, and whatever torch and the user's code raise."""
+        self.file = Path(request["file"])
+        self._begin(f"importing torch and {self.file.name}")
+        from . import source
+
+        torch_version = source.import_torch()
+        from . import packing, running, verifying
+        from .code import compiling, constants, reproducible
+        from .graph import sizing
+
+        subject = source.load(self.file, request["function"], request["device"])
+        for note in subject.notes:
+            self._note(note)
+
+        self._begin("exporting the graph")
+        with reproducible.one_thread():
+            expected = running.run_eager(subject, subject.args, subject.kwargs)
+        sized = sizing.export(subject, expected, allow_fixed=request["allow_fixed"], note=self._note)
+        for note in sized.described.notes:
+            self._note(note)
+
+        self._begin("compiling with AOTInductor")
+        with reproducible.one_thread():
+            compiled = compiling.compile_program(
+                sized.program,
+                subject.path,
+                request["profile"],
+                request["cpu_isa"],
+                Path(request["workspace"]),
+                changes=sized.changes,
+            )
+        described = sized.after_compilation(allow_fixed=request["allow_fixed"], note=self._note)
+        self._send(
+            "compiled",
+            model_so=compiled.model_so,
+            metadata={
+                "inputs": described.inputs,
+                "outputs": described.outputs,
+                "guards": [{"that": guard.that, "text": guard.text} for guard in described.guards],
+                "device": compiled.backend,
+                "torch_version": torch_version,
+                "compiler": compiled.compiler,
+                "cpu_features": compiled.cpu_features,
+                "gpu_archs": compiled.gpu_archs,
+                **constants.describe(compiled.wrapper, compiled.linear_rows),
+            },
         )
-    send(
-        "compiled",
-        model_so=compiled.model_so,
-        metadata={
-            "inputs": described.inputs,
-            "outputs": described.outputs,
-            "device": compiled.backend,
-            "torch_version": torch_version,
-            "compiler": compiled.compiler,
-            "cpu_features": compiled.cpu_features,
-            "gpu_archs": compiled.gpu_archs,
-            **constants.describe(compiled.wrapper, compiled.linear_rows),
-        },
-    )
-    document = read().rstrip("\n")
+        document = read().rstrip("\n")
 
-    sample = packing.sample(described, expected) if request["sample"] else None
-    if request["sample"] and sample is None:
-        send("note", text="the example inputs and outputs are over 1 MB, so the package carries no sample")
-    packing.write(request["output"], compiled.files, document, sample)
+        sample = packing.sample(described, expected) if request["sample"] else None
+        if request["sample"] and sample is None:
+            self._note("the example inputs and outputs are over 1 MB, so the package carries no sample")
+        packing.write(request["output"], compiled.files, document, sample)
 
-    comparisons: list[dict[str, Any]] = []
-    if request["verify"]:
-        send("phase", text="verifying against eager PyTorch")
-        comparisons = verifying.verify(request["output"], subject, described, expected)
-    send("done", comparisons=comparisons)
+        comparisons: list[dict[str, Any]] = []
+        if request["verify"]:
+            self._begin("verifying against eager PyTorch")
+            verifier = verifying.Verifier(
+                request["output"],
+                subject,
+                described,
+                request["tolerances"],
+                lambda text: self._send("trying", text=text),
+            )
+            comparisons = verifier.compare()
+        self._send("done", comparisons=comparisons)

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch._inductor.package import package_aoti
 
+from .graph.signature import Signature
 from .running import Run
-from .signature import Signature
 
 #: A sample larger than this is not worth carrying.
 SAMPLE_LIMIT = 1_000_000

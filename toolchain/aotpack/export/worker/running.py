@@ -12,8 +12,8 @@ import torch
 from torch.utils import _pytree as pytree
 
 from . import naming
-from .failure import WorkerError
-from .source import Subject, own_line
+from .failure import WorkerError, essence, own_line
+from .source import Subject
 
 
 @dataclass
@@ -34,9 +34,26 @@ class Run:
 def run_eager(subject: Subject, args: Any, kwargs: Any) -> Run:
     """Call the module as Python would, on copies of its inputs. Raises WorkerError when the module raises.
 
-    A module that changes its own buffers gets them back as they were: the package starts with them.
+    A module that changes its own state gets it back as it was: the package starts with it.
     """
+    modules = list(subject.module.modules())
+    plain = [{key: value for key, value in vars(module).items() if _is_plain(value)} for module in modules]
     buffers = [(buffer, buffer.clone()) for buffer in subject.module.buffers()]
+    run = call_eager(subject, args, kwargs)
+    for module, before in zip(modules, plain, strict=True):
+        vars(module).update(before)
+    with torch.no_grad():
+        for buffer, before_call in buffers:
+            buffer.copy_(before_call)
+    return run
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def call_eager(subject: Subject, args: Any, kwargs: Any) -> Run:
+    """As `run_eager`, and the module keeps the state that it comes to."""
     before = tensors(copy.deepcopy((args, kwargs)))
     # Copied together, so that inputs which share memory still do.
     args, kwargs = copy.deepcopy((args, kwargs))
@@ -48,24 +65,20 @@ def run_eager(subject: Subject, args: Any, kwargs: Any) -> Run:
         traceback.print_exc()
         sizes = ", ".join(str(list(tensor.shape)) for tensor in before)
         raise WorkerError(
-            f"the module raised {type(error).__name__} on inputs of sizes {sizes}: {naming.first_line(error)}",
-            meaning=own_line(error, subject.path),
+            f"the module raised {type(error).__name__} on inputs of sizes {sizes}: {essence(error)}",
+            meaning=own_line(error, subject.path) or f"it was raised outside of {subject.path.name}",
             fix="correct the module, its example inputs or the range of its dynamic sizes; -v shows the traceback",
             kind="usage",
         ) from error
     leaves = [(naming.keys(path), leaf) for path, leaf in pytree.tree_flatten_with_path(returned)[0]]
-    run = Run(
+    return Run(
         inputs=before,
         inputs_after=tensors((args, kwargs)),
         # Copied, because an output may be an input, or a part of the module that the next call changes.
-        outputs=copy.deepcopy([leaf for _, leaf in leaves if isinstance(leaf, torch.Tensor)]),
+        outputs=[leaf.detach().clone() for _, leaf in leaves if isinstance(leaf, torch.Tensor)],
         output_paths=[path for path, leaf in leaves if isinstance(leaf, torch.Tensor)],
         others=[(path, leaf) for path, leaf in leaves if not isinstance(leaf, torch.Tensor)],
     )
-    with torch.no_grad():
-        for buffer, before_call in buffers:
-            buffer.copy_(before_call)
-    return run
 
 
 def tensors(tree: Any) -> list[torch.Tensor]:

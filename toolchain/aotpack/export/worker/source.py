@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from . import naming
-from .failure import WorkerError
+from .failure import WorkerError, own_line
 
 RETURNS = (
     "it must return (module, inputs) or (module, inputs, dynamic_shapes); "
@@ -67,15 +67,14 @@ def load(path: Path, function: str, device: str) -> Subject:
         )
     returned = _call(_function(_run(path), path, function), path, function)
     module, inputs, dynamic_shapes = _unpack(returned, f"{path.name}:{function}")
-    notes = []
-    if module.training:
-        notes.append("the module was in training mode: exported after module.eval()")
+    notes: list[str] = []
+    _evaluate(module, notes)
     args, kwargs = ((), _in_signature_order(module, inputs)) if isinstance(inputs, dict) else (tuple(inputs), {})
     flat = torch.utils._pytree.tree_flatten_with_path((args, kwargs))[0]
     names = naming.input_names(module.forward, [naming.keys(path) for path, _ in flat])
     check_inputs(names, [leaf for _, leaf in flat])
     target = torch.device(device)
-    module = module.eval().to(target)
+    module = module.to(target)
 
     def move(leaf: Any) -> Any:
         # Compiled code relies on the strides of its examples, and the bridge hands every input over in C order.
@@ -83,6 +82,17 @@ def load(path: Path, function: str, device: str) -> Subject:
 
     args, kwargs = torch.utils._pytree.tree_map(move, (args, kwargs))
     return Subject(path, module, args, kwargs, dynamic_shapes, target, notes)
+
+
+def _evaluate(module: Any, notes: list[str]) -> None:
+    """Let the module do what it does in use, not in training."""
+    if not module.training:
+        return
+    try:
+        module.eval()
+    except NotImplementedError:
+        return  # a graph of torch.export, which stays in the mode that it was traced in
+    notes.append("the module was in training mode: exported after module.eval()")
 
 
 def _run(path: Path) -> ModuleType:
@@ -127,25 +137,13 @@ def _call(function: Any, path: Path, name: str) -> Any:
         raise _raised(error, path, f"{path.name}:{name}()") from error
 
 
-def own_line(error: BaseException, path: Path) -> str:
-    """The user's own innermost line: `at model.py line 12: x = y + z`."""
-    if isinstance(error, SyntaxError):
-        line, text = error.lineno, (error.text or "").strip()
-    else:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
-        if not frames:
-            return f"it was raised outside of {path.name}"
-        line, text = frames[-1].lineno, frames[-1].line or ""
-    return f"at {path.name} line {line}: {text}".rstrip(": ")
-
-
 def _raised(error: Exception, path: Path, where: str) -> WorkerError:
     """The user's own innermost line says where; the whole traceback goes to stderr, which `-v` shows."""
     traceback.print_exc()
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     return WorkerError(
         f"{where} raised {type(error).__name__}: {naming.first_line(error)}",
-        meaning=own_line(error, path),
+        meaning=own_line(error, path) or f"it was raised outside of {path.name}",
         fix=f"{sys.executable} -m pip install {missing}, if that is the name of its package"
         if missing
         else "correct it there, or run again with -v for the traceback",
@@ -165,6 +163,13 @@ def _unpack(returned: Any, where: str) -> tuple[Any, Any, Any]:
     module, inputs, dynamic_shapes = (*returned, None)[:3]
     if not isinstance(module, torch.nn.Module):
         raise wrong(f"{_a(module)} where the module belongs", "return a torch.nn.Module first")
+    if isinstance(module, torch.jit.ScriptModule):
+        raise WorkerError(
+            f"{where} returned a TorchScript module, which torch.export cannot trace",
+            meaning="TorchScript is deprecated since torch 2.11; its successor, torch.export, takes the module itself",
+            fix="return the torch.nn.Module that torch.jit.trace or torch.jit.script was given",
+            kind="usage",
+        )
     if isinstance(inputs, torch.Tensor):
         raise wrong("a tensor where the inputs belong", "return (module, (x,)): a tuple of one")
     if not isinstance(inputs, (tuple, list, dict)):

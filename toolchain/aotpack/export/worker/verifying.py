@@ -4,65 +4,153 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 import torch._inductor
 from torch.utils import _pytree as pytree
 
-from .failure import WorkerError
-from .running import Run, run_eager, tensors
-from .signature import Signature, bounds
+from .failure import WorkerError, essence
+from .graph.signature import Signature, bounds
+from .graph.symbols import Linear
+from .running import call_eager, tensors
 from .source import Subject
 
-#: Largest error allowed, relative to |expected| plus the output's largest magnitude. Integers and bools must be equal.
-TOLERANCES: dict[torch.dtype, float] = {
-    torch.float64: 1e-7,
-    torch.complex128: 1e-7,
-    torch.float32: 1e-4,
-    torch.complex64: 1e-4,
-    torch.float16: 5e-3,
-    torch.bfloat16: 4e-2,
-}
+#: Calls in a row at the example's sizes: the first change of a state shows in the second call, a change that is lost
+#: in the third.
+CALLS = 3
+#: At most so many other sizes are tried.
+_MOST = 12
+#: How far from a wanted size one is looked for that the guards allow.
+_REACH = 512
 
 
-def verify(package: str, subject: Subject, described: Signature, expected: Run) -> list[dict[str, Any]]:
-    """Compare at the example's sizes and, with dynamic dims, at other ones too.
+class Verifier:
+    """A package against eager PyTorch.
 
-    Returns one entry per output and run: sizes, name, largest absolute and relative error. Raises WorkerError on the
-    first output that differs by more than its dtype allows.
+    Args:
+        package: the .pt2.
+        described: its signature.
+        tolerances: dtype -> largest error allowed (templates/runner/aotrun/arrays/tolerances.json); others are exact.
+        trying: told of the sizes that are run next, in case that the process does not survive it.
     """
-    model = torch._inductor.aoti_load_package(package)
-    entries = _compare(model, subject.args, subject.kwargs, described, expected)
-    other = _other_sizes(subject, described)
-    if other is not None:
-        args, kwargs = other
-        expected = run_eager(subject, args, kwargs)
-        entries += _compare(model, args, kwargs, described, expected)
-    return entries
+
+    def __init__(
+        self,
+        package: str,
+        subject: Subject,
+        described: Signature,
+        tolerances: Mapping[str, float],
+        trying: Callable[[str], None],
+    ) -> None:
+        self._package = package
+        self._subject = subject
+        self._described = described
+        self._tolerances = tolerances
+        self._trying = trying
+
+    def compare(self) -> list[dict[str, Any]]:
+        """Compare several calls at the example's sizes, and one at each of some others that the signature allows.
+
+        Both keep their state from call to call. Returns one entry per output and size: sizes, name, largest absolute
+        and relative error. Raises WorkerError on the first output that differs by more than its dtype allows.
+        """
+        model = torch._inductor.aoti_load_package(self._package)
+        args, kwargs = self._subject.args, self._subject.kwargs
+        entries = self._call(model, args, kwargs)
+        for _ in range(CALLS - 1):
+            self._call(model, args, kwargs)
+        for values in self._other_sizes():
+            entries += self._call(model, *self._resized(values))
+        return entries
+
+    def _call(self, model: Any, args: Any, kwargs: Any) -> list[dict[str, Any]]:
+        described = self._described
+        expected = call_eager(self._subject, args, kwargs)
+        args, kwargs = copy.deepcopy((args, kwargs))
+        sizes = ", ".join(
+            f"{spec['name']} {list(value.shape)}" for spec, value in zip(described.inputs, expected.inputs, strict=True)
+        )
+        self._trying(sizes)
+        outputs = _run(model, args, kwargs, sizes)
+        if len(outputs) != len(expected.outputs):
+            raise _differs(f"{len(outputs)} outputs, eager PyTorch gives {len(expected.outputs)}", sizes)
+        pairs = [
+            (spec["name"], got, want)
+            for spec, got, want in zip(described.outputs, outputs, expected.outputs, strict=True)
+        ]
+        for spec, before, got, want in zip(
+            described.inputs, expected.inputs, tensors((args, kwargs)), expected.inputs_after, strict=True
+        ):
+            if spec["mutated"]:
+                pairs.append((f"{spec['name']} (written in place)", got, want))
+            elif not _same_bytes(before, got) or not _same_bytes(before, want):
+                raise _differs(f"input {spec['name']} is written in place, and torch.export did not notice", sizes)
+        return [
+            {"sizes": sizes, "name": name, **_errors(name, got, want, sizes, self._tolerances)}
+            for name, got, want in pairs
+        ]
+
+    def _other_sizes(self) -> list[dict[Any, int]]:
+        """Values of the symbols that the signature allows: the least, alone and together, and those near the example.
+
+        Torch traces with sizes of two and more, and then claims all that was declared: 0 and 1 are where it errs.
+        """
+        found: list[dict[Any, int]] = []
+        example = self._example()
+        for values in self._wanted(example):
+            if values != example and values not in found:
+                found.append(values)
+        return found[:_MOST]
+
+    def _wanted(self, example: dict[Any, int]) -> Iterator[dict[Any, int]]:
+        ranges = {symbol: bounds(self._described.ranges.get(symbol)) for symbol in example}
+        least = {symbol: low for symbol, (low, _) in ranges.items()}
+        if self._described.admits(least):
+            yield least
+        for symbol, (low, high) in ranges.items():
+            for start, step in ((low, 1), (max(low, 1), 1), (example[symbol] + 1, 1), (example[symbol] - 1, -1)):
+                for size in range(start, start + step * _REACH, step):
+                    values = {**example, symbol: size}
+                    if size < low or (high is not None and size > high):
+                        break
+                    if self._described.admits(values):
+                        yield values
+                        break
+
+    def _example(self) -> dict[Any, int]:
+        """What the example inputs say of each symbol."""
+        values: dict[Any, int] = {}
+        shapes = [tensor.shape for tensor in tensors((self._subject.args, self._subject.kwargs))]
+        for shape, sizes in zip(shapes, self._described.input_sizes, strict=True):
+            for have, size in zip(shape, sizes, strict=True):
+                linear = Linear.of(size)
+                if linear is not None:
+                    values[linear.symbol] = (have - linear.offset) // linear.factor
+        return values
+
+    def _resized(self, values: Mapping[Any, int]) -> tuple[Any, Any]:
+        """The example inputs at other sizes."""
+        shapes = iter(self._described.shapes(values))
+        args, kwargs = pytree.tree_map(
+            lambda leaf: _resize(leaf, next(shapes)) if isinstance(leaf, torch.Tensor) else leaf,
+            (self._subject.args, self._subject.kwargs),
+        )
+        return args, kwargs
 
 
-def _compare(model: Any, args: Any, kwargs: Any, described: Signature, expected: Run) -> list[dict[str, Any]]:
-    args, kwargs = copy.deepcopy((args, kwargs))
+def _run(model: Any, args: Any, kwargs: Any, sizes: str) -> list[torch.Tensor]:
     torch.manual_seed(0)
-    with torch.no_grad():
-        outputs = tensors(model(*args, **kwargs))
-    sizes = ", ".join(
-        f"{spec['name']} {list(value.shape)}" for spec, value in zip(described.inputs, expected.inputs, strict=True)
-    )
-    if len(outputs) != len(expected.outputs):
-        raise _differs(f"{len(outputs)} outputs, eager PyTorch gives {len(expected.outputs)}", sizes)
-    pairs = [
-        (spec["name"], got, want) for spec, got, want in zip(described.outputs, outputs, expected.outputs, strict=True)
-    ]
-    for spec, before, got, want in zip(
-        described.inputs, expected.inputs, tensors((args, kwargs)), expected.inputs_after, strict=True
-    ):
-        if spec["mutated"]:
-            pairs.append((f"{spec['name']} (written in place)", got, want))
-        elif not _same_bytes(before, got) or not _same_bytes(before, want):
-            raise _differs(f"input {spec['name']} is written in place, and torch.export did not notice", sizes)
-    return [{"sizes": sizes, "name": name, **_errors(name, got, want, sizes)} for name, got, want in pairs]
+    try:
+        with torch.no_grad():
+            return tensors(model(*args, **kwargs))
+    except Exception as error:
+        raise WorkerError(
+            f"the package fails at {sizes}, where eager PyTorch gives a result: {essence(error)}",
+            meaning="the package does not serve all sizes that it claims; it has not been kept",
+            fix="narrow the range of its sizes in dynamic_shapes; -v shows what torch says",
+        ) from error
 
 
 def _same_bytes(left: torch.Tensor, right: torch.Tensor) -> bool:
@@ -71,7 +159,9 @@ def _same_bytes(left: torch.Tensor, right: torch.Tensor) -> bool:
     return bool(torch.equal(left.view(torch.uint8), right.view(torch.uint8)))
 
 
-def _errors(name: str, got: torch.Tensor, want: torch.Tensor, sizes: str) -> dict[str, float]:
+def _errors(
+    name: str, got: torch.Tensor, want: torch.Tensor, sizes: str, tolerances: Mapping[str, float]
+) -> dict[str, float]:
     if got.shape != want.shape or got.dtype != want.dtype:
         raise _differs(
             f"output {name} is {got.dtype} {list(got.shape)}, eager PyTorch gives {want.dtype} {list(want.shape)}",
@@ -82,7 +172,7 @@ def _errors(name: str, got: torch.Tensor, want: torch.Tensor, sizes: str) -> dic
         if unequal:
             raise _differs(f"output {name}: {unequal} of {want.numel()} elements differ", sizes)
         return {"absolute": 0.0, "relative": 0.0}
-    tolerance = TOLERANCES[want.dtype]
+    tolerance = tolerances[str(want.dtype).removeprefix("torch.")]
     wide = torch.complex128 if want.is_complex() else torch.float64
     got, want = got.to(wide).cpu(), want.to(wide).cpu()
     if not torch.equal(got.isnan(), want.isnan()):
@@ -112,38 +202,11 @@ def _differs(what: str, sizes: str) -> WorkerError:
     )
 
 
-def _other_sizes(subject: Subject, described: Signature) -> tuple[Any, Any] | None:
-    """The example inputs at other sizes of their dynamic dims; None when no dim is dynamic."""
-    examples = tensors((subject.args, subject.kwargs))
-    now: dict[Any, int] = {}
-    for tensor, sizes in zip(examples, described.input_sizes, strict=True):
-        for have, size in zip(tensor.shape, sizes, strict=True):
-            if getattr(size, "is_Symbol", False):
-                now[size] = have
-    other = {symbol: _another(have, *bounds(described.ranges.get(symbol))) for symbol, have in now.items()}
-    if other == now:
-        return None
-    resized = iter(
-        [
-            _resize(tensor, [int(size if isinstance(size, int) else size.subs(other)) for size in sizes])
-            for tensor, sizes in zip(examples, described.input_sizes, strict=True)
-        ]
-    )
-    args, kwargs = pytree.tree_map(
-        lambda leaf: next(resized) if isinstance(leaf, torch.Tensor) else leaf, (subject.args, subject.kwargs)
-    )
-    return args, kwargs
-
-
-def _another(have: int, low: int, high: int | None) -> int:
-    if high is None or have < high:
-        return have + 1
-    return have - 1 if have - 1 >= max(low, 1) else have
-
-
 def _resize(tensor: torch.Tensor, sizes: list[int]) -> torch.Tensor:
     """Repeat or cut along each dim, so that values stay in the range the model knows (indices, masks)."""
     for dim, size in enumerate(sizes):
-        if size != tensor.shape[dim]:
+        if tensor.shape[dim] == 0 and size > 0:
+            tensor = tensor.new_zeros([*tensor.shape[:dim], size, *tensor.shape[dim + 1 :]])
+        elif size != tensor.shape[dim]:
             tensor = tensor.index_select(dim, torch.arange(size, device=tensor.device) % tensor.shape[dim])
     return tensor

@@ -1,18 +1,16 @@
-"""torch.export and AOTInductor: graph, options, instruction set."""
+"""AOTInductor: options, instruction set, what came of it."""
 
 from __future__ import annotations
 
 import errno
 import json
-import linecache
 import os
 import platform
-import re
 import shutil
 import subprocess
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +21,8 @@ from torch._inductor import config, cpp_builder, cpu_vec_isa
 from torch._inductor.exc import InvalidCxxCompiler
 from torch.utils._pytree import tree_leaves
 
-from . import linear_weights, matrix_products, naming, reproducible
-from .failure import WorkerError, no_space
-from .running import Run, TensorsOnly
-from .source import Subject
+from ..failure import WorkerError, essence, no_space
+from . import extern_kernels, faults, linear_weights, matrix_products, reproducible
 
 #: Options of every package.
 COMMON: dict[str, Any] = {
@@ -64,6 +60,14 @@ PROFILES: dict[str, dict[str, Any]] = {
         "max_autotune": True,
         "aot_inductor.link_libtorch": False,
     },
+}
+
+
+#: For a module that changes its own buffers: Inductor takes buffers for constants, and would compute with the values
+#: that they had at export for ever (pytorch 2.13: both options do, each by itself).
+STATE: dict[str, Any] = {
+    "joint_graph_constant_folding": False,
+    "freezing": False,
 }
 
 
@@ -139,70 +143,21 @@ class Compiled:
     linear_rows: dict[str, int]
 
 
-def export_program(subject: Subject, run: Run, note: Callable[[str], None]) -> Any:
-    """The graph of what `run` ran.
+def compile_program(
+    program: Any, source: Path, profile: str, cpu_isa: str, folder: Path, *, changes: Sequence[str] = ()
+) -> Compiled:
+    """Compile to a shared library, a weights blob and their metadata, all in `folder`. Raises WorkerError.
 
-    Falls back to fixed sizes when the dynamic ones cannot be had, and says so. Raises WorkerError.
+    Args:
+        source: the user's file, in whose lines a failure is told.
+        changes: buffers that a call changes.
     """
-    module = subject.module
-    if run.others:
-        # AOTInductor returns null handles for these.
-        module = TensorsOnly(module)
-        for path, value in run.others:
-            if value is not None:
-                note(f"output {naming.output_names([path])[0]} = {value!r} is not a tensor: it is left out")
-    try:
-        return _export(module, subject, subject.dynamic_shapes)
-    except Exception as error:
-        traceback.print_exc()
-        if subject.dynamic_shapes is None:
-            raise _export_failure(error, subject.path) from error
-        reason = essence(error)
-    try:
-        program = _export(module, subject, None)
-    except Exception as error:
-        traceback.print_exc()
-        raise _export_failure(error, subject.path) from error
-    subject.dynamic_shapes = None
-    note(f"the dynamic shapes asked for cannot be exported: {reason}")
-    note("exported with the example's sizes fixed instead; other sizes will be refused")
-    return program
-
-
-def _export(module: Any, subject: Subject, dynamic_shapes: Any) -> Any:
-    with torch.no_grad():
-        return torch.export.export(module, subject.args, subject.kwargs, dynamic_shapes=dynamic_shapes, strict=False)
-
-
-def _export_failure(error: Exception, path: Path) -> WorkerError:
-    # torch's message ends with a stack of its own, in which the user's lines are.
-    lines = re.findall(rf'File "{re.escape(str(path))}", line (\d+)', str(error))
-    where = f" at {path.name} line {lines[-1]}: {linecache.getline(str(path), int(lines[-1])).strip()}" if lines else ""
-    return WorkerError(
-        f"torch.export failed: {essence(error)}",
-        meaning=f"torch.export cannot trace the module{where}",
-        fix="change the module there (https://docs.pytorch.org/docs/stable/export.html); -v shows torch's full message",
-    )
-
-
-def essence(error: BaseException) -> str:
-    """The sentence among torch's many lines that says what happened."""
-    for line in str(error).splitlines():
-        text = line.strip().strip("-= ")
-        # Headlines, after which the reason comes.
-        if text and not text.endswith(":") and not text.startswith(("Constraints violated", "from user code")):
-            sentence = re.split(r"\.\s", text)[0].rstrip(".")
-            return sentence if len(sentence) <= 240 else sentence[:240] + " ..."
-    return type(error).__name__
-
-
-def compile_program(program: Any, profile: str, cpu_isa: str, folder: Path) -> Compiled:
-    """Compile to a shared library, a weights blob and their metadata, all in `folder`. Raises WorkerError."""
     compiler = _compiler()
     args, kwargs = program.example_inputs
     tensors = [*program.state_dict.values(), *program.constants.values(), *tree_leaves((args, kwargs))]
     on_cpu = all(tensor.device.type == "cpu" for tensor in tensors if isinstance(tensor, torch.Tensor))
-    options = {**COMMON, **PROFILES[profile], **(PRODUCTS if on_cpu else {}), **reproducible.options(folder)}
+    options = {**COMMON, **PROFILES[profile], **(PRODUCTS if on_cpu else {}), **(STATE if changes else {})}
+    options.update(reproducible.options(folder))
     if cpu_isa != "native":
         options["cpp.march"] = _pin(cpu_isa)
     options = {key: value for key, value in options.items() if _known(key)}
@@ -215,12 +170,14 @@ def compile_program(program: Any, profile: str, cpu_isa: str, folder: Path) -> C
         # Only freezing drops weights that generated code has in another order.
         matrix_products.choose_by_size(keeps_weights=not options.get("freezing"))
         matrix_products.divide_large_ones_only()
+        matrix_products.allow_no_rows()
     try:
-        with torch.no_grad(), reproducible.without_folders(folder):
+        with torch.no_grad(), reproducible.without_folders(folder), extern_kernels.whole_descriptions():
             files = torch._inductor.aot_compile(program.module(), args, kwargs, options=options)
     except Exception as error:
         traceback.print_exc()
-        raise _compile_failure(error, compiler) from error
+        raise _compile_failure(error, compiler, program, source) from error
+    extern_kernels.refuse_python(files, program, source)
     # A model without weights has an empty blob, which torch's own loader fails to map.
     paths = [file for file in files if not file.endswith(".blob") or Path(file).stat().st_size]
     for path in map(Path, paths):
@@ -318,7 +275,7 @@ def _cpu_features() -> list[str]:
     return [feature for macro, feature in FEATURE_MACROS.items() if macro in macros]
 
 
-def _compile_failure(error: Exception, compiler: str) -> WorkerError:
+def _compile_failure(error: Exception, compiler: str, program: Any, path: Path) -> WorkerError:
     if os.strerror(errno.ENOSPC) in str(error):
         return no_space(tempfile.gettempdir())
     if "CppCompileError" in type(error).__name__ or "CppCompileError" in str(error):
@@ -330,8 +287,13 @@ def _compile_failure(error: Exception, compiler: str) -> WorkerError:
             kind="tool",
             detail="\n".join(lines[:20]),
         )
+    node = faults.node_of(error)
+    op = f" on {faults.op_name(node)}" if node is not None else ""
+    line = faults.user_line(node, program, path) if node is not None else ""
     return WorkerError(
-        f"AOTInductor failed: {essence(error)}",
-        meaning="the graph was exported, but this torch cannot compile it",
-        fix="run again with -v for torch's full message; a newer torch may know how (aotpack init --torch VERSION)",
+        f"AOTInductor failed{op}: {essence(error)}",
+        meaning=f"the graph was exported, but this torch cannot compile it{f', {line}' if line else ''}",
+        fix="write that line with other ops; a newer torch may know how (aotpack init --torch VERSION)"
+        if line
+        else "run again with -v for torch's full message; a newer torch may know how (aotpack init --torch VERSION)",
     )

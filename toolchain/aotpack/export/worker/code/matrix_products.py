@@ -47,6 +47,13 @@ _END_OF_FUNCTION = f"""        {{{{ micro_gemm.codegen_finalize(kernel) }}}}
 {{%- endif %}}
 {{%- else %}}"""
 
+#: How Inductor's text begins that reads the rows of a product at run time; it then divides by what these come to.
+_DYNAMIC_ROWS = """    const int64_t M = {{kernel.size(GemmOut, 0)}};
+    const int64_t Mr_blocks = (M + Mr - 1) / Mr;
+"""
+_NO_ROWS = """    if (M == 0) return;  // nothing to compute
+"""
+
 
 def is_generated(rows: int, columns: int, depth: int, *, keeps_weights: bool) -> bool:
     """Whether generated code is to multiply rows x depth by depth x columns.
@@ -71,6 +78,14 @@ def divide_large_ones_only() -> None:
     if text.count(_BEGIN) == text.count(_END) == 1:
         text = text.replace(_BEGIN, _BEGIN_OF_FUNCTION).replace(_END, _END_OF_FUNCTION)
         cpp_gemm_template.GEMM_TEMPLATE = text
+
+
+def allow_no_rows() -> None:
+    """Let generated products of no rows end at once, from now on in this process: Inductor's divide by zero."""
+    name = "GEMM_TEMPLATE_INIT_BLOCKING_BASIC_BLOCK"
+    text = getattr(cpp_gemm_template, name, "")
+    if text.count(_DYNAMIC_ROWS) == 1 and _NO_ROWS not in text:
+        setattr(cpp_gemm_template, name, text.replace(_DYNAMIC_ROWS, _DYNAMIC_ROWS + _NO_ROWS))
 
 
 def _choose(choices: list[ChoiceCaller], *, keeps_weights: bool) -> list[ChoiceCaller]:

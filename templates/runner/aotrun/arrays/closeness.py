@@ -1,0 +1,48 @@
+"""Whether outputs are what eager PyTorch gave: one way and one table for export, check and the tests.
+
+An error counts relative to the element and to the largest element of the output, for a sum of products is as exact as
+its largest terms, not as what they cancel to. The tolerances (tolerances.json) are some ten units in the last place of
+a type of 16 bits, whose roundings every layer adds again, and a thousand of the wider ones, where sums taken in another
+order, vector functions and fused operations differ. Integers and bools are equal.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Optional, Sequence, Tuple
+
+
+def tolerances() -> Dict[str, float]:
+    """Largest error of an output by its dtype, such as `float32`; dtypes that are not there must be equal."""
+    import json
+
+    with open(os.path.join(os.path.dirname(__file__), "tolerances.json"), encoding="ascii") as file:
+        table: Dict[str, float] = json.load(file)
+    return table
+
+
+def compare(got: Sequence[complex], wanted: Sequence[complex], tolerance: float) -> Tuple[float, Optional[int]]:
+    """Compare two outputs of as many elements, numbers of any kind.
+
+    Returns the largest absolute error, and the index of the first element that differs by more than `tolerance`; None
+    when none does. The same infinity is equal, and so are two NaN.
+    """
+    largest = max((abs(value) for value in wanted if math.isfinite(abs(value))), default=0.0)
+    worst = 0.0
+    for index, (one, other) in enumerate(zip(got, wanted)):
+        if one == other or (_is_nan(one) and _is_nan(other)):
+            continue
+        error = abs(one - other)
+        if not error <= tolerance * (abs(other) + largest) or not math.isfinite(error):
+            return max(worst, error), index
+        worst = max(worst, error)
+    return worst, None
+
+
+def _is_nan(value: complex) -> bool:
+    """Whether a number of any kind, or a part of it, is not one."""
+    return value != value  # noqa: PLR0124

@@ -1,0 +1,1 @@
+"""What AOTInductor makes of a graph."""

@@ -1,0 +1,1 @@
+"""What is exported: the graph, its signature, and the sizes that it serves."""

@@ -1,0 +1,80 @@
+"""The graph together with the sizes that it serves, before and after it is compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..failure import WorkerError
+from ..running import Run
+from ..source import Subject
+from . import guards, signature, tracing
+from .signature import Signature, Written
+
+Note = Callable[[str], None]
+
+
+@dataclass
+class Sized:
+    """A program and what it says of itself."""
+
+    program: Any
+    subject: Subject
+    #: The eager call that told the outputs' names.
+    run: Run
+    written: Written
+    #: None for a program without tensors.
+    shape_env: Any
+    #: How many guards torch.export made.
+    exported: int
+    described: Signature
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """The module's own buffers that a call changes."""
+        return self.written.buffers
+
+    def after_compilation(self, *, allow_fixed: bool, note: Note) -> Signature:
+        """The signature of the code, which may serve less than the graph: Inductor takes some sizes for constants.
+
+        Raises WorkerError for that, unless `allow_fixed`; then `note` is told.
+        """
+        described = _describe(self.program, self.subject, self.run, self.written, self.shape_env, self.exported)
+        fixed = described.fixed_since(self.described)
+        if fixed and not allow_fixed:
+            raise WorkerError(
+                f"the sizes cannot vary as asked: AOTInductor compiles for {', '.join(fixed)} alone",
+                meaning="an op of the module is compiled for the example's sizes, whatever its graph says",
+                fix="leave these dims out of dynamic_shapes, or accept it with --allow-fixed",
+                kind="model",
+            )
+        if fixed:
+            note(f"the sizes cannot vary as asked, which is accepted: {', '.join(fixed)}")
+        return described
+
+
+def export(subject: Subject, run: Run, *, allow_fixed: bool, note: Note) -> Sized:
+    """Trace the module of `run` and describe the graph. Raises WorkerError."""
+    try:
+        return _sized(subject, run, allow_fixed=allow_fixed, note=note)
+    except WorkerError as error:
+        if not (allow_fixed and error.kind == "model") or subject.dynamic_shapes is None:
+            raise
+        note(f"{error}; all sizes are fixed, which is accepted")
+        subject.dynamic_shapes = None
+        return _sized(subject, run, allow_fixed=allow_fixed, note=note)
+
+
+def _sized(subject: Subject, run: Run, *, allow_fixed: bool, note: Note) -> Sized:
+    program = tracing.export_program(subject, run, allow_fixed=allow_fixed, note=note)
+    shape_env = guards.environment(program)
+    exported = 0 if shape_env is None else len(shape_env.guards)
+    written = signature.written_by(program, subject.path)
+    described = _describe(program, subject, run, written, shape_env, exported)
+    return Sized(program, subject, run, written, shape_env, exported, described)
+
+
+def _describe(program: Any, subject: Subject, run: Run, written: Written, shape_env: Any, exported: int) -> Signature:
+    demands = [] if shape_env is None else guards.demands(shape_env, exported)
+    return signature.describe(program, subject, run, written, demands)

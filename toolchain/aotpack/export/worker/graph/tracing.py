@@ -1,0 +1,158 @@
+"""torch.export: the graph, with the sizes that may vary."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+
+from .. import naming
+from ..failure import WorkerError, essence, line_in
+from ..running import Run, TensorsOnly
+from ..source import Subject
+
+_DOCUMENTATION = "https://docs.pytorch.org/docs/stable/export.html"
+
+
+def export_program(subject: Subject, run: Run, *, allow_fixed: bool, note: Callable[[str], None]) -> Any:
+    """The graph of what `run` ran.
+
+    With `allow_fixed`, sizes that cannot vary as asked vary as torch suggests (each suggestion may lead to another), as
+    torch finds them, or not at all; `note` is told, and `subject` says what they are in the end. Raises WorkerError.
+    """
+    module = subject.module
+    if run.others:
+        # AOTInductor returns null handles for these.
+        module = TensorsOnly(module)
+        for path, value in run.others:
+            if value is not None:
+                note(f"output {naming.output_names([path])[0]} = {value!r} is not a tensor: it is left out")
+    told = ""
+    for ease in (_as_suggested, _hints_found_by_torch, _as_suggested, _found_by_torch, _fixed):
+        try:
+            return _export(module, subject, subject.dynamic_shapes)
+        except Exception as error:
+            traceback.print_exc()
+            if subject.dynamic_shapes is None:
+                raise _untraceable(error, subject) from error
+            if not allow_fixed:
+                raise _refusal(error, module, subject) from error
+            why = "; ".join(suggestions(error)) or essence(error)
+            if why != told:
+                note(f"the sizes cannot vary as asked, which is accepted: {why}")
+            told = why
+            subject.dynamic_shapes = ease(error, subject.dynamic_shapes)
+    return _export(module, subject, None)
+
+
+def _export(module: Any, subject: Subject, dynamic_shapes: Any) -> Any:
+    with torch.no_grad():
+        return torch.export.export(module, subject.args, subject.kwargs, dynamic_shapes=dynamic_shapes, strict=False)
+
+
+def _untraceable(error: Exception, subject: Subject) -> WorkerError:
+    where = line_in(str(error), subject.path)
+    return WorkerError(
+        f"torch.export failed: {essence(error)}",
+        meaning=f"torch.export cannot trace the module{f' {where}' if where else ''}",
+        fix=f"change the module there ({_DOCUMENTATION}); -v shows torch's full message",
+    )
+
+
+def _refusal(error: Exception, module: Any, subject: Subject) -> WorkerError:
+    """The sizes cannot vary as asked; or the module cannot be traced whatever the sizes are."""
+    fixes = suggestions(error)
+    if not fixes:
+        try:
+            _export(module, subject, None)
+        except Exception as fixed:  # noqa: BLE001  (torch and the module raise what they like; all of it is told)
+            return _untraceable(fixed, subject)
+    # Not the names that torch makes up for what the others are multiples of.
+    demands = [fix for fix in fixes if "Dim(" not in fix] or fixes
+    demanded = f": torch.export demands {', '.join(demands)}" if fixes else ""
+    advice = f"write that in dynamic_shapes ({'; '.join(fixes)})" if fixes else "leave the dim out of dynamic_shapes"
+    return WorkerError(
+        f"the sizes cannot vary as asked{demanded}",
+        meaning=_reason(error),
+        fix=f"{advice}, or accept it with --allow-fixed",
+        kind="model",
+    )
+
+
+def suggestions(error: BaseException) -> list[str]:
+    """What torch suggests, in the user's terms: `h = 2*_h`, `frames = 16`, `x.shape[1] = 16`."""
+    message = str(error)
+    _, found, rest = message.partition("Suggested fixes:\n")
+    if found:
+        lines = rest.split("\n\n")[0].splitlines()
+        return [_in_users_terms(line.strip()) for line in lines if " = " in line]
+    constants = re.findall(
+        r"You marked (\S+) as dynamic but your code specialized it to be a constant \((\d+)\)", message
+    )
+    return [f"{_in_users_terms(place)} = {size}" for place, size in constants]
+
+
+def _reason(error: BaseException) -> str:
+    """Why: the first of torch's reasons."""
+    for line in str(error).splitlines():
+        if line.startswith("  - "):
+            return _in_users_terms(re.split(r"\.\s", line[4:])[0].rstrip("."))
+    return f"torch.export says: {_in_users_terms(essence(error))}"
+
+
+def _in_users_terms(text: str) -> str:
+    """`L['batch']['ids'].size()[0]` is `batch.ids.shape[0]` to the user."""
+    text = re.sub(r"L((?:\[(?:'\w+'|\d+)\])+)", lambda match: ".".join(re.findall(r"\w+", match[1])), text)
+    return re.sub(r"\.size\(\)\[(\d+)\]", r".shape[\1]", text)
+
+
+def _as_suggested(error: BaseException, dynamic_shapes: Any) -> Any:
+    """Named dims as torch suggests: constants, other ranges, multiples of others."""
+    named = {leaf.__name__: leaf for leaf in _leaves(dynamic_shapes) if isinstance(leaf, torch.export.Dim)}
+    found: dict[str, Any] = {}
+    for line in suggestions(error):
+        if match := re.fullmatch(r"(\w+) = Dim\('\w+'(?:, min=(\d+))?(?:, max=(\d+))?\)", line):
+            low, high = (None if bound is None else int(bound) for bound in match.group(2, 3))
+            found[match[1]] = torch.export.Dim(match[1], min=low, max=high)
+        elif match := re.fullmatch(r"(\w+) = (\d+)", line):
+            found[match[1]] = int(match[2])
+        elif match := re.fullmatch(r"(\w+) = (?:(\d+)\*)?(\w+)(?: ([+-]) (\d+))?", line):
+            root = found.get(match[3], named.get(match[3]))
+            if isinstance(root, torch.export.Dim):
+                multiple = int(match[2]) * root if match[2] else root
+                offset = int(match[5]) if match[5] else 0
+                found[match[1]] = multiple + offset if match[4] == "+" else multiple - offset if offset else multiple
+    return _mapped(dynamic_shapes, lambda leaf: found.get(getattr(leaf, "__name__", ""), leaf))
+
+
+def _hints_found_by_torch(_error: BaseException, dynamic_shapes: Any) -> Any:
+    """What had no name but had to vary (`Dim.DYNAMIC`) may, where torch finds that it can."""
+    hint = torch.export.dynamic_shapes._DimHint
+    return _mapped(dynamic_shapes, lambda leaf: torch.export.Dim.AUTO if isinstance(leaf, hint) else leaf)
+
+
+def _found_by_torch(_error: BaseException, dynamic_shapes: Any) -> Any:
+    """The same of all sizes that were to vary."""
+    return _mapped(
+        dynamic_shapes, lambda leaf: leaf if leaf is None or isinstance(leaf, int) else torch.export.Dim.AUTO
+    )
+
+
+def _fixed(_error: BaseException, _dynamic_shapes: Any) -> None:
+    return None
+
+
+def _is_leaf(value: Any) -> bool:
+    return not isinstance(value, (tuple, list, dict))
+
+
+def _leaves(dynamic_shapes: Any) -> list[Any]:
+    return list(pytree.tree_leaves(dynamic_shapes, is_leaf=_is_leaf))
+
+
+def _mapped(dynamic_shapes: Any, function: Callable[[Any], Any]) -> Any:
+    return pytree.tree_map(function, dynamic_shapes, is_leaf=_is_leaf)
