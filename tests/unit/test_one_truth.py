@@ -1,0 +1,43 @@
+"""Facts that have to stand in more than one place, since those cannot read each other: they are the same everywhere."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+from aotrun.arrays.dtypes import BY_NAME
+
+from aotpack.package import metadata
+from aotpack_doctor.reading.host import DRIVER_FOLDERS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def words(path: str, name: str) -> set[str]:
+    """The strings in a constant of a Python file that cannot be imported here."""
+    for node in ast.parse((ROOT / path).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and any(
+            isinstance(each, ast.Name) and each.id == name for each in node.targets
+        ):
+            return {each.value for each in ast.walk(node.value) if isinstance(each, ast.Constant)}
+    raise AssertionError(f"{path} has no {name}")
+
+
+def test_element_types() -> None:
+    """Those of a signature, of the export, of the runner and of the bridge, which also agree on DLPack's numbers."""
+    rows = re.findall(
+        r'\{"(\w+)", \{AOT_(\w+), (\d+), 1\}\}', (ROOT / "bridge/src/base/dtype.cpp").read_text(encoding="utf-8")
+    )
+    header = (ROOT / "bridge/include/aot_bridge.h").read_text(encoding="utf-8")
+    codes = {name: int(re.search(rf"\bAOT_{name} = (\d+)", header)[1]) for _, name, _ in rows}  # type: ignore[index]
+    bridge = {name: (codes[code], int(bits)) for name, code, bits in rows}
+    assert bridge == {dtype.name: (dtype.code, dtype.bits) for dtype in BY_NAME.values()}
+    assert set(bridge) == set(metadata.DTYPES)
+    assert set(bridge) == words("toolchain/aotpack/export/worker/carriable.py", "DTYPES")
+
+
+def test_folders_of_the_nvidia_driver() -> None:
+    source = (ROOT / "bridge/src/device/device_gpu.cpp").read_text(encoding="utf-8")
+    table = source[source.index("kDriverFolders[]") :]
+    assert tuple(re.findall(r'"/([^"]+)"', table[: table.index(";")])) == DRIVER_FOLDERS
