@@ -291,6 +291,7 @@ class Bundle(NamedTuple):
         noexec: the mount point, when the file system forbids execution.
         edges: (file, file it needs), for the report.
         sizes: (path, part, bytes).
+        unlicensed: components whose licence the bill of materials does not say.
     """
 
     path: str
@@ -309,6 +310,7 @@ class Bundle(NamedTuple):
     rocm: RocmTree | None = None
     edges: tuple[tuple[str, str], ...] = ()
     sizes: tuple[tuple[str, str, int], ...] = ()
+    unlicensed: tuple[str, ...] = ()
 
     def faults_of(self, *kinds: FaultKind) -> tuple[Fault, ...]:
         """What is wrong of these sorts."""

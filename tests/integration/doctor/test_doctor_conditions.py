@@ -794,6 +794,15 @@ def a_library_for_another_machine(machine: Machine, patch: pytest.MonkeyPatch) -
     machine.seal()
 
 
+@condition("AP515", severity=Severity.INFO)
+def a_component_without_a_licence(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    model = {"type": "machine-learning-model", "name": "mlp"}
+    known = {"type": "library", "name": "libknown", "licenses": [{"license": {"id": "MIT"}}]}
+    bill = {"bomFormat": "CycloneDX", "components": [model, known, {"type": "library", "name": "libmystery"}]}
+    (machine.bundle / "sbom.cdx.json").write_text(json.dumps(bill))
+    machine.seal()
+
+
 @condition("AP609")
 def no_more_open_files(machine: Machine, patch: pytest.MonkeyPatch) -> None:
     def refuse(path: str) -> None:

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from aotpack.bundle import manifest
+from aotpack.errors import DamagedError, UsageError
 from aotpack.materials import provenance, sbom
 from aotpack.materials.components import Component, components_of, spdx
 from aotpack.package.metadata import ModelMetadata
 from aotpack_doctor.base import hashing
+from aotpack_doctor.reading.materials import unlicensed
 from tests.support.exporting import ROOT
 
 
@@ -41,7 +43,7 @@ def test_every_file_is_somebodys(bundle: str, request: pytest.FixtureRequest) ->
     }
     assert listed == sealed
     assert sum(len(entry["components"]) for entry in document["components"]) == len(listed)
-    assert sbom.unlicensed(document) == []
+    assert unlicensed(str(folder)) == ()
     found = packages(document)
     assert found["aotpack"]["purl"].startswith("pkg:pypi/aotpack@")
     assert found["cpython"]["licenses"] == [{"license": {"id": "PSF-2.0"}}]
@@ -167,8 +169,25 @@ def test_a_model_card_joins_what_is_known() -> None:
     assert sbom.problems(wrong) is not None
 
 
-def test_a_component_without_a_licence_is_told_of() -> None:
+def test_a_component_without_a_licence_is_told_of(tmp_path: Path) -> None:
     record = manifest.FileRecord(path="lib/libx.so", part="runtime", reason="r", size=1, sha256="0" * 64)
     content = sbom.bill(sbom.Materials({}, {}, [record], {"lib/libx.so": Component("libx")}, {}))
     assert sbom.problems(content) is None
-    assert sbom.unlicensed(json.loads(content)) == ["libx"]
+    (tmp_path / sbom.NAME).write_bytes(content)
+    assert unlicensed(str(tmp_path)) == ("libx",)
+    assert packages(sbom.read(tmp_path)).keys() == {"libx"}
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"bomFormat": "SPDX"}', "{"])
+def test_what_is_no_bill_of_materials(content: str, tmp_path: Path) -> None:
+    (tmp_path / sbom.NAME).write_text(content)
+    with pytest.raises(DamagedError, match=sbom.NAME):
+        sbom.read(tmp_path)
+    assert unlicensed(str(tmp_path)) == ()
+    (tmp_path / sbom.NAME).unlink()
+    with pytest.raises(UsageError, match="has no"):
+        sbom.read(tmp_path)
+    os.mkfifo(tmp_path / sbom.NAME)
+    with pytest.raises(DamagedError, match=r"FIFO|pipe"):
+        sbom.read(tmp_path)
+    assert unlicensed(str(tmp_path)) == ()

@@ -97,11 +97,9 @@ def command(
 
 def _unlicensed(bundle: Path) -> list[str]:
     """What of the bill of materials a lawyer would ask about."""
-    from aotpack.materials import sbom
+    from aotpack_doctor.reading.materials import unlicensed
 
-    if not (bundle / sbom.NAME).is_file():
-        return []
-    names = sbom.unlicensed(sbom.read(bundle))
+    names = unlicensed(str(bundle))
     return [f"nothing says under which licence these are: {', '.join(names)}"] if names else []
 
 

@@ -19,8 +19,11 @@ from aotpack.errors import DamagedError, UsageError
 from aotpack.materials.components import AOTPACK, Component
 from aotpack.package.metadata import Dim, DynamicDim, ModelMetadata, TensorSpec
 from aotpack.tools.libraries import need
+from aotpack_doctor.base.regular import SpecialFileError, read_regular
+from aotpack_doctor.reading import materials
 
-NAME = "sbom.cdx.json"
+#: Where it lies in a bundle.
+NAME = materials.NAME
 
 
 @dataclass(frozen=True)
@@ -231,13 +234,15 @@ def read(folder: Path) -> dict[str, Any]:
     """
     path = folder / NAME
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(read_regular(str(path), follow=False))
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(
             f"{folder}: has no {NAME}",
             meaning="a portable bundle has its bill of materials there; nothing else has one",
             fix="build the bundle again with --portable",
         ) from None
+    except SpecialFileError as error:
+        raise _damaged(path, str(error.strerror)) from error
     except (ValueError, RecursionError) as error:
         raise _damaged(path, str(error)) from error
     if not isinstance(document, dict) or document.get("bomFormat") != "CycloneDX":
@@ -251,15 +256,6 @@ def _damaged(path: Path, what: str) -> DamagedError:
         meaning="the bill of materials was changed or cut off",
         fix=f"aotpack verify {path.parent} says what else is wrong; copy the bundle again",
     )
-
-
-def unlicensed(document: Mapping[str, Any]) -> list[str]:
-    """Components with files of which nobody says the licence; models are their owner's."""
-    return [
-        entry["name"]
-        for entry in document.get("components", [])
-        if entry["type"] != "machine-learning-model" and not entry.get("licenses")
-    ]
 
 
 def licenses_of(document: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 from aotpack.bundle.signatures import NAME, signatures
 from aotpack.errors import AotpackError, DamagedError, UsageError
 from aotpack.tools.libraries import need
+from aotpack_doctor.base.regular import SpecialFileError, read_regular
 
 _PEM = b"-----BEGIN "
 
@@ -160,12 +161,14 @@ def _signature(folder: Path) -> Path:
 
 def _check_pem(path: Path) -> None:
     try:
-        content = path.read_bytes()
-    except IsADirectoryError:
-        content = b""
+        content = read_regular(str(path))
     except FileNotFoundError:
         raise UsageError(
             f"{path}: no such file", meaning="a key or certificate was expected there", fix="check the path"
+        ) from None
+    except SpecialFileError as error:
+        raise UsageError(
+            f"{path}: {error.strerror}", meaning="a key or certificate was expected there", fix="check the path"
         ) from None
     if _PEM not in content:
         raise UsageError(

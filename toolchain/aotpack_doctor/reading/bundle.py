@@ -12,6 +12,7 @@ from aotpack_doctor.facts import Bundle, Fault, FaultKind, Host, Model
 from aotpack_doctor.reading import bundle_files
 from aotpack_doctor.reading.description import NAME, Description, read_description
 from aotpack_doctor.reading.host import mount_of
+from aotpack_doctor.reading.materials import unlicensed
 from aotpack_doctor.reading.models import disagreements, exports_shim, read_model, shim_of
 from aotpack_doctor.reading.rocm import read_rocm_tree
 
@@ -58,6 +59,7 @@ def read_bundle(path: str, host: Host, root: str = "/") -> tuple[Bundle, tuple[M
         rocm=read_rocm_tree(os.path.join(path, "lib")) if description.backend == "rocm" else None,
         edges=tuple((name, provider or needed) for name, needed, provider in needs),
         sizes=tuple((record.path, record.part, record.size) for record in description.files),
+        unlicensed=unlicensed(path),
     )
     # What a runtime that is not itself lacks is no news.
     broken = bundle.faults_of(FaultKind.MISSING, FaultKind.CHANGED, FaultKind.OUTSIDE_LINK, FaultKind.DANGLING)

@@ -105,6 +105,14 @@ OTHER_MACHINE = Kind(
     6,
 )
 
+UNLICENSED = Kind(
+    "AP515",
+    Severity.INFO,
+    "Nothing says under which licence a part of the bundle is",
+    "It runs all the same; whether it may be passed on is for you to find out.",
+    6,
+)
+
 _BUILD = "aotpack build --portable --force ...   # build it again"
 _SHOWN = 5
 #: GNU's, Intel's and LLVM's, under whatever name a wheel gives them.
@@ -184,6 +192,14 @@ def openmp(facts: HostFacts) -> Iterator[Finding]:
             seen.setdefault(match[1], path)
     if len(seen) > 1:
         yield OPENMP.found(", ".join(seen.values()), "link the library that brings the second against libgomp", _BUILD)
+
+
+@check(UNLICENSED)
+def terms(facts: HostFacts) -> Iterator[Finding]:
+    if facts.bundle and facts.bundle.unlicensed:
+        yield UNLICENSED.found(
+            ", ".join(facts.bundle.unlicensed), f"aotpack inspect --sbom {quoted(facts.bundle.path)}"
+        )
 
 
 @check(DEVELOPMENT)
