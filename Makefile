@@ -15,11 +15,11 @@ PYTEST  := $(TOOL)/bin/python -m pytest
 JOBS    ?= $(shell nproc)
 PARALLEL := -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 CPP     := $(shell find bridge templates/launcher templates/hash benchmarks tests -name '*.cpp' -o -name '*.hpp' -o -name '*.h' -o -name '*.c' | grep -v /abi/)
-PY      := toolchain tests benchmarks templates/runner templates/consumers templates/wheel examples
+PY      := hatch_build.py toolchain tests benchmarks templates/runner templates/consumers templates/wheel examples
 
 .PHONY: help setup init build build-debug build-portable export verify-portable test test-unit test-backend test-backends \
   test-fixtures test-times coverage test-distros test-cuda-wheel test-torch-versions test-rocm-real test-release test-op test-zoo test-slim-sanitizers test-gpu \
-  system-packages demo bench lint fmt-all \
+  system-packages wheel demo bench lint fmt-all \
   fmt-cpp fmt-cpp-check style quality types schemas docs clean
 
 help: ## Show this list
@@ -89,6 +89,9 @@ test-gpu: setup ## Needs a GPU
 	$(PYTEST) tests -m gpu
 system-packages:
 	@tests/system-packages
+
+wheel: setup init ## A manylinux wheel of aotpack that carries what it would compile, in dist/
+	@$(TOOL)/bin/python -m tests.tools.wheel
 
 bench: setup init ## Compare side by side with what a user would pick instead
 	$(TOOL)/bin/python -m benchmarks.run

@@ -67,8 +67,11 @@ def rocm_path() -> Path | None:
         return None
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     install = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", HIP_PACKAGE]
-    for command in (install, ["apt-get", "update", "-qq"], install):
-        done = subprocess.run(command, check=False, capture_output=True, env=environment)
-        if command is install and done.returncode == 0:
-            return Path("/usr")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "apt-get.lock").open("w") as lock:  # apt-get fails where another one runs
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for command in (install, ["apt-get", "update", "-qq"], install):
+            done = subprocess.run(command, check=False, capture_output=True, env=environment)
+            if command is install and done.returncode == 0:
+                return Path("/usr")
     return None

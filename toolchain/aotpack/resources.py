@@ -18,6 +18,8 @@ BRIDGE: Path = _ROOT / "bridge"
 RECIPES: Path = _ROOT / "recipes"
 TEMPLATES: Path = _ROOT / "templates"
 LICENSE: Path = _ROOT / "LICENSE"
+#: Compiled parts; only in a wheel that `make wheel` made.
+COMPILED: Path = _PACKED / "compiled"
 SCHEMAS: Path = PACKAGE / "schemas"
 #: The doctor, a package of its own that also travels in bundles.
 DOCTOR: Path = PACKAGE.parent / "aotpack_doctor"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.exporting import ROOT
+from tests.tools.wheel import make_wheel
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +59,30 @@ def test_it_imports_no_torch(installed: Path, tmp_path: Path) -> None:
     python = installed.with_name("python")
     probe = "import importlib.util, sys; sys.exit(importlib.util.find_spec('torch') is not None)"
     assert subprocess.run([python, "-c", probe], check=False, cwd=tmp_path).returncode == 0
+
+
+def test_a_wheel_that_carries_compiled_parts_compiles_none_of_them(
+    tmp_path: Path, backend_venv: Path, exported: Callable[..., Path]
+) -> None:
+    """As `make wheel` makes it, in a folder of its own. A cache is where what is compiled goes."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    subprocess.run([*pip, "--target", tmp_path / "installed", make_wheel(tmp_path)], check=True)
+    bundle, cache = tmp_path / "bundle", tmp_path / "cache"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed"), "XDG_CACHE_HOME": str(cache)}
+    command = [sys.executable, "-m", "aotpack", "build", "--venv", backend_venv, "--portable", "--output", bundle]
+    command += ["--model", exported("mlp", profile="slim")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "runtime: slim" in done.stdout
+    compiled = {path.name for path in (cache / "aotpack" / "parts").iterdir()}
+    assert "bridge" in compiled
+    assert not compiled & {"slim", "launcher", "hash"}
+    libraries = list((tmp_path / "installed" / "aotpack" / "_data" / "compiled").glob("*/*/*"))
+    assert {path.name for path in libraries} == {
+        "libaot_slim.so",
+        "libaot_slim_dnnl.so",
+        "aotrun",
+        "libaot_sha256.so",
+    }
+    check = [bundle / "bin" / "aotrun", "check", "--model", "mlp"]
+    assert subprocess.run(check, check=False, capture_output=True).returncode == 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from aotpack import resources
 from aotpack.errors import BuildToolError
+from aotpack.native.carried import carried_key, find_carried
 from aotpack.tools.cache import cached_folder, content_key
 from aotpack.tools.compilers import find_compiler, run_tool
 from aotpack_doctor.base import hashing
@@ -64,10 +66,25 @@ def fastest_sha256() -> hashing.Implementation:
         return hashing.PYTHONS
 
 
-def _build(name: str, folder: str, flags: tuple[str, ...]) -> Path:
-    compiler = find_compiler("c")
+def launcher_parts() -> Iterator[tuple[str, str, Path]]:
+    """Kind, key and file of both, as a wheel carries them (`carried`)."""
+    for folder, flags, file in (("launcher", FLAGS, build_launcher()), ("hash", _HASH_FLAGS, build_hashes())):
+        yield folder, carried_key(_parts(folder, flags)[1]), file
+
+
+def _parts(folder: str, flags: tuple[str, ...]) -> tuple[list[Path], list[str | bytes]]:
+    """The sources, and all that follows from them and the flags."""
     sources = sorted((resources.TEMPLATES / folder).glob("*.[ch]"))
-    key = content_key([compiler.identity, *compiler.command, *flags, *(path.read_bytes() for path in sources)])
+    return sources, [*flags, *(path.read_bytes() for path in sources)]
+
+
+def _build(name: str, folder: str, flags: tuple[str, ...]) -> Path:
+    sources, parts = _parts(folder, flags)
+    carried = find_carried(folder, carried_key(parts))
+    if carried is not None:
+        return carried / name
+    compiler = find_compiler("c")
+    key = content_key([compiler.identity, *compiler.command, *parts])
 
     def compile_it(target: Path) -> None:
         units = [str(path) for path in sources if path.suffix == ".c"]

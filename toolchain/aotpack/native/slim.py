@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aotpack.environment.torch import TorchInfo
+from aotpack.native.carried import carried_key, find_carried
 from aotpack.native.onednn import find_onednn
 from aotpack.runtime.slim_table import SOURCES, Part
 from aotpack.tools.cache import cached_folder, content_key
@@ -82,6 +83,9 @@ def build_slim(
     """
     settings = _settings(torch, parts)
     options = {"AOT_SANITIZE": sanitize, "AOT_OPS": ";".join(ops)}
+    carried = find_carried("slim", slim_key(torch)) if not sanitize and tuple(ops) == ("*",) else None
+    if carried is not None:
+        return settings.built(carried)
     compiler = find_compiler("c++")
     # The versions stand for the headers: where those lie is not in the result.
     facts = [compiler.identity, *compiler.command, *settings.versions, *settings.targets, *options.values()]
@@ -94,6 +98,11 @@ def build_slim(
         shutil.rmtree(folder / "build")
 
     return settings.built(cached_folder("slim", key, compile_them))
+
+
+def slim_key(torch: TorchInfo) -> str:
+    """The name of all parts in a wheel that carries them: a version of torch has the same headers in all variants."""
+    return carried_key([torch.base_version, *_source_contents()])
 
 
 def build_slim_in(folder: Path, torch: TorchInfo) -> SlimBuild:
