@@ -18,7 +18,7 @@ CPP     := $(shell find bridge templates/launcher templates/hash benchmarks test
 PY      := hatch_build.py toolchain tests benchmarks templates/runner templates/consumers templates/wheel examples
 
 .PHONY: help setup init build build-debug build-portable export verify-portable test test-unit test-backend test-backends \
-  test-fixtures test-times coverage test-distros test-cuda-wheel test-torch-versions test-rocm-real test-release test-op test-zoo test-slim-sanitizers test-gpu \
+  test-fixtures test-times coverage test-distros test-cuda-wheel test-torch-versions test-rocm-real test-release test-op test-zoo test-slim-sanitizers test-gpu fuzz \
   system-packages wheel demo bench lint fmt-all \
   fmt-cpp fmt-cpp-check style quality types schemas docs clean
 
@@ -87,6 +87,8 @@ test-release: setup init ## Images in a real registry and under real runtimes (r
 	$(PYTEST) tests -m release
 test-gpu: setup ## Needs a GPU
 	$(PYTEST) tests -m gpu
+fuzz: setup ## Give each reader hostile files for SECONDS (60); what fails is kept in .cache/fuzz
+	AOT_FUZZ_SECONDS=$(or $(SECONDS),60) $(PYTEST) tests/fuzz --timeout=0
 system-packages:
 	@tests/system-packages
 

@@ -84,7 +84,7 @@ def parse_elf(stream: IO[bytes]) -> Elf:
     """Facts of an open, seekable file. Raises ValueError with a reason when it is not a whole ELF file."""
     try:
         return _parse(ELFFile(stream))
-    except (ELFError, UnicodeDecodeError, AssertionError, KeyError, IndexError, TypeError, ValueError) as error:
+    except (ELFError, AssertionError, AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
         # A truncated file makes pyelftools stumble in several ways; all mean the same here.
         raise ValueError(f"not a whole ELF file ({error or type(error).__name__})") from error
 

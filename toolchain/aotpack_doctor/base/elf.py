@@ -46,7 +46,7 @@ def read_elf(path: str) -> Elf | None:
         with _mapped(stream) as data:
             try:
                 return _parse(data)
-            except (struct.error, IndexError, UnicodeDecodeError) as error:
+            except (struct.error, IndexError, OverflowError, UnicodeDecodeError) as error:
                 raise ValueError(f"not a whole ELF file ({error})") from error
 
 
@@ -62,7 +62,7 @@ def shim_names(path: str) -> frozenset[str]:
             tags = dict(entries)
             start = _file_offset(loads, tags.get(_DT_STRTAB, 0))
             table = data[start : start + tags.get(_DT_STRSZ, 0)]
-        except (struct.error, IndexError) as error:
+        except (struct.error, IndexError, OverflowError) as error:
             raise ValueError(f"not a whole ELF file ({error})") from error
     return frozenset(name.decode() for name in re.findall(rb"(?:^|\0)(aoti_torch_\w+)(?=\0)", table))
 

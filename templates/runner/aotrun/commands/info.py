@@ -52,13 +52,13 @@ def _metadata(name: str) -> Any:
 
 def _about(document: Mapping[str, Any], build: Mapping[str, Any]) -> Iterator[str]:
     if document:
-        torch = document["torch"]
-        yield f"backend   {document['backend']}, runtime {document['runtime']}, torch {torch['version']}"
-        floors = {key: value for key, value in document["floors"].items() if value}
+        backend, runtime = document.get("backend", "unknown"), document.get("runtime", "unknown")
+        yield f"backend   {backend}, runtime {runtime}, torch {document.get('torch', {}).get('version', 'unknown')}"
+        floors = {key: value for key, value in document.get("floors", {}).items() if value}
         for key, value in floors.items():
-            yield f"needs     {key} {' '.join(value) if isinstance(value, list) else value}"
+            yield f"needs     {key} {' '.join(map(str, value)) if isinstance(value, list) else value}"
         sizes: Dict[str, int] = {}
-        for record in document["files"]:
+        for record in document.get("files", []):
             sizes[record["part"]] = sizes.get(record["part"], 0) + record.get("size", 0)
         parts = sorted(sizes.items(), key=lambda item: -item[1])
         yield "size      " + ", ".join(f"{part} {size / 1e6:.1f} MB" for part, size in parts if size >= 50_000)

@@ -10,7 +10,7 @@ from aotrun.library.ffi import LIBRARY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Optional, Tuple
+    from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 #: The bundle that this package lies in: BUNDLE/runner/aotrun.
 HERE = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 3))
@@ -70,8 +70,15 @@ def locate(path: str, model: Optional[str] = None) -> Tuple[str, str]:
     return (root if inside else HERE), path
 
 
+#: What the runner reads of bundle.json, of a file in it, and of a model: whatever is there is of this type.
+_DESCRIPTION = {"backend": str, "runtime": str, "torch": dict, "floors": dict, "models": dict, "files": list}
+_FILE = {"path": str, "part": str, "reason": str, "size": int, "link": str}
+_MODEL = {"device": str, "cpu_features": list, "inputs": list, "outputs": list}
+_SPEC = {"name": str, "dtype": str, "dims": list}
+
+
 def manifest(root: str) -> Dict[str, Any]:
-    """The document of `bundle.json`. Raises DamagedError."""
+    """The document of `bundle.json`, as far as the runner reads it of the right shape. Raises DamagedError."""
     import json
 
     path = os.path.join(root, "bundle.json")
@@ -80,6 +87,7 @@ def manifest(root: str) -> Dict[str, Any]:
             document = json.load(stream)
         if not isinstance(document, dict) or document.get("schema") != 1:
             raise ValueError("its schema is not 1")
+        _check_shape(document)
     except OSError as error:
         raise refused(path, error) from None
     except (ValueError, RecursionError) as error:
@@ -87,3 +95,26 @@ def manifest(root: str) -> Dict[str, Any]:
             f"{path}: {error}", "The bundle's own description cannot be read.", "Copy the whole bundle again."
         ) from None
     return document
+
+
+def _check_shape(document: Dict[str, Any]) -> None:
+    _check_types(document, _DESCRIPTION, ())
+    for record in document.get("files", []):
+        _check_types(record, _FILE, ("path", "part"))
+        if "\0" in record["path"]:
+            raise ValueError(f"the path {record['path']!r}")
+    for model in document.get("models", {}).values():
+        _check_types(model, _MODEL, ())
+        if not all(isinstance(feature, str) for feature in model.get("cpu_features", [])):
+            raise ValueError("a CPU feature that is no text")
+        for spec in [*model.get("inputs", []), *model.get("outputs", [])]:
+            _check_types(spec, _SPEC, tuple(_SPEC))
+
+
+def _check_types(found: Any, types: Mapping[str, type], needed: Sequence[str]) -> None:
+    if not isinstance(found, dict):
+        raise ValueError(f"{type(found).__name__} in place of an object")
+    for name, wanted in types.items():
+        # A bool is an int to Python only.
+        if (name in needed or name in found) and type(found.get(name)) is not wanted:
+            raise ValueError(f"{name} is {type(found.get(name)).__name__}, not {wanted.__name__}")
