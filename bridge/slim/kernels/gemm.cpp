@@ -72,7 +72,7 @@ void scale(const Tensor& out, double beta) {
   visit_number(out.dtype, [&](auto type) {
     using T = typename decltype(type)::type;
     using Wide = Accumulate<T>;
-    const auto factor = static_cast<Wide>(beta);
+    const auto factor = number_as<Wide>(beta);
     map<T, T>(out, out, [=](T value) { return static_cast<T>(static_cast<Wide>(value) * factor); });
   });
 }
@@ -94,7 +94,7 @@ void gemm(const Tensor& out, const Tensor& a, const Tensor& b, double beta, doub
     using T = typename decltype(type)::type;
     if constexpr (!is_reduced_v<T>) {
       using Sum = Accumulate<T>;
-      plain_gemm<T, Sum, T>(out, a, b, static_cast<Sum>(beta), static_cast<Sum>(alpha));
+      plain_gemm<T, Sum, T>(out, a, b, number_as<Sum>(beta), number_as<Sum>(alpha));
     }
   });
 }

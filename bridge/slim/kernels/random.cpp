@@ -60,11 +60,11 @@ void fill_uniform(const Tensor& self, double from, double to) {
     using T = typename decltype(type)::type;
     using A = Accumulate<T>;
     const LockedRandom random;
-    const auto low = static_cast<A>(static_cast<T>(from));
-    const auto width = static_cast<A>(static_cast<T>(to)) - low;
+    const auto low = static_cast<A>(number_as<T>(from));
+    const auto width = static_cast<A>(number_as<T>(to)) - low;
     for_each<T>(self, [&](T& x) {
-      x = static_cast<T>(static_cast<A>(random->uniform<T>()) * width + low);
-      if (x == static_cast<T>(to)) x = static_cast<T>(from);  // rounded up to what must not be reached
+      x = number_as<T>(static_cast<A>(random->uniform<T>()) * width + low);
+      if (x == number_as<T>(to)) x = number_as<T>(from);  // rounded up to what must not be reached
     });
   });
 }

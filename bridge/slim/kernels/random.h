@@ -15,7 +15,7 @@ class RandomEngine {
  public:
   explicit RandomEngine(uint64_t seed) : twister_(static_cast<uint32_t>(seed)) {}
 
-  uint32_t random() { return twister_(); }
+  uint32_t random() { return static_cast<uint32_t>(twister_()); }
   uint64_t random64() {
     const uint64_t high = twister_();
     return high << 32 | twister_();

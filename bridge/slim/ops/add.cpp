@@ -11,7 +11,7 @@ namespace {
 Tensor add(const Tensor& a, const Tensor& b, double alpha, ScalarType dtype) {
   return compute_binary(a, b, dtype, [alpha](auto x, auto y) {
     using T = decltype(x);
-    return wrapping_add(x, wrapping_multiply(static_cast<T>(alpha), y));
+    return wrapping_add(x, wrapping_multiply(number_as<T>(alpha), y));
   });
 }
 

@@ -17,10 +17,10 @@ template <class T>
 std::vector<int64_t> starts(T sample, int64_t size, int64_t count, int64_t kernel) {
   std::vector<int64_t> at(static_cast<size_t>(count), size - kernel);
   if (count <= 1) return at;
-  const T step = static_cast<T>(size - kernel) / static_cast<T>(count - 1);
+  const T step = number_as<T>(size - kernel) / number_as<T>(count - 1);
   for (int64_t i = 0; i + 1 < count; ++i) {
     // In T's own arithmetic, as in torch; half floats may round beyond the end.
-    const auto place = static_cast<int64_t>(static_cast<T>((static_cast<T>(i) + sample) * step)) -
+    const auto place = static_cast<int64_t>(static_cast<T>((number_as<T>(i) + sample) * step)) -
                        static_cast<int64_t>(static_cast<T>(sample * step));
     at[i] = std::clamp<int64_t>(place, 0, size - kernel);
   }

@@ -25,7 +25,7 @@ Tensor gcd(const Tensor& a, const Tensor& b) {
   const Tensor y = to(to(b, dtype), ScalarType::Long);
   const Tensor out = elementwise_output({&x, &y}, ScalarType::Long);
   const int64_t least = dtype == ScalarType::Byte ? -1 : INT64_MIN >> (64 - 8 * element_size(dtype));
-  map<int64_t, int64_t, int64_t>(out, x, y, [least](int64_t a, int64_t b) { return divisor(a, b, least); });
+  map<int64_t, int64_t, int64_t>(out, x, y, [least](int64_t of, int64_t and_of) { return divisor(of, and_of, least); });
   return to(out, dtype);
 }
 

@@ -55,6 +55,17 @@ struct AccumulateT<T, std::enable_if_t<std::is_integral_v<T>>> {
 template <class T>
 using Accumulate = typename AccumulateT<T>::type;
 
+// A number as an element. A half, or a pair of floats, is made from a float; C++ would narrow the number to one without
+// a word.
+template <class T, class N>
+T number_as(N number) {
+  if constexpr (is_reduced_v<T> || std::is_same_v<T, Complex<float>>) {
+    return static_cast<T>(static_cast<float>(number));
+  } else {
+    return static_cast<T>(number);
+  }
+}
+
 // A type as a value, for generic lambdas: visit_real(dtype, [&](auto type) { using T = typename decltype(type)::type;
 // ... }).
 template <class T>

@@ -2,6 +2,7 @@
 #include "model/debug.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -78,9 +79,9 @@ double number_at(const uint8_t* bytes, Dtype dtype) {
     case Dtype::Float64:
       return load<double>(bytes);
     case Dtype::Complex64:
-      return __builtin_hypot(load<float>(bytes), load<float>(bytes + sizeof(float)));
+      return std::hypot(double{load<float>(bytes)}, double{load<float>(bytes + sizeof(float))});
     case Dtype::Complex128:
-      return __builtin_hypot(load<double>(bytes), load<double>(bytes + sizeof(double)));
+      return std::hypot(load<double>(bytes), load<double>(bytes + sizeof(double)));
   }
   return 0;
 }

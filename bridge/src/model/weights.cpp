@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a container gets its weights: used where the file is mapped if the metadata says how they lie, copied otherwise.
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <utility>
@@ -230,13 +229,8 @@ bool Container::find_copies() {
     const auto* begin = static_cast<const uint8_t*>(data);
     constant_memory_.push_back({begin, begin + bytes});
   }
-  // C's function, here and in archive.cpp: compiling std::sort for the two is a thirtieth of compiling the bridge.
-  const auto compare = [](const void* a, const void* b) {
-    const uint8_t* left = static_cast<const Range*>(a)->begin;
-    const uint8_t* right = static_cast<const Range*>(b)->begin;
-    return left < right ? -1 : static_cast<int>(left > right);
-  };
-  if (count > 0) std::qsort(constant_memory_.data(), constant_memory_.size(), sizeof(Range), compare);
+  const auto by_place = [](const Range& left, const Range& right) { return left.begin < right.begin; };
+  std::sort(constant_memory_.begin(), constant_memory_.end(), by_place);
   return true;
 }
 

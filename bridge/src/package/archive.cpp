@@ -4,7 +4,6 @@
 #include "package/archive.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -213,10 +212,7 @@ Archive::Archive(uint8_t* data, size_t size, const std::string& where) {
     entries_.push_back({std::move(name), body.data(), static_cast<size_t>(body.size()), record.u32(16)});
   }
   refuse_overlap(std::move(spans), where);
-  const auto compare = [](const void* a, const void* b) {
-    return static_cast<const std::string_view*>(a)->compare(*static_cast<const std::string_view*>(b));
-  };
-  if (!names.empty()) std::qsort(names.data(), names.size(), sizeof(std::string_view), compare);
+  std::sort(names.begin(), names.end());
   for (size_t i = 1; i < names.size(); ++i) {
     if (names[i] == names[i - 1]) throw unusual(where, std::string(names[i]), "is there twice");
   }
