@@ -11,7 +11,7 @@ import pytest
 
 from aotpack.elf.facts import is_elf, read_elf
 from aotpack.environment.python import read_env, read_pyvenv_cfg
-from aotpack.tools.scratch import write_whole
+from aotpack.tools.scratch import whole_file, write_whole
 from aotpack_doctor.base import hashing
 from aotpack_doctor.base.regular import SpecialFileError, open_regular, read_regular, read_text
 from aotpack_doctor.reading.host import read_text as text_or_nothing
@@ -87,16 +87,17 @@ def test_an_environment_with_fifos_in_it(tmp_path: Path) -> None:
     assert read_pyvenv_cfg(tmp_path / "venv") == {}
 
 
-def test_write_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_whole(tmp_path: Path) -> None:
     write_whole(tmp_path / "file", b"older")
     write_whole(tmp_path / "file", b"newer")
     assert (tmp_path / "file").read_bytes() == b"newer"
 
-    def fail(_path: Path, _content: bytes) -> int:
-        raise OSError(28, "No space left on device")
+    def fail() -> None:
+        with whole_file(tmp_path / "file") as stream:
+            stream.write(b"newest")
+            raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OSError, match="No space"):
-        write_whole(tmp_path / "file", b"newest")
+        fail()
     assert (tmp_path / "file").read_bytes() == b"newer"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -14,6 +14,7 @@ from typing import IO, Any, Protocol, cast
 
 from aotpack.release.contents import OPEN, Item, Progress
 from aotpack.tools.libraries import need
+from aotpack.tools.scratch import whole_file
 
 _CHUNK = 1 << 20
 #: Of zstd: beyond it a bundle hardly shrinks, and takes several times as long.
@@ -128,13 +129,8 @@ class _Counted:
 def written(output: Path) -> Iterator[IO[bytes]]:
     """A file that appears at `output` once it is whole; what was there before stays until then."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}.aotpack-new-{os.getpid()}")
-    try:
-        with partial.open("wb") as stream:
-            yield stream
-        partial.replace(output)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(output) as stream:
+        yield stream
 
 
 #: Format -> how it is written.

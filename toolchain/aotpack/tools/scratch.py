@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from aotpack_doctor.base.regular import refuse_special
 
@@ -38,14 +39,22 @@ def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is whole or, when that fails, as it was.
+    """Write a file at once; see `whole_file`."""
+    with whole_file(path) as stream:
+        stream.write(content)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file that appears at `path` once the block ends well; otherwise what was there stays.
 
     Raises OSError, also when something else than a file lies there; a link is not followed.
     """
     if os.path.lexists(path):
         refuse_special(path.lstat().st_mode, str(path))
     with scratch_folder(path.parent, f".{path.name}.aotpack-new-") as scratch:
-        (scratch / path.name).write_bytes(content)
+        with (scratch / path.name).open("wb") as stream:
+            yield stream
         (scratch / path.name).replace(path)
 
 
