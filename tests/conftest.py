@@ -46,8 +46,10 @@ LONGEST = (
 
 
 def _turn(item: pytest.Item) -> int:
-    """When a test begins: integration tests by `LONGEST`, then the short ones, of which any process can take one."""
+    """When a test begins: integration tests by `LONGEST`, then the others of them, then the short ones."""
     place = item.path.relative_to(Path(__file__).parent).as_posix()
+    if not place.startswith("integration/"):
+        return len(LONGEST) + 1
     ranks = [rank for rank, start in enumerate(LONGEST) if place.startswith(f"integration/{start}")]
     return ranks[0] if ranks else len(LONGEST)
 
@@ -57,8 +59,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     asked = config.getoption("-m")
     items.sort(key=_turn)
     for item in items:
-        # A module's tests share fixtures, so one process runs them all, unless the tests say who belongs together.
-        if _turn(item) < len(LONGEST) and item.get_closest_marker("xdist_group") is None:
+        # A module's tests share fixtures, so one process runs them all, unless the tests say who belongs together. Of
+        # short tests any process can take one.
+        if _turn(item) <= len(LONGEST) and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.stem}"))
         for marker, target in OPT_IN.items():
             if marker not in asked and item.get_closest_marker(marker):
