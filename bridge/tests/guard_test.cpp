@@ -74,7 +74,7 @@ TEST(a_guard_tells_the_sizes_that_it_is_about) {
 TEST(what_is_no_guard_is_refused) {
   const std::vector<aot::TensorSpec> specs = {spec_of("x", {{0, 64, "a"}, {3, 3, ""}})};
   std::string deep = "\"a\"";
-  for (int i = 0; i < 24; ++i) deep = "[\"+\", 1, " + deep + "]";
+  for (int i = 0; i < 24; ++i) deep.insert(0, "[\"+\", 1, ").append("]");
   for (const std::string& that :
        {std::string("[]"), std::string(R"(["^", "a", 1])"), std::string(R"(["==", "a"])"),
         std::string(R"(["-", "a", 1, 2])"), std::string(R"(["not", "a", 1])"), std::string(R"(["==", "b", 1])"),

@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BRIDGE = ROOT / "bridge"
 SOURCES = ("src", "proxy", "tests")
 CHECKS = BRIDGE / ".clang-tidy"
+#: bridge/CMakeLists.txt gives them.
+DEFINITIONS = ('-DAOT_COMPILER="c++"', '-DAOT_RUNPATH="$ORIGIN"', '-DAOT_TEST_DATA="data"')
 #: What only a GPU toolkit's headers can compile; a test does, where there are some.
 LEFT_OUT = ("gpu_abi_test.cpp",)
 #: A name of an empty file here: the hash of all that one clean result follows from.
@@ -70,7 +72,7 @@ def _flags() -> list[str]:
     includes = [f"-I{BRIDGE / folder}" for folder in ("include", *SOURCES)]
     torch = find_torch(Backend.CPU, venv=ROOT / ".venv")
     system = [flag for folder in torch.include_dirs for flag in ("-isystem", str(folder))]
-    return ["-std=c++17", *includes, *system, '-DAOT_COMPILER="c++"', '-DAOT_RUNPATH="$ORIGIN"']
+    return ["-std=c++17", *includes, *system, *DEFINITIONS]
 
 
 def _database(files: Sequence[Path], flags: Sequence[str]) -> Path:
