@@ -38,7 +38,7 @@ extern "C" {
 #endif
 
 /* Grows by one whenever a function or a field is added. Functions are never changed or removed. */
-#define AOT_API_VERSION 2
+#define AOT_API_VERSION 3
 
 /* ---- status ------------------------------------------------------------------------------------------------- */
 
@@ -123,6 +123,11 @@ typedef struct aot_load_options {
 /* Loads a bundle's model folder (bundle/models/NAME) or a .pt2 archive. `options` may be NULL.
  * Weights are mapped, not read; nothing is written to any disk. */
 AOT_API aot_status aot_model_load(const char* path, const aot_load_options* options, aot_model** out);
+
+/* Loads a .pt2 archive of `size` bytes that is in memory. They are copied, and may be freed when the call returns.
+ * Nothing is written to any disk, but to $TMPDIR where a system has no files in memory. Since version 3. */
+AOT_API aot_status aot_model_load_memory(const void* data, size_t size, const aot_load_options* options,
+                                         aot_model** out);
 
 /* Waits for running calls. NULL is allowed. Outputs stay valid: they hold on to what they need. */
 AOT_API void aot_model_free(aot_model* model);

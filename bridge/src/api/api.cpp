@@ -12,6 +12,7 @@
 #include "device/device.h"
 #include "model/model.h"
 #include "model/tensor.h"
+#include "package/scratch.h"
 
 namespace {
 
@@ -157,6 +158,20 @@ aot_status aot_model_load(const char* path, const aot_load_options* options, aot
     *out = nullptr;
     require(path, "path");
     *out = new aot_model(path, take(options));
+  });
+}
+
+aot_status aot_model_load_memory(const void* data, size_t size, const aot_load_options* options, aot_model** out) {
+  return guarded([&] {
+    require(out, "out");
+    *out = nullptr;
+    require(data, "data");
+    const auto* bytes = static_cast<const uint8_t*>(data);
+    // Either goes when this returns; what the model has mapped of it stays.
+    const aot::File file = aot::file_in_memory("model.pt2", bytes, size);
+    aot::ScratchFolder scratch;
+    const std::string path = file.is_open() ? aot::path_of(file) : scratch.write("model.pt2", bytes, size);
+    *out = new aot_model(path.c_str(), take(options));
   });
 }
 

@@ -145,3 +145,26 @@ def test_a_digest_that_travelled_another_way(small: Path) -> None:
     for text in ("sha256:12", "sha512:" + "0" * 64, "0" * 63 + "g", ""):
         with pytest.raises(UsageError, match="not a SHA-256"):
             check_digest(small, bundle, text)
+
+
+def test_the_commands_and_their_exit_codes(copy: Path, keys: Keys) -> None:
+    def aotpack(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "aotpack", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert aotpack("verify", copy, "--key", keys.alice.public).returncode == 6
+    assert aotpack("sign", copy, "--key", keys.alice.private).returncode == 0
+    done = aotpack("verify", copy, "--key", keys.alice.public, "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["whole"]
+    assert document["signature"] == signatures.NAME
+    assert document["digest"] == f"sha256:{manifest.load_bundle(copy).digest}"
+    refused = aotpack("verify", copy, "--key", keys.mallory.public)
+    assert (refused.returncode, refused.stdout) == (6, "")
+    assert refused.stderr.count("\n  fix: ") == 1
+    assert "Traceback" not in refused.stderr
+    assert aotpack("sign", copy, "--key", copy / "none.pem").returncode == 2
+    assert aotpack("verify", copy, "--digest", "sha256:" + "0" * 64).returncode == 6
+    (copy / "lib" / "extra.so").write_text("extra")
+    assert aotpack("sign", copy, "--key", keys.alice.private).returncode == 6

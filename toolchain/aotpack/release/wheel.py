@@ -28,7 +28,7 @@ from aotpack.release.archives import chunks, written, zip_entry
 from aotpack.release.contents import PLAIN, Item, Progress, total
 
 #: What a program in the user's own interpreter needs.
-_CARRIED = re.compile(r"(lib|models)/.*|runner/aotrun/.*\.py(\.typed)?")
+_CARRIED = re.compile(r"(lib|models)/.*|runner/aotrun/(.*\.py|py\.typed)")
 
 
 class Bytes(Protocol):
