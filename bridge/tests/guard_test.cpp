@@ -34,6 +34,7 @@ TEST(guards_have_the_values_of_the_table) {
   const std::string text{std::istreambuf_iterator<char>(file), {}};
   const std::vector<std::string> symbols = {"a", "b", "c"};
   std::vector<aot::Dim> dims;
+  dims.reserve(symbols.size());
   for (const std::string& symbol : symbols) dims.push_back({0, kUnbounded, symbol});
   const std::vector<aot::TensorSpec> specs = {spec_of("x", dims)};
   const aot::Json cases = aot::Json::parse(text);
