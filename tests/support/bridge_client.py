@@ -10,8 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from aotpack.package.model import read_model
 
 Array = NDArray[Any]
 
@@ -219,7 +222,9 @@ def unpack(package: Path, folder: Path) -> Path:
         library = next(name for name in names if name.endswith(".so"))
         stem = library.removesuffix(".so")
         (folder / "model.so").write_bytes(archive.read(library))
-        document = json.loads(archive.read(f"{stem}_metadata.json"))["aotpack"]
+        document = json.loads(archive.read(f"{stem}_metadata.json")).get("aotpack")
+        if document is None:  # of plain PyTorch
+            document = msgspec.json.encode(read_model(package).metadata).decode()
         (folder / "model.json").write_text(document)
         for entry, name in ((f"{stem}_weights.blob", "weights.blob"), (f"{stem}.json", "extern_kernel_nodes.json")):
             if entry in names:

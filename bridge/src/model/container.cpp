@@ -114,7 +114,7 @@ void Container::run(AtenTensorHandle* inputs, size_t num_inputs, AtenTensorHandl
     if (!has_run_) {
       AOTIRuntimeError code = 0;
       {
-        const InputChecks checks(!package_.metadata.has_signature);
+        const InputChecks checks(!package_.metadata.has_signature && package_.metadata.inputs.empty());
         code = call();
       }
       has_run_ = true;  // the environment is as it was

@@ -152,7 +152,8 @@ aot_model::aot_model(const std::string& path, const aot_load_options& options)
     inputs_ = describe(known.inputs);
     outputs_ = describe(known.outputs);
   } else {
-    inputs_ = describe(container_->input_names());
+    inputs_ = known.inputs.empty() ? describe(container_->input_names()) : describe(known.inputs);
+    check_count(inputs_.size(), container_->input_names().size(), "inputs", path);
     outputs_ = describe(container_->output_names());
   }
   if (aot::is_debugging()) {
@@ -170,7 +171,8 @@ std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, 
   }
   for (size_t i = 0; i < num_inputs; ++i) aot::check_view(inputs[i], inputs_[i].name);
   const bool has_signature = metadata().has_signature;
-  if (has_signature) {
+  const bool knows_inputs = has_signature || !metadata().inputs.empty();
+  if (knows_inputs) {
     aot::check_signature(metadata().inputs, inputs, num_inputs);
     aot::check_guards(metadata().guards, metadata().inputs, inputs);
   }
@@ -183,7 +185,7 @@ std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, 
   std::vector<aot::Input> prepared;
   prepared.reserve(num_inputs);
   for (size_t i = 0; i < num_inputs; ++i) {
-    prepared.emplace_back(inputs[i], inputs_[i].name, *device_, /*c_order=*/has_signature,
+    prepared.emplace_back(inputs[i], inputs_[i].name, *device_, /*c_order=*/knows_inputs,
                           writes_of(inputs_[i], const_inputs));
   }
   if (aot::is_debugging()) {

@@ -166,6 +166,9 @@ Metadata parse_metadata(std::string_view text, const std::string& where) {
         for (const Json& guard : guards->items()) metadata.guards.emplace_back(guard, metadata.inputs);
       }
     }
+    if (const Json* inputs = given(document, "inputs"); inputs != nullptr && !metadata.has_signature) {
+      metadata.inputs = parse_specs(*inputs, /*is_input=*/true);  // what the code of plain PyTorch checks
+    }
     metadata.device = text_at(document, "device", "cpu");
     metadata.machine = text_at(document, "machine", "");
     metadata.torch_version = text_at(document, "torch_version", "");

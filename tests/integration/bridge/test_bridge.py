@@ -581,6 +581,21 @@ def test_a_package_of_plain_pytorch(bridge: Bridge, plain: Path) -> None:
         model(x, y)
 
 
+def test_a_plain_package_in_a_bundle_takes_one_row(bridge: Bridge, plain: Path, tmp_path: Path) -> None:
+    """torch's own check demands two, whatever was declared; a bundle checks what the code says of its inputs."""
+    with np.load(plain.with_suffix(".npz")) as archive:
+        sample = dict(archive)
+    x, y = sample["x"], sample["y"]
+    with bridge.load(unpack(plain, tmp_path / "model")) as model:
+        info = model.info("input", 0)
+        assert (info.ndim, info.dtype.bits) == (2, 32)
+        np.testing.assert_allclose(model(x[:1], y)[0], sample["o0"][:1], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(model(np.asfortranarray(x), y)[0], sample["o0"], rtol=1e-5, atol=1e-6)
+        for bad in (x.astype(np.float64), x[:, :7], x[0], x[:0], np.zeros((101, 8), np.float32)):
+            refused(lambda bad=bad: model(bad, y), USAGE, "input", "The model takes")  # type: ignore[misc]
+        model(x, y)
+
+
 def test_checks_of_a_plain_package_are_its_own(bridge: Bridge, plain: Path, exported: Callable[..., Path]) -> None:
     """torch's own check of inputs refuses a batch of one, which the signature of another model allows."""
     sample = dict(np.load(plain.with_suffix(".npz")))

@@ -110,12 +110,13 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     """The document described in docs/bundle-format.md under "model.json"."""
 
     schema: int = SCHEMA
-    #: Empty for a package made by plain PyTorch, whose signature is not recorded anywhere.
+    #: Of a package made by plain PyTorch, whose signature is not recorded anywhere: the inputs that its code checks, or
+    #: none when they cannot be told.
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
     #: What the sizes of a call must satisfy beside the ranges of `inputs`.
     guards: tuple[Guard, ...] = ()
-    #: Whether `inputs` and `outputs` are known.
+    #: Whether the signature is known in full, outputs and names included.
     has_signature: bool = True
     #: `cpu`, `cuda` or `rocm`.
     device: str = "cpu"

@@ -23,6 +23,7 @@ from aotpack.elf.symbols import imported_names
 from aotpack.errors import DamagedError, ModelMismatchError
 from aotpack.package.archive import Archive, open_archive
 from aotpack.package.metadata import SCHEMA, Floors, ModelMetadata
+from aotpack.package.plain_inputs import inputs_of
 
 #: AOTInductor's files within an archive: root folder, model name, file.
 _AOTI_ENTRY = re.compile(r"[^/]+/data/aotinductor/([^/]+)/(.+)")
@@ -34,6 +35,8 @@ WEIGHTS = "weights.blob"
 EXTERN_KERNELS = "extern_kernel_nodes.json"
 SAMPLE = "sample.npz"
 KERNELS = "kernels"
+#: Generated code that is larger is not searched for what it says of its inputs.
+_LARGEST_CODE = 32 * 1024 * 1024
 _KERNEL_SUFFIXES = (".cubin", ".hsaco", ".fatbin", ".spv")
 
 #: torch's names of vector instruction sets (key AOTI_CPU_ISA) -> CPU features.
@@ -95,6 +98,10 @@ def read_model(path: Path, name: str | None = None) -> ModelInfo:
             if not metadata.has_signature and (used := features_used(stream)) is not None:
                 # torch's own key says what Inductor vectorised for, not what the compiler made of it.
                 metadata = msgspec.structs.replace(metadata, cpu_features=tuple(sorted(used)))
+        code = files.get(f"{library.removesuffix('.so')}.cpp")
+        if not metadata.has_signature and code is not None and archive.size(code) <= _LARGEST_CODE:
+            inputs = inputs_of(archive.read(code).decode("utf-8", "replace"))
+            metadata = msgspec.structs.replace(metadata, inputs=inputs)
         # torch's loader, too, looks for the ops beside the library, under its name.
         nodes = files.get(f"{library.removesuffix('.so')}.json")
         extern_ops = () if nodes is None else _extern_ops(archive, nodes)
