@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,10 @@ def fail(code: int) -> Callable[[], None]:
 def run(work: Callable[[], object], step: str | None = None, fault: Callable[[], None] | None = None) -> Ended:
     """Do some work in a child, and let a fault happen when it reaches `step` for the first time."""
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as reached:
-        child = os.fork()
+        with warnings.catch_warnings():
+            # Of threads in this process: the child starts none of its own before it ends, and waits for none of these.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
         if child == 0:
             _in_child(work, step, fault, said.fileno(), reached.fileno())
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
