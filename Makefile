@@ -87,7 +87,7 @@ test-release: setup init ## Images in a real registry and under real runtimes (r
 	$(PYTEST) tests -m release
 test-gpu: setup ## Needs a GPU
 	$(PYTEST) tests -m gpu
-fuzz: setup ## Give each reader hostile files for SECONDS (60); what fails is kept in .cache/fuzz
+fuzz: setup init ## Give each reader hostile files for SECONDS (60); what fails is kept in .cache/fuzz
 	AOT_FUZZ_SECONDS=$(or $(SECONDS),60) $(PYTEST) tests/fuzz --timeout=0
 system-packages:
 	@tests/system-packages

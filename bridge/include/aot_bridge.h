@@ -18,7 +18,10 @@
  *  - Structs whose first field is `struct_size` may grow at their end. Set it to sizeof(the struct) before
  *    the call; the library never touches bytes beyond it.
  *  - No exception and no signal leaves the library because of an input: every input is checked against the model's
- *    signature before the model sees it.
+ *    signature before the model sees it. What no check can see is yours: memory that is not there although a view says
+ *    so, and the model itself. A model is code, like any shared library: who can write its files decides what this
+ *    process does, and one whose files are truncated or overwritten in place while it is loaded (replace them by
+ *    renaming) may end the process by SIGBUS. What is truncated or contradicts itself before that is AOT_DAMAGED.
  *  - A model may be used from many threads at once. A tensor belongs to one thread at a time.
  */
 #ifndef AOT_BRIDGE_H

@@ -66,15 +66,16 @@ def _try(
     except expected:
         pass
     except Exception as error:
-        raise AssertionError(f"{type(error).__name__}: {error}; the input is in {_kept(target, content)}") from error
+        raise AssertionError(f"{type(error).__name__}: {error}; the input is in {kept(target, content)}") from error
     finally:
         peak = tracemalloc.get_traced_memory()[1] if most is not None else 0
         tracemalloc.stop()
     if most is not None and peak > most:
-        raise AssertionError(f"it took {peak} bytes; the input is in {_kept(target, content)}")
+        raise AssertionError(f"it took {peak} bytes; the input is in {kept(target, content)}")
 
 
-def _kept(target: str, content: bytes) -> Path:
+def kept(target: str, content: bytes) -> Path:
+    """Writes an input that fails down as text for the corpus; where."""
     path = FOUND / target / f"{hashlib.sha256(content).hexdigest()[:16]}.hex"
     path.parent.mkdir(parents=True, exist_ok=True)
     text = content.hex()

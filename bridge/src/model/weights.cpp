@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a container gets its weights: used where the file is mapped if the metadata says how they lie, copied otherwise.
 #include <algorithm>
-#include <cstring>
-#include <limits>
 #include <utility>
 
 #include "base/error.h"
 #include "model/container.h"
 #include "model/runtime.h"
+#include "package/packed_layout.h"
 
 namespace aot {
 namespace {
@@ -15,58 +14,16 @@ namespace {
 /// Bytes from the start of a constant's storage to the end of its last element; more than any file has when that
 /// overflows.
 size_t extent(const ConstantSpec& spec, const int64_t* strides, size_t size) {
-  constexpr size_t kTooLarge = std::numeric_limits<size_t>::max();
   int64_t last = spec.offset;
   for (size_t i = 0; i < spec.shape.size(); ++i) {
     if (spec.shape[i] == 0) return 0;
     int64_t reach = 0;
     if (__builtin_mul_overflow(spec.shape[i] - 1, strides[i], &reach) || __builtin_add_overflow(last, reach, &last)) {
-      return kTooLarge;
+      return kBeyondAnyFile;
     }
   }
   size_t bytes = 0;
-  return __builtin_mul_overflow(static_cast<size_t>(last) + 1, size, &bytes) ? kTooLarge : bytes;
-}
-
-/// What the bridge reads of the descriptor of a packed constant: a struct dnnl_memory_desc of oneDNN 3.
-struct Descriptor {
-  static constexpr size_t kMostDims = 12;
-  int32_t kind;
-  int32_t rank;
-  int64_t sizes[kMostDims];
-  int32_t dtype;
-  int64_t padded_sizes[kMostDims];
-  int64_t padded_offsets[kMostDims];
-  int64_t offset;
-  int32_t format;
-};
-constexpr int32_t kBlocked = 2;
-
-/// False when the bytes are none that the bridge knows.
-bool read_descriptor(const std::string& bytes, Descriptor* out) {
-  if (bytes.size() < sizeof *out) return false;
-  std::memcpy(out, bytes.data(), sizeof *out);
-  return out->format == kBlocked && out->rank > 0 && out->rank <= static_cast<int32_t>(Descriptor::kMostDims);
-}
-
-/// Bytes of a packed constant; more than any file has unless it has as many elements as `spec`.
-size_t packed_extent(const ConstantSpec& spec, const Descriptor& descriptor, size_t size) {
-  constexpr size_t kTooLarge = std::numeric_limits<size_t>::max();
-  size_t expected = 1;
-  for (const int64_t dim : spec.shape) {
-    if (__builtin_mul_overflow(expected, static_cast<size_t>(dim), &expected)) return kTooLarge;
-  }
-  size_t elements = 1;
-  size_t bytes = size;
-  for (int32_t i = 0; i < descriptor.rank; ++i) {
-    const int64_t given = descriptor.sizes[i];
-    const int64_t padded = descriptor.padded_sizes[i];
-    if (given < 0 || padded < given || __builtin_mul_overflow(elements, static_cast<size_t>(given), &elements) ||
-        __builtin_mul_overflow(bytes, static_cast<size_t>(padded), &bytes)) {
-      return kTooLarge;
-    }
-  }
-  return elements == expected ? bytes : kTooLarge;
+  return __builtin_mul_overflow(static_cast<size_t>(last) + 1, size, &bytes) ? kBeyondAnyFile : bytes;
 }
 
 }  // namespace
@@ -173,9 +130,7 @@ bool Container::map_weights(const std::vector<Constant>& constants) {
     size_t reach = 0;
     if (layout == nullptr) {
       reach = extent(spec, strides, size);
-    } else if (Descriptor descriptor{}; read_descriptor(*layout, &descriptor)) {
-      reach = packed_extent(spec, descriptor, size);
-    } else {
+    } else if (!packed_extent(*layout, spec.shape, size, &reach)) {
       return false;
     }
     if (reach > constant.bytes) {

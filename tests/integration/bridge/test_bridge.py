@@ -22,6 +22,7 @@ import pytest
 from aotpack.backend import Backend
 from aotpack.environment.search import find_torch
 from aotpack.native.bridge import RUNPATH, build_bridge
+from tests.fuzz.bridge_corpus import descriptor
 from tests.support.bridge_client import (
     BFLOAT,
     Array,
@@ -318,29 +319,37 @@ def test_weights_are_used_where_they_are_mapped(bridge: Bridge, exported: Callab
         return bridge.load(folder)
 
     for layout in (
-        packed_layout((256, 64), padded=(2**40, 2**40)),
-        packed_layout((256, 64), padded=(512, 64)),
-        packed_layout((256, 64), padded=(256, 32)),
-        packed_layout((256, 32), padded=(256, 64)),
-        packed_layout((-256, -64), padded=(256, 64)),
+        descriptor((256, 64), (64, 1), (), padded=(2**40, 2**40)),
+        descriptor((256, 64), (64, 1), (), padded=(512, 64)),
+        descriptor((256, 64), (64, 1), (), padded=(256, 32)),
+        descriptor((256, 32), (64, 1), (), padded=(256, 64)),
+        descriptor((-256, -64), (64, 1), (), padded=(256, 64)),
+        descriptor((256, 64), (65, 1), ()),
+        descriptor((256, 64), (2**62, 1), ()),
+        descriptor((256, 64), (-64, 1), ()),
+        descriptor((256, 64), (4096, 256), ((16, 1), (32, 0))),
+        descriptor((256, 64), (512, 512), ((16, 2), (16, 0))),
+        descriptor((256, 64), (64, 1), ((0, 0),)),
     ):
         refused(lambda layout=layout: load_with(layout), DAMAGED, "is described larger than it is")  # type: ignore[misc]
     # What cannot be read is not mapped: copied, or refused where the copy would be taken for something else.
-    for layout in (packed_layout((256, 64), padded=(256, 64), kind=5), b"short"):
+    honest = descriptor((256, 64), (64, 1), ())
+    other_kind, other_type, compensated, groups = (
+        bytearray(honest),
+        bytearray(honest),
+        bytearray(honest),
+        bytearray(honest),
+    )
+    struct.pack_into("<i", other_kind, 312, 5)
+    struct.pack_into("<i", other_type, 104, 2)
+    struct.pack_into("<Q", compensated, 616, 1)
+    struct.pack_into("<i", groups, 768, 7)
+    for layout in (other_kind, other_type, compensated, groups, b"short"):
         document.pop("rearranged", None)
         with load_with(layout) as model:
             np.testing.assert_allclose(model(sample.inputs[0])[0], sample.outputs[0], rtol=1e-5, atol=1e-6)
         document["rearranged"] = True
         refused(lambda layout=layout: load_with(layout), DAMAGED, "another order than its code knows")  # type: ignore[misc]
-
-
-def packed_layout(sizes: tuple[int, int], *, padded: tuple[int, int], kind: int = 2) -> bytes:
-    """What the bridge reads of oneDNN's descriptor of a matrix: its sizes, and the kind of layout (2: blocked)."""
-    written = bytearray(772)
-    struct.pack_into("<2i2q", written, 0, 1, 2, *sizes)
-    struct.pack_into("<q2q", written, 104, 3, *padded)
-    struct.pack_into("<i", written, 312, kind)
-    return bytes(written)
 
 
 def test_outputs_leave_by_dlpack(mlp: Model, exported: Callable[..., Path]) -> None:

@@ -21,6 +21,7 @@ from aotpack.tools.compilers import find_compiler
 BRIDGE = "libaot_bridge.so"
 PROXY = "libaot_proxy.so"
 TESTS = ("bridge_tests", "bridge_threads", "bridge_failures")
+FUZZER = "bridge_fuzz"
 
 #: Where the libraries look for the runtime, and for libstdc++ in a bundle that brings its own.
 RUNPATH = ("$ORIGIN", "$ORIGIN/gcc")
@@ -72,6 +73,17 @@ def build_sanitized_tests(torch: TorchInfo, sanitize: str) -> dict[str, Path]:
     return dict(zip(TESTS, _built(torch, Backend.CPU, definitions, {name: name for name in TESTS}), strict=True))
 
 
+def build_fuzzer(torch: TorchInfo) -> Path:
+    """Compile the fuzzer of bridge/tests, under AddressSanitizer and UndefinedBehaviorSanitizer; its path.
+
+    Raises:
+        BuildToolError: as `build_bridge`.
+    """
+    definitions = {"CMAKE_BUILD_TYPE": "Debug", "AOT_TESTS": "ON", "AOT_FUZZ": "ON"}
+    options = {**definitions, "AOT_SANITIZE": "address,undefined"}
+    return _built(torch, Backend.CPU, options, {FUZZER: FUZZER})[0]
+
+
 def _built(
     torch: TorchInfo, backend: Backend, options: Mapping[str, str], products: Mapping[str, str]
 ) -> tuple[Path, ...]:
@@ -91,7 +103,7 @@ def _built(
     compiler = find_compiler("c++")
     parts = [compiler.identity, *compiler.command, torch.version, *products]
     parts += [f"{name}={value}" for name, value in definitions.items()]
-    key = content_key([*parts, shim.read_bytes(), *_sources(with_tests=set(TESTS) <= set(products))])
+    key = content_key([*parts, shim.read_bytes(), *_sources(with_tests=not {*TESTS, FUZZER}.isdisjoint(products))])
 
     def compile_them(folder: Path) -> None:
         build_targets(resources.BRIDGE, folder / "build", compiler, definitions, products)

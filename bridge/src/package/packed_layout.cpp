@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "package/packed_layout.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace aot {
+namespace {
+
+constexpr size_t kMostDims = 12;
+
+/// How a struct dnnl_memory_desc of oneDNN 3 begins when its layout is one of blocks: the elements of a block lie side
+/// by side, the last of its sizes fastest; strides lead from block to block.
+struct Descriptor {
+  int32_t kind;
+  int32_t rank;
+  int64_t sizes[kMostDims];
+  int32_t dtype;
+  int64_t padded_sizes[kMostDims];
+  int64_t padded_offsets[kMostDims];
+  int64_t offset;
+  int32_t format;
+  int64_t strides[kMostDims];
+  int32_t blocks;
+  int64_t block_sizes[kMostDims];
+  int64_t block_dims[kMostDims];
+};
+constexpr int32_t kBlocked = 2;
+
+/// Behind it torch's library for oneDNN writes how many groups a convolution has; between the two is what quantised
+/// weights have beside their elements, which the bridge does not know.
+constexpr size_t kGroupsAt = 768;
+
+/// Bytes of an element by oneDNN's number of its type: -, float16, bfloat16, float32, int32, int8, uint8, float64,
+/// bool.
+constexpr size_t kElementSizes[] = {0, 2, 2, 4, 4, 1, 1, 8, 1};
+
+/// A number that once too large stays so.
+class Size {
+ public:
+  explicit Size(int64_t value) : value_(value), is_valid_(value >= 0) {}
+  void multiply(int64_t by) { is_valid_ = is_valid_ && by >= 0 && !__builtin_mul_overflow(value_, by, &value_); }
+  void add(const Size& other) {
+    is_valid_ = is_valid_ && other.is_valid_ && !__builtin_add_overflow(value_, other.value_, &value_);
+  }
+  bool is(const Size& other) const { return is_valid_ && other.is_valid_ && value_ == other.value_; }
+  size_t bytes() const { return is_valid_ ? static_cast<size_t>(value_) : kBeyondAnyFile; }
+
+ private:
+  int64_t value_;
+  bool is_valid_;
+};
+
+bool is_known(const std::string& descriptor, const Descriptor& given, size_t size) {
+  constexpr auto kTypes = static_cast<int32_t>(sizeof kElementSizes / sizeof *kElementSizes);
+  constexpr auto kMost = static_cast<int32_t>(kMostDims);
+  const auto is_count = [](int32_t count) { return count >= 0 && count <= kMost; };
+  int32_t groups = 0;
+  if (descriptor.size() != kGroupsAt + sizeof groups) return false;
+  std::memcpy(&groups, descriptor.data() + kGroupsAt, sizeof groups);
+  const auto rest = descriptor.begin() + sizeof given;
+  if (std::any_of(rest, descriptor.begin() + kGroupsAt, [](char byte) { return byte != 0; })) return false;
+  return (groups == 1 || groups == given.sizes[0]) && given.format == kBlocked && given.rank > 0 &&
+         is_count(given.rank) && is_count(given.blocks) && given.dtype > 0 && given.dtype < kTypes &&
+         kElementSizes[given.dtype] == size;
+}
+
+}  // namespace
+
+bool packed_extent(const std::string& descriptor, const std::vector<int64_t>& shape, size_t size, size_t* bytes) {
+  Descriptor given;
+  if (descriptor.size() < sizeof given) return false;
+  std::memcpy(&given, descriptor.data(), sizeof given);
+  if (!is_known(descriptor, given, size)) return false;
+  *bytes = kBeyondAnyFile;
+
+  int64_t block_of[kMostDims];  // elements of a block along each dim
+  std::fill_n(block_of, kMostDims, 1);
+  Size block(1);
+  for (int32_t i = 0; i < given.blocks; ++i) {
+    const int64_t dim = given.block_dims[i];
+    if (dim < 0 || dim >= given.rank || given.block_sizes[i] <= 0 ||
+        __builtin_mul_overflow(block_of[dim], given.block_sizes[i], &block_of[dim])) {
+      return true;
+    }
+    block.multiply(given.block_sizes[i]);
+  }
+
+  Size expected(1);
+  for (const int64_t dim : shape) expected.multiply(dim);
+  Size elements(1);
+  Size end(given.offset);   // of the last block, in elements
+  Size padded_elements(1);  // which lie nowhere twice
+  for (int32_t d = 0; d < given.rank; ++d) {
+    const int64_t padded = given.padded_sizes[d];
+    elements.multiply(given.sizes[d]);
+    padded_elements.multiply(padded);
+    if (given.sizes[d] <= 0 || padded < given.sizes[d] || padded % block_of[d] != 0 || given.padded_offsets[d] != 0 ||
+        given.strides[d] < 0) {
+      return true;
+    }
+    Size reach(padded / block_of[d] - 1);
+    reach.multiply(given.strides[d]);
+    end.add(reach);
+  }
+  end.add(block);
+  end.multiply(static_cast<int64_t>(size));
+  padded_elements.multiply(static_cast<int64_t>(size));
+  if (elements.is(expected)) *bytes = std::max(end.bytes(), padded_elements.bytes());
+  return true;
+}
+
+}  // namespace aot

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where the bytes of a weight lie that oneDNN has packed, as oneDNN's own descriptor of it says. oneDNN believes a
+// descriptor: of one that lies it reads what is not there.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace aot {
+
+/// More bytes than any file has: of a layout that contradicts itself.
+constexpr size_t kBeyondAnyFile = std::numeric_limits<size_t>::max();
+
+/// Fills in the bytes from a weight's first one to the end of its last one, elements of padding included; that is
+/// kBeyondAnyFile unless the descriptor makes sense and has as many elements of `size` bytes as `shape`. False when it
+/// is of a kind that the bridge does not know.
+bool packed_extent(const std::string& descriptor, const std::vector<int64_t>& shape, size_t size, size_t* bytes);
+
+}  // namespace aot
