@@ -77,3 +77,21 @@ def indexing():
         torch.tensor([0, 1, 2, 3, 4, 0]),
     ]
     return Indexing().eval(), (torch.randn(6, 5), torch.randn(3, 5), indices), None
+
+
+class Parallel(nn.Module):
+    """Loops that are long enough for several threads, one of which checks indices, and a sum over all."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(100, 2048)
+
+    def forward(self, x, index):
+        y = torch.relu(x) * 2 + self.table(index)
+        return torch.softmax(y, -1), (y * y).sum()
+
+
+def parallel():
+    """Twice as much as one thread is given."""
+    torch.manual_seed(0)
+    return Parallel().eval(), (torch.randn(256, 2048), torch.randint(0, 100, (256,))), None

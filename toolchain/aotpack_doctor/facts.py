@@ -119,6 +119,7 @@ class Host(NamedTuple):
         machine: uname's.
         kernel: uname's release.
         cpu_features: as the kernel or the bridge names them.
+        tiles_refused: why the kernel gives no process the registers of AMX; None where it does or there are none.
         libc: `glibc` or `musl`; None when neither was found.
         libc_version, libstdcxx: of the machine's own files; `libstdcxx` such as `3.4.30`.
         container: `docker`, `podman`, ...; None outside of one.
@@ -132,6 +133,7 @@ class Host(NamedTuple):
     kernel: str = ""
     cpu_model: str | None = None
     cpu_features: frozenset[str] | None = None
+    tiles_refused: str | None = None
     libc: str | None = None
     libc_version: str | None = None
     libstdcxx: str | None = None

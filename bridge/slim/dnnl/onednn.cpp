@@ -72,7 +72,6 @@ void run(const dnnl::primitive& primitive, std::unordered_map<int, memory> argum
 }
 
 void reorder(const memory& from, const memory& to) {
-  const PlannedThreads planned;
   run(dnnl::reorder(from, to), {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}});
 }
 

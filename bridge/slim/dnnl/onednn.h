@@ -1,8 +1,6 @@
 // oneDNN for tensors: descriptors, post-ops, weights in the layouts it prefers, and plans kept from call to call.
 #pragma once
 
-#include <omp.h>
-
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include <functional>
@@ -11,6 +9,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "tensor/parallel.h"
 #include "tensor/tensor.h"
 
 namespace slim::onednn {
@@ -31,22 +30,7 @@ inline memory wrap(const memory::desc& desc, void* data) { return memory(desc, e
 inline memory wrap(const Tensor& tensor) { return wrap(desc_of(tensor), tensor.raw()); }
 
 // The threads that a parallel region begun here would get: one inside another region.
-inline int64_t threads() { return omp_in_parallel() ? 1 : omp_get_max_threads(); }
-
-// oneDNN plans for omp_get_max_threads() threads, which inside a region are more than it then gets; a kernel whose work
-// was divided among them in advance would leave some undone. While this lives, it plans for one there.
-class PlannedThreads {
- public:
-  PlannedThreads() {
-    if (threads() < before_) omp_set_num_threads(1);
-  }
-  PlannedThreads(const PlannedThreads&) = delete;
-  PlannedThreads& operator=(const PlannedThreads&) = delete;
-  ~PlannedThreads() { omp_set_num_threads(before_); }
-
- private:
-  const int before_ = omp_get_max_threads();
-};
+inline int64_t threads() { return aot_slim_threads(); }
 
 // What every primitive of a plan is made with: plans are run by many threads at once, so each run brings its own
 // scratch memory. Left to oneDNN, it would belong to the thread that made the plan.
@@ -129,7 +113,6 @@ class Plans {
       const auto found = plans_.find(key.bytes());
       if (found != plans_.end()) return found->second;
     }
-    const PlannedThreads planned;
     auto plan = std::make_shared<const Plan>(make());
     const std::lock_guard<std::mutex> lock(mutex_);
     if (plans_.size() >= kMost) plans_.clear();

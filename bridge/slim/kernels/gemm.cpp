@@ -1,9 +1,8 @@
 #include "kernels/gemm.h"
 
-#include <omp.h>
-
 #include "kernels/matrix/product.h"
 #include "tensor/iterate.h"
+#include "tensor/parallel.h"
 
 namespace slim {
 namespace {
@@ -107,7 +106,7 @@ void batched_gemm(const Tensor& out, const Tensor& a, const Tensor& b, double be
   const int64_t batch = out.sizes[0];
   auto one = [&](int64_t i) { gemm(select(out, 0, i), select(a, 0, i), select(b, 0, i), beta, alpha); };
   // Many products run beside each other, each on one thread; a few share the threads among themselves.
-  if (batch < omp_get_max_threads()) {
+  if (batch < aot_slim_threads()) {
     for (int64_t i = 0; i < batch; ++i) one(i);
     return;
   }

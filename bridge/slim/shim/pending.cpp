@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "threads/pool.h"
+
 namespace slim {
 namespace {
 
@@ -19,8 +21,14 @@ void fail_later(std::string_view why) noexcept {
 
 void throw_pending() {
   if (__builtin_expect(!pending.empty(), 0)) throw Error(std::exchange(pending, {}));
+  char why[400];
+  if (__builtin_expect(aot_slim_take_failure(why, sizeof why) != 0, 0)) throw Error(why);
 }
 
-void clear_pending() noexcept { pending.clear(); }
+void clear_pending() noexcept {
+  pending.clear();
+  char why[400];
+  aot_slim_take_failure(why, sizeof why);
+}
 
 }  // namespace slim

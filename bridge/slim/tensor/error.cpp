@@ -1,21 +1,22 @@
 #include "tensor/error.h"
 
-#include <omp.h>
-
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 
 #include "shim/pending.h"
-#include "shim/region.h"
+#include "threads/pool.h"
 
 namespace {
 
 thread_local std::string last_error;
 
+// Functions are called what torch calls them, whatever they are called here (CMakeLists.txt).
 void set_last_error(std::string_view function, std::string_view what) noexcept {
+  constexpr std::string_view kOwn = "slim_";
+  const bool is_own = function.substr(0, kOwn.size()) == kOwn;
   try {
-    last_error.assign(function).append(": ").append(what);
+    last_error.assign(is_own ? "aoti_" : "").append(function.substr(is_own ? kOwn.size() : 0));
+    last_error.append(": ").append(what);
   } catch (...) {
     last_error.clear();  // no memory left even for the message; an empty one is what the caller then reads
   }
@@ -52,20 +53,15 @@ void aot_slim_set_last_error(const char* function, const char* what) { set_last_
 
 // Generated code calls this for its assertions, an index out of range for one. It has no status to return, so it
 // throws, as torch's does; the model's entry point catches. No exception can leave an OpenMP region: that is left in
-// another way, and what the model asks for next fails. Where regions are not ours to leave, the process ends, as it
-// does with torch.
+// another way, and what the model asks for next fails.
 void aoti_torch_check(bool cond, const char* func, const char* file, uint32_t line, const char* msg) {
   if (cond) return;
   std::string text = msg;
   text.append(" (").append(func).append(" at ").append(file).append(":").append(std::to_string(line)).append(")");
   set_last_error("aoti_torch_check", text);
-  if (slim::is_in_region()) {
+  if (aot_slim_is_in_region() != 0) {
     std::string().swap(text);  // what is jumped over is not destroyed
-    slim::leave_region(last_error);
-  }
-  if (omp_in_parallel()) {
-    std::fprintf(stderr, "%s\n", text.c_str());
-    std::abort();
+    aot_slim_leave_region(last_error.c_str());
   }
   throw slim::Error(text);
 }

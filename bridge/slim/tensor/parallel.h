@@ -1,11 +1,12 @@
-// Splitting a range over the OpenMP threads that the model itself uses.
+// Splitting a range over threads: those of the pool that the model itself uses (threads/).
 #pragma once
-
-#include <omp.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <exception>
+#include <mutex>
+
+#include "threads/pool.h"
 
 namespace slim {
 
@@ -18,27 +19,32 @@ template <class F>
 void parallel_for(int64_t begin, int64_t end, int64_t grain, const F& f) {
   const int64_t total = end - begin;
   if (total <= 0) return;
-  const int64_t pieces = std::min<int64_t>(omp_get_max_threads(), (total - 1) / std::max<int64_t>(grain, 1) + 1);
-  if (pieces <= 1 || omp_in_parallel()) {
+  const int64_t most = (total - 1) / std::max<int64_t>(grain, 1) + 1;
+  const int64_t pieces = most > 1 ? std::min<int64_t>(aot_slim_threads(), most) : 1;
+  if (pieces <= 1) {
     f(begin, end);
     return;
   }
-  std::exception_ptr failure;
-#pragma omp parallel num_threads(static_cast<int>(pieces))
-  {
-    const int64_t threads = omp_get_num_threads();
-    const int64_t piece = (total + threads - 1) / threads;
-    const int64_t first = begin + piece * omp_get_thread_num();
-    if (first < end) {
-      try {
-        f(first, std::min(end, first + piece));
-      } catch (...) {
-#pragma omp critical(aot_slim_failure)
-        if (!failure) failure = std::current_exception();
-      }
+  struct Range {
+    const F& f;
+    const int64_t begin, end, piece;
+    std::mutex mutex;
+    std::exception_ptr failure;
+  };
+  Range range{f, begin, end, (total + pieces - 1) / pieces, {}, {}};
+  const auto run = [](void* data, int number) {
+    Range& its = *static_cast<Range*>(data);
+    const int64_t first = its.begin + its.piece * number;
+    if (first >= its.end) return;
+    try {
+      its.f(first, std::min(its.end, first + its.piece));
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(its.mutex);
+      if (!its.failure) its.failure = std::current_exception();
     }
-  }
-  if (failure) std::rethrow_exception(failure);
+  };
+  aot_slim_parallel(run, &range, static_cast<int>(pieces));
+  if (range.failure) std::rethrow_exception(range.failure);
 }
 
 }  // namespace slim

@@ -5,7 +5,7 @@
 //   AOT_SLIM_FLOATS  the register of floats, such as __m512
 //   AOT_SLIM_DOUBLES the register of doubles, such as __m512d
 //   AOT_SLIM_TWO_FLOATS, AOT_SLIM_TWO_DOUBLES  SLEEF's pairs of them
-//   AOT_SLIM_NAME(f, suffix, type) the name for this width: Sleef_expf16_u10 of (exp, _u10, f)
+//   AOT_SLIM_NAME(f, suffix, type) the name for this width: Slimf_expf16_u10 of (exp, _u10, f)
 //
 // float: computed in double, two registers of them, with relative errors below 1e-10, and rounded once. That is within
 //   0.51 ULP (exp: 0.96), where SLEEF's _u10 promises 1.0, and needs none of the pairs-of-floats arithmetic that makes
@@ -401,6 +401,7 @@ double hypot_wide(double x, double y) {
   }                                                                                \
   AOT_SLIM_DOUBLE2(NAME, )
 
+#pragma GCC visibility push(default)
 extern "C" {
 
 AOT_SLIM_DOUBLE1(exp, _u10)
@@ -454,3 +455,4 @@ AOT_SLIM_TWO_DOUBLES AOT_SLIM_NAME(sincos, _u10, d)(AOT_SLIM_DOUBLES x) {
   return {by_lane<double, AOT_SLIM_DOUBLES, ::sin>(x), by_lane<double, AOT_SLIM_DOUBLES, ::cos>(x)};
 }
 }
+#pragma GCC visibility pop

@@ -13,6 +13,7 @@
 #include "aot_bridge.h"
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "base/own_names.h"
 
 namespace aot {
 namespace {
@@ -47,7 +48,7 @@ Error translate_dlerror(const std::string& path, const std::string& message) {
   const std::string symbol = word_after(message, "undefined symbol: ");
   if (!symbol.empty()) {
     return {AOT_MODEL_MISMATCH,
-            {path, " needs the function ", symbol, ", which this runtime does not have"},
+            {path, " needs the function ", torch_name(symbol), ", which this runtime does not have"},
             {"The model was exported by another version of torch, or uses an op that the bundle's runtime leaves out."},
             {"Build the bundle with the torch that exported the model, or with --runtime full."}};
   }
@@ -87,8 +88,10 @@ Error translate_dlerror(const std::string& path, const std::string& message) {
 }
 
 std::string own_folder() {
+  // Something that is not exported: another bundle's bridge, of which a process may have one too, would answer for it.
+  static const char here = 0;
   Dl_info info{};
-  if (dladdr(reinterpret_cast<const void*>(&aot_api_version), &info) == 0 || info.dli_fname == nullptr) return ".";
+  if (dladdr(&here, &info) == 0 || info.dli_fname == nullptr) return ".";
   const std::string path = info.dli_fname;
   const size_t slash = path.rfind('/');
   return slash == std::string::npos ? "." : path.substr(0, slash);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/mapped_file.h"
 #include "base/text.h"
 #include "model/runtime.h"
 
@@ -139,6 +140,12 @@ void Container::check(AOTIRuntimeError code, const char* doing) const {
     throw usage_error({package_.path, " refuses an input: ", reason},
                       {"The package has no signature of its own, but its code knows what it was exported for."},
                       {"Pass such an array; inputs count from 0."});
+  }
+  if (!Runtime::is_slim() && reason.find("FBGEMM") != std::string::npos && !exists("/proc/cpuinfo")) {
+    throw Error(AOT_MACHINE_MISMATCH,
+                {package_.path, " failed while ", doing, ": ", reason, "; there is no /proc/cpuinfo"},
+                {"libtorch reads there what this processor can do; without it, some of its ops refuse to run."},
+                {"Mount /proc (mount -t proc proc /proc), or use a bundle with the slim runtime."});
   }
   throw Error(AOT_FAILED,
               {package_.path, " failed while ", doing, ": ",

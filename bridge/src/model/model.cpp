@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/amx.h"
 #include "base/cpu_features.h"
 #include "base/error.h"
 #include "base/libc_version.h"
@@ -32,7 +33,10 @@ void check_machine(const aot::Package& package) {
         {"Run it by the bundle's own bin/aotrun, which brings its libc along, or export it on an older system."});
   }
   const std::vector<std::string> missing = aot::missing_cpu_features(package.metadata.cpu_features);
-  if (missing.empty()) return;
+  if (missing.empty()) {
+    if (aot::uses_tiles(package.metadata.cpu_features)) aot::check_tiles(package.path, aot::ask_for_tiles());
+    return;
+  }
   throw Error(AOT_MACHINE_MISMATCH, {package.path, " needs CPU features that this machine lacks: ", aot::join(missing)},
               {"The model was exported for a newer CPU (this one is: ", aot::cpu_brand(), ")."},
               {"Run it on a newer CPU, or export it again with --cpu-isa avx2."});
@@ -134,13 +138,14 @@ void drop_absent(const std::vector<aot::TensorInfo>& infos, bool has_signature, 
 
 aot_model::aot_model(const std::string& path, const aot_load_options& options)
     : num_threads_(static_cast<int>(options.num_threads)), slots_(std::max<uint32_t>(options.num_runners, 1)) {
+  aot::refuse_orphans();
   const aot::Stopwatch watch;
-  aot::Package package = aot::open_package(path);
+  aot::Package package = aot::open_package(path, aot::Runtime::is_slim());
   check_machine(package);
   device_ = &choose_device(package, options.device);
   check_gpu(package, *device_);
   aot::Runtime::load(*device_);
-  aot::use_threads(num_threads_);
+  const aot::AtWork at_work(num_threads_);
   const aot::BelowAutograd below_autograd;  // constants may be computed now
   device_->activate();
   container_ =
@@ -161,10 +166,18 @@ aot_model::aot_model(const std::string& path, const aot_load_options& options)
   }
 }
 
-aot_model::~aot_model() { slots_.wait_until_idle(); }
+aot_model::~aot_model() {
+  if (aot::is_orphaned()) {
+    // Nobody will end what was at work, nor may it be taken away: it stays.
+    new std::shared_ptr<const aot::Container>(std::move(container_));
+    return;
+  }
+  slots_.wait_until_idle();
+}
 
 std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, size_t num_inputs, bool const_inputs,
                                                         double* latency_ms) {
+  aot::refuse_orphans();
   if (num_inputs != inputs_.size()) {
     throw aot::usage_error({num_inputs, " inputs were given; the model takes ", inputs_.size()},
                            {"Every input of the model needs a value."}, {"Pass one array for each; see: aotrun info"});
@@ -179,7 +192,7 @@ std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, 
 
   const aot::RunnerSlots::Hold slot(slots_);
   device_->activate();
-  aot::use_threads(num_threads_);
+  const aot::AtWork at_work(num_threads_);
   const aot::BelowAutograd below_autograd;
 
   std::vector<aot::Input> prepared;

@@ -9,6 +9,8 @@
 #include "base/library.h"
 #include "base/lock.h"
 #include "base/mapped_file.h"
+#include "base/own_names.h"
+#include "base/text.h"
 
 namespace aot {
 namespace {
@@ -18,9 +20,9 @@ std::unique_ptr<const Runtime> loaded;
 
 }  // namespace
 
-std::string Runtime::library_name() {
-  return exists(own_folder() + "/libaot_slim.so") ? "libaot_slim.so" : "libtorch_cpu.so";
-}
+bool Runtime::is_slim() { return exists(own_folder() + "/libaot_slim.so"); }
+
+std::string Runtime::library_name() { return is_slim() ? "libaot_slim.so" : "libtorch_cpu.so"; }
 
 const Runtime& Runtime::load(const Device& device) {
   const Lock lock(loading);
@@ -35,13 +37,25 @@ const Runtime& Runtime::get() { return *loaded; }
 
 Runtime::Runtime() {
   const Library library = load_for_good(library_name());
-#define AOT_SHIM_BIND(function) bind(library, #function, function);
+  const bool slim = is_slim();
+  const auto name = [slim](const char* function) { return slim ? own_name(function) : std::string(function); };
+#define AOT_SHIM_BIND(function) bind(library, name(#function).c_str(), function);
   AOT_SHIM_FUNCTIONS(AOT_SHIM_BIND)
 #undef AOT_SHIM_BIND
-  bind_if_present(library, "torch_exception_get_what_without_backtrace", exception_text_);
+  bind_if_present(library, name("torch_exception_get_what_without_backtrace").c_str(), exception_text_);
+  if (slim) {
+    bind(library, "aot_slim_set_threads", pool_.set_threads);
+    bind(library, "aot_slim_enter_call", pool_.enter_call);
+    bind(library, "aot_slim_leave_call", pool_.leave_call);
+  } else {
+    bind_if_present(library, "omp_set_num_threads", openmp_.set_threads);
+    bind_if_present(library, "omp_get_max_threads", openmp_.max_threads);
+    bind_if_present(library, "omp_pause_resource_all", openmp_.pause);
+    bind_if_present(library, "GOMP_parallel", openmp_.parallel);
+  }
   for (int i = 0; i < kDtypeCount; ++i) {
     decltype(&aoti_torch_dtype_float32) number = nullptr;
-    bind(library, (std::string("aoti_torch_dtype_") + name_of(static_cast<Dtype>(i))).c_str(), number);
+    bind(library, name(concat({"aoti_torch_dtype_", name_of(static_cast<Dtype>(i))}).c_str()).c_str(), number);
     dtype_numbers_[i] = number();
   }
 }

@@ -34,6 +34,21 @@ namespace aot {
   X(aoti_torch_layout_strided)             \
   X(aoti_torch_layout__mkldnn)
 
+/// The slim runtime's pool of threads (bridge/slim/threads/pool.h); null with libtorch.
+struct Pool {
+  void (*set_threads)(int) = nullptr;
+  void (*enter_call)() = nullptr;
+  void (*leave_call)() = nullptr;
+};
+
+/// The OpenMP library that libtorch brought along; null with the slim runtime.
+struct OpenMp {
+  void (*set_threads)(int) = nullptr;
+  int (*max_threads)() = nullptr;
+  int (*pause)(int) = nullptr;
+  void (*parallel)(void (*)(void*), void*, unsigned, unsigned) = nullptr;
+};
+
 class Runtime {
  public:
   /// Loads it on the first call. Throws AOT_DAMAGED when it is not there, AOT_MACHINE_MISMATCH when it cannot be loaded
@@ -45,6 +60,12 @@ class Runtime {
 
   /// File name of the runtime that load() would take, such as "libtorch_cpu.so".
   static std::string library_name();
+
+  /// Whether it is the slim runtime.
+  static bool is_slim();
+
+  const Pool& pool() const { return pool_; }
+  const OpenMp& openmp() const { return openmp_; }
 
 #define AOT_SHIM_MEMBER(name) decltype(&::name) name = nullptr;
   AOT_SHIM_FUNCTIONS(AOT_SHIM_MEMBER)
@@ -65,6 +86,8 @@ class Runtime {
 
   int32_t dtype_numbers_[kDtypeCount] = {};
   const char* (*exception_text_)() = nullptr;
+  Pool pool_;
+  OpenMp openmp_;
 };
 
 }  // namespace aot

@@ -6,8 +6,10 @@
 #include <cerrno>
 #include <cstring>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
+#include "base/own_names.h"
 #include "package/archive.h"
 #include "package/elf_check.h"
 
@@ -63,7 +65,7 @@ const Entry& find_library(const Archive& archive, const std::string& path) {
   return *only;
 }
 
-Package open_archive(const std::string& path) {
+Package open_archive(const std::string& path, bool own_names) {
   Package package;
   package.path = path;
   package.storage = MappedFile(path);
@@ -81,9 +83,16 @@ Package open_archive(const std::string& path) {
 
   check_library(library.data, library.size, path + ':' + library.name);
   check_integrity(library, path);
-  package.library_file = file_in_memory("model.so", library.data, library.size);
+  const uint8_t* code = library.data;
+  std::vector<uint8_t> renamed;
+  if (own_names) {
+    renamed.assign(code, code + library.size);
+    use_own_names(renamed.data(), renamed.size());
+    code = renamed.data();
+  }
+  package.library_file = file_in_memory("model.so", code, library.size);
   package.library_path = package.library_file.is_open() ? path_of(package.library_file)
-                                                        : package.scratch.write("model.so", library.data, library.size);
+                                                        : package.scratch.write("model.so", code, library.size);
 
   if (const Entry* weights = archive.find(stem + "_weights.blob")) {
     package.weights = weights->data;
@@ -118,14 +127,14 @@ Package::Package() = default;
 Package::Package(Package&& other) noexcept = default;
 Package::~Package() = default;
 
-Package open_package(const std::string& path) {
+Package open_package(const std::string& path, bool own_names) {
   struct stat status {};
   if (stat(path.c_str(), &status) != 0) {
     if (errno != ENOENT && errno != ENOTDIR) throw file_error(path, errno);
     throw damaged_error({"there is no model at ", path, ": ", std::strerror(errno)},
                         {"A model folder of a bundle or a .pt2 file was expected."});
   }
-  return S_ISDIR(status.st_mode) ? open_folder(path) : open_archive(path);
+  return S_ISDIR(status.st_mode) ? open_folder(path) : open_archive(path, own_names);
 }
 
 }  // namespace aot

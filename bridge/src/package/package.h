@@ -30,8 +30,9 @@ struct Package {
   std::string extern_nodes;    // JSON of the ops without a C shim; empty when there are none
 };
 
-/// Opens a model folder of a bundle or a .pt2 archive. Throws AOT_DAMAGED, or AOT_MODEL_MISMATCH for code of another
+/// Opens a model folder of a bundle or a .pt2 archive. With `own_names`, what an archive's library imports goes by the
+/// slim runtime's names, as in a bundle of it already. Throws AOT_DAMAGED, or AOT_MODEL_MISMATCH for code of another
 /// machine type.
-Package open_package(const std::string& path);
+Package open_package(const std::string& path, bool own_names);
 
 }  // namespace aot

@@ -13,7 +13,6 @@ from aotpack.backend import Backend
 from aotpack.environment.search import find_torch
 from aotpack.environment.torch import TorchInfo
 from aotpack.native.bridge import build_sanitized_tests
-from aotpack.native.onednn import find_onednn
 from tests.support import sanitizing
 from tests.support.exporting import SUPPORT, cached_export
 from tests.support.sanitizing import slim_bundle
@@ -47,7 +46,7 @@ def test_many_callers_under_thread_sanitizer(
     # is told from its neighbours in reports.
     suppressions = tmp_path / "suppressions"
     suppressions.write_text("race:libdnnl.so\n")
-    preload = f"LD_PRELOAD={find_onednn().library}"
+    preload = f"LD_PRELOAD={runtime.others[0]}"
     # Where the kernel spreads mappings wider than ThreadSanitizer expects, it does not start.
     command = ["setarch", "--addr-no-randomize", "env", preload, bundle / "lib" / program.name]
     done = subprocess.run(

@@ -28,6 +28,7 @@ from aotpack_doctor.base import elf, hashing
 from aotpack_doctor.findings import catalog
 from aotpack_doctor.findings.explain import explain
 from aotpack_doctor.findings.finding import Severity
+from aotpack_doctor.reading import host
 from tests.support.doctor_machine import MODEL, SHIM, Machine, compile_one, fatbin_source, make_machine, write_package
 from tests.support.doubles.elf import Double
 from tests.support.torch_trees import make_libtorch, make_torch_venv
@@ -769,6 +770,13 @@ def an_older_libstdcxx(machine: Machine, patch: pytest.MonkeyPatch) -> None:
 @condition("AP603", others=("AP404",))
 def a_cpu_without_avx2(machine: Machine, patch: pytest.MonkeyPatch) -> None:
     machine.write("proc/cpuinfo", "model name\t: Nehalem\nflags\t\t: fpu pni sse4_2\n")
+
+
+@condition("AP612", others=("AP404", "AP603"))
+def a_kernel_that_keeps_the_tiles(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    machine.write("proc/cpuinfo", "model name\t: Sapphire Rapids\nflags\t\t: fpu pni avx amx_tile amx_bf16\n")
+    machine.seal(floors={"cpu_features": ("amx_tile", "avx2")})
+    patch.setattr(host, "_tiles_refused", lambda _machine: "Operation not permitted")
 
 
 @condition("AP513")

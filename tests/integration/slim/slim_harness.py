@@ -108,13 +108,15 @@ class Shim:
 
     def __init__(self, path: str, inside: str | None = None) -> None:
         self.library = ctypes.CDLL(path, mode=os.RTLD_LOCAL)
+        self.is_slim = hasattr(self.library, "slim_torch_device_type_cpu")
         self.inside = None if inside is None else ctypes.CDLL(inside).call_inside
         self.numbers = {dtype: int(self.function(f"aoti_torch_dtype_{name}")()) for name, dtype in DTYPES.items()}
         self.dtypes = {number: dtype for dtype, number in self.numbers.items()}
 
     def function(self, name: str) -> Any:
         """The C function, or an AttributeError when the library does not have it."""
-        return getattr(self.library, name)
+        # The slim runtime has names of its own.
+        return getattr(self.library, re.sub("^aoti_", "slim_", name) if self.is_slim else name)
 
     def seed(self, seed: int) -> None:
         """Start the library's generator of random numbers anew."""
@@ -127,7 +129,9 @@ class Shim:
     def check(self, status: int) -> None:
         """Turn a failure into an exception with its text, where the library gives one."""
         if status != 0:
-            what = getattr(self.library, "torch_exception_get_what", None)
+            what = getattr(
+                self.library, "slimt_exception_get_what" if self.is_slim else "torch_exception_get_what", None
+            )
             if what is None:
                 raise ShimError("failed")
             what.restype = ctypes.c_char_p

@@ -10,6 +10,8 @@ from aotpack.runtime.slim_table import Function, Part, judge, parse_table
 TEXT = """
 [served.core]
 "shim/shim_tensor.cpp" = ["aoti_torch_get_sizes"]
+[served.threads]
+"threads/openmp.cpp" = ["GOMP_parallel"]
 [served.dnnl]
 "dnnl/gemm.cpp" = ["aoti_torch_cpu_mm_out"]
 [vector]
@@ -42,10 +44,17 @@ def test_a_function_listed_twice_is_refused() -> None:
 
 
 def test_a_model_that_needs_the_core_alone() -> None:
-    verdict = judge(["aoti_torch_get_sizes", "Sleef_expf16_u10", "GOMP_parallel", "memcpy"], parse_table(TEXT))
+    verdict = judge(["aoti_torch_get_sizes", "Sleef_expf16_u10", "memcpy"], parse_table(TEXT))
     assert verdict.served
     assert verdict.parts == (Part.CORE,)
     assert verdict.sonames == ("libaot_slim.so",)
+
+
+def test_openmp_has_a_library_of_its_own() -> None:
+    verdict = judge(["aoti_torch_get_sizes", "GOMP_parallel"], parse_table(TEXT))
+    assert verdict.served
+    assert verdict.sonames == ("libaot_slim.so", "libaomp.so.1")
+    assert [each.name for each in judge(["GOMP_task"], parse_table(TEXT)).unserved] == ["GOMP_task"]
 
 
 def test_matrix_products_need_the_second_library() -> None:

@@ -9,6 +9,7 @@ from aotpack.backend import Backend
 from aotpack.build.archs import check_model_archs
 from aotpack.build.request import NamedModel
 from aotpack.bundle.inputs import PlannedModel
+from aotpack.elf.renaming import Renaming
 from aotpack.errors import ModelMismatchError
 from aotpack.libraries.closure import Root
 from aotpack.libraries.finder import DiskFinder
@@ -48,11 +49,12 @@ def _check(model: NamedModel, info: ModelInfo, backend: Backend) -> None:
         )
 
 
-def roots_of_models(models: Sequence[tuple[str, ModelInfo]], finder: DiskFinder) -> Iterator[Root]:
-    """What model.so needs beside its runtime, such as libgomp."""
+def roots_of_models(models: Sequence[tuple[str, ModelInfo]], finder: DiskFinder, renaming: Renaming) -> Iterator[Root]:
+    """What model.so needs beside its runtime, such as libgomp where that is not the runtime's own by another name."""
     for name, model in models:
         for soname in model.needed:
-            found = None if soname.startswith(("libtorch", "libc10")) else finder.find(soname, None)
+            is_of_runtime = soname.startswith(("libtorch", "libc10")) or renaming.library_of(soname) != soname
+            found = None if is_of_runtime else finder.find(soname, None)
             if found:
                 yield Root(soname, found, f"needed by model {name}")
 
@@ -67,4 +69,13 @@ def _planned(name: str, model: ModelInfo, choice: RuntimeChoice) -> PlannedModel
     metadata = model.metadata
     if choice.runtime == "slim" and any(place == WEIGHTS for _, place in model.members):
         metadata, packings = slim_weights.for_slim(metadata)
-    return PlannedModel(name, metadata, model.archive, model.members, model.needed, choice.sonames[name], packings)
+    return PlannedModel(
+        name,
+        metadata,
+        model.archive,
+        model.members,
+        model.needed,
+        choice.sonames[name],
+        packings,
+        renaming=choice.renaming,
+    )

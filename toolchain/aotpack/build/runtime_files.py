@@ -65,11 +65,12 @@ def runtime_files(
     if choice.runtime == "slim":
         with reporter.files("compiling the slim runtime (takes a while the first time)") as progress:
             slim = build_slim(torch, choice.parts, progress=progress)
-        own += slim.libraries
-        finder = replace(finder, folders=(*finder.folders, *slim.folders))
+        own += (*slim.libraries, *slim.others)
+        finder = replace(finder, folders=(*finder.folders, slim.folder))
     else:
         roots = [Root(name, _torch_library(name, torch), f"recipes/{recipe.backend}.toml") for name in recipe.roots]
-    roots = [*(Root(path.name, path, "the C API") for path in own), *roots, *roots_of_models(models, finder)]
+    roots = [Root(path.name, path, "the C API") for path in own] + roots
+    roots += roots_of_models(models, finder, choice.renaming)
     closure = walk(roots, finder, recipe, features=features)
     with reporter.step("compiling stubs") if closure.left_out else nullcontext():
         stubs = tuple(_stubs(closure))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from aotpack.bundle.entries import Entry
+from aotpack.elf.renaming import Renaming
 from aotpack.environment.torch import TorchInfo
 from aotpack.libraries.closure import Closure, LeftOut, Library
 from aotpack.libraries.recipe import Recipe
@@ -30,6 +31,8 @@ class PlannedModel:
     runtime: tuple[str, ...] = ()
     #: Weights that this runtime wants in another order than the package has them.
     packings: tuple[Packing, ...] = ()
+    #: What this runtime's functions are called.
+    renaming: Renaming = field(default_factory=Renaming)
 
 
 @dataclass(frozen=True)

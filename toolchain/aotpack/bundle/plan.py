@@ -58,7 +58,7 @@ def plan_bundle(inputs: BuildInputs) -> BundlePlan:
     entries += inputs.interpreter
     entries += inputs.files
     host = {need.soname for need in (*inputs.libraries.host, *inputs.interpreter_closure.host)}
-    named = (soname for model in inputs.models for soname in model.needed)
+    named = (model.renaming.library_of(soname) for model in inputs.models for soname in model.needed)
     host |= {soname for soname in named if matches(soname, inputs.recipe.host_libraries)}
     if inputs.libc == "host" or not inputs.portable:
         libraries = (*inputs.libraries.libraries, *inputs.interpreter_closure.libraries)
@@ -87,7 +87,9 @@ def _libraries(inputs: BuildInputs) -> Iterator[Entry]:
     runtime: list[Library] = []
     for library in inputs.libraries.libraries:
         if library.name in inputs.own_libraries:
-            yield Entry(f"{LIB}/{library.name}", Part.BRIDGE, library.reason, Copy(library.path))
+            # oneDNN is a vendor's also where it was made to use our threads.
+            part = Part.RUNTIME if inputs.recipe.may_strip(library.name) else Part.BRIDGE
+            yield Entry(f"{LIB}/{library.name}", part, library.reason, Copy(library.path))
         elif library.origin is Origin.BUNDLED:
             runtime.append(library)
         else:
@@ -131,10 +133,12 @@ def _model(model: PlannedModel, search_path: str) -> Iterator[Entry]:
             torch_libraries = tuple(
                 soname for soname in model.needed if matches(soname, ("libtorch*.so", "libc10*.so"))
             )
+            renamed = {model.renaming.library_of(name) for name in model.needed}
             edit = ElfEdit(
                 search_path=search_path,
                 remove_needed=tuple(name for name in torch_libraries if name not in model.runtime),
-                add_needed=tuple(name for name in model.runtime if name not in model.needed),
+                add_needed=tuple(name for name in model.runtime if name not in renamed),
+                renaming=model.renaming,
                 clear_executable_stack=True,
             )
         packings = model.packings if name == WEIGHTS else ()

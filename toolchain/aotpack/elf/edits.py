@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from elftools.elf.constants import SH_FLAGS
@@ -12,6 +12,7 @@ from elftools.elf.elffile import ELFFile
 
 from aotpack.elf import appended, initialisers, relocations
 from aotpack.elf.facts import read_elf
+from aotpack.elf.renaming import Renaming, rename
 from aotpack.errors import BuildToolError
 from aotpack.gpu import fatbin, trimming
 from aotpack.tools.compilers import run_tool
@@ -37,6 +38,8 @@ class ElfEdit:
     search_path: str | None = None
     add_needed: tuple[str, ...] = ()
     remove_needed: tuple[str, ...] = ()
+    #: Other names for what it imports; after the sonames above.
+    renaming: Renaming = field(default_factory=Renaming)
     #: Ask for an ordinary stack: hardened kernels, and glibc from 2.41 on, refuse a library that wants to execute its.
     clear_executable_stack: bool = False
     #: GPUs whose device code stays, such as `sm_90`; empty keeps all.
@@ -78,6 +81,8 @@ def _apply(path: Path, edit: ElfEdit, original: Path) -> None:
     if arguments:
         _align_to_pages(path)
         run_tool([find_program("patchelf"), *arguments, str(path)], writes=path)
+    if edit.renaming:
+        rename(path, edit.renaming)
     if edit.shorten_start:
         initialisers.shorten(path, original)
     if edit.pack:

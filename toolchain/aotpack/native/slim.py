@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from aotpack.elf.edits import ElfEdit, apply_edit, strip_copy
 from aotpack.environment.torch import TorchInfo
 from aotpack.native.carried import carried_key, find_carried
 from aotpack.native.onednn import find_onednn
-from aotpack.runtime.slim_table import SOURCES, Part
+from aotpack.runtime.slim_table import OWN_NAMES, SOURCES, Part
 from aotpack.tools.cache import cached_folder, content_key
 from aotpack.tools.cmake import Progress, build_targets
 from aotpack.tools.compilers import find_compiler
@@ -23,11 +24,16 @@ class SlimBuild:
 
     Attributes:
         libraries: of the runtime itself, the core first: roots of the bundle's closure.
-        folders: where libraries lie that these need beside the system's (oneDNN's).
+        others: what these need beside the system's libraries (oneDNN, as `_own_onednn` makes it).
     """
 
     libraries: tuple[Path, ...]
-    folders: tuple[Path, ...] = ()
+    others: tuple[Path, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Where all of them lie."""
+        return self.libraries[0].parent
 
 
 @dataclass(frozen=True)
@@ -37,27 +43,28 @@ class _Settings:
     parts: tuple[Part, ...]
     definitions: dict[str, str]
     versions: tuple[str, ...]
-    folders: tuple[Path, ...]
+    onednn: Path | None = None
 
     @property
     def targets(self) -> list[str]:
         """CMake's names of the libraries."""
-        return [part.library.removeprefix("lib").removesuffix(".so") for part in self.parts]
+        return [part.library.removeprefix("lib").partition(".")[0] for part in self.parts]
 
     def built(self, folder: Path) -> SlimBuild:
         """The libraries once they lie in a folder."""
-        return SlimBuild(tuple(folder / part.library for part in self.parts), self.folders)
+        others = () if self.onednn is None else (folder / self.onednn.name,)
+        return SlimBuild(tuple(folder / part.library for part in self.parts), others)
 
 
 def _settings(torch: TorchInfo, parts: Iterable[Part]) -> _Settings:
-    asked = set(parts) | {Part.CORE}
+    asked = set(parts) | {Part.CORE, Part.THREADS}
     wanted = tuple(part for part in Part if part in asked)
     definitions = {"TORCH_INCLUDE": str(torch.shim_include("the slim runtime"))}
     if Part.DNNL not in wanted:
-        return _Settings(wanted, definitions, (torch.version,), ())
+        return _Settings(wanted, definitions, (torch.version,))
     onednn = find_onednn()
     definitions |= {"ONEDNN_INCLUDE": str(onednn.include), "ONEDNN_LIBRARY": str(onednn.library)}
-    return _Settings(wanted, definitions, (torch.version, onednn.version), (onednn.library.parent,))
+    return _Settings(wanted, definitions, (torch.version, onednn.version), onednn.library)
 
 
 def build_slim(
@@ -96,6 +103,8 @@ def build_slim(
         for part in settings.parts:
             (folder / "build" / part.library).rename(folder / part.library)
         shutil.rmtree(folder / "build")
+        if settings.onednn is not None:
+            _own_onednn(settings.onednn, folder)
 
     return settings.built(cached_folder("slim", key, compile_them))
 
@@ -114,7 +123,17 @@ def build_slim_in(folder: Path, torch: TorchInfo) -> SlimBuild:
     """
     settings = _settings(torch, Part)
     build_targets(SOURCES, folder, find_compiler("c++"), settings.definitions, settings.targets)
+    if settings.onednn is not None and not (folder / settings.onednn.name).exists():
+        _own_onednn(settings.onednn, folder)
     return settings.built(folder)
+
+
+def _own_onednn(library: Path, folder: Path) -> None:
+    """A copy of oneDNN that takes its threads from the slim runtime, not from libgomp."""
+    copy = folder / library.name
+    strip_copy(library, copy)
+    copy.chmod(0o755)
+    apply_edit(copy, ElfEdit(search_path="$ORIGIN:$ORIGIN/gcc", renaming=OWN_NAMES), library)
 
 
 def _source_contents() -> Iterator[bytes]:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from aotpack.backend import Backend
+from aotpack.elf.renaming import Renaming
 from aotpack.errors import ModelMismatchError
 from aotpack.libraries.recipe import Recipe
 from aotpack.package.model import ModelInfo
-from aotpack.runtime.slim_table import MACHINES, Function, Part, Verdict, judge
+from aotpack.runtime.slim_table import MACHINES, OWN_NAMES, Function, Part, Verdict, judge
 
 Runtime = Literal["full", "slim"]
 
@@ -30,6 +31,11 @@ class RuntimeChoice:
     sonames: Mapping[str, tuple[str, ...]]
     #: Libraries of the slim runtime.
     parts: frozenset[Part] = frozenset()
+
+    @property
+    def renaming(self) -> Renaming:
+        """What the functions of this runtime are called."""
+        return OWN_NAMES if self.runtime == "slim" else Renaming()
 
 
 def choose_runtime(

@@ -1,7 +1,8 @@
 """What the slim runtime serves.
 
 bridge/slim/ops.toml lists every function of torch's C shim with the library and file that serve it, or the reason why
-none does. `judge` holds a model's imports against that table.
+none does. `judge` holds a model's imports against that table. In a bundle all of them go by names of the slim runtime's
+own (`OWN_NAMES`): a process may hold torch and its OpenMP too, and the loader takes whose it finds first.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import msgspec
 
 from aotpack import resources
+from aotpack.elf.renaming import Renaming
 from aotpack.environment.torch import SHIM_HEADERS, TorchInfo
 
 #: The folder of the sources and the table within it.
@@ -31,14 +33,25 @@ _VECTOR_WIDTHS = {"float32": ("f8", "f16"), "float64": ("d4", "d8")}
 #: How torch's headers name the shim's functions.
 _SHIM_FUNCTION = re.compile(r"\baoti_\w+(?=\()")
 
-#: Symbols that only libtorch defines: its shim, its vector functions, its C++.
-_TORCH_SYMBOL = re.compile(r"aoti_|torch_|Sleef_|mkl_|cblas_|_ZNK?(?:2at|3c10|5torch)")
+#: Symbols that only libtorch defines: its shim, its vector functions, its C++. And libgomp's, of which there are many.
+_TORCH_SYMBOL = re.compile(r"aoti_|torch_|Sleef_|mkl_|cblas_|GOMP_|omp_|_ZNK?(?:2at|3c10|5torch)")
+
+#: What GCC's code calls for OpenMP, and its likeness in the slim runtime.
+OPENMP = ("libgomp.so.1", "libaomp.so.1")
+
+#: What models in a bundle and oneDNN call in place of torch's functions and libgomp's. bridge/slim/CMakeLists.txt and
+#: bridge/src/package/renaming.cpp know the same names.
+OWN_NAMES = Renaming(
+    prefixes=(("aoti_", "slim_"), ("torch_", "slimt_"), ("Sleef_", "Slimf_"), ("GOMP_", "AOMP_"), ("omp_", "aop_")),
+    libraries=(OPENMP,),
+)
 
 
 class Part(str, Enum):
     """A library of the slim runtime."""
 
     CORE = "core"
+    THREADS = "threads"
     DNNL = "dnnl"
 
     def __str__(self) -> str:
@@ -47,7 +60,7 @@ class Part(str, Enum):
     @property
     def library(self) -> str:
         """File name and soname."""
-        return "libaot_slim.so" if self is Part.CORE else f"libaot_slim_{self.value}.so"
+        return {Part.CORE: "libaot_slim.so", Part.THREADS: OPENMP[1], Part.DNNL: "libaot_slim_dnnl.so"}[self]
 
 
 @dataclass(frozen=True)

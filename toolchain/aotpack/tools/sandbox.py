@@ -33,6 +33,8 @@ class Sandbox:
         arguments: Sequence[str],
         extra: Sequence[tuple[Path, str]] = (),
         devices: Sequence[Path] = (),
+        *,
+        kernel: bool = False,
     ) -> list[str]:
         """The command line that runs `arguments` (first: a path inside) with the bundle at `INSIDE`, read-only.
 
@@ -41,11 +43,13 @@ class Sandbox:
             arguments: program and arguments, as seen from inside.
             extra: further (host path, inside path) pairs, read-only.
             devices: device nodes. With them come /proc and /sys, which drivers ask about the machine.
+            kernel: /proc and /sys in any case.
         """
+        kernel = kernel or bool(devices)
         if self.name == "bubblewrap":
             binds = [item for source, target in extra for item in ("--ro-bind", str(source), target)]
             binds += [item for node in devices for item in ("--dev-bind", str(node), str(node))]
-            binds += ["--proc", "/proc", "--ro-bind", "/sys", "/sys"] if devices else []
+            binds += ["--proc", "/proc", "--ro-bind", "/sys", "/sys"] if kernel else []
             return [
                 self.program,
                 "--unshare-all",
@@ -67,7 +71,7 @@ class Sandbox:
             "sh",
             chroot,
             str(root.resolve()),
-            "with-kernel" if devices else "alone",
+            "with-kernel" if kernel else "alone",
             str(len(shown)),
             *pairs,
             *arguments,

@@ -33,6 +33,8 @@ class RunResult:
 def check_run(folder: Path, bundle: Bundle) -> RunResult:
     """Run every model on its recorded sample in a root that holds only the bundle, and the GPU's driver for GPU models.
 
+    With the full runtime the root has /proc too: libtorch reads there what this processor can do.
+
     Without a sandbox on this machine it runs with an empty environment and says so in the result.
     Raises DamagedError with the bundle's own words when a run fails, MachineMismatchError when it cannot run here.
     """
@@ -43,16 +45,19 @@ def check_run(folder: Path, bundle: Bundle) -> RunResult:
         why = "no sandbox is available here: install bubblewrap, or allow user namespaces"
     else:
         why = ""
-    results = {name: _run_model(folder, name, box, model.device) for name, model in bundle.models.items()}
+    kernel = bundle.runtime == "full"
+    results = {
+        name: _run_model(folder, name, box, model.device, kernel=kernel) for name, model in bundle.models.items()
+    }
     return RunResult(box.name if box else None, why, results)
 
 
-def _run_model(folder: Path, name: str, box: sandbox.Sandbox | None, device: str) -> dict[str, Any]:
+def _run_model(folder: Path, name: str, box: sandbox.Sandbox | None, device: str, *, kernel: bool) -> dict[str, Any]:
     arguments = [LAUNCHER, "check", "--model", name, "--json"]
     if box:
         driver = find_driver(load_recipe(Backend(device)).driver)
         inside = [f"{sandbox.INSIDE}/{arguments[0]}", *arguments[1:]]
-        command = box.command(folder, inside, driver.libraries, driver.devices)
+        command = box.command(folder, inside, driver.libraries, driver.devices, kernel=kernel)
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     else:
         command = [str(folder.absolute() / arguments[0]), *arguments[1:]]  # the run starts in another folder

@@ -53,7 +53,8 @@ def read_elf(path: str) -> Elf | None:
 def shim_names(path: str) -> frozenset[str]:
     """Names of AOTInductor's C shim among the dynamic symbols of a file, imported or exported.
 
-    All of them stand in one string table, which is found without reading the (large) symbol table.
+    In a bundle with the slim runtime they are names of its own. All of them stand in one string table, which is found
+    without reading the (large) symbol table.
     Raises OSError, ValueError.
     """
     with open_regular(path) as stream, _mapped(stream) as data:
@@ -64,7 +65,7 @@ def shim_names(path: str) -> frozenset[str]:
             table = data[start : start + tags.get(_DT_STRSZ, 0)]
         except (struct.error, IndexError, OverflowError) as error:
             raise ValueError(f"not a whole ELF file ({error})") from error
-    return frozenset(name.decode() for name in re.findall(rb"(?:^|\0)(aoti_torch_\w+)(?=\0)", table))
+    return frozenset(name.decode() for name in re.findall(rb"(?:^|\0)((?:aoti|slim)_torch_\w+)(?=\0)", table))
 
 
 def _mapped(stream: BinaryIO) -> mmap.mmap:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 from typing import Mapping
@@ -69,6 +70,7 @@ def read_host(
         kernel=uname.release,
         cpu_model=model[1] if model else None,
         cpu_features=cpu_features,
+        tiles_refused=_tiles_refused(uname.machine) if cpu_features and "amx_tile" in cpu_features else None,
         libc=libc,
         libc_version=libc_version,
         libstdcxx=_libstdcxx(root),
@@ -84,6 +86,17 @@ def read_host(
         # The loader replaces $LIB and $ORIGIN by what only it knows.
         preload_missing=tuple(name for name in preload if "/" in name and "$" not in name and not os.path.exists(name)),
     )
+
+
+def _tiles_refused(machine: str) -> str | None:
+    """Ask for the registers of AMX, as the bridge does (bridge/src/base/amx.cpp)."""
+    if machine != "x86_64":
+        return None
+    libc = ctypes.CDLL(None, use_errno=True)
+    arch_prctl, request_permission, tile_data = 158, 0x1023, 18
+    if libc.syscall(arch_prctl, request_permission, tile_data) == 0:
+        return None
+    return os.strerror(ctypes.get_errno())
 
 
 def read_text(path: str) -> str:

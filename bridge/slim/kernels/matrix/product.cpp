@@ -1,7 +1,5 @@
 #include "product.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -63,7 +61,7 @@ struct Cut {
     const int64_t in_cache = std::max<int64_t>(1, kMostLeftBytes / std::max<int64_t>(words * 4 * tiles.highest(), 1));
     blocks = divided(tiles.count, in_cache);
     // Few groups: the rows are divided among threads as well.
-    const int64_t threads = omp_in_parallel() ? 1 : omp_get_max_threads();
+    const int64_t threads = aot_slim_threads();
     if (threads > 1 && groups * blocks < 2 * threads) blocks = std::min(tiles.count, divided(2 * threads, groups));
   }
 

@@ -89,6 +89,13 @@ MAPPED_FILE = Kind(
     "Models and weights are mapped: a file that is cut short while it is in use, or a failing disk, ends the process.",
     6,
 )
+TILES = Kind(
+    "AP612",
+    Severity.ERROR,
+    "The kernel refuses the registers of AMX",
+    "A process must ask for them before it runs such code; the bridge asks, and would refuse the model.",
+    7,
+)
 
 _SHOWN = 5
 
@@ -130,6 +137,19 @@ def cpu(facts: HostFacts) -> Iterator[Finding]:
         yield CPU.found(
             f"missing: {', '.join(lacking)} ({facts.host.cpu_model or 'model not known'})",
             "aotpack export --cpu-isa avx2 ...   # then build again",
+        )
+
+
+@check(TILES)
+def tiles(facts: HostFacts) -> Iterator[Finding]:
+    bundle, refusal = _whole(facts), facts.host.tiles_refused
+    if bundle is None or refusal is None:
+        return
+    using = [name for name in bundle.cpu_features if plain_feature(name).startswith("amx")]
+    if using:
+        yield TILES.found(
+            f"the bundle uses {', '.join(using)}; asked for them, kernel {facts.host.kernel} says: {refusal}",
+            "run it outside of the sandbox, or: aotpack export --cpu-isa avx512 ...   # then build again",
         )
 
 

@@ -1,0 +1,66 @@
+#include "threads/callers.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+
+#include "threads/workers.h"
+
+namespace slim {
+namespace {
+
+constexpr int kMostThreads = 256;
+
+std::atomic<int> calls{0};
+thread_local int depth = 0;  // calls within one another
+thread_local int share = 0;  // of the processors; 0 outside of calls
+thread_local int asked = 0;
+
+// A child has the calls of the thread that it comes from.
+void resume_child() noexcept { calls = depth > 0 ? 1 : 0; }
+
+int from_environment() noexcept {
+  const char* text = std::getenv("OMP_NUM_THREADS");  // NOLINT(concurrency-mt-unsafe): read once
+  return text == nullptr ? 0 : static_cast<int>(std::min<long>(std::strtol(text, nullptr, 10), kMostThreads));
+}
+
+int from_affinity() noexcept {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return std::min(CPU_COUNT(&set), kMostThreads);
+}
+
+}  // namespace
+
+int processors() noexcept {
+  static const int count = [] {
+    pthread_atfork(nullptr, nullptr, resume_child);
+    const int wanted = from_environment();
+    return std::max(wanted > 0 ? wanted : from_affinity(), 1);
+  }();
+  return count;
+}
+
+void set_threads(int count) noexcept { asked = std::clamp(count, 0, kMostThreads); }
+
+int max_threads() noexcept {
+  const int wanted = asked > 0 ? asked : processors();
+  return possible_threads(share > 0 ? std::min(wanted, share) : wanted);
+}
+
+void enter_call() noexcept {
+  if (depth++ > 0) return;
+  const int limit = std::max(asked, processors());
+  share = std::max(limit / (calls.fetch_add(1) + 1), 1);
+}
+
+void leave_call() noexcept {
+  if (--depth > 0) return;
+  calls.fetch_sub(1);
+  share = 0;
+}
+
+}  // namespace slim
