@@ -41,9 +41,15 @@ struct Image {
   std::vector<uint8_t> bytes;
 };
 
+/// A literal with zeros in it, and the one at its end.
+template <size_t size>
+std::string text(const char (&literal)[size]) {
+  return {literal, size};
+}
+
 TEST(names_of_the_runtime_are_written_over_torchs) {
-  const std::string before("\0aoti_torch_x\0memcpy\0GOMP_parallel\0libgomp.so.1\0xaoti_y\0omp_z\0Sleef_e", 75);
-  const std::string after("\0slim_torch_x\0memcpy\0AOMP_parallel\0libaomp.so.1\0xaoti_y\0aop_z\0Slimf_e", 75);
+  const std::string before = text("\0aoti_torch_x\0memcpy\0GOMP_parallel\0libgomp.so.1\0xaoti_y\0omp_z\0Sleef_e");
+  const std::string after = text("\0slim_torch_x\0memcpy\0AOMP_parallel\0libaomp.so.1\0xaoti_y\0aop_z\0Slimf_e");
   Image image(before);
   const std::vector<uint8_t> whole = image.bytes;
   aot::use_own_names(image.bytes.data(), image.bytes.size());
@@ -61,7 +67,7 @@ TEST(names_have_their_way_back) {
 }
 
 TEST(an_image_that_lies_is_left_alone) {
-  const std::string strings("\0aoti_torch_x", 14);
+  const std::string strings = text("\0aoti_torch_x");
   for (size_t at = 0; at < Image::kTags + 2 * sizeof(Elf64_Dyn); at += 4) {
     for (const uint32_t value : {0U, 0xffffffffU, 0x4000U, 0x7fffffffU}) {
       Image image(strings);

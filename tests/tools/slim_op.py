@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     except AotpackError as error:
         print(error, file=sys.stderr)
         return 1
-    environment = {**os.environ, "LD_LIBRARY_PATH": str(built.folder)}
+    environment = {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(map(str, built.folders))}
     command = [driving.interpreter(torch), HARNESS, "--library", built.libraries[-1], *arguments]
     return subprocess.run(command, env=environment, check=False).returncode
 

@@ -46,7 +46,7 @@ def test_many_callers_under_thread_sanitizer(
     # is told from its neighbours in reports.
     suppressions = tmp_path / "suppressions"
     suppressions.write_text("race:libdnnl.so\n")
-    preload = f"LD_PRELOAD={runtime.others[0]}"
+    preload = f"LD_PRELOAD={bundle / 'lib' / runtime.others[0].name}"
     # Where the kernel spreads mappings wider than ThreadSanitizer expects, it does not start.
     command = ["setarch", "--addr-no-randomize", "env", preload, bundle / "lib" / program.name]
     done = subprocess.run(

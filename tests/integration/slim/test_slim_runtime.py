@@ -64,7 +64,7 @@ def link(target: Path, built: SlimBuild, source: Path, *flags: str | Path) -> Pa
     names = subprocess.check_output(["nm", "--undefined-only", "--format=just-symbols", made], text=True).split()
     own = [f"--redefine-sym={name}={OWN_NAMES.name_of(name)}" for name in names if OWN_NAMES.name_of(name) != name]
     subprocess.run(["objcopy", *own, made], check=True)
-    runtime = [f"-Wl,-rpath,{built.folder}", *built.libraries[:2]]
+    runtime = [f"-Wl,-rpath,{built.libraries[0].parent}", *built.libraries[:2]]
     options = [flag for flag in flags if str(flag).startswith(("-shared", "-fsanitize"))]
     subprocess.run(["g++", *options, made, *runtime, "-o", target], check=True)
     return target
@@ -122,7 +122,7 @@ def drawn(
     command = [python, HERE / "slim_harness.py", "--library", built.libraries[-1], *options, *modules]
     done = subprocess.run(
         command,
-        env={**os.environ, "LD_LIBRARY_PATH": str(built.folder), **environment},
+        env={**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(map(str, built.folders)), **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -430,7 +430,8 @@ print(len(wrong))
 
 
 def test_many_threads_share_a_plan_of_onednn(built: SlimBuild) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    folders = os.pathsep.join(map(str, built.folders))
+    environment = {**os.environ, "LD_LIBRARY_PATH": folders, "OMP_NUM_THREADS": "2"}
     command = [sys.executable, "-c", CONCURRENT, *built.libraries]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr[-2000:]

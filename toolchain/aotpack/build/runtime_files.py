@@ -66,7 +66,7 @@ def runtime_files(
         with reporter.files("compiling the slim runtime (takes a while the first time)") as progress:
             slim = build_slim(torch, choice.parts, progress=progress)
         own += (*slim.libraries, *slim.others)
-        finder = replace(finder, folders=(*finder.folders, slim.folder))
+        finder = replace(finder, folders=(*finder.folders, *slim.folders))
     else:
         roots = [Root(name, _torch_library(name, torch), f"recipes/{recipe.backend}.toml") for name in recipe.roots]
     roots = [Root(path.name, path, "the C API") for path in own] + roots

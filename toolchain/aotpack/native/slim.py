@@ -11,7 +11,7 @@ from pathlib import Path
 from aotpack.elf.edits import ElfEdit, apply_edit, strip_copy
 from aotpack.environment.torch import TorchInfo
 from aotpack.native.carried import carried_key, find_carried
-from aotpack.native.onednn import find_onednn
+from aotpack.native.onednn import OneDnn, find_onednn
 from aotpack.runtime.slim_table import OWN_NAMES, SOURCES, Part
 from aotpack.tools.cache import cached_folder, content_key
 from aotpack.tools.cmake import Progress, build_targets
@@ -31,9 +31,9 @@ class SlimBuild:
     others: tuple[Path, ...] = ()
 
     @property
-    def folder(self) -> Path:
+    def folders(self) -> tuple[Path, ...]:
         """Where all of them lie."""
-        return self.libraries[0].parent
+        return tuple(dict.fromkeys(path.parent for path in (*self.libraries, *self.others)))
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class _Settings:
     parts: tuple[Part, ...]
     definitions: dict[str, str]
     versions: tuple[str, ...]
-    onednn: Path | None = None
+    onednn: OneDnn | None = None
 
     @property
     def targets(self) -> list[str]:
@@ -52,7 +52,7 @@ class _Settings:
 
     def built(self, folder: Path) -> SlimBuild:
         """The libraries once they lie in a folder."""
-        others = () if self.onednn is None else (folder / self.onednn.name,)
+        others = () if self.onednn is None else (_own_onednn(self.onednn),)
         return SlimBuild(tuple(folder / part.library for part in self.parts), others)
 
 
@@ -64,7 +64,7 @@ def _settings(torch: TorchInfo, parts: Iterable[Part]) -> _Settings:
         return _Settings(wanted, definitions, (torch.version,))
     onednn = find_onednn()
     definitions |= {"ONEDNN_INCLUDE": str(onednn.include), "ONEDNN_LIBRARY": str(onednn.library)}
-    return _Settings(wanted, definitions, (torch.version, onednn.version), onednn.library)
+    return _Settings(wanted, definitions, (torch.version, onednn.version), onednn)
 
 
 def build_slim(
@@ -103,8 +103,6 @@ def build_slim(
         for part in settings.parts:
             (folder / "build" / part.library).rename(folder / part.library)
         shutil.rmtree(folder / "build")
-        if settings.onednn is not None:
-            _own_onednn(settings.onednn, folder)
 
     return settings.built(cached_folder("slim", key, compile_them))
 
@@ -123,17 +121,20 @@ def build_slim_in(folder: Path, torch: TorchInfo) -> SlimBuild:
     """
     settings = _settings(torch, Part)
     build_targets(SOURCES, folder, find_compiler("c++"), settings.definitions, settings.targets)
-    if settings.onednn is not None and not (folder / settings.onednn.name).exists():
-        _own_onednn(settings.onednn, folder)
     return settings.built(folder)
 
 
-def _own_onednn(library: Path, folder: Path) -> None:
+def _own_onednn(onednn: OneDnn) -> Path:
     """A copy of oneDNN that takes its threads from the slim runtime, not from libgomp."""
-    copy = folder / library.name
-    strip_copy(library, copy)
-    copy.chmod(0o755)
-    apply_edit(copy, ElfEdit(search_path="$ORIGIN:$ORIGIN/gcc", renaming=OWN_NAMES), library)
+
+    def make(folder: Path) -> None:
+        copy = folder / onednn.library.name
+        strip_copy(onednn.library, copy)
+        copy.chmod(0o755)
+        apply_edit(copy, ElfEdit(search_path="$ORIGIN:$ORIGIN/gcc", renaming=OWN_NAMES), onednn.library)
+
+    size = str(onednn.library.stat().st_size)
+    return cached_folder("onednn", content_key([onednn.version, size, repr(OWN_NAMES)]), make) / onednn.library.name
 
 
 def _source_contents() -> Iterator[bytes]:
