@@ -171,7 +171,7 @@ aot_status aot_model_load_memory(const void* data, size_t size, const aot_load_o
     const aot::File file = aot::file_in_memory("model.pt2", bytes, size);
     aot::ScratchFolder scratch;
     const std::string path = file.is_open() ? aot::path_of(file) : scratch.write("model.pt2", bytes, size);
-    *out = new aot_model(path.c_str(), take(options));
+    *out = new aot_model(path, take(options));
   });
 }
 

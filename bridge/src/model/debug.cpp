@@ -79,7 +79,7 @@ double number_at(const uint8_t* bytes, Dtype dtype) {
     case Dtype::Float64:
       return load<double>(bytes);
     case Dtype::Complex64:
-      return std::hypot(double{load<float>(bytes)}, double{load<float>(bytes + sizeof(float))});
+      return std::hypot(load<float>(bytes), load<float>(bytes + sizeof(float)));
     case Dtype::Complex128:
       return std::hypot(load<double>(bytes), load<double>(bytes + sizeof(double)));
   }
