@@ -6,11 +6,11 @@
 #include <dlfcn.h>
 
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "base/error.h"
 #include "base/library.h"
-#include "base/lock.h"
 #include "base/mapped_file.h"
 #include "base/stopwatch.h"
 #include "base/text.h"
@@ -222,9 +222,9 @@ const Device& find_gpu(DeviceName name) {
                 {"Devices count from 0, after what CUDA_VISIBLE_DEVICES or HIP_VISIBLE_DEVICES leave."},
                 {"Use ", kBackend, ":0", count > 1 ? concat({" to ", count - 1}) : "", "."});
   }
-  static Mutex mutex;
+  static std::mutex mutex;
   static std::vector<std::unique_ptr<const GpuDevice>> devices;
-  const Lock lock(mutex);
+  const std::lock_guard<std::mutex> lock(mutex);
   while (devices.size() <= static_cast<size_t>(index)) {
     devices.push_back(std::make_unique<const GpuDevice>(static_cast<int32_t>(devices.size())));
   }

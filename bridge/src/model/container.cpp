@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 
 #include <cstdlib>
+#include <mutex>
 #include <utility>
 
 #include "base/error.h"
@@ -45,13 +46,13 @@ class InputChecks {
 
  private:
   static constexpr const char* kVariable = "AOTI_RUNTIME_CHECK_INPUTS";
-  static Mutex mutex_;
-  Lock lock_;
+  static std::mutex mutex_;
+  std::lock_guard<std::mutex> lock_;
   bool was_set_ = false;
   std::string before_;
 };
 
-Mutex InputChecks::mutex_;
+std::mutex InputChecks::mutex_;
 
 }  // namespace
 
@@ -111,7 +112,7 @@ void Container::run(AtenTensorHandle* inputs, size_t num_inputs, AtenTensorHandl
     return run_(handle_, inputs, num_inputs, outputs, num_outputs, /*stream=*/nullptr, proxy_handle());
   };
   if (!has_run_) {
-    const Lock lock(first_run_);
+    const std::lock_guard<std::mutex> lock(first_run_);
     if (!has_run_) {
       AOTIRuntimeError code = 0;
       {

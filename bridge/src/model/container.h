@@ -4,12 +4,12 @@
 
 #include <atomic>
 #include <cstddef>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/library.h"
-#include "base/lock.h"
 #include "base/torch_abi.h"
 #include "device/device.h"
 #include "model/proxy_executor.h"
@@ -75,7 +75,7 @@ class Container {
   std::vector<TensorHandle> constants_;  // over the mapped weights; empty when the container copied them
   std::vector<Range> constant_memory_;   // of the constants, sorted
   bool has_hidden_constants_ = false;    // in memory that is not among these
-  mutable Mutex first_run_;
+  mutable std::mutex first_run_;
   mutable std::atomic<bool> has_run_{false};
   decltype(&AOTInductorModelContainerDelete) delete_ = nullptr;
   decltype(&AOTInductorModelContainerRun) run_ = nullptr;

@@ -4,14 +4,14 @@
 namespace aot {
 
 void RunnerSlots::enter() {
-  const Lock lock(mutex_);
+  std::unique_lock<std::mutex> lock(mutex_);
   ++callers_;
-  while (free_ == 0) changed_.wait(mutex_);
+  changed_.wait(lock, [this] { return free_ > 0; });
   --free_;
 }
 
 void RunnerSlots::leave() {
-  const Lock lock(mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   --callers_;
   ++free_;
   // Under the lock: once it is released, a model waiting to be freed may take this object away.
@@ -19,8 +19,8 @@ void RunnerSlots::leave() {
 }
 
 void RunnerSlots::wait_until_idle() {
-  const Lock lock(mutex_);
-  while (callers_ != 0) changed_.wait(mutex_);
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait(lock, [this] { return callers_ == 0; });
 }
 
 }  // namespace aot

@@ -3,9 +3,9 @@
 // waiting there is never woken when the call it waits for fails.
 #pragma once
 
+#include <condition_variable>
 #include <cstddef>
-
-#include "base/lock.h"
+#include <mutex>
 
 namespace aot {
 
@@ -32,8 +32,8 @@ class RunnerSlots {
   void enter();
   void leave();
 
-  Mutex mutex_;
-  Condition changed_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
   size_t free_;
   size_t callers_ = 0;
 };

@@ -4,10 +4,10 @@
 #include <dlfcn.h>
 
 #include <memory>
+#include <mutex>
 
 #include "base/error.h"
 #include "base/library.h"
-#include "base/lock.h"
 #include "base/mapped_file.h"
 #include "base/own_names.h"
 #include "base/text.h"
@@ -15,7 +15,7 @@
 namespace aot {
 namespace {
 
-Mutex loading;
+std::mutex loading;
 std::unique_ptr<const Runtime> loaded;
 
 }  // namespace
@@ -25,7 +25,7 @@ bool Runtime::is_slim() { return exists(own_folder() + "/libaot_slim.so"); }
 std::string Runtime::library_name() { return is_slim() ? "libaot_slim.so" : "libtorch_cpu.so"; }
 
 const Runtime& Runtime::load(const Device& device) {
-  const Lock lock(loading);
+  const std::lock_guard<std::mutex> lock(loading);
   if (!loaded) loaded.reset(new Runtime);
   // The GPU half of torch registers its kernels when it is loaded; loading it again does nothing.
   if (device.id().type == AOT_DEVICE_CUDA) load_for_good("libtorch_cuda.so");

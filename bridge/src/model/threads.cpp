@@ -4,10 +4,10 @@
 #include <pthread.h>
 
 #include <atomic>
+#include <mutex>
 #include <vector>
 
 #include "base/error.h"
-#include "base/lock.h"
 #include "model/runtime.h"
 
 namespace aot {
@@ -38,13 +38,13 @@ void in_child() {
 int possible_helpers(int count) {
   std::vector<pthread_t> threads;
   threads.reserve(static_cast<size_t>(count));
-  Mutex gate;  // each waits until all are there: they must be possible at the same time
+  std::mutex gate;  // each waits until all are there: they must be possible at the same time
   const auto wait = [](void* mutex) -> void* {
-    const Lock lock(*static_cast<Mutex*>(mutex));
+    const std::lock_guard<std::mutex> lock(*static_cast<std::mutex*>(mutex));
     return nullptr;
   };
   {
-    const Lock closed(gate);
+    const std::lock_guard<std::mutex> closed(gate);
     for (int i = 0; i < count; ++i) {
       pthread_t thread{};
       if (pthread_create(&thread, nullptr, wait, &gate) != 0) break;
