@@ -65,7 +65,9 @@ def test_two_builds_of_one_package_are_the_same_bundle(
 ) -> None:
     """What is compiled is the same as well; the slim runtime, which takes minutes, again in the full test alone."""
     if seeded:
-        shutil.copytree(cache_home() / "slim", tmp_path / "cache" / "aotpack" / "slim", symlinks=True)
+        shutil.copytree(
+            cache_home() / "parts" / "slim", tmp_path / "cache" / "aotpack" / "parts" / "slim", symlinks=True
+        )
     shutil.copy(exported("mlp", profile="slim"), tmp_path / "mlp.pt2")
     (tmp_path / "venv").symlink_to(backend_venv, target_is_directory=True)
     elsewhere(
