@@ -156,7 +156,8 @@ void read_packed(const Bytes& bytes) {
 void read_view(const Bytes& bytes) {
   Reader reader(bytes);
   const auto flags = reader.take<uint8_t>();
-  const auto ndim = static_cast<int32_t>(reader.take<int8_t>());
+  const int32_t byte = reader.take<uint8_t>();
+  const int32_t ndim = byte < 128 ? byte : byte - 256;  // there may be less than none
   aot_view view{};
   view.dtype = {reader.take<uint8_t>(), reader.take<uint8_t>(), reader.take<uint8_t>()};
   view.device = {AOT_DEVICE_CPU, 0};
