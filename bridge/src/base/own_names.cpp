@@ -3,6 +3,7 @@
 
 #include <elf.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string_view>
 
@@ -58,7 +59,8 @@ void use_own_names(uint8_t* data, size_t size) {
   for (uint64_t i = 0; i < header.e_phnum; ++i) {
     const Elf64_Phdr part = segment(i);
     if (part.p_type != PT_DYNAMIC) continue;
-    for (uint64_t offset = 0; offset < part.p_filesz; offset += sizeof(Elf64_Dyn)) {
+    const uint64_t end = std::min<uint64_t>(part.p_filesz, size);  // it may lie
+    for (uint64_t offset = 0; offset < end; offset += sizeof(Elf64_Dyn)) {
       const auto tag = image.at<Elf64_Dyn>(part.p_offset + offset);
       if (tag.d_tag == DT_STRTAB) address = tag.d_un.d_ptr;
       if (tag.d_tag == DT_STRSZ) length = tag.d_un.d_val;
