@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aotpack import resources
 from aotpack.errors import AotpackError, BuildToolError, ModelMismatchError, UsageError
 from aotpack.export.driving import ExportRequest, export
 from aotpack.package.metadata import DynamicDim, ModelMetadata
@@ -113,6 +114,29 @@ def test_an_input_is_recorded_as_it_was_before_the_call(exported: Exported) -> N
 def test_ops_without_a_shim_are_named(exported: Exported) -> None:
     assert "aten::_linalg_svd" in read(exported("no_shim")).extern_ops
     assert not read(exported("mlp")).needs_proxy
+
+
+def test_a_call_leaves_no_trace_in_a_buffer_that_is_assigned(backend_python: Path) -> None:
+    program = """
+        import pathlib, sys, torch
+        sys.path.insert(0, sys.argv[1])
+        from worker import running, source
+        class Counter(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.register_buffer("calls", torch.zeros(1))
+                self.register_buffer("sum", torch.zeros(1))
+            def forward(self, x):
+                self.calls = self.calls + 1
+                self.sum += x.sum()
+                return x + self.calls + self.sum
+        subject = source.Subject(pathlib.Path("m.py"), Counter(), (torch.ones(2),), {}, None, torch.device("cpu"))
+        running.run_eager(subject, subject.args, subject.kwargs)
+        print(*(float(buffer) for buffer in subject.module.buffers()))
+    """
+    command = [backend_python, "-c", inspect.cleandoc(program), resources.PACKAGE / "export"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "0.0 0.0\n"
 
 
 def test_pytorch_itself_opens_the_package(exported: Exported, backend_python: Path) -> None:

@@ -38,10 +38,12 @@ def run_eager(subject: Subject, args: Any, kwargs: Any) -> Run:
     """
     modules = list(subject.module.modules())
     plain = [{key: value for key, value in vars(module).items() if _is_plain(value)} for module in modules]
+    owned = [dict(module._buffers) for module in modules]
     buffers = [(buffer, buffer.clone()) for buffer in subject.module.buffers()]
     run = call_eager(subject, args, kwargs)
-    for module, before in zip(modules, plain, strict=True):
+    for module, before, tensors_before in zip(modules, plain, owned, strict=True):
         vars(module).update(before)
+        module._buffers.update(tensors_before)  # `self.count = self.count + 1` puts another tensor there
     with torch.no_grad():
         for buffer, before_call in buffers:
             buffer.copy_(before_call)
