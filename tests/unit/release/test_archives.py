@@ -288,3 +288,51 @@ def test_what_is_no_image_layout_is_not_replaced(bundle: Path, nothing: Callable
     again = pack(PackRequest(bundle, "oci", tag="small:1"), nothing)
     assert first == again
     assert sorted(path.name for path in bundle.parent.iterdir()) == ["precious", "small", "small-image"]
+
+
+@pytest.mark.parametrize("what", ["another image", "another's image", "another file"])
+def test_a_layout_that_holds_more_than_our_image_is_not_replaced(
+    what: str, bundle: Path, nothing: Callable[..., object]
+) -> None:
+    request = PackRequest(bundle, "oci", tag="small:1")
+    output = pack(request, nothing).output
+    index = json.loads((output / "index.json").read_bytes())
+    if what == "another image":
+        index["manifests"].append({**index["manifests"][0], "annotations": {}})
+        (output / "index.json").write_text(json.dumps(index))
+    elif what == "another's image":
+        blobs = output / "blobs" / "sha256"
+        manifest_of = json.loads((blobs / index["manifests"][0]["digest"].partition(":")[2]).read_bytes())
+        config = blobs / manifest_of["config"]["digest"].partition(":")[2]
+        config.write_text(config.read_text().replace("aotpack: runtime", "/bin/sh -c make"))
+    else:
+        (output / "notes.txt").write_text("mine")
+    before = sorted(output.rglob("*"))
+    with pytest.raises(UsageError, match="no image layout"):
+        pack(request, nothing)
+    assert sorted(output.rglob("*")) == before
+
+
+def test_an_older_image_comes_back_when_the_new_one_cannot_take_its_place(
+    bundle: Path, nothing: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = PackRequest(bundle, "oci", tag="small:1")
+    output = pack(request, nothing).output
+    rename = Path.rename
+
+    def failing(path: Path, target: Path) -> Path:
+        if path.name == "new":
+            raise OSError("disk")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="disk"):
+        pack(request, nothing)
+    assert oci.is_ours(output)
+    assert sorted(path.name for path in bundle.parent.iterdir()) == ["small", "small-image"]
+
+
+def test_a_date_of_thousands_of_digits_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "9" * 5000)
+    with pytest.raises(UsageError, match="not a number of seconds"):
+        release_date()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from aotpack.bundle import manifest
 from aotpack.bundle.manifest import Bundle, load_bundle
@@ -17,6 +19,13 @@ OPEN, PLAIN = 0o755, 0o644
 
 #: Called with the bytes just done.
 Progress = Callable[[int], None]
+
+
+class Bytes(Protocol):
+    """Shows progress in bytes; `aotpack.cli.console.byte_progress` is one."""
+
+    def __call__(self, text: str, total: int) -> AbstractContextManager[Progress]:
+        """A phase of so many bytes."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from aotpack.errors import UsageError
 FIRST = 315532800
 #: 2107-12-31T23:59:58Z: zip knows no later one.
 LAST = 4354819198
+_DIGITS = len(str(LAST))
 
 
 def release_date() -> datetime:
@@ -22,7 +23,7 @@ def release_date() -> datetime:
     text = os.environ.get("SOURCE_DATE_EPOCH", "").strip()
     if not text:
         return datetime.fromtimestamp(FIRST, timezone.utc)
-    if not (text.isascii() and text.isdecimal()) or not FIRST <= int(text) <= LAST:
+    if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS) or not FIRST <= int(text) <= LAST:
         raise UsageError(
             f"SOURCE_DATE_EPOCH={text!r}: not a number of seconds from {FIRST} (1980) to {LAST} (2107)",
             meaning="the date of all files in a release is taken from it",

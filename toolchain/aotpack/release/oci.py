@@ -19,6 +19,7 @@ from aotpack.bundle.manifest import Bundle
 from aotpack.errors import UsageError
 from aotpack.release.archives import write_tar
 from aotpack.release.contents import Item, Progress
+from aotpack_doctor.base.regular import read_regular
 
 #: Where the bundle lies in the image.
 PLACE = "opt/aotpack"
@@ -31,6 +32,8 @@ _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _INDEX = "application/vnd.oci.image.index.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+#: How what made a layer begins in an image's history.
+_STEP = "aotpack: "
 #: uname's machine -> Go's, which images are labelled with.
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 #: https://github.com/distribution/reference: a name of lower-case parts, and a tag.
@@ -139,7 +142,7 @@ def write_layout(
         blob, diff_id = _write_layer(blobs, layer, date, done)
         layers.append(blob.descriptor(annotations={"org.opencontainers.image.title": title}))
         diff_ids.append(f"sha256:{diff_id}")
-        history.append({"created": annotations["org.opencontainers.image.created"], "created_by": f"aotpack: {title}"})
+        history.append({"created": annotations["org.opencontainers.image.created"], "created_by": f"{_STEP}{title}"})
     config = {
         "created": annotations["org.opencontainers.image.created"],
         "architecture": _architecture(bundle),
@@ -172,6 +175,27 @@ def write_layout(
     (folder / INDEX).write_bytes(_json(index))
     (folder / LAYOUT).write_bytes(_json({"imageLayoutVersion": "1.0.0"}))
     return written.sha256
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether a folder holds one image that `write_layout` wrote, and nothing else: others keep several images in a
+    layout."""
+
+    def blob(descriptor: dict[str, Any]) -> Path:
+        return folder / "blobs" / "sha256" / str(descriptor["digest"]).removeprefix("sha256:")
+
+    def document(path: Path) -> Any:
+        return json.loads(read_regular(str(path), follow=False))
+
+    try:
+        (named,) = document(folder / INDEX)["manifests"]
+        manifest = document(blob(named))
+        listed = {folder / INDEX, folder / LAYOUT, *map(blob, (named, manifest["config"], *manifest["layers"]))}
+        steps = [entry["created_by"] for entry in document(blob(manifest["config"]))["history"]]
+        found = {path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()}
+        return found <= listed and all(step.startswith(_STEP) for step in steps)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return False
 
 
 def _facts(bundle: Bundle, reference: Reference, date: datetime) -> dict[str, str]:

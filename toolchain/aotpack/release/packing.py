@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
-from aotpack.bundle.manifest import Bundle
+from aotpack.bundle.manifest import Bundle, load_bundle
 from aotpack.errors import UsageError
 from aotpack.release import archives, oci
-from aotpack.release.contents import Item, Progress, contents, refuse_inside, total, whole_bundle
+from aotpack.release.contents import Bytes, Item, contents, refuse_inside, total, whole_bundle
 from aotpack.release.dates import release_date
 from aotpack.release.wheel import pack_wheel
+from aotpack.tools.scratch import scratch_folder
+from aotpack_doctor.base import hashing
 
 #: What `--format` takes; the first is the default.
 FORMATS = ("tar.zst", "tar", "zip", "oci", "wheel")
-
-
-class Bytes(Protocol):
-    """Shows progress in bytes; `aotpack.cli.console.byte_progress` is one."""
-
-    def __call__(self, text: str, total: int) -> AbstractContextManager[Progress]:
-        """A phase of so many bytes."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +92,6 @@ def pack(request: PackRequest, progress: Bytes) -> Release:
 
 
 def _verified(folder: Path, progress: Bytes) -> Bundle:
-    from aotpack.bundle.manifest import load_bundle
-
     size = sum(record.size for record in load_bundle(folder).files)
     with progress("verifying the bundle", size) as done:
         return whole_bundle(folder, done)
@@ -119,13 +110,7 @@ def _image_name(text: str) -> str:
 
 
 def _released(output: Path) -> Release:
-    import hashlib
-
-    with output.open("rb") as stream:
-        digest = hashlib.sha256()
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return Release(output, output.stat().st_size, f"sha256:{digest.hexdigest()}")
+    return Release(output, output.stat().st_size, f"sha256:{hashing.sha256_of(str(output))}")
 
 
 def _pack_image(
@@ -164,21 +149,28 @@ def _replaced(output: Path) -> Iterator[Path]:
     Raises:
         UsageError: there is something else at `output`.
     """
-    if output.exists() and not (output / oci.LAYOUT).is_file() and not (output.is_dir() and not any(output.iterdir())):
+    if os.path.lexists(output) and not _may_go(output):
         raise UsageError(
-            f"{output}: exists and is no image layout",
+            f"{output}: exists and is no image layout of aotpack's alone",
             meaning="packing there would delete files that aotpack did not make",
             fix="choose another --output",
         )
     output.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.aotpack-new-", dir=output.parent))
-    try:
+    with scratch_folder(output.parent, f".{output.name}.aotpack-new-") as scratch:
+        folder, older = scratch / "new", scratch / "old"
+        folder.mkdir()
         folder.chmod(0o755)
         yield folder
-        older = folder.with_name(f"{folder.name}.old")
-        if output.exists():
-            output.rename(older)
-        folder.rename(output)
-        shutil.rmtree(older, ignore_errors=True)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if not output.exists():
+            folder.rename(output)
+            return
+        output.rename(older)
+        try:
+            folder.rename(output)
+        except BaseException:
+            older.rename(output)
+            raise
+
+
+def _may_go(output: Path) -> bool:
+    return output.is_dir() and (not any(output.iterdir()) or oci.is_ours(output))

@@ -13,11 +13,10 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
 from packaging.version import InvalidVersion, Version
 
@@ -25,17 +24,10 @@ from aotpack import __version__, resources
 from aotpack.bundle.manifest import Bundle
 from aotpack.errors import AotpackError, UsageError
 from aotpack.release.archives import chunks, written, zip_entry
-from aotpack.release.contents import PLAIN, Item, Progress, total
+from aotpack.release.contents import PLAIN, Bytes, Item, Progress, total
 
 #: What a program in the user's own interpreter needs.
 _CARRIED = re.compile(r"(lib|models)/.*|runner/aotrun/(.*\.py|py\.typed)")
-
-
-class Bytes(Protocol):
-    """Shows progress in bytes."""
-
-    def __call__(self, text: str, total: int) -> AbstractContextManager[Progress]:
-        """A phase of so many bytes."""
 
 
 @dataclass(frozen=True)
