@@ -10,7 +10,7 @@ from aotpack.materials.provenance import Origins, statement
 
 ORIGINS = Origins(
     parameters={"runtime": "slim", "backend": "cpu"},
-    packages={"b.pt2": "b" * 64, "a.pt2": "a" * 64},
+    packages=(("b.pt2", "b" * 64), ("a.pt2", "e" * 64), ("a.pt2", "a" * 64)),
     recipes={"recipes/cpu.toml": "c" * 64},
     torch="2.13.0+cpu",
     compiler="g++ 12.2.0",
@@ -29,6 +29,7 @@ def test_what_went_in_by_digest() -> None:
     assert definition["internalParameters"] == {"compiler": "g++ 12.2.0"}
     assert definition["resolvedDependencies"] == [
         {"name": "a.pt2", "digest": {"sha256": "a" * 64}},
+        {"name": "a.pt2", "digest": {"sha256": "e" * 64}},
         {"name": "b.pt2", "digest": {"sha256": "b" * 64}},
         {"name": "recipes/cpu.toml", "digest": {"sha256": "c" * 64}},
         {"name": "torch", "uri": "pkg:pypi/torch@2.13.0+cpu"},

@@ -19,6 +19,7 @@ from aotpack.materials import provenance, sbom
 from aotpack.materials.components import AOTPACK, Component, components_of, cpython
 from aotpack.tools.cache import cache_home
 from aotpack_doctor.base import hashing
+from aotpack_doctor.base.regular import SpecialFileError, read_regular
 
 #: Parts that are wholly ours.
 _OURS = frozenset({Part.LAUNCHER, Part.BRIDGE, Part.RUNNER, Part.HEADERS})
@@ -55,7 +56,7 @@ def papers(
     statement = provenance.statement(
         provenance.Origins(
             parameters=_parameters(order, inputs),
-            packages={model.package.name: hashing.sha256_of(str(model.package)) for model in order.models},
+            packages=[(model.package.name, hashing.sha256_of(str(model.package))) for model in order.models],
             recipes={f"recipes/{recipe.name}": hashing.sha256_of(str(recipe))},
             torch=inputs.torch.version,
             compiler=inputs.compiler,
@@ -125,9 +126,13 @@ def _parameters(order: BuildOrder, inputs: BuildInputs) -> Mapping[str, Any]:
 
 def _card(path: Path) -> dict[str, Any]:
     try:
-        card = json.loads(path.read_bytes())
+        card = json.loads(read_regular(str(path)))
+        # What JSON cannot say, and UTF-8 cannot write, can be read all the same.
+        json.dumps(card, ensure_ascii=False, allow_nan=False).encode()
     except FileNotFoundError:
         card, problem = None, "no such file"
+    except SpecialFileError as error:
+        card, problem = None, str(error.strerror)
     except (ValueError, RecursionError) as error:
         card, problem = None, str(error)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 import shutil
 import subprocess
@@ -149,7 +150,7 @@ def _of_dpkg(paths: Sequence[Path]) -> dict[Path, Component]:
     for path in paths:
         real = str(path.resolve())
         asked |= {real: path, real.removeprefix("/usr"): path, str(path): path}
-    answer = subprocess.run([dpkg, "-S", *sorted(asked)], capture_output=True, text=True, check=False).stdout
+    answer = _said([dpkg, "-S", *sorted(asked)])
     owners: dict[Path, str] = {}
     for line in answer.splitlines():
         package, separator, name = line.partition(": ")
@@ -158,8 +159,7 @@ def _of_dpkg(paths: Sequence[Path]) -> dict[Path, Component]:
     if not owners:
         return {}
     form = "${binary:Package}\t${Package}\t${Version}\t${Architecture}\t${Maintainer}\n"
-    command = [dpkg, "-W", "-f", form, *sorted(set(owners.values()))]
-    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    listed = _said([dpkg, "-W", "-f", form, *sorted(set(owners.values()))])
     components: dict[str, Component] = {}
     for line in listed.splitlines():
         binary, name, version, architecture, maintainer = line.split("\t")
@@ -168,6 +168,15 @@ def _of_dpkg(paths: Sequence[Path]) -> dict[Path, Component]:
         )
         components |= {binary: component, f"{name}:{architecture}": component, name: component}
     return {path: components[owner] for path, owner in owners.items() if owner in components}
+
+
+def _said(command: Sequence[str]) -> str:
+    """What a program prints, in English, whatever the user's language."""
+    environment = {**os.environ, "LC_ALL": "C"}
+    done = subprocess.run(
+        command, capture_output=True, encoding="utf-8", errors="replace", check=False, env=environment
+    )
+    return done.stdout
 
 
 @cache

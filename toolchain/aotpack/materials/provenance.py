@@ -28,8 +28,8 @@ class Origins:
 
     #: What the user asked for: backend, runtime, targets.
     parameters: Mapping[str, Any]
-    #: Package file's name -> its SHA-256.
-    packages: Mapping[str, str]
+    #: Package files' names, of which several may be the same, with their SHA-256.
+    packages: Sequence[tuple[str, str]]
     #: Recipe's name -> its SHA-256.
     recipes: Mapping[str, str]
     torch: str
@@ -43,7 +43,7 @@ class Origins:
 def statement(origins: Origins) -> bytes:
     """The document."""
     inputs = [
-        *({"name": name, "digest": {"sha256": digest}} for name, digest in sorted(origins.packages.items())),
+        *({"name": name, "digest": {"sha256": digest}} for name, digest in sorted(set(origins.packages))),
         *({"name": name, "digest": {"sha256": digest}} for name, digest in sorted(origins.recipes.items())),
         {"name": "torch", "uri": f"pkg:pypi/torch@{origins.torch}"},
         *({"uri": url} for url in sorted(set(origins.components))),

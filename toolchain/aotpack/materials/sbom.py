@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from aotpack import __version__
 from aotpack.bundle.manifest import FileRecord
 from aotpack.errors import DamagedError, UsageError
@@ -209,7 +211,9 @@ def _card(name: str, materials: Materials) -> dict[str, Any]:
     """What CycloneDX calls a model card: inputs and outputs are known here, the training is not."""
     metadata = materials.models[name]
     given = dict(materials.cards.get(name, {}))
-    parameters = dict(given.pop("modelParameters", {}))
+    parameters = given.pop("modelParameters", {})
+    if not isinstance(parameters, dict):
+        return {**given, "modelParameters": parameters}  # as it was given, for the schema to refuse
     inputs = [{"format": _words(spec)} for spec in metadata.inputs]
     outputs = [{"format": _words(spec)} for spec in metadata.outputs]
     return {**given, "modelParameters": {**parameters, "inputs": inputs, "outputs": outputs}}
@@ -223,6 +227,35 @@ def _dim(dim: Dim) -> str:
     if isinstance(dim, DynamicDim):
         return f"{dim.symbol}={dim.min}..{'' if dim.max is None else dim.max}"
     return "?" if dim is None else str(dim)
+
+
+class _License(msgspec.Struct):
+    id: str = ""
+    name: str = ""
+
+
+class _Choice(msgspec.Struct):
+    expression: str = ""
+    license: _License = msgspec.field(default_factory=_License)
+
+
+class _Supplier(msgspec.Struct):
+    name: str = ""
+
+
+class _Entry(msgspec.Struct):
+    name: str
+    type: str
+    version: str = ""
+    supplier: _Supplier = msgspec.field(default_factory=_Supplier)
+    licenses: list[_Choice] = []
+    components: list[Any] = []
+
+
+class _Document(msgspec.Struct):
+    """What of a document is read here; anybody may have written it."""
+
+    components: list[_Entry] = []
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -247,6 +280,10 @@ def read(folder: Path) -> dict[str, Any]:
         raise _damaged(path, str(error)) from error
     if not isinstance(document, dict) or document.get("bomFormat") != "CycloneDX":
         raise _damaged(path, "not a CycloneDX document")
+    try:
+        msgspec.convert(document, _Document)
+    except msgspec.ValidationError as error:
+        raise _damaged(path, str(error)) from error
     return document
 
 

@@ -78,7 +78,7 @@ def components_of(document: Mapping[str, Any]) -> dict[str, Component]:
         if entry["type"] == "machine-learning-model":
             continue
         licenses = tuple(
-            choice.get("expression") or choice.get("license", {}).get("id") or choice["license"].get("name", "")
+            choice.get("expression") or choice.get("license", {}).get("id") or choice.get("license", {}).get("name", "")
             for choice in entry.get("licenses", [])
         )
         found[entry["name"]] = Component(entry.get("version", ""), licenses)
