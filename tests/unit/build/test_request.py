@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from aotpack.backend import Backend
+from aotpack.build import output_folder
 from aotpack.build.request import BuildRequest, NamedModel, order_of
 from aotpack.errors import UsageError
 
@@ -35,6 +36,13 @@ def test_the_output_is_the_real_folder(text: str, tmp_path: Path, monkeypatch: p
     (tmp_path / "link").symlink_to("disk/mlp")
     monkeypatch.chdir(tmp_path)
     assert order_of(request(Path(text))).output == tmp_path / "disk" / "mlp"
+
+
+def test_links_in_a_circle_are_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    order = order_of(request(tmp_path / "loop"))
+    with pytest.raises(UsageError, match="is a link and not a folder"):
+        output_folder.check(order.output, force=False)
 
 
 @pytest.mark.parametrize("name", ["../x", ".hidden", "a/b", "a b", "x" * 101])

@@ -95,7 +95,9 @@ def test_our_own_document_wins_but_the_elf_file_is_believed_over_it(tmp_path: Pa
     assert model.metadata.floors.glibc == read_elf(LIBRARY).floor("GLIBC")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"inputs": 3}', '{"inputs": [{"name": "x"}]}', 7])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"inputs": 3}', '{"inputs": [{"name": "x"}]}', 7, "\ud800", '{"x":' * 100_000]
+)
 def test_a_malformed_document_of_ours(tmp_path: Path, text: object) -> None:
     refusal(DamagedError, package(tmp_path / "m.pt2", keys={"aotpack": text}))
 
@@ -182,8 +184,9 @@ def test_without_metadata(tmp_path: Path) -> None:
 
 
 def test_metadata_that_is_not_json(tmp_path: Path) -> None:
-    more = {f"{FOLDER}/abc__wrapper_metadata__json": b"\xff\xfe"}
-    refusal(DamagedError, package(tmp_path / "m.pt2", without="metadata.json", **more))
+    for content in (b"\xff\xfe", b"[" * 100_000):
+        more = {f"{FOLDER}/abc__wrapper_metadata__json": content}
+        refusal(DamagedError, package(tmp_path / "m.pt2", without="metadata.json", **more))
 
 
 def test_names_of_instruction_sets() -> None:

@@ -41,6 +41,10 @@ def test_what_is_not_understood_is_left_to_torch() -> None:
         ("input_handles[0]", "input_handles[2]"),
         ("int64_t s7 =", "auto s7 ="),
         (', "input"); }', ", i); }"),
+        ("16L, 1L", f"{'9' * 5000}L, 1L"),
+        ("{s31, 16L}, {16L", f"{{s31, {1 << 63}L}}, {{{1 << 63}L"),
+        ("{16L, 1L}", f"{{16L, {'-' * 100_000}1L}}"),
+        ("{16L, 1L}", f"{{16L, 1L{' + 0L' * 100_000}}}"),
     ):
         assert CODE.replace(old, new) != CODE
         assert inputs_of(CODE.replace(old, new)) == (), new

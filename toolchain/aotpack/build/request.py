@@ -132,7 +132,7 @@ def order_of(request: BuildRequest) -> BuildOrder:
         models[name] = path.absolute()
     return BuildOrder(
         backend=request.backend,
-        output=request.output.resolve(),
+        output=Path(os.path.realpath(request.output)),  # links in a circle stay what they are
         models=tuple(NamedModel(name, path) for name, path in models.items()),
         portable=request.portable,
         runtime=request.runtime,

@@ -197,7 +197,7 @@ def _read_library(stream: IO[bytes], where: str) -> tuple[Elf, tuple[str, ...]]:
 def _json_object(archive: Archive, entry: str) -> dict[str, Any]:
     try:
         document = json.loads(archive.read(entry))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _malformed(archive.path, entry, error) from error
     if not isinstance(document, dict):
         raise _malformed(archive.path, entry, "not an object")
@@ -234,7 +234,7 @@ def _metadata(archive: Archive, files: Mapping[str, str], elf: Elf) -> ModelMeta
 def _own(path: Path, entry: str, text: object) -> ModelMetadata:
     try:
         metadata = msgspec.json.decode(text if isinstance(text, str) else b"", type=ModelMetadata)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise _malformed(path, entry, error) from error
     if metadata.schema > SCHEMA:
         raise ModelMismatchError(

@@ -23,6 +23,13 @@ def inputs_of(wrapper: str) -> tuple[TensorSpec, ...]:
 
     Empty where the text is not understood, or where an input is not in C order; then PyTorch's own checks have to do.
     """
+    try:
+        return _inputs_of(wrapper)
+    except (ValueError, RecursionError, MemoryError):  # numbers or expressions that no compiler writes
+        return ()
+
+
+def _inputs_of(wrapper: str) -> tuple[TensorSpec, ...]:
     handles = re.findall(r"ConstantHandle (\w+) = ConstantHandle\(input_handles\[(\d+)\]\);", wrapper)
     if [int(index) for _, index in handles] != list(range(len(handles))):
         return ()
@@ -82,10 +89,18 @@ def _evaluated(node: ast.expr, values: Mapping[str, int]) -> int:
 def _dim(wrapper: str, name: str, index: int, size: str, values: Mapping[str, int]) -> Dim:
     """None for a size that is neither a number nor one of the symbols."""
     if number := re.fullmatch(r"(\d+)L?", size):
-        return int(number[1])
+        return _size(number[1])
     if size not in values:
         return None
     least = re.search(rf"if \({name}_size\[{index}\] < (\d+)\)", wrapper)
     most = re.search(rf"if \({name}_size\[{index}\] > (\d+)\)", wrapper)
-    low = int(least[1]) if least else 0
-    return DynamicDim(size, 1 if low == _TRACED else low, int(most[1]) if most else None)
+    low = _size(least[1]) if least else 0
+    return DynamicDim(size, 1 if low == _TRACED else low, _size(most[1]) if most else None)
+
+
+def _size(text: str) -> int:
+    """A size that fits 64 bits. Raises ValueError for others."""
+    value = int(text)
+    if value >= 1 << 63:
+        raise ValueError(text)
+    return value
