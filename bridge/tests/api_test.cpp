@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The C functions as far as they go without a runtime; tests/integration/test_bridge.py goes further.
+// The C functions as far as they go without a runtime; tests/integration/bridge/test_bridge.py goes further.
 #include <atomic>
 #include <fstream>
 #include <thread>

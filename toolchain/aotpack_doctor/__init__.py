@@ -2,8 +2,8 @@
 
 The same package serves `aotpack doctor` on the build machine and `aotrun doctor` inside a bundle, so it lives on the
 standard library of Python 3.8 alone, in the part that bundles carry, and imports nothing of aotpack. Facts are read
-once (`host_facts`, `gpu_facts`, `bundle_facts`) into one `HostFacts`; checks are pure functions from those to findings;
-`explain` maps pasted messages to the same findings.
+once (`reading`) into one `HostFacts`; checks are pure functions from those to findings (`findings.checks`);
+`findings.explain` maps pasted messages to the same findings.
 """
 
 from __future__ import annotations

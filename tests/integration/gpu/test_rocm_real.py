@@ -321,6 +321,6 @@ def test_a_build_that_meets_such_an_extension_ends_with_its_path_and_without_a_b
 
 
 def test_the_bridges_declarations_are_those_of_hip_7(debian: Path) -> None:
-    """Debian's stable HIP is another one, with other properties of a device (tests/integration/test_gpu_abi.py)."""
+    """Debian's stable HIP is another one, with other properties of a device (tests/integration/gpu/test_gpu_abi.py)."""
     done = compare_declarations(BRIDGE / "src", debian / "usr", "rocm")
     assert done.returncode == 0, done.stderr

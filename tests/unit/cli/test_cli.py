@@ -152,6 +152,16 @@ def test_an_error_is_three_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert shown.out == ""
 
 
+def test_what_is_in_file_names_does_not_reach_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail_with(
+        monkeypatch, DamagedError("seen", meaning="means", fix="type this", detail="\tlib/\x1b]0;x\x07: is missing")
+    )
+    assert run("any") == 6
+    assert capsys.readouterr().err.splitlines()[-1] == r"    |         lib/\x1b]0;x\x07: is missing"
+
+
 def test_an_error_with_json_is_a_document(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     fail_with(monkeypatch, DamagedError("seen", meaning="means", fix="type this"))
     assert run("any", "--json") == 6

@@ -222,7 +222,7 @@ def show_error(error: AotpackError) -> None:
     print(f"  {printable(error.meaning)}", file=sys.stderr)
     print(f"  fix: {printable(error.fix)}", file=sys.stderr)
     for line in error.detail.splitlines():
-        print(f"    | {line}", file=sys.stderr)
+        print(f"    | {printable(line.expandtabs())}", file=sys.stderr)
     if verbosity > 0:
         import traceback
 

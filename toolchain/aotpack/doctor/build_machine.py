@@ -58,7 +58,7 @@ def read_facts(
     host = read_host(root, env)
     seen, inside = read_bundle(str(bundle), host, root) if bundle else (None, ())
     if backend is None and seen is not None and seen.machine is not None:
-        backend = Backend(seen.backend)
+        backend = next((known for known in Backend if known.value == seen.backend), None)  # anybody may have written it
     info, torch = read_torch(backend, venv, env, here)
     chosen = backend or (info.variant if info else Backend.CPU)
     shim = shim_functions(info) if info else frozenset()

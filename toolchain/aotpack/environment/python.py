@@ -79,7 +79,7 @@ def ask_python(python: Path) -> PythonEnv | None:
 def read_pyvenv_cfg(prefix: Path) -> dict[str, str]:
     """`pyvenv.cfg` as keys and values; empty when the folder is no virtual environment."""
     try:
-        text = read_text(str(prefix / "pyvenv.cfg"))
+        text = read_text(str(prefix / "pyvenv.cfg"), "replace")
     except OSError:
         return {}
     pairs = (line.partition("=") for line in text.splitlines())

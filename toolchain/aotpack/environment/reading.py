@@ -1,7 +1,7 @@
 """Which torch is where, and what it was built for: from files alone, torch is never imported.
 
-`detect` describes one place; `find_torch` looks through the places in the order that the documentation promises and
-takes the first whose torch serves the backend. What lies on disk outranks what a version string says.
+Each function describes one place; which places are looked at, and in which order, is `search`'s to say. What lies on
+disk outranks what a version string says.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ _TORCH_SYMBOL = re.compile(r"aoti_|torch_|Sleef_|mkl_|cblas_|GOMP_|omp_|_ZNK?(?:
 OPENMP = ("libgomp.so.1", "libaomp.so.1")
 
 #: What models in a bundle and oneDNN call in place of torch's functions and libgomp's. bridge/slim/CMakeLists.txt and
-#: bridge/src/package/renaming.cpp know the same names.
+#: bridge/src/base/own_names.cpp know the same names.
 OWN_NAMES = Renaming(
     prefixes=(("aoti_", "slim_"), ("torch_", "slimt_"), ("Sleef_", "Slimf_"), ("GOMP_", "AOMP_"), ("omp_", "aop_")),
     libraries=(OPENMP,),

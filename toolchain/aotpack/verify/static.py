@@ -13,7 +13,6 @@ from pathlib import Path
 from aotpack.bundle.manifest import NAME, Bundle, load_bundle
 from aotpack.errors import AotpackError
 from aotpack.native.launcher import fastest_sha256
-from aotpack.verify.run import RunResult
 from aotpack_doctor.facts import FaultKind, Host
 from aotpack_doctor.reading.bundle import compare_contents, read_bundle
 
@@ -33,8 +32,6 @@ class Report:
     bundle: Bundle
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
-    #: Result of the real inference; None when none was asked for.
-    run: RunResult | None = None
 
 
 def check_static(folder: Path, progress: Callable[[int], None] = lambda _done: None) -> Report:

@@ -39,7 +39,7 @@ LIBRARY_FOLDERS = (
     "usr/lib",
 )
 
-#: Where containers, WSL and NixOS keep NVIDIA's driver; the bridge looks there too (bridge/src/device_gpu.cpp).
+#: Where containers, WSL and NixOS keep NVIDIA's driver; the bridge looks there too (bridge/src/device/device_gpu.cpp).
 DRIVER_FOLDERS = ("usr/local/nvidia/lib64", "usr/local/nvidia/lib", "usr/lib/wsl/lib", "run/opengl-driver/lib")
 
 #: What the kernel calls by another name than compilers and torch do.

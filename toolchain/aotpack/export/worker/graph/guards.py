@@ -45,7 +45,7 @@ class NotInTheLanguageError(ValueError):
 
 @dataclass(frozen=True)
 class Guard:
-    """A condition on the sizes of a call, as `aotpack.metadata.Guard` documents."""
+    """A condition on the sizes of a call, as `aotpack.package.metadata.Guard` documents."""
 
     that: Expression
     text: str
