@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import fcntl
 from pathlib import Path
 
 import pytest
 
 from aotpack.backend import Backend
+from aotpack.environment import making
 from aotpack.environment.making import plan_environment, satisfied
 from aotpack.errors import TorchMismatchError, UsageError
 from aotpack.libraries.recipe import Recipe, TorchSource
@@ -114,3 +116,17 @@ def test_satisfied(tmp_path: Path) -> None:
     assert satisfied(recipe(Backend.CUDA, None), venv) is None, "another variant"
     (root / "lib/libtorch_cpu.so").unlink()
     assert satisfied(recipe(), venv) is None, "broken"
+
+
+@pytest.mark.parametrize("when", ["before it is opened", "before it is locked"])
+def test_an_environment_that_another_init_has_just_ended_is_not_emptied(
+    when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marker = tmp_path / making._UNFINISHED
+    (tmp_path / "torch").touch()
+    if when == "before it is locked":
+        marker.touch()
+        monkeypatch.setattr(fcntl, "flock", lambda _descriptor, _operation: marker.unlink())
+    with pytest.raises(UsageError, match="by another aotpack init"), making._marked_unfinished(tmp_path):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["torch"]

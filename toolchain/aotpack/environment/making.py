@@ -147,16 +147,19 @@ def _marked_unfinished(venv: Path) -> Iterator[None]:
     """
     venv.mkdir(parents=True, exist_ok=True)
     marker = venv / _UNFINISHED
-    descriptor = os.open(marker, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        # In a folder that has files, the marker that was seen a moment ago or none.
+        descriptor = os.open(marker, flags | (0 if any(venv.iterdir()) else os.O_CREAT), 0o644)
+    except FileNotFoundError:
+        raise _being_made(venv) from None
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UsageError(
-                f"{venv} is being made by another aotpack init",
-                meaning="two that install into one folder would leave neither's packages whole",
-                fix="wait for it, or name another folder with --venv",
-            ) from None
+            raise _being_made(venv) from None
+        if not _is_unfinished(venv):  # whoever held it has come to the end
+            raise _being_made(venv)
         try:
             for path in venv.iterdir():
                 if path != marker:
@@ -168,6 +171,14 @@ def _marked_unfinished(venv: Path) -> Iterator[None]:
             raise
     finally:
         os.close(descriptor)
+
+
+def _being_made(venv: Path) -> UsageError:
+    return UsageError(
+        f"{venv} is being made by another aotpack init",
+        meaning="two that install into one folder would leave neither's packages whole",
+        fix="wait for it, or name another folder with --venv",
+    )
 
 
 def _checked_version(text: str) -> str:
