@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from aotpack import resources
 from aotpack.elf.edits import ElfEdit, apply_edit, strip_copy
 from aotpack.environment.torch import TorchInfo
 from aotpack.native.carried import carried_key, find_carried
@@ -131,10 +132,13 @@ def _own_onednn(onednn: OneDnn) -> Path:
         copy = folder / onednn.library.name
         strip_copy(onednn.library, copy)
         copy.chmod(0o755)
-        apply_edit(copy, ElfEdit(search_path="$ORIGIN:$ORIGIN/gcc", renaming=OWN_NAMES), onednn.library)
+        apply_edit(copy, edit, onednn.library)
 
+    edit = ElfEdit(search_path="$ORIGIN:$ORIGIN/gcc", renaming=OWN_NAMES)
     size = str(onednn.library.stat().st_size)
-    return cached_folder("onednn", content_key([onednn.version, size, repr(OWN_NAMES)]), make) / onednn.library.name
+    editors = (path.read_bytes() for path in sorted((resources.PACKAGE / "elf").glob("*.py")))
+    key = content_key([onednn.version, size, repr(edit), *editors])
+    return cached_folder("onednn", key, make) / onednn.library.name
 
 
 def _source_contents() -> Iterator[bytes]:
