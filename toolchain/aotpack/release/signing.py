@@ -51,7 +51,7 @@ def sign(folder: Path, key: Path, certificate: Path | None = None, chain: tuple[
             config.use_certificate_signer(
                 private_key=key, signing_certificate=certificate, certificate_chain=chain or (certificate,)
             )
-    except (ValueError, TypeError, AttributeError) as error:
+    except Exception as error:  # a dozen kinds, by what it is instead
         if "does not match" in str(error):
             raise UsageError(
                 f"{certificate}: is not the certificate of the key {key}",
@@ -104,7 +104,7 @@ def verify(folder: Path, *, key: Path | None = None, chain: tuple[Path, ...] = (
             config.use_elliptic_key_verifier(public_key=key)
         else:
             config.use_certificate_verifier(certificate_chain=chain)
-    except (ValueError, TypeError, AttributeError) as error:
+    except Exception as error:  # a dozen kinds, by what it is instead
         raise UsageError(
             f"{key or chain[0]}: {_first_line(error)}",
             meaning="a signature is checked with the signer's public key or with its issuer's certificate, in PEM",
