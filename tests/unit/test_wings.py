@@ -28,7 +28,7 @@ TOOLCHAIN: Mapping[str, str] = {
     "bundle": "errors backend patterns resources gpu tools elf package libraries environment runtime native",
     "interpreter": "errors resources tools elf libraries bundle",
     "export": "errors backend resources tools elf package environment",
-    "materials": "errors patterns tools package bundle",
+    "materials": "errors patterns tools package environment bundle",
     "build": "errors backend patterns resources gpu tools elf package libraries environment runtime native bundle"
     " interpreter materials",
     "new_project": "errors resources tools bundle",

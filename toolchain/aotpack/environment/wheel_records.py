@@ -14,7 +14,7 @@ def wheel_hashes(site_packages: Path, files: Iterable[Path]) -> dict[Path, str]:
     wanted = {file.relative_to(site_packages).as_posix(): file for file in files if file.is_relative_to(site_packages)}
     found: dict[Path, str] = {}
     for distribution in importlib.metadata.distributions(path=[str(site_packages)]):
-        for record in _files(distribution):
+        for record in recorded_files(distribution):
             file = wanted.get(record.as_posix())
             if file is not None and record.hash is not None and record.hash.mode == "sha256":
                 digest = _in_hex(record.hash.value)
@@ -23,8 +23,8 @@ def wheel_hashes(site_packages: Path, files: Iterable[Path]) -> dict[Path, str]:
     return found
 
 
-def _files(distribution: importlib.metadata.Distribution) -> Sequence[importlib.metadata.PackagePath]:
-    """None where the record is none: importlib.metadata trusts each line of it to be well formed."""
+def recorded_files(distribution: importlib.metadata.Distribution) -> Sequence[importlib.metadata.PackagePath]:
+    """What a wheel's `RECORD` lists; nothing where it is none, since importlib.metadata trusts every line of it."""
     try:
         return distribution.files or ()
     except (TypeError, ValueError):

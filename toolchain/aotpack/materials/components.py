@@ -14,8 +14,10 @@ from functools import cache
 from pathlib import Path
 
 import msgspec
+from packaging.utils import canonicalize_name
 
 from aotpack import __version__
+from aotpack.environment.wheel_records import recorded_files
 from aotpack.patterns import matches
 from aotpack.tools.libraries import need
 
@@ -104,21 +106,26 @@ def _of_wheels(real: set[Path], folders: Sequence[Path]) -> dict[Path, Component
     names = {path.name for path in real}
     for folder in dict.fromkeys(folders):
         for wheel in importlib.metadata.distributions(path=[str(folder)]):
-            for file in wheel.files or ():
+            for file in recorded_files(wheel):
                 if file.name in names and (path := Path(str(wheel.locate_file(file))).resolve()) in real:
-                    found.setdefault(path, _of_metadata(wheel.metadata))
+                    found.setdefault(path, _of_wheel(wheel))
     return found
 
 
-def _of_metadata(metadata: importlib.metadata.PackageMetadata) -> Component:
+def _of_wheel(wheel: importlib.metadata.Distribution) -> Component:
+    """What a wheel says of itself; one without metadata has its name and version from its folder's name."""
+    metadata = wheel.metadata
+    folders = (file.parts[0] for file in recorded_files(wheel) if file.parts[0].endswith(".dist-info"))
+    name, _, version = next(folders, "").removesuffix(".dist-info").partition("-")
+
     def field(name: str) -> str:
         value = metadata.get(name) if hasattr(metadata, "get") else None
         return "" if value is None else str(value).strip()
 
     author = field("Author") or field("Maintainer") or field("Author-email") or field("Maintainer-email")
     return Component(
-        name=field("Name"),
-        version=field("Version"),
+        name=field("Name") or canonicalize_name(name),
+        version=field("Version") or version,
         supplier=re.sub(r"\s*<[^>]*>", "", author).strip().strip('"'),
         license=spdx(field("License-Expression")) or spdx(field("License")),
         kind="pypi",
