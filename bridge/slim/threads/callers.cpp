@@ -18,6 +18,7 @@ std::atomic<int> calls{0};
 thread_local int depth = 0;  // calls within one another
 thread_local int share = 0;  // of the processors; 0 outside of calls
 thread_local int asked = 0;
+thread_local int told = 0;  // what code here has made room for; 0: nothing
 
 // A child has the calls of the thread that it comes from.
 void resume_child() noexcept { calls = depth > 0 ? 1 : 0; }
@@ -44,15 +45,29 @@ int processors() noexcept {
   return count;
 }
 
-void set_threads(int count) noexcept { asked = std::clamp(count, 0, kMostThreads); }
+void set_threads(int count) noexcept {
+  asked = std::clamp(count, 0, kMostThreads);
+  told = 0;
+}
 
 int max_threads() noexcept {
   const int wanted = asked > 0 ? asked : processors();
   return possible_threads(share > 0 ? std::min(wanted, share) : wanted);
 }
 
+int told_threads() noexcept {
+  told = max_threads();
+  return told;
+}
+
+int region_threads() noexcept {
+  const int most = max_threads();
+  return told > 0 ? std::min(told, most) : most;
+}
+
 void enter_call() noexcept {
   if (depth++ > 0) return;
+  told = 0;
   const int limit = std::max(asked, processors());
   share = std::max(limit / (calls.fetch_add(1) + 1), 1);
 }

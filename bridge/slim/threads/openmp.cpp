@@ -29,7 +29,10 @@ bool is_parallel() noexcept {
 // What has failed in this thread's regions, which have nobody to tell; kept until somebody asks.
 thread_local char failure[400];
 
-void fail_later(std::string_view why) noexcept { failure[why.copy(failure, sizeof failure - 1)] = '\0'; }
+void fail_later(std::string_view why) noexcept {
+  if (why.empty()) why = "out of memory";  // for the reason itself
+  failure[why.copy(failure, sizeof failure - 1)] = '\0';
+}
 
 // Reports that a region failed: to the region that it is in, or to whoever asks.
 void report(const Team& team) noexcept {
@@ -45,10 +48,10 @@ void run_region(Body body, void* data, unsigned threads) noexcept {
     team.run();
     return report(team);
   }
-  const int most = max_threads();
-  Team team(body, data, threads != 0 ? static_cast<int>(std::min(threads, kMostNumbers)) : most);
-  const int helpers = most > 1 ? team.call(std::min(team.size(), most) - 1, Want::kIdle) : 0;
-  if (threads == 0) team.resize(helpers + 1);
+  const int most = threads == 0 ? region_threads() : max_threads();
+  Team team(body, data, threads != 0 ? static_cast<int>(std::min(threads, kMostNumbers)) : 1);
+  if (most > 1 && threads == 0) team.call_as_many_as_come(most - 1);
+  if (most > 1 && threads != 0) team.call(std::min(team.size(), most) - 1, Want::kIdle);
   team.run();
   report(team);
 }
@@ -77,14 +80,14 @@ thread_local int unstarted = 0;  // regions that there was no memory for
 void start_region(Body body, void* data, unsigned threads) noexcept {
   int size = 1;
   if (threads != 1 && !is_parallel())
-    size = threads == 0 ? max_threads() : static_cast<int>(std::min(threads, kMostNumbers));
+    size = threads == 0 ? region_threads() : static_cast<int>(std::min(threads, Team::kMostCalled + 1U));
   auto* const region = new (std::nothrow) Started(body, data, size);
   if (region == nullptr) {
     ++unstarted;
     return fail_later("out of memory");
   }
   if (size > 1 && region->team.call(size - 1, Want::kAll) == 0) {
-    region->team.resize(1);
+    region->team.stay_alone();
     fail_later("the threads that an operation was planned for cannot be made");
   }
   region->outer = started;
@@ -376,7 +379,7 @@ AOMP void AOMP_parallel_sections(void (*body)(void*), void* data, unsigned threa
 
 AOMP int aop_get_thread_num() { return slim::here().number; }
 AOMP int aop_get_num_threads() { return slim::here().team.size(); }
-AOMP int aop_get_max_threads() { return aot_slim_threads(); }
+AOMP int aop_get_max_threads() { return slim::is_parallel() ? 1 : slim::told_threads(); }
 AOMP void aop_set_num_threads(int count) { slim::set_threads(count); }
 AOMP int aop_get_num_procs() { return slim::processors(); }
 AOMP int aop_in_parallel() { return slim::is_parallel() ? 1 : 0; }

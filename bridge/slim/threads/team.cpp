@@ -45,13 +45,29 @@ Team::~Team() {
 }
 
 int Team::call(int count, Want want) noexcept {
-  const int before = called_.load(std::memory_order_relaxed);
-  const int number = take_workers(std::min(count, kMostCalled - before), workers_ + before, want);
-  if (number == 0) return 0;
-  called_.store(before + number, std::memory_order_relaxed);
-  outstanding_.fetch_add(static_cast<uint32_t>(number));
-  for (int i = before; i < before + number; ++i) assign(*workers_[i], *this);
+  const int number = take(count, want);
+  assign_taken(number);
   return number;
+}
+
+void Team::call_as_many_as_come(int count) noexcept {
+  const int number = take(count, Want::kIdle);
+  size_ = number + 1;
+  assign_taken(number);
+}
+
+int Team::take(int count, Want want) noexcept {
+  const int before = called_.load(std::memory_order_relaxed);
+  return take_workers(std::min(count, kMostCalled - before), workers_ + before, want);
+}
+
+// From here on they read what this team is.
+void Team::assign_taken(int count) noexcept {
+  if (count == 0) return;
+  const int before = called_.load(std::memory_order_relaxed);
+  called_.store(before + count);
+  outstanding_.fetch_add(static_cast<uint32_t>(count));
+  for (int i = before; i < before + count; ++i) assign(*workers_[i], *this);
 }
 
 // Apart from its caller, whose variables must outlive the jump.

@@ -54,6 +54,7 @@ Member* current_member() noexcept;
 class Team {
  public:
   using Body = void (*)(void*);
+  static constexpr int kMostCalled = 256;
 
   Team(Body body, void* data, int size) noexcept;
   Team(const Team&) = delete;
@@ -67,8 +68,12 @@ class Team {
   // Takes up to `count` workers and calls them; returns how many came.
   int call(int count, Want want) noexcept;
 
-  // What was called is the team's size.
-  void resize(int size) noexcept { size_ = size; }
+  // The same for a team that is to be as large as what comes, and whoever starts it: its size, known before anyone
+  // begins. Nothing may have been called before.
+  void call_as_many_as_come(int count) noexcept;
+
+  // Nobody was called, nor will be.
+  void stay_alone() noexcept { size_ = 1; }
 
   // Runs the body for all numbers, with those that were called.
   void run() noexcept;
@@ -97,9 +102,10 @@ class Team {
   Share* next_share(Member& member, const Describe& describe) noexcept;
 
  private:
-  static constexpr int kMostCalled = 256;
   static constexpr uint32_t kAsleep = 1U << 31;
 
+  int take(int count, Want want) noexcept;
+  void assign_taken(int count) noexcept;
   void run_numbers() noexcept;
   void run_number(int number) noexcept;
   void call_off() noexcept;

@@ -147,7 +147,23 @@ void teams(int threads) {
   CHECK(omp_get_thread_num() == 0);
 }
 
+// A region that asks for no number: all of its threads see the same team, whoever else takes workers meanwhile.
+void whoever_comes() {
+  constexpr size_t kMost = 64;
+  for (int times = 0; times < 200; ++times) {
+    int seen[kMost] = {};
+    const int most = omp_get_max_threads();
+#pragma omp parallel
+    seen[static_cast<size_t>(omp_get_thread_num())] = omp_get_num_threads();
+    const int size = seen[0];
+    bool is_one_team = size >= 1 && size <= most;
+    for (size_t i = 0; i < kMost; ++i) is_one_team = is_one_team && seen[i] == (static_cast<int>(i) < size ? size : 0);
+    CHECK(is_one_team);
+  }
+}
+
 void all() {
+  whoever_comes();
   for (const int threads : {1, 2, 3, 5, 8}) {
     for (auto* const check : {loops, shared_work, order, whole_regions, teams}) check(threads);
   }
