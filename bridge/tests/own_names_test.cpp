@@ -3,6 +3,7 @@
 
 #include <elf.h>
 
+#include <cstddef>
 #include <cstring>
 
 #include "check.h"
@@ -64,6 +65,16 @@ TEST(names_have_their_way_back) {
     CHECK_EQUAL(aot::own_name(name).size(), std::strlen(name));
   }
   CHECK_EQUAL(aot::own_name("aoti_torch_get_dim"), "slim_torch_get_dim");
+}
+
+TEST(a_dynamic_segment_without_an_end_ends) {
+  const std::string strings = text("\0aoti_torch_x");
+  Image image(strings);
+  const uint64_t endless = ~uint64_t{0};
+  constexpr size_t kSize = sizeof(Elf64_Ehdr) + sizeof(Elf64_Phdr) + offsetof(Elf64_Phdr, p_filesz);
+  std::memcpy(image.bytes.data() + kSize, &endless, sizeof endless);
+  aot::use_own_names(image.bytes.data(), image.bytes.size());
+  CHECK_EQUAL(image.strings(strings.size()), text("\0slim_torch_x"));
 }
 
 TEST(an_image_that_lies_is_left_alone) {

@@ -62,6 +62,7 @@ void use_own_names(uint8_t* data, size_t size) {
     const uint64_t end = std::min<uint64_t>(part.p_filesz, size);  // it may lie
     for (uint64_t offset = 0; offset < end; offset += sizeof(Elf64_Dyn)) {
       const auto tag = image.at<Elf64_Dyn>(part.p_offset + offset);
+      if (tag.d_tag == DT_NULL) break;  // also what is not in the file, however long it says that it is
       if (tag.d_tag == DT_STRTAB) address = tag.d_un.d_ptr;
       if (tag.d_tag == DT_STRSZ) length = tag.d_un.d_val;
     }

@@ -137,7 +137,8 @@ void drop_absent(const std::vector<aot::TensorInfo>& infos, bool has_signature, 
 }  // namespace
 
 aot_model::aot_model(const std::string& path, const aot_load_options& options)
-    : num_threads_(static_cast<int>(options.num_threads)), slots_(std::max<uint32_t>(options.num_runners, 1)) {
+    : num_threads_(static_cast<int>(options.num_threads)),
+      slots_(std::make_unique<aot::RunnerSlots>(std::max<uint32_t>(options.num_runners, 1))) {
   aot::refuse_orphans();
   const aot::Stopwatch watch;
   aot::Package package = aot::open_package(path, aot::Runtime::is_slim());
@@ -145,7 +146,8 @@ aot_model::aot_model(const std::string& path, const aot_load_options& options)
   device_ = &choose_device(package, options.device);
   check_gpu(package, *device_);
   aot::Runtime::load(*device_);
-  const aot::AtWork at_work(num_threads_);
+  const aot::AtWork at_work;
+  const aot::CallThreads threads(num_threads_);
   const aot::BelowAutograd below_autograd;  // constants may be computed now
   device_->activate();
   container_ =
@@ -168,11 +170,13 @@ aot_model::aot_model(const std::string& path, const aot_load_options& options)
 
 aot_model::~aot_model() {
   if (aot::is_orphaned()) {
-    // Nobody will end what was at work, nor may it be taken away: it stays.
+    // Nobody will end what was at work, nor may it be taken away: it stays. So do the slots, whose condition would wait
+    // for those that wait for it.
     new std::shared_ptr<const aot::Container>(std::move(container_));
+    slots_.release();  // NOLINT(bugprone-unused-return-value)
     return;
   }
-  slots_.wait_until_idle();
+  slots_->wait_until_idle();
 }
 
 std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, size_t num_inputs, bool const_inputs,
@@ -190,9 +194,10 @@ std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, 
     aot::check_guards(metadata().guards, metadata().inputs, inputs);
   }
 
-  const aot::RunnerSlots::Hold slot(slots_);
+  const aot::AtWork at_work;  // before the slot: a child has nobody to give back one that is held or waited for
+  const aot::RunnerSlots::Hold slot(*slots_);
   device_->activate();
-  const aot::AtWork at_work(num_threads_);
+  const aot::CallThreads threads(num_threads_);
   const aot::BelowAutograd below_autograd;
 
   std::vector<aot::Input> prepared;

@@ -45,7 +45,7 @@ struct aot_model {
   const aot::Device* device_ = nullptr;
   int num_threads_;
   std::shared_ptr<const aot::Container> container_;
-  aot::RunnerSlots slots_;
+  std::unique_ptr<aot::RunnerSlots> slots_;
   std::vector<aot::TensorInfo> inputs_;
   std::vector<aot::TensorInfo> outputs_;
 };

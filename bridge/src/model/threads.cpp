@@ -78,10 +78,17 @@ void refuse_orphans() {
               {"Fork while no call is at work, or start the process anew (spawn, exec)."});
 }
 
-AtWork::AtWork(int threads) {
+AtWork::AtWork() {
   [[maybe_unused]] static const int registered = pthread_atfork(before_fork, nullptr, in_child);
-  const Runtime& runtime = Runtime::get();
   if (depth++ == 0) ++at_work;
+}
+
+AtWork::~AtWork() {
+  if (--depth == 0) --at_work;
+}
+
+CallThreads::CallThreads(int threads) {
+  const Runtime& runtime = Runtime::get();
   if (runtime.pool().enter_call != nullptr) {
     runtime.pool().set_threads(threads);
     runtime.pool().enter_call();
@@ -90,10 +97,9 @@ AtWork::AtWork(int threads) {
   }
 }
 
-AtWork::~AtWork() {
+CallThreads::~CallThreads() {
   const Runtime& runtime = Runtime::get();
   if (runtime.pool().leave_call != nullptr) runtime.pool().leave_call();
-  if (--depth == 0) --at_work;
 }
 
 }  // namespace aot

@@ -4,14 +4,23 @@
 
 namespace aot {
 
-/// A call of a model, or a load, while it is at work in this thread. The runtime must be loaded.
+/// A call of a model, or a load, while this thread waits for its turn or is at work. The runtime must be loaded.
 class AtWork {
  public:
-  /// `threads`: of parallel regions that begin in this call; 0 leaves the runtime's choice.
-  explicit AtWork(int threads);
+  AtWork();
   AtWork(const AtWork&) = delete;
   AtWork& operator=(const AtWork&) = delete;
   ~AtWork();
+};
+
+/// The threads of a call, from when it has its turn.
+class CallThreads {
+ public:
+  /// `threads`: of parallel regions that begin in this call; 0 leaves the runtime's choice.
+  explicit CallThreads(int threads);
+  CallThreads(const CallThreads&) = delete;
+  CallThreads& operator=(const CallThreads&) = delete;
+  ~CallThreads();
 };
 
 /// Whether this process was forked while another thread was at work: what that thread held is held for ever.
