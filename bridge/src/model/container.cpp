@@ -86,12 +86,12 @@ Container::Container(Package package, const Device& device, size_t num_runners)
   }
 }
 
-Container::~Container() {
-  delete_(handle_);
-  library_ = Library();
-  // The loader knows libraries by their path. When it keeps this one (templates with static data make it do so), the
-  // path, a number in /proc, must not come to name another file.
-  if (package_.library_file.is_open() && is_loaded(package_.library_path)) package_.library_file.release();
+Container::~Container() { delete_(handle_); }
+
+// The loader knows libraries by their path. When it keeps one that was closed (templates with static data make it do
+// so), the path, a number in /proc, must not come to name another file.
+Container::Kept::~Kept() {
+  if (package.library_file.is_open() && is_loaded(package.library_path)) package.library_file.release();
 }
 
 std::vector<std::string> Container::names(decltype(&AOTInductorModelContainerGetNumInputs) count,

@@ -68,7 +68,18 @@ class Container {
   std::vector<std::string> names(decltype(&AOTInductorModelContainerGetNumInputs) count,
                                  decltype(&AOTInductorModelContainerGetInputName) name) const;
 
+  /// Keeps the path of a library that the loader keeps, also of one that came to be no model: goes between the library
+  /// and the package.
+  struct Kept {
+    explicit Kept(Package& its_package) : package(its_package) {}
+    Kept(const Kept&) = delete;
+    Kept& operator=(const Kept&) = delete;
+    ~Kept();
+    Package& package;
+  };
+
   Package package_;
+  Kept kept_{package_};
   Library library_;
   AOTInductorModelContainerHandle handle_ = nullptr;
   ProxyExecutor proxy_;

@@ -240,6 +240,12 @@ std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, 
     output->handle = container_->resolve(std::move(output->handle));
     output->describe(device_->id());
   }
+  // The slim runtime keeps a failure that nobody has heard of for whoever asks for memory next: where there is no
+  // output to ask for, it would come out in another call.
+  const auto is_absent = [](const std::unique_ptr<aot_tensor>& output) { return output == nullptr; };
+  if (std::all_of(outputs.begin(), outputs.end(), is_absent)) {
+    aot::data_of(aot::allocate(aot::Dtype::UInt8, nullptr, 0, device_->id()));
+  }
   for (const aot::Input& input : prepared) input.write_back();
   for (const std::unique_ptr<aot_tensor>& output : outputs) {
     if (output == nullptr) continue;
