@@ -49,8 +49,10 @@ std::string text(const char (&literal)[size]) {
 }
 
 TEST(names_of_the_runtime_are_written_over_torchs) {
-  const std::string before = text("\0aoti_torch_x\0memcpy\0GOMP_parallel\0libgomp.so.1\0xaoti_y\0omp_z\0Sleef_e");
-  const std::string after = text("\0slim_torch_x\0memcpy\0AOMP_parallel\0libaomp.so.1\0xaoti_y\0aop_z\0Slimf_e");
+  const std::string before =
+      text("\0aoti_torch_x\0memcpy\0GOMP_parallel\0GOMP_4.0\0libgomp.so.1\0xaoti_y\0omp_z\0Sleef_e");
+  const std::string after =
+      text("\0slim_torch_x\0memcpy\0AOMP_parallel\0GOMP_4.0\0libaomp.so.1\0xaoti_y\0aop_z\0Slimf_e");
   Image image(before);
   const std::vector<uint8_t> whole = image.bytes;
   aot::use_own_names(image.bytes.data(), image.bytes.size());

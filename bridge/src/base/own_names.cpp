@@ -21,6 +21,11 @@ constexpr Renamed kGomp = {"libgomp.so.1", "libaomp.so.1"};
 
 bool begins_with(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
 
+/// Whether it is the name of a version, such as "GOMP_4.0", which libaomp has under libgomp's name.
+bool is_version(std::string_view text, std::string_view start) {
+  return text.size() > start.size() && text[start.size()] >= '0' && text[start.size()] <= '9';
+}
+
 /// The part of an image that the loader sees at an address; empty where it is not in the file.
 struct ElfImage {
   uint8_t* data;
@@ -77,7 +82,7 @@ void use_own_names(uint8_t* data, size_t size) {
       auto* const name = reinterpret_cast<char*>(data + at);
       const std::string_view text(name, strnlen(name, start + length - at));
       for (const Renamed& one : kNames) {
-        if (begins_with(text, one.from)) std::memcpy(name, one.to.data(), one.to.size());
+        if (begins_with(text, one.from) && !is_version(text, one.from)) std::memcpy(name, one.to.data(), one.to.size());
       }
       if (text == kGomp.from) std::memcpy(name, kGomp.to.data(), kGomp.to.size());
       at += text.size() + 1;
