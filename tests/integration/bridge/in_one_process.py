@@ -6,6 +6,7 @@ python in_one_process.py WHAT BUNDLE...       each bundle has a model `parallel`
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -95,6 +96,31 @@ def fork_at_work(bundle: str) -> None:
         caller.join()
     assert set(codes) <= {0, 1}, codes
     assert 1 in codes, codes
+
+
+def fork_while_waiting(bundle: str) -> None:
+    """A child of a process whose callers wait for the only runner: it can free the model."""
+    model = aotrun.load(str(Path(bundle) / "models" / "parallel"), runners=1)
+    call(model)
+    stop = threading.Event()
+
+    def keep_calling() -> None:
+        while not stop.is_set():
+            call(model)
+
+    def try_and_close() -> None:
+        with contextlib.suppress(aotrun.AotError):
+            call(model)
+        model.close()
+
+    callers = [threading.Thread(target=keep_calling) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    codes = [in_child(try_and_close) for _ in range(10)]
+    stop.set()
+    for caller in callers:
+        caller.join()
+    assert set(codes) == {0}, codes
 
 
 def no_threads(bundle: str) -> None:

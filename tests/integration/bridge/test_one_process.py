@@ -57,7 +57,7 @@ def run(backend_python: Path, bundles: Bundles) -> Callable[..., None]:
 
 
 @pytest.mark.parametrize("runtime", ["full", "slim"])
-@pytest.mark.parametrize("what", ["fork", "fork_at_work", "torch_first", "torch_last"])
+@pytest.mark.parametrize("what", ["fork", "fork_at_work", "fork_while_waiting", "torch_first", "torch_last"])
 def test_a_process_with_one_bundle(run: Callable[..., None], what: str, runtime: Literal["full", "slim"]) -> None:
     run(what, runtime)
 
