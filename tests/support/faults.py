@@ -67,6 +67,10 @@ def _in_child(
     os.dup2(said, 2)
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115  to the end of this process
     sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+    # Whoever started the tests in the background may have had some ignored, and that is inherited.
+    for ending in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(ending, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     left = [fault] if fault is not None else []
 
     def listen(name: str) -> None:

@@ -47,7 +47,7 @@ def test_weights_are_never_read(
     monkeypatch.setattr(Archive, "read", recording)
     for package in (plain_mlp, exported("no_shim")):
         read_model(package)
-    assert {name.partition(".wrapper")[2] for name in read} == {"_metadata.json", ".json"}
+    assert {name.partition(".wrapper")[2] for name in read} == {"_metadata.json", ".json", ".cpp"}
 
 
 def test_imports_of_the_shim(plain_mlp: Path, exported: Callable[..., Path]) -> None:

@@ -132,7 +132,9 @@ def only_these_tools(machine: Machine, patch: pytest.MonkeyPatch, **programs: st
         (tools / name).symlink_to(str(shutil.which(name)))
     patch.setenv("PATH", str(tools))
     patch.delenv("CXX", raising=False)
-    patch.setattr(sys, "executable", str(machine.folder / "environment/bin/python3"))
+    environment = machine.folder / "environment" / "bin"
+    patch.setattr(sys, "executable", str(environment / "python3"))
+    patch.setattr(programs_of_aotpack, "_folders", lambda _name: iter([environment]))
 
 
 @condition("AP101")

@@ -56,7 +56,7 @@ def told(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None
 @pytest.mark.parametrize(
     ("line", "word"),
     [
-        ("ulimit -v 20000; exec $B bench", "memory"),
+        ("ulimit -v 15000; exec $B bench", "memory"),
         ("ulimit -n 3; exec $B info", "open files"),
     ],
 )

@@ -80,19 +80,31 @@ def test_what_the_memory_does_not_show(seen: dict[str, Any]) -> None:
     assert all(seen["lazy"].values()), seen["lazy"]
 
 
-def test_small_products_start_no_threads(portable: Path) -> None:
+def test_helpers_sleep_through_small_products(portable: Path) -> None:
+    """They are there once the model is loaded. One that takes part goes to sleep again, which the kernel counts."""
     program = (
-        "import os, sys\n"
+        "import os, sys, time\n"
         f"sys.path.insert(0, {str(portable / 'runner')!r})\n"
         "import aotrun, numpy\n"
+        "before = set(os.listdir('/proc/self/task'))\n"
         f"model = aotrun.load({str(portable)!r}, threads=2)\n"
+        "model(numpy.ones((8, 64), numpy.float32))\n"
+        "helpers = set(os.listdir('/proc/self/task')) - before\n"
+        "def switches():\n"
+        "    texts = [open(f'/proc/self/task/{helper}/status').read() for helper in helpers]\n"
+        "    return sum(int(text.rpartition('voluntary_ctxt_switches:')[2]) for text in texts) + sum(\n"
+        "        int(text.partition('\\nvoluntary_ctxt_switches:')[2].split()[0]) for text in texts)\n"
+        "time.sleep(1)\n"  # a helper stays awake for a moment
         "for rows in 8, 1024:\n"
-        "    before = len(os.listdir('/proc/self/task'))\n"
-        "    model(numpy.ones((rows, 64), numpy.float32))\n"
-        "    print(len(os.listdir('/proc/self/task')) - before)\n"
+        "    seen = switches()\n"
+        "    for _ in range(10):\n"
+        "        model(numpy.ones((rows, 64), numpy.float32))\n"
+        "        time.sleep(0.05)\n"
+        "    print(len(helpers), switches() > seen)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=300)
-    expected = "0\n1\n" if (os.cpu_count() or 1) > 1 else "0\n0\n"  # Inductor divides by the cores of its machine
+    # Inductor divides by the cores of its machine.
+    expected = "1 False\n1 True\n" if (os.cpu_count() or 1) > 1 else "1 False\n1 False\n"
     assert (done.stdout, done.stderr) == (expected, "")
 
 
