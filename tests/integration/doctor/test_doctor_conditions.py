@@ -22,6 +22,7 @@ import pytest
 
 from aotpack.bundle import manifest
 from aotpack.package.metadata import ModelMetadata
+from aotpack.tools import programs as programs_of_aotpack
 from aotpack.tools import sandbox
 from aotpack.verify import static
 from aotpack_doctor.base import elf, hashing

@@ -476,8 +476,21 @@ def test_a_planted_link_is_not_followed(folder: Path, monkeypatch: pytest.Monkey
     assert not Path("y.npy").is_symlink()
 
 
+@pytest.fixture
+def ordinary_signals() -> Iterator[None]:
+    """As in a terminal: a shell has some ignored by what it starts in the background, and that is inherited."""
+    ordinary = dict.fromkeys((signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM), signal.SIG_DFL)
+    before = {number: signal.signal(number, handler) for number, handler in ordinary.items()}
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("ending", [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM])
-def test_a_signal_while_writing_leaves_the_older_output(folder: Path, ending: signal.Signals) -> None:
+def test_a_signal_while_writing_leaves_the_older_output(
+    folder: Path, ending: signal.Signals, ordinary_signals: None
+) -> None:
     class Ended(Fake):
         def contiguous(self) -> memoryview:
             assert list(folder.glob("*.part"))
