@@ -2,6 +2,7 @@
 #include "model/model.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "base/amx.h"
@@ -172,7 +173,7 @@ aot_model::~aot_model() {
   if (aot::is_orphaned()) {
     // Nobody will end what was at work, nor may it be taken away: it stays. So do the slots, whose condition would wait
     // for those that wait for it.
-    new std::shared_ptr<const aot::Container>(std::move(container_));
+    static_cast<void>(new (std::nothrow) std::shared_ptr<const aot::Container>(std::move(container_)));
     slots_.release();  // NOLINT(bugprone-unused-return-value)
     return;
   }
