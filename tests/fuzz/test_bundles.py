@@ -13,10 +13,10 @@ from aotrun.commands import check, info
 from aotrun.errors import AotError
 from aotrun.library import bundle as places
 
-from aotpack.build import output_folder
+from aotpack.building import output_folder
 from aotpack.bundle import manifest
 from aotpack.errors import AotpackError, UsageError
-from aotpack.verify.static import check_static
+from aotpack.verifying.static import check_static
 from aotpack_doctor.facts import Host
 from aotpack_doctor.reading.bundle import read_bundle
 from tests.fuzz.mutating import mutated_bytes, mutated_document, text_of

@@ -9,7 +9,7 @@ import pytest
 
 from aotpack.backend import Backend
 from aotpack.environment.search import find_torch
-from aotpack.export import driving
+from aotpack.exporting import driving
 from tests.support.exporting import EXAMPLES, ROOT, cached_export, cached_plain_export
 from tests.support.sharing import once
 
@@ -50,8 +50,8 @@ def plain_mlp(backend_venv: Path) -> Path:
 @pytest.fixture(scope="session")
 def portable(backend_venv: Path, exported: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A portable bundle of the MLP with the full runtime. Tests must not change it."""
-    from aotpack.build.build import build
-    from aotpack.build.request import BuildRequest, Reporter
+    from aotpack.building.build import build
+    from aotpack.building.request import BuildRequest, Reporter
 
     name = "mlp bundle"  # a space, because users have them
 

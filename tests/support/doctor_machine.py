@@ -19,7 +19,7 @@ from aotpack.backend import Backend
 from aotpack.bundle import manifest
 from aotpack.bundle.manifest import BuildHost, Bundle, BundleFloors, FileRecord
 from aotpack.bundle.writing import digests
-from aotpack.doctor import build_machine
+from aotpack.diagnosing import build_machine
 from aotpack.package.metadata import Floors, ModelMetadata, TensorSpec
 from aotpack_doctor.facts import HostFacts
 from aotpack_doctor.findings.catalog import examine

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aotpack.backend import Backend
 from aotpack.environment.search import find_torch
-from aotpack.export import driving
+from aotpack.exporting import driving
 
 ROOT = Path(__file__).resolve().parents[2]
 SUPPORT = Path(__file__).resolve().parent

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from aotpack.backend import Backend
-from aotpack.build.build import build
-from aotpack.build.request import BuildRequest, Reporter
+from aotpack.building.build import build
+from aotpack.building.request import BuildRequest, Reporter
 from aotpack.environment.torch import TorchInfo
 from aotpack.native.slim import SlimBuild, build_slim
 from aotpack.runtime.slim_table import Part

@@ -14,7 +14,7 @@ from pathlib import Path
 from aotpack.backend import Backend
 from aotpack.environment.search import find_torch
 from aotpack.errors import AotpackError
-from aotpack.export import driving
+from aotpack.exporting import driving
 from aotpack.native.slim import build_slim_in
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -34,7 +34,7 @@ def test_element_types() -> None:
     bridge = {name: (codes[code], int(bits)) for name, code, bits in rows}
     assert bridge == {dtype.name: (dtype.code, dtype.bits) for dtype in BY_NAME.values()}
     assert set(bridge) == set(metadata.DTYPES)
-    assert set(bridge) == words("toolchain/aotpack/export/worker/carriable.py", "DTYPES")
+    assert set(bridge) == words("toolchain/aotpack/exporting/worker/carriable.py", "DTYPES")
 
 
 def test_folders_of_the_nvidia_driver() -> None:

@@ -27,16 +27,16 @@ TOOLCHAIN: Mapping[str, str] = {
     "native": "errors backend resources tools elf libraries environment runtime",
     "bundle": "errors backend patterns resources gpu tools elf package libraries environment runtime native",
     "interpreter": "errors resources tools elf libraries bundle",
-    "export": "errors backend resources tools elf package environment",
+    "exporting": "errors backend resources tools elf package environment",
     "materials": "errors patterns tools package environment bundle",
-    "build": "errors backend patterns resources gpu tools elf package libraries environment runtime native bundle"
+    "building": "errors backend patterns resources gpu tools elf package libraries environment runtime native bundle"
     " interpreter materials",
     "new_project": "errors resources tools bundle",
-    "verify": "errors backend patterns tools elf libraries environment native bundle",
-    "release": "errors resources tools bundle materials verify",
-    "doctor": "errors backend patterns gpu tools elf package libraries environment runtime native bundle",
+    "verifying": "errors backend patterns tools elf libraries environment native bundle",
+    "release": "errors resources tools bundle materials verifying",
+    "diagnosing": "errors backend patterns gpu tools elf package libraries environment runtime native bundle",
     "cli": "errors backend patterns resources gpu tools elf package libraries environment runtime native bundle"
-    " interpreter export materials build new_project verify release doctor",
+    " interpreter exporting materials building new_project verifying release diagnosing",
 }
 
 #: The same of the doctor, which travels in bundles.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Conditions on the sizes of a call that no range says, such as "a multiple of 6". The writing side, and the language,
-// are in toolchain/aotpack/export/worker/graph/guard_language.py.
+// are in toolchain/aotpack/exporting/worker/graph/guard_language.py.
 #pragma once
 
 #include <cstddef>

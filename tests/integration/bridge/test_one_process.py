@@ -11,8 +11,8 @@ from typing import Literal
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.build.build import build
-from aotpack.build.request import BuildRequest, Reporter
+from aotpack.building.build import build
+from aotpack.building.request import BuildRequest, Reporter
 from tests.support.exporting import SUPPORT, cached_export
 
 HERE = Path(__file__).resolve().parent

@@ -160,8 +160,8 @@ def test_nothing_changed_means_nothing_to_do(
     assert (output / "bundle.json").stat().st_ino == before
     # Nor is anything imported that builds, which would take longer than all the rest.
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "aotpack.build.uptodate" in imported
-    assert not imported & {"aotpack.build.assemble", "aotpack.elf.facts", "elftools", "importlib.metadata", "rich"}
+    assert "aotpack.building.uptodate" in imported
+    assert not imported & {"aotpack.building.assemble", "aotpack.elf.facts", "elftools", "importlib.metadata", "rich"}
     assert not imported & {"aotpack.materials", "aotpack.release", "cyclonedx", "model_signing", "oras", "zstandard"}
     (output / "models" / "mlp" / "model.json").write_text("{}")  # a changed output is built again
     done = build(output, backend_venv, *arguments)

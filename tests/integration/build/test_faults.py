@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from aotpack.build import output_folder
+from aotpack.building import output_folder
 from aotpack.bundle.manifest import load_bundle
 from aotpack.cli import main
 from aotpack.tools.cache import cache_home
-from aotpack.verify.static import check_static
+from aotpack.verifying.static import check_static
 from tests.support import faults
 from tests.support.faults import names_in
 
@@ -27,7 +27,7 @@ Build = Callable[[str], Callable[[], None]]
 @pytest.fixture
 def build(tmp_path: Path, backend_venv: Path, exported: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Build:
     """`build(name)`: the work of building a bundle of one model of that name, in tmp_path/dist."""
-    import aotpack.build.assemble  # noqa: F401  once, and not in each child
+    import aotpack.building.assemble  # noqa: F401  once, and not in each child
 
     package = exported("mlp", profile="slim")
     (tmp_path / "dist").mkdir()

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.build.build import build
-from aotpack.build.request import BuildRequest, Reporter
+from aotpack.building.build import build
+from aotpack.building.request import BuildRequest, Reporter
 from aotpack.elf.facts import read_elf
 from aotpack.tools.sandbox import INSIDE, Sandbox, candidates, works
 from tests.support import debian, isolation

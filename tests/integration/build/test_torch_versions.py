@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.build.build import build
-from aotpack.build.request import BuildRequest, Reporter
+from aotpack.building.build import build
+from aotpack.building.request import BuildRequest, Reporter
 from aotpack.bundle import manifest
 from aotpack.elf.symbols import read_symbols
 from aotpack.environment.search import find_torch
@@ -23,7 +23,7 @@ from aotpack.environment.torch import TorchInfo
 from aotpack.libraries.recipe import load_recipe
 from aotpack.native.slim import build_slim
 from aotpack.runtime.slim_table import OWN_NAMES, Part, table_for
-from aotpack.verify import run, static
+from aotpack.verifying import run, static
 from tests.support.exporting import EXAMPLES, ROOT, cached_export
 
 pytestmark = [pytest.mark.torch_versions, pytest.mark.timeout(7200)]

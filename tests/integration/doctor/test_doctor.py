@@ -19,7 +19,7 @@ import pytest
 import aotpack
 from aotpack import resources
 from aotpack.bundle.manifest import FileRecord
-from aotpack.doctor import html_report
+from aotpack.diagnosing import html_report
 from aotpack.native.launcher import build_hashes
 from aotpack.tools import sandbox
 from aotpack_doctor import on_target

@@ -24,7 +24,7 @@ from aotpack.bundle import manifest
 from aotpack.package.metadata import ModelMetadata
 from aotpack.tools import programs as programs_of_aotpack
 from aotpack.tools import sandbox
-from aotpack.verify import static
+from aotpack.verifying import static
 from aotpack_doctor.base import elf, hashing
 from aotpack_doctor.findings import catalog
 from aotpack_doctor.findings.explain import explain

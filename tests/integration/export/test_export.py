@@ -17,7 +17,7 @@ import pytest
 
 from aotpack import resources
 from aotpack.errors import AotpackError, BuildToolError, ModelMismatchError, UsageError
-from aotpack.export.driving import ExportRequest, export
+from aotpack.exporting.driving import ExportRequest, export
 from aotpack.package.metadata import DynamicDim, ModelMetadata
 from aotpack.package.model import ModelInfo, read_model
 from aotpack.runtime import slim_table

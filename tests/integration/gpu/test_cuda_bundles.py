@@ -18,9 +18,9 @@ import pytest
 from click.testing import CliRunner
 
 from aotpack.backend import Backend
-from aotpack.build.assemble import dry_run
-from aotpack.build.build import build
-from aotpack.build.request import BuildRequest, Reporter
+from aotpack.building.assemble import dry_run
+from aotpack.building.build import build
+from aotpack.building.request import BuildRequest, Reporter
 from aotpack.bundle import manifest
 from aotpack.cli import group as command_line
 from aotpack.elf.edits import ElfEdit, apply_edit
@@ -28,7 +28,7 @@ from aotpack.elf.facts import is_elf, read_elf
 from aotpack.errors import DamagedError, TorchMismatchError, UsageError
 from aotpack.tools import sandbox
 from aotpack.tools.programs import find_program
-from aotpack.verify import run, static
+from aotpack.verifying import run, static
 from aotpack_doctor.facts import Host, HostFacts
 from aotpack_doctor.findings.catalog import examine
 from aotpack_doctor.reading.bundle import compare_contents, read_bundle

@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.build.build import build
-from aotpack.build.request import BuildRequest, Reporter
+from aotpack.building.build import build
+from aotpack.building.request import BuildRequest, Reporter
 from aotpack.bundle import manifest
 from aotpack.environment.search import find_torch
 from aotpack.environment.torch import TorchInfo
@@ -30,7 +30,7 @@ from aotpack.libraries.finder import DiskFinder
 from aotpack.libraries.origins import Origin
 from aotpack.libraries.recipe import load_recipe
 from aotpack.patterns import matches
-from aotpack.verify import run, static
+from aotpack.verifying import run, static
 from tests.support.exporting import EXAMPLES, ROOT, cached_export
 
 pytestmark = [pytest.mark.cuda_wheel, pytest.mark.timeout(3600)]

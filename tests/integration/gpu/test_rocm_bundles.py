@@ -18,14 +18,14 @@ from typing import Any
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.build.assemble import dry_run
-from aotpack.build.build import build
-from aotpack.build.request import BuildRequest, Reporter
+from aotpack.building.assemble import dry_run
+from aotpack.building.build import build
+from aotpack.building.request import BuildRequest, Reporter
 from aotpack.bundle.entries import Link, Part
 from aotpack.elf.facts import is_elf, read_elf
 from aotpack.errors import AotpackError
 from aotpack.tools.programs import find_program
-from aotpack.verify.static import check_static
+from aotpack.verifying.static import check_static
 from tests.support.doubles.elf import Double, compile_doubles
 from tests.support.doubles.environment import make_environment
 from tests.support.doubles.rocm import RocmDouble, make_fat, make_therock

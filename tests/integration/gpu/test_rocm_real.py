@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.build.build import build
-from aotpack.build.request import BuildRequest, Reporter
+from aotpack.building.build import build
+from aotpack.building.request import BuildRequest, Reporter
 from aotpack.bundle.tree_layout import TreeLayout
 from aotpack.elf.facts import read_elf
 from aotpack.errors import AotpackError

@@ -16,7 +16,7 @@ import pytest
 
 from aotpack.errors import AotpackError
 from aotpack.release.packing import Release
-from aotpack.verify.static import check_static
+from aotpack.verifying.static import check_static
 from tests.integration.release.conftest import packed, tree
 
 

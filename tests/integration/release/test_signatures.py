@@ -13,8 +13,8 @@ import pytest
 from aotpack.bundle import manifest, signatures
 from aotpack.errors import DamagedError, UsageError
 from aotpack.release.signing import sign, verify
-from aotpack.verify.digest import check_digest
-from aotpack.verify.static import check_static
+from aotpack.verifying.digest import check_digest
+from aotpack.verifying.static import check_static
 from tests.integration.release.conftest import Keys
 
 

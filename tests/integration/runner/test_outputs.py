@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.build.build import build
-from aotpack.build.request import BuildRequest, Reporter
+from aotpack.building.build import build
+from aotpack.building.request import BuildRequest, Reporter
 from aotpack.environment.search import find_torch
 from aotpack.native.slim import build_slim
 from aotpack.runtime.slim_table import Part

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.build.build import build
-from aotpack.build.request import BuildRequest, Reporter
+from aotpack.building.build import build
+from aotpack.building.request import BuildRequest, Reporter
 
 DAMAGE = ("damaged", "missing", "Copy the whole bundle", "newer", "older system")
 

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.build.build import build
-from aotpack.build.request import BuildRequest, Reporter
+from aotpack.building.build import build
+from aotpack.building.request import BuildRequest, Reporter
 from aotpack.tools.sandbox import INSIDE
 from tests.support import isolation
 

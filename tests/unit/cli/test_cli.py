@@ -101,7 +101,7 @@ def test_packages_are_arguments_of_build_as_well(
         seen.append(request)
         raise DamagedError("seen", meaning="enough", fix="nothing")
 
-    monkeypatch.setattr("aotpack.build.build.build", build)
+    monkeypatch.setattr("aotpack.building.build.build", build)
     for arguments in (["a.pt2"], ["--model", "a.pt2"], ["-o", "dist/x", "--model", "a.pt2", "n=b.pt2", "c.pt2"]):
         assert run("build", *arguments) == 6
     assert seen[0].models == seen[1].models == ((None, Path("a.pt2")),)
@@ -122,7 +122,7 @@ def test_help_imports_no_command_and_nothing_heavy() -> None:
         "import sys; from aotpack import cli\n"
         "try: cli.main(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'numpy', 'rich', 'msgspec', 'elftools', 'auditwheel', 'aotpack.build.build'}\n"
+        "heavy = {'torch', 'numpy', 'rich', 'msgspec', 'elftools', 'auditwheel', 'aotpack.building.build'}\n"
         "heavy &= set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
@@ -244,7 +244,7 @@ def test_a_terminated_command_cleans_up(tmp_path: Path) -> None:
     probe = (
         "import click, pathlib, sys, time\n"
         "from aotpack import cli\n"
-        "from aotpack.build import output_folder\n"
+        "from aotpack.building import output_folder\n"
         "@click.command()\n"
         "def wait():\n"
         "    with output_folder.staging(pathlib.Path(sys.argv[1])):\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aotpack.build.papers import _card
+from aotpack.building.papers import _card
 from aotpack.errors import DamagedError, UsageError
 from aotpack.materials import sbom
 from aotpack.package.metadata import ModelMetadata

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from aotpack.export.driving import ExportRequest
+from aotpack.exporting.driving import ExportRequest
 from tests.support.prepare import SHARED
 
 

@@ -33,10 +33,10 @@ def test_coverage_counts_lines_and_branches_by_wing() -> None:
     files = {
         "toolchain/aotpack/elf/facts.py": file(90, 100, 10, 10),
         "toolchain/aotpack/elf/edits.py": file(0, 10, 0, 5),
-        "toolchain/aotpack/export/worker/main.py": file(10, 10, 0, 0),
+        "toolchain/aotpack/exporting/worker/main.py": file(10, 10, 0, 0),
         "templates/runner/aotrun/cli.py": file(3, 4, 0, 0),
     }
     lines = coverage_by_wing.table(files).splitlines()
     assert "| aotpack/elf | 90/110 | 10/15 | 80 % |" in lines
-    assert "| aotpack/export | 10/10 | 0/0 | 100 % |" in lines
+    assert "| aotpack/exporting | 10/10 | 0/0 | 100 % |" in lines
     assert lines[-1] == "below 85 %: aotpack/elf (80 %), aotrun (75 %)"

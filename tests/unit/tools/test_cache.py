@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from aotpack.build import uptodate
+from aotpack.building import uptodate
 from aotpack.errors import BuildToolError
 from aotpack.tools import cache
 from aotpack.tools.scratch import scratch_folder

@@ -14,8 +14,8 @@ from aotpack.cli import console
 from aotpack.errors import UsageError
 
 if TYPE_CHECKING:
-    from aotpack.build.build import BuildResult
-    from aotpack.build.request import BuildRequest
+    from aotpack.building.build import BuildResult
+    from aotpack.building.request import BuildRequest
     from aotpack.bundle.manifest import Bundle
     from aotpack.bundle.plan import BundlePlan
 
@@ -86,8 +86,8 @@ def command(
     Without --portable the bundle links to the libraries of the venv and runs on this machine only. With --portable it
     holds all that it needs, down to libc and the Python interpreter of its command line.
     """
-    from aotpack.build.build import build
-    from aotpack.build.request import BuildRequest
+    from aotpack.building.build import build
+    from aotpack.building.request import BuildRequest
 
     named = tuple(_model_option(text) for text in (*models, *packages))
     request = BuildRequest(
@@ -107,7 +107,7 @@ def command(
     )
     start = time.monotonic()
     if dry_run:
-        from aotpack.build.assemble import dry_run as plan_only
+        from aotpack.building.assemble import dry_run as plan_only
 
         _show_plan(plan_only(request, console.reporter()), as_json=as_json)
         return

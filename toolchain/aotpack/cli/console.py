@@ -20,7 +20,7 @@ from aotpack_doctor.base.printable import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from aotpack.build.request import Reporter
+    from aotpack.building.request import Reporter
 
 #: -1 quiet, 0 normal, 1 verbose. Set by `common_options`.
 verbosity = 0
@@ -278,6 +278,6 @@ def explain_defect(error: Exception) -> AotpackError:
 
 def reporter() -> Reporter:
     """This console as the progress of a build."""
-    from aotpack.build.request import Reporter
+    from aotpack.building.request import Reporter
 
     return Reporter(step=step, bytes=byte_progress, files=file_progress, say=say, warn=warn)

@@ -63,7 +63,7 @@ def command(
     if explain is not None:
         page = str(resources.DOCTOR_PAGE)
         sys.exit(on_target.write_explanation(_text_of(explain), as_json, "aotpack doctor", page))
-    from aotpack.doctor import build_machine
+    from aotpack.diagnosing import build_machine
     from aotpack.native.launcher import fastest_sha256
     from aotpack_doctor.findings.catalog import examine
     from aotpack_doctor.reading.bundle import announce_contents, compare_contents
@@ -80,7 +80,7 @@ def command(
     findings = examine(facts)
     on_target.write_findings(facts, findings, as_json, "aotpack doctor")
     if report:
-        from aotpack.doctor import html_report
+        from aotpack.diagnosing import html_report
         from aotpack.tools.scratch import write_whole
 
         page = html_report.page(facts, findings, with_names=with_names)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from aotpack.cli import console
-from aotpack.export.driving import CPU_ISAS, PROFILES
+from aotpack.exporting.driving import CPU_ISAS, PROFILES
 
 
 @click.command(
@@ -55,7 +55,7 @@ def command(
 ) -> None:
     """Compile a PyTorch model ahead of time into a .pt2 package."""
     from aotpack.environment.search import find_torch
-    from aotpack.export import driving
+    from aotpack.exporting import driving
 
     file, function = driving.parse_target(target)
     driving.check_output(output)

@@ -45,8 +45,8 @@ def command(
     pip install 'aotpack[release]'. --digest holds the bundle against the digest that this command prints.
     """
     from aotpack.bundle import manifest
-    from aotpack.verify import run, static
-    from aotpack.verify.digest import check_digest
+    from aotpack.verifying import run, static
+    from aotpack.verifying.digest import check_digest
 
     document = manifest.load_bundle(bundle)
     if digest is not None:

@@ -68,8 +68,8 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
 class Guard(msgspec.Struct, frozen=True):
     """A condition on the sizes of a call that no range says, such as "a multiple of 6"."""
 
-    #: In the language of aotpack.export.worker.graph.guard_language, over the symbols of input dims (`of` of a derived
-    #: one); the bridge, which evaluates it, refuses what is no expression.
+    #: In the language of aotpack.exporting.worker.graph.guard_language, over the symbols of input dims (`of` of a
+    #: derived one); the bridge, which evaluates it, refuses what is no expression.
     that: list[Any]
     #: The same for a person.
     text: str

@@ -12,7 +12,7 @@ from aotpack.bundle import manifest
 from aotpack.bundle.manifest import Bundle, load_bundle
 from aotpack.bundle.signatures import signatures
 from aotpack.errors import DamagedError, UsageError
-from aotpack.verify.static import check_static
+from aotpack.verifying.static import check_static
 
 #: Of folders and programs, and of all other files.
 OPEN, PLAIN = 0o755, 0o644

@@ -6,8 +6,8 @@ import platform
 from collections.abc import Iterator, Sequence
 
 from aotpack.backend import Backend
-from aotpack.build.archs import check_model_archs
-from aotpack.build.request import NamedModel
+from aotpack.building.archs import check_model_archs
+from aotpack.building.request import NamedModel
 from aotpack.bundle.inputs import PlannedModel
 from aotpack.elf.renaming import Renaming
 from aotpack.errors import ModelMismatchError

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from aotpack.bundle import manifest
 from aotpack.bundle.manifest import BundleFloors
 from aotpack.errors import AotpackError, DamagedError, UsageError
-from aotpack.verify.static import check_static
+from aotpack.verifying.static import check_static
 from aotpack_doctor.facts import Host, HostFacts
 from aotpack_doctor.findings.catalog import examine
 from aotpack_doctor.findings.finding import exit_code

@@ -8,8 +8,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aotpack.build.models import roots_of_models
-from aotpack.build.request import BuildOrder, Reporter
+from aotpack.building.models import roots_of_models
+from aotpack.building.request import BuildOrder, Reporter
 from aotpack.bundle.entries import GCC, LIB
 from aotpack.bundle.flat_layout import FlatLayout
 from aotpack.bundle.inputs import Layout, Stub

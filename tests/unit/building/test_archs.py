@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.build.archs import check_archs, check_model_archs
+from aotpack.building.archs import check_archs, check_model_archs
 from aotpack.errors import ModelMismatchError, UsageError
 from aotpack.package.metadata import ModelMetadata
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from aotpack.build import output_folder
-from aotpack.build.gather import gather
-from aotpack.build.papers import papers
-from aotpack.build.request import BuildOrder, BuildRequest, Reporter, order_of
-from aotpack.build.runtime_files import finder_of
+from aotpack.building import output_folder
+from aotpack.building.gather import gather
+from aotpack.building.papers import papers
+from aotpack.building.request import BuildOrder, BuildRequest, Reporter, order_of
+from aotpack.building.runtime_files import finder_of
 from aotpack.bundle import manifest, writing
 from aotpack.bundle.description import describe
 from aotpack.bundle.entries import Copy, Entry, Link

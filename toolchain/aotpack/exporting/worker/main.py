@@ -1,6 +1,6 @@
-"""The conversation with `aotpack.export.driving`: one JSON document a line, requests on stdin, events on stdout.
+"""The conversation with `aotpack.exporting.driving`: one JSON document a line, requests on stdin, events on stdout.
 
-1. in:  the request (the fields of `aotpack.export.driving.ExportRequest`)
+1. in:  the request (the fields of `aotpack.exporting.driving.ExportRequest`)
 2. out: any number of `phase`, `note` and `trying` events; the last names the sizes that are run next
 3. out: `compiled`, with what is known about the model now that its code exists
 4. in:  the metadata to put into the package, which only the toolchain can complete (it reads the ELF file)

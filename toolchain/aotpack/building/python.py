@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from aotpack.build.request import BuildOrder
+from aotpack.building.request import BuildOrder
 from aotpack.bundle.entries import PYTHON_PROGRAM, Entry, Link, Part
 from aotpack.environment.torch import TorchInfo
 from aotpack.interpreter.selection import plan_interpreter

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.build import output_folder
-from aotpack.build.request import BuildRequest, NamedModel, order_of
+from aotpack.building import output_folder
+from aotpack.building.request import BuildRequest, NamedModel, order_of
 from aotpack.errors import UsageError
 
 

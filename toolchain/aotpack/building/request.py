@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from aotpack.backend import Backend
-from aotpack.build.archs import check_archs
+from aotpack.building.archs import check_archs
 from aotpack.environment.torch import TorchInfo
 from aotpack.errors import UsageError
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aotpack.build import output_folder, uptodate
-from aotpack.build.request import BuildRequest, Reporter, order_key, order_of
+from aotpack.building import output_folder, uptodate
+from aotpack.building.request import BuildRequest, Reporter, order_key, order_of
 from aotpack.bundle import manifest
 from aotpack.bundle.manifest import Bundle
 from aotpack.environment.search import find_torch
@@ -42,7 +42,7 @@ def build(request: BuildRequest, reporter: Reporter) -> BuildResult:
             return BuildResult(manifest.decode(content, manifest.NAME), "as before", changed=False)
         output_folder.check(order.output, force=order.force)  # again, now that nobody else writes there
         # Here, since it takes longer to import than it takes to find that there is nothing to do.
-        from aotpack.build.assemble import assemble, prepare, sources
+        from aotpack.building.assemble import assemble, prepare, sources
 
         inputs, plan = prepare(order, torch, reporter)
         bundle = assemble(order, inputs, plan, reporter)

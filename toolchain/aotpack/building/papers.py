@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from aotpack import resources
-from aotpack.build.request import BuildOrder
+from aotpack.building.request import BuildOrder
 from aotpack.bundle.entries import Copy, Entry, Part, Text
 from aotpack.bundle.inputs import BuildInputs
 from aotpack.bundle.manifest import FileRecord

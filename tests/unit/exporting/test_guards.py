@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aotpack import resources
-from aotpack.export.worker.graph import guard_language
+from aotpack.exporting.worker.graph import guard_language
 
 CASES: list[dict[str, Any]] = json.loads((resources.BRIDGE / "tests" / "data" / "guard_cases.json").read_bytes())
 

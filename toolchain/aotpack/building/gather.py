@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from aotpack.build.models import planned, read_models
-from aotpack.build.own_files import license_texts, own_files
-from aotpack.build.python import python_files
-from aotpack.build.request import BuildOrder, Reporter
-from aotpack.build.runtime_files import hashes_of_wheels, runtime_files
+from aotpack.building.models import planned, read_models
+from aotpack.building.own_files import license_texts, own_files
+from aotpack.building.python import python_files
+from aotpack.building.request import BuildOrder, Reporter
+from aotpack.building.runtime_files import hashes_of_wheels, runtime_files
 from aotpack.bundle.inputs import BuildInputs
 from aotpack.bundle.tree_layout import find_data
 from aotpack.environment.torch import TorchInfo

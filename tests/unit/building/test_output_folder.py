@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from aotpack.build import output_folder
+from aotpack.building import output_folder
 from aotpack.bundle import manifest, writing
 from aotpack.bundle.entries import Entry, Part, Text
 from aotpack.errors import UsageError

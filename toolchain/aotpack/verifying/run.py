@@ -15,7 +15,7 @@ from aotpack.bundle.manifest import Bundle
 from aotpack.errors import DamagedError, MachineMismatchError
 from aotpack.libraries.recipe import load_recipe
 from aotpack.tools import sandbox
-from aotpack.verify.gpu_driver import find_driver
+from aotpack.verifying.gpu_driver import find_driver
 
 
 @dataclass(frozen=True)

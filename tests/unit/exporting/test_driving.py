@@ -19,8 +19,8 @@ import pytest
 
 from aotpack.backend import Backend
 from aotpack.errors import AotpackError, BuildToolError, TorchMismatchError, UsageError
-from aotpack.export.driving import ExportRequest, check_output, export, parse_device, parse_target
-from aotpack.export.worker import naming
+from aotpack.exporting.driving import ExportRequest, check_output, export, parse_device, parse_target
+from aotpack.exporting.worker import naming
 from tests.support import faults
 
 LIBRARY = msgspec._core.__file__

@@ -1,6 +1,6 @@
 """`aotpack export`: drive the worker that runs inside the backend's virtual environment.
 
-aotpack never imports torch itself. The worker (`aotpack.export.worker`) runs under the environment's interpreter and
+aotpack never imports torch itself. The worker (`aotpack.exporting.worker`) runs under the environment's interpreter and
 speaks JSON lines; this side completes the metadata with what only the finished ELF file tells, and puts the package
 in its place once it is whole.
 """

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aotpack.backend import Backend
-from aotpack.doctor.torch_facts import read_torch, shim_functions
+from aotpack.diagnosing.torch_facts import read_torch, shim_functions
 from aotpack.environment.torch import LIBRARIES, TorchInfo
 from aotpack.errors import AotpackError, BuildToolError
 from aotpack.libraries.recipe import load_recipe
