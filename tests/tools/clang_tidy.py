@@ -27,7 +27,7 @@ BRIDGE = ROOT / "bridge"
 SOURCES = ("src", "proxy", "tests")
 CHECKS = BRIDGE / ".clang-tidy"
 #: bridge/CMakeLists.txt gives them.
-DEFINITIONS = ('-DAOT_COMPILER="c++"', '-DAOT_RUNPATH="$ORIGIN"', '-DAOT_TEST_DATA="data"')
+DEFINITIONS = ('-DAOT_COMPILER="c++"', '-DAOT_TEST_DATA="data"')
 #: What only a GPU toolkit's headers can compile; a test does, where there are some.
 LEFT_OUT = ("gpu_abi_test.cpp",)
 #: A name of an empty file here: the hash of all that one clean result follows from.

@@ -2,6 +2,7 @@
 #include "base/library.h"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <sys/statvfs.h>
 
 #include <algorithm>
@@ -87,11 +88,31 @@ Error translate_dlerror(const std::string& path, const std::string& message) {
   return {AOT_FAILED, {message}, {"The dynamic loader refused ", path, "."}, {"Run: aotrun doctor"}};
 }
 
-std::string own_folder() {
-  // Something that is not exported: another bundle's bridge, of which a process may have one too, would answer for it.
-  static const char here = 0;
+namespace {
+
+/// Something that is not exported: another bundle's bridge, of which a process may have one too, would answer for it.
+const char kHere = 0;
+
+/// The search path in our own file, which whoever places the file sets: a build compiles nothing for it.
+std::string_view own_runpath() {
   Dl_info info{};
-  if (dladdr(&here, &info) == 0 || info.dli_fname == nullptr) return ".";
+  link_map* own = nullptr;
+  if (dladdr1(&kHere, &info, reinterpret_cast<void**>(&own), RTLD_DL_LINKMAP) == 0 || own == nullptr) return {};
+  const ElfW(Dyn)* path = nullptr;
+  const char* strings = nullptr;
+  for (const ElfW(Dyn)* entry = own->l_ld; entry->d_tag != DT_NULL; ++entry) {
+    if (entry->d_tag == DT_RUNPATH) path = entry;
+    // The loader has made an address of it.
+    if (entry->d_tag == DT_STRTAB) strings = reinterpret_cast<const char*>(entry->d_un.d_ptr);
+  }
+  return path != nullptr && strings != nullptr ? strings + path->d_un.d_val : std::string_view();
+}
+
+}  // namespace
+
+std::string own_folder() {
+  Dl_info info{};
+  if (dladdr(&kHere, &info) == 0 || info.dli_fname == nullptr) return ".";
   const std::string path = info.dli_fname;
   const size_t slash = path.rfind('/');
   return slash == std::string::npos ? "." : path.substr(0, slash);
@@ -101,7 +122,7 @@ std::string runtime_library(const std::string& name) {
   // A program that has torch already shares it: a second copy would register the same operators and abort.
   if (is_loaded(name)) return name;
   constexpr std::string_view kOrigin = "$ORIGIN";
-  std::string_view rest = AOT_RUNPATH;
+  std::string_view rest = own_runpath();
   while (!rest.empty()) {
     const std::string_view folder = rest.substr(0, rest.find(':'));
     rest.remove_prefix(std::min(folder.size() + 1, rest.size()));

@@ -12,8 +12,8 @@ import pytest
 from aotpack.backend import Backend
 from aotpack.environment.search import find_torch
 from aotpack.environment.torch import TorchInfo
-from aotpack.native.bridge import build_sanitized_tests
 from tests.support import sanitizing
+from tests.support.bridge_programs import build_tests
 from tests.support.exporting import SUPPORT, cached_export
 from tests.support.sanitizing import slim_bundle
 
@@ -25,7 +25,7 @@ def torch_info(backend_venv: Path) -> TorchInfo:
 
 @pytest.mark.xdist_group("asan")
 def test_cpp_unit_tests(torch_info: TorchInfo) -> None:
-    program = build_sanitized_tests(torch_info, "address,undefined")["bridge_tests"]
+    program = build_tests(torch_info, "address,undefined")["bridge_tests"]
     env = sanitizing.environment(leaks=True)
     done = subprocess.run([program], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -40,7 +40,7 @@ def test_many_callers_under_thread_sanitizer(
     runtime = sanitizing.thread_runtime(torch_info)
     models = {"core": exported("mlp", profile="slim"), "mlp": exported("mlp"), "convnet": exported("convnet")}
     bundle = slim_bundle(tmp_path / "bundle", backend_venv, models, runtime)
-    program = build_sanitized_tests(torch_info, "thread")["bridge_threads"]
+    program = build_tests(torch_info, "thread")["bridge_threads"]
     shutil.copy(program, bundle / "lib")  # it looks for the runtime beside itself
     # ThreadSanitizer cannot see how oneDNN, which it did not compile, guards what its threads share. Preloaded, oneDNN
     # is told from its neighbours in reports.
@@ -72,7 +72,7 @@ def test_each_allocation_may_fail(
         "indexing": cached_export(backend_venv, SUPPORT / "safety_models.py", function="indexing", profile="slim"),
     }
     bundle = slim_bundle(tmp_path / "bundle", backend_venv, models, runtime)
-    program = build_sanitized_tests(torch_info, "address,undefined")["bridge_failures"]
+    program = build_tests(torch_info, "address,undefined")["bridge_failures"]
     shutil.copy(program, bundle / "lib")
     command = [bundle / "lib" / program.name, *(bundle / "models" / name for name in models)]
     env = sanitizing.environment(leaks=True)

@@ -79,14 +79,25 @@ def test_everything_that_matters_makes_another_build(
     seen = {bridge.build_bridge(torch, Backend.CPU)[0]}
     seen.add(bridge.build_bridge(torch, Backend.CPU, debug=True)[0])
     seen.add(bridge.build_bridge(torch, Backend.CPU, proxy=True)[0])
-    seen.add(bridge.build_bridge(torch, Backend.CPU, runpath=("$ORIGIN",))[0])
     seen.add(bridge.build_bridge(replace(torch, version="2.14.0"), Backend.CPU)[0])
     seen.add(bridge.build_bridge(replace(torch, cxx11_abi=False), Backend.CPU)[0])
     (torch.include_dirs[0] / SHIM_HEADER).write_text("// changed\n")
     seen.add(bridge.build_bridge(torch, Backend.CPU)[0])
     monkeypatch.setattr(bridge, "find_compiler", lambda _language: Compiler(("/usr/bin/c++",), "c++ 13.1.0"))
     seen.add(bridge.build_bridge(torch, Backend.CPU)[0])
-    assert len(seen) == len(builds) == 8
+    assert len(seen) == len(builds) == 7
+
+
+def test_another_search_path_compiles_nothing(
+    torch: TorchInfo, builds: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str | None] = []
+    monkeypatch.setattr(bridge, "apply_edit", lambda _copy, edit, _original: asked.append(edit.search_path))
+    compiled = bridge.build_bridge(torch, Backend.CPU)
+    elsewhere = bridge.build_bridge(torch, Backend.CPU, runpath=("$ORIGIN", "/torch/lib"))
+    assert elsewhere != compiled
+    assert bridge.build_bridge(torch, Backend.CPU, runpath=("$ORIGIN", "/torch/lib")) == elsewhere
+    assert (asked, len(builds)) == (["$ORIGIN:/torch/lib"], 1)
 
 
 def test_a_cache_that_lost_a_file_is_filled_again(torch: TorchInfo, builds: list[Path]) -> None:

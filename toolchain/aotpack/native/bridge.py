@@ -1,7 +1,7 @@
 """Compiling bridge/: libaot_bridge.so, and libaot_proxy.so for models that need libtorch's proxy executor.
 
-The result is cached by everything that goes into it: sources, options, compiler and torch's headers. What comes out
-names no place of this machine: libraries look beside themselves, and staging sets another search path where needed.
+The result is cached by everything that goes into it: sources, options, compiler and torch's headers. What is compiled
+names no place of this machine: libraries look beside themselves, and a copy gets another search path where needed.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from aotpack import resources
 from aotpack.backend import Backend
+from aotpack.elf.edits import ElfEdit, apply_edit
 from aotpack.environment.torch import SHIM_HEADER, TorchInfo
 from aotpack.tools.cache import cached_folder, content_key
 from aotpack.tools.cmake import build_targets
@@ -20,8 +21,6 @@ from aotpack.tools.compilers import find_compiler
 
 BRIDGE = "libaot_bridge.so"
 PROXY = "libaot_proxy.so"
-TESTS = ("bridge_tests", "bridge_threads", "bridge_failures")
-FUZZER = "bridge_fuzz"
 
 #: Where the libraries look for the runtime, and for libstdc++ in a bundle that brings its own.
 RUNPATH = ("$ORIGIN", "$ORIGIN/gcc")
@@ -51,43 +50,45 @@ def build_bridge(
         BuildToolError: compiler, CMake or Ninja is missing or fails.
         TorchMismatchError: torch's headers are not installed.
     """
-    definitions = {"CMAKE_BUILD_TYPE": "Debug" if debug else "Release", "AOT_RUNPATH": ";".join(runpath)}
+    definitions = {"CMAKE_BUILD_TYPE": "Debug" if debug else "Release"}
     products = {"aot_bridge": BRIDGE} | ({"aot_proxy": PROXY} if proxy else {})
-    return _built(torch, backend, definitions, products)
+    compiled = compile_bridge(torch, backend, definitions, products)
+    return compiled if tuple(runpath) == RUNPATH else _looking_in(compiled, runpath)
 
 
-def build_sanitized_tests(torch: TorchInfo, sanitize: str) -> dict[str, Path]:
-    """Compile bridge/tests for tests of aotpack itself.
+def _looking_in(compiled: tuple[Path, ...], runpath: Sequence[str]) -> tuple[Path, ...]:
+    """Copies of compiled libraries with another search path."""
+    edit = ElfEdit(search_path=":".join(runpath))
+
+    def make(folder: Path) -> None:
+        for library in compiled:
+            copy = folder / library.name
+            shutil.copy(library, copy)
+            apply_edit(copy, edit, library)
+
+    made = cached_folder("bridge", content_key([repr(edit), *(path.read_bytes() for path in compiled)]), make)
+    return tuple(made / path.name for path in compiled)
+
+
+def compile_bridge(
+    torch: TorchInfo, backend: Backend, options: Mapping[str, str], products: Mapping[str, str], *, tests: bool = False
+) -> tuple[Path, ...]:
+    """Compile targets of bridge/CMakeLists.txt, or find them in the cache.
 
     Args:
         torch: as for `build_bridge`.
-        sanitize: value of the compiler's `-fsanitize=`.
+        backend: as for `build_bridge`.
+        options: CMake's definitions beside those that follow from torch and backend.
+        products: the targets with the files that they make.
+        tests: some of them are made of bridge/tests as well.
 
     Returns:
-        Paths of the programs, by their names in `TESTS`.
+        Paths of the files, in the order of `products`.
 
     Raises:
         BuildToolError: as `build_bridge`.
+        TorchMismatchError: as `build_bridge`.
     """
-    definitions = {"CMAKE_BUILD_TYPE": "Debug", "AOT_TESTS": "ON", "AOT_SANITIZE": sanitize}
-    return dict(zip(TESTS, _built(torch, Backend.CPU, definitions, {name: name for name in TESTS}), strict=True))
-
-
-def build_fuzzer(torch: TorchInfo) -> Path:
-    """Compile the fuzzer of bridge/tests, under AddressSanitizer and UndefinedBehaviorSanitizer; its path.
-
-    Raises:
-        BuildToolError: as `build_bridge`.
-    """
-    definitions = {"CMAKE_BUILD_TYPE": "Debug", "AOT_TESTS": "ON", "AOT_FUZZ": "ON"}
-    options = {**definitions, "AOT_SANITIZE": "address,undefined"}
-    return _built(torch, Backend.CPU, options, {FUZZER: FUZZER})[0]
-
-
-def _built(
-    torch: TorchInfo, backend: Backend, options: Mapping[str, str], products: Mapping[str, str]
-) -> tuple[Path, ...]:
-    """Files of bridge/CMakeLists.txt under some options; `products` are its targets with the files they make."""
     # It stands for all of torch's headers, beside their version: a change in it may change the proxy and the tests.
     shim = torch.shim_include("the bridge") / SHIM_HEADER
     definitions = {
@@ -103,7 +104,7 @@ def _built(
     compiler = find_compiler("c++")
     parts = [compiler.identity, *compiler.command, torch.version, *products]
     parts += [f"{name}={value}" for name, value in definitions.items()]
-    key = content_key([*parts, shim.read_bytes(), *_sources(with_tests=not {*TESTS, FUZZER}.isdisjoint(products))])
+    key = content_key([*parts, shim.read_bytes(), *_sources(with_tests=tests)])
 
     def compile_them(folder: Path) -> None:
         build_targets(resources.BRIDGE, folder / "build", compiler, definitions, products)
