@@ -160,10 +160,26 @@ def make_contenders(torch: TorchInfo, package: Path, calls: int) -> Iterator[Con
     assert torch.site_packages is not None
     python_torch = (str(torch.python), str(PROGRAMS / "run_torch.py"), str(package), *shape)
     yield Contender("Python + torch", python_torch, clean, (torch.site_packages, package))
+    frozen = frozen_program(torch)
+    run_frozen = (str(frozen / frozen.name), str(package), *shape)
+    yield Contender("Python + torch, by PyInstaller", run_frozen, clean, (frozen, package))
     packages, onnx = onnx_model(torch)
     run_onnx = (str(torch.python), str(PROGRAMS / "run_onnx.py"), str(onnx), *shape)
     needs = (packages / "onnxruntime", packages / "numpy", onnx)
     yield Contender("ONNX Runtime, Python", run_onnx, {**clean, "PYTHONPATH": str(packages)}, needs)
+
+
+def frozen_program(torch: TorchInfo) -> Path:
+    """The folder that PyInstaller makes of Python, torch and the program, named as the program in it."""
+    packages, folder = WORK / "pyinstaller-packages", WORK / "run_torch"
+    if not (folder / folder.name).exists():
+        install = [str(torch.python), "-m", "pip", "install", "--quiet", "--target", str(packages), "pyinstaller>=6.10"]
+        subprocess.run(install, check=True, stdout=sys.stderr)
+        freeze = [str(torch.python), "-m", "PyInstaller", "--onedir", "--noconfirm", "--log-level", "WARN"]
+        freeze += ["--distpath", str(WORK), "--workpath", str(WORK / "pyinstaller"), "--specpath", str(WORK)]
+        freeze += ["--name", folder.name, str(PROGRAMS / "run_torch.py")]
+        subprocess.run(freeze, check=True, env={**os.environ, "PYTHONPATH": str(packages)}, stdout=sys.stderr)
+    return folder
 
 
 def onnx_packages(torch: TorchInfo) -> Path:
