@@ -72,10 +72,10 @@ def measure(torch: TorchInfo, packages: Path, work: Path, rounds: int) -> Iterat
         work: where packages and bundles are kept between runs.
         rounds: of all ways in turn.
     """
-    slim = {name: _bundle(work, name, "slim", "--portable", "--runtime", "slim") for name in (*MODELS, "wide")}
-    full = {name: _bundle(work, name, "default", "--runtime", "full") for name in MODELS}
+    slim = {name: _bundle(work, name, "slim", "--portable") for name in (*MODELS, "wide")}
+    full = {name: _bundle(work, name, "full") for name in MODELS}
     claims: list[tuple[str, float, float, str]] = []
-    yield "| ms a call, 1 thread | slim | full, default profile | ONNX Runtime | slim of full | slim of ONNX Runtime |"
+    yield "| ms a call, 1 thread | slim | full | ONNX Runtime | slim of full | slim of ONNX Runtime |"
     yield "|---|---:|---:|---:|---:|---:|"
     for name, model in MODELS.items():
         times = _compare(torch, packages, work, name, {"slim": slim[name], "full": full[name]}, rounds)
@@ -102,14 +102,14 @@ def measure(torch: TorchInfo, packages: Path, work: Path, rounds: int) -> Iterat
         yield f"| {what} | {seen:.3g}{unit} | <= {limit:.3g}{unit} | {verdict} |"
 
 
-def _bundle(work: Path, name: str, profile: str, *options: str) -> Path:
+def _bundle(work: Path, name: str, runtime: str, *options: str) -> Path:
     """A bundle of a model, its package kept between runs."""
-    package, bundle = work / f"{name}-{profile}.pt2", work / f"{name}-{profile}"
+    package, bundle = work / f"{name}.pt2", work / f"{name}-{runtime}"
     tool = [sys.executable, "-m", "aotpack"]
     if not package.exists():
-        command = [*tool, "export", f"{SOURCE}:{name}", "--output", str(package), "--profile", profile, "--verify"]
+        command = [*tool, "export", f"{SOURCE}:{name}", "--output", str(package), "--verify"]
         subprocess.run(command, check=True, cwd=ROOT, stdout=sys.stderr)
-    command = [*tool, "build", "--model", f"{name}={package}", "--output", str(bundle), *options]
+    command = [*tool, "build", "--model", f"{name}={package}", "--output", str(bundle), "--runtime", runtime, *options]
     subprocess.run(command, check=True, cwd=ROOT, stdout=sys.stderr)
     return bundle
 

@@ -59,7 +59,7 @@ def main() -> None:
     options = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
     torch = find_torch(Backend.CPU, venv=ROOT / ".venv")
-    packages = {runtime: export_package(profile) for runtime, profile in (("full", "default"), ("slim", "slim"))}
+    packages = dict.fromkeys(("full", "slim"), export_package())
     packages["plain"] = export_plain_package(torch)
     timings = {"bridge compile": compile_bridge(torch), **build_bundles(packages)}
     contenders = list(make_contenders(torch, packages["plain"], options.calls))
@@ -82,11 +82,11 @@ def _aotpack(*arguments: str | Path) -> float:
     return time.perf_counter() - start
 
 
-def export_package(profile: str) -> Path:
-    """The example, exported with a profile; kept between runs."""
-    package = WORK / f"mlp-{profile}.pt2"
+def export_package() -> Path:
+    """The example, exported; kept between runs."""
+    package = WORK / "mlp.pt2"
     if not package.exists():
-        _aotpack("export", "examples/mlp.py:model", "--output", package, "--profile", profile, "--verify")
+        _aotpack("export", "examples/mlp.py:model", "--output", package, "--verify")
     return package
 
 

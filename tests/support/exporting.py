@@ -37,7 +37,7 @@ def cached_export(venv: Path, source: Path, **options: str | bool) -> Path:
     """Export once per content of the source, the exporter, torch and the options; processes wait for each other."""
     torch = find_torch(Backend.CPU, venv=venv)
     exporter = ROOT / "toolchain" / "aotpack"
-    files = (source, exporter / "package" / "metadata.py", *sorted(exporter.glob("export/**/*.py")))
+    files = (source, exporter / "package" / "metadata.py", *sorted(exporter.glob("exporting/**/*.py")))
 
     def make(package: Path) -> None:
         request = driving.ExportRequest(

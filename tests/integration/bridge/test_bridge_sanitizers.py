@@ -38,7 +38,7 @@ def test_many_callers_under_thread_sanitizer(
 ) -> None:
     # One model without matrix libraries' help, two with it: what threads share lies outside ops/.
     runtime = sanitizing.thread_runtime(torch_info)
-    models = {"core": exported("mlp", profile="slim"), "mlp": exported("mlp"), "convnet": exported("convnet")}
+    models = {"core": exported("mlp"), "mlp": exported("mlp", constants="updatable"), "convnet": exported("convnet")}
     bundle = slim_bundle(tmp_path / "bundle", backend_venv, models, runtime)
     program = build_tests(torch_info, "thread")["bridge_threads"]
     shutil.copy(program, bundle / "lib")  # it looks for the runtime beside itself
@@ -66,10 +66,10 @@ def test_each_allocation_may_fail(
 ) -> None:
     runtime = sanitizing.address_runtime(torch_info)
     models = {
-        "core": exported("mlp", profile="slim"),
+        "core": exported("mlp"),
         "convnet": exported("convnet"),
-        "ops": cached_export(backend_venv, SUPPORT / "safety_models.py", profile="slim"),
-        "indexing": cached_export(backend_venv, SUPPORT / "safety_models.py", function="indexing", profile="slim"),
+        "ops": cached_export(backend_venv, SUPPORT / "safety_models.py"),
+        "indexing": cached_export(backend_venv, SUPPORT / "safety_models.py", function="indexing"),
     }
     bundle = slim_bundle(tmp_path / "bundle", backend_venv, models, runtime)
     program = build_tests(torch_info, "address,undefined")["bridge_failures"]

@@ -23,7 +23,7 @@ Bundles = dict[Literal["full", "slim"], Path]
 @pytest.fixture(scope="module")
 def bundles(backend_venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundles:
     """A bundle of either runtime, with the same model."""
-    package = cached_export(backend_venv, SUPPORT / "safety_models.py", function="parallel", profile="slim")
+    package = cached_export(backend_venv, SUPPORT / "safety_models.py", function="parallel")
     folder = tmp_path_factory.mktemp("bundles")
     made: Bundles = {"full": folder / "full", "slim": folder / "slim"}
     for runtime, output in made.items():

@@ -128,7 +128,7 @@ def test_weights_packed_by_onednn_run_on_the_full_runtime(tmp_path: Path, backen
     source, package, output = tmp_path / "recurrent.py", tmp_path / "recurrent.pt2", tmp_path / "dist"
     source.write_text(RECURRENT)
     target = ("--venv", backend_venv, "--output", package)
-    done = aotpack("export", f"{source}:model", *target, "--profile", "slim")
+    done = aotpack("export", f"{source}:model", *target)
     assert done.returncode == 0, done.stderr
     done = build(output, backend_venv, "--runtime", "full", "--model", package)
     assert done.returncode == 0, done.stderr
@@ -372,7 +372,7 @@ def test_verify_of_what_is_no_bundle(tmp_path: Path) -> None:
 def slim(backend_venv: Path, exported: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A portable bundle without libtorch; which runtime it gets is aotpack's own choice."""
     output = tmp_path_factory.mktemp("slim") / "bundle"
-    done = build(output, backend_venv, "--portable", "--model", f"mlp={exported('mlp', profile='slim')}")
+    done = build(output, backend_venv, "--portable", "--model", f"mlp={exported('mlp')}")
     assert done.returncode == 0, done.stderr
     assert "runtime: slim" in done.stdout
     return output
@@ -424,7 +424,7 @@ def model():
 def test_linear_layers_are_packed_for_the_slim_runtime_and_run_by_both(backend_venv: Path, tmp_path: Path) -> None:
     source = tmp_path / "layers.py"
     source.write_text(LINEAR_LAYERS)
-    package = cached_export(backend_venv, source, profile="slim", cpu_isa="avx2")
+    package = cached_export(backend_venv, source, cpu_isa="avx2")
     bundles = {runtime: tmp_path / runtime for runtime in ("slim", "full")}
     for runtime, bundle in bundles.items():
         done = build(bundle, backend_venv, "--runtime", runtime, "--model", package)
@@ -468,7 +468,7 @@ def test_packed_weights_are_used_where_they_are_mapped(
 ) -> None:
     source = tmp_path / "layers.py"
     source.write_text(LINEAR_LAYERS)
-    package = cached_export(backend_venv, source, profile="slim", cpu_isa="avx2")
+    package = cached_export(backend_venv, source, cpu_isa="avx2")
     bundle = tmp_path / "bundle"
     done = build(bundle, backend_venv, "--runtime", "slim", "--model", package)
     assert done.returncode == 0, done.stderr

@@ -29,7 +29,7 @@ def build(tmp_path: Path, backend_venv: Path, exported: Callable[..., Path], mon
     """`build(name)`: the work of building a bundle of one model of that name, in tmp_path/dist."""
     import aotpack.building.assemble  # noqa: F401  once, and not in each child
 
-    package = exported("mlp", profile="slim")
+    package = exported("mlp")
     (tmp_path / "dist").mkdir()
     monkeypatch.chdir(tmp_path)
 

@@ -70,7 +70,7 @@ def test_a_wheel_that_carries_compiled_parts_compiles_none_of_them(
     bundle, cache = tmp_path / "bundle", tmp_path / "cache"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed"), "XDG_CACHE_HOME": str(cache)}
     command = [sys.executable, "-m", "aotpack", "build", "--venv", backend_venv, "--portable", "--output", bundle]
-    command += ["--model", exported("mlp", profile="slim")]
+    command += ["--model", exported("mlp")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     assert "runtime: slim" in done.stdout

@@ -57,11 +57,11 @@ def torch(request: pytest.FixtureRequest) -> TorchInfo:
     return found
 
 
-def bundle(torch: TorchInfo, output: Path, names: tuple[str, ...], profile: str, runtime: str) -> Path:
+def bundle(torch: TorchInfo, output: Path, names: tuple[str, ...], runtime: str) -> Path:
     """A portable bundle of examples that the torch itself exported (and held against eager PyTorch)."""
     assert torch.python is not None
     venv = torch.python.parents[1]
-    packages = tuple((name, cached_export(venv, EXAMPLES / f"{name}.py", profile=profile)) for name in names)
+    packages = tuple((name, cached_export(venv, EXAMPLES / f"{name}.py")) for name in names)
     request = BuildRequest(
         backend=Backend.CPU,
         output=output,
@@ -86,11 +86,11 @@ def runs_as_eager(folder: Path, names: tuple[str, ...]) -> None:
 
 
 def test_the_full_runtime_runs_what_this_torch_exports(torch: TorchInfo, tmp_path: Path) -> None:
-    runs_as_eager(bundle(torch, tmp_path / "full", MODELS, "default", "full"), MODELS)
+    runs_as_eager(bundle(torch, tmp_path / "full", MODELS, "full"), MODELS)
 
 
 def test_the_slim_runtime_runs_what_this_torch_exports(torch: TorchInfo, tmp_path: Path) -> None:
-    runs_as_eager(bundle(torch, tmp_path / "slim", SLIM, "slim", "slim"), SLIM)
+    runs_as_eager(bundle(torch, tmp_path / "slim", SLIM, "slim"), SLIM)
 
 
 def test_every_function_of_the_slim_runtime_has_the_signature_that_this_torch_declares(torch: TorchInfo) -> None:

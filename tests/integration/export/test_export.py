@@ -166,6 +166,23 @@ def test_weights_lie_apart_and_floors_are_those_of_the_code(exported: Exported) 
     assert "libtorch_cpu.so" in model.needed
 
 
+REPLACED_WEIGHTS = """
+import sys, torch
+from torch._inductor import aoti_load_package
+model = aoti_load_package(sys.argv[1])
+names = model.get_constant_fqns()
+zeros = {"scores.weight": torch.zeros(10, 256), "scores.bias": torch.zeros(10)}
+model.load_constants(zeros, check_full_update=False)
+print(sorted(names), float(model(torch.ones(8, 64)).abs().max()))
+"""
+
+
+def test_updatable_constants_can_be_replaced_by_name(exported: Exported, backend_python: Path) -> None:
+    command = [backend_python, "-c", REPLACED_WEIGHTS, exported("mlp", constants="updatable")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['hidden.bias', 'hidden.weight', 'scores.bias', 'scores.weight'] 0.0"
+
+
 def metadata_keys(package: Path) -> dict[str, str]:
     with zipfile.ZipFile(package) as archive:
         name = next(name for name in archive.namelist() if name.endswith(".wrapper_metadata.json"))
@@ -184,8 +201,8 @@ def test_avx2_means_no_avx512(exported: Exported, tmp_path: Path) -> None:
 
 
 def test_native_vectorises(exported: Exported) -> None:
-    # A cold cache and code that does not name libtorch once made Inductor conclude that there are no vectors at all.
-    for options in ({}, {"profile": "slim"}):
+    # A cold cache once made Inductor conclude that there are no vectors at all.
+    for options in ({}, {"constants": "updatable"}):
         assert metadata_keys(exported("mlp", **options))["AOTI_CPU_ISA"] != "INVALID_VEC_ISA"
 
 
@@ -199,10 +216,9 @@ def test_features_are_those_of_the_code_not_of_this_machine(exported: Exported, 
     assert ("avx512f" in features) == bool(re.search(r"%zmm\d|%ymm(1[6-9]|2\d|3\d)|%k[1-7]\b", listing.stdout))
 
 
-def test_slim_needs_no_libtorch_and_no_matrix_library_for_small_products(exported: Exported) -> None:
-    model = read(exported("mlp", profile="slim"))
-    assert model.metadata.profile == "slim"
-    assert not [name for name in model.needed if "torch" in name]
+def test_small_products_need_no_matrix_library(exported: Exported) -> None:
+    model = read(exported("mlp"))
+    assert model.metadata.frozen
     # Small products are generated code, whatever a clock on a busy machine would say.
     assert slim_table.Part.DNNL not in slim_table.judge(model.imports).parts
 
@@ -211,8 +227,17 @@ LARGE_PRODUCT = """
 import torch
 from torch import nn
 
+class Counting(nn.Linear):
+    def __init__(self):
+        super().__init__(1024, 512)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.calls += 1
+        return super().forward(x)
+
 def model():
-    return nn.Linear(1024, 512).eval(), (torch.randn(1, 1024),)
+    return Counting().eval(), (torch.randn(1, 1024),)
 """
 
 
@@ -224,6 +249,7 @@ def test_small_products_are_generated_and_large_weights_are_stored_once(
     source.write_text(LARGE_PRODUCT)
     package = cached_export(backend_venv, source)
     assert "aoti_torch_cpu_addmm_out" in read_model(package).shim_symbols
+    assert not read_model(package).metadata.frozen
     (blob,) = [entry for entry in zipfile.ZipFile(package).infolist() if entry.filename.endswith(".blob")]
     assert blob.file_size < 1.01 * 4 * (1024 * 512 + 512)
 

@@ -26,7 +26,7 @@ from aotpack.release.packing import PackRequest, Release, pack
 def small(backend_venv: Path, exported: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A portable bundle of the MLP with the slim runtime. Tests must not change it."""
     output = tmp_path_factory.mktemp("small") / "mlp"
-    models = (("mlp", exported("mlp", profile="slim")),)
+    models = (("mlp", exported("mlp")),)
     build(
         BuildRequest(
             backend=Backend.CPU, output=output, models=models, portable=True, runtime="slim", venv=backend_venv

@@ -47,10 +47,10 @@ def elsewhere(folder: Path, *arguments: str | Path) -> None:
 def test_two_exports_of_one_module_are_the_same_package(
     exported: Callable[..., Path], backend_venv: Path, tmp_path: Path
 ) -> None:
-    ours = exported("mlp", profile="slim")
+    ours = exported("mlp")
     shutil.copy(EXAMPLES / "mlp.py", tmp_path)
     (tmp_path / "venv").symlink_to(backend_venv, target_is_directory=True)
-    elsewhere(tmp_path, "export", "mlp.py:model", "-o", "mlp.pt2", "--profile", "slim", "--venv", "venv")
+    elsewhere(tmp_path, "export", "mlp.py:model", "-o", "mlp.pt2", "--venv", "venv")
     assert (tmp_path / "mlp.pt2").read_bytes() == ours.read_bytes()
     for name in (b"somebody", os.fsencode(tmp_path), os.fsencode(backend_venv.resolve())):
         assert name not in ours.read_bytes()
@@ -69,7 +69,7 @@ def test_two_builds_of_one_package_are_the_same_bundle(
         shutil.copytree(
             cache_home() / "parts" / "slim", tmp_path / "cache" / "aotpack" / "parts" / "slim", symlinks=True
         )
-    shutil.copy(exported("mlp", profile="slim"), tmp_path / "mlp.pt2")
+    shutil.copy(exported("mlp"), tmp_path / "mlp.pt2")
     (tmp_path / "venv").symlink_to(backend_venv, target_is_directory=True)
     elsewhere(
         tmp_path, "build", "mlp.pt2", "--output", "mlp", "--portable", "--runtime", "slim", "--venv", tmp_path / "venv"

@@ -24,7 +24,7 @@ SCRIPT = Path(__file__).with_name("outliving.py")
 def packages(backend_venv: Path) -> dict[str, Path]:
     source = SUPPORT / "alias_models.py"
     return {
-        "ours": cached_export(backend_venv, source, profile="slim"),
+        "ours": cached_export(backend_venv, source),
         "plain": cached_plain_export(backend_venv, source, "with_none"),
     }
 

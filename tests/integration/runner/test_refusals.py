@@ -23,7 +23,7 @@ def slim(backend_venv: Path, exported: Callable[..., Path]) -> Iterator[Path]:
     """A portable bundle of the slim runtime in a folder that everybody may enter."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
-        model = exported("mlp", profile="slim")
+        model = exported("mlp")
         output = Path(folder) / "bundle"
         request = BuildRequest(
             backend=Backend.CPU, output=output, models=(("mlp", model),), portable=True, venv=backend_venv

@@ -203,7 +203,7 @@ def test_ops_under_sanitizers(sanitized: SlimBuild, backend_python: Path, module
 def test_models_under_sanitizers(
     sanitized: SlimBuild, backend_venv: Path, exported: Callable[..., Path], tmp_path: Path
 ) -> None:
-    models = {"core": exported("mlp", profile="slim"), "mlp": exported("mlp"), "convnet": exported("convnet")}
+    models = {"core": exported("mlp"), "mlp": exported("mlp", constants="updatable"), "convnet": exported("convnet")}
     bundle = sanitizing.slim_bundle(tmp_path / "bundle", backend_venv, models, sanitized)
     for name in models:
         sanitizing.check(bundle, name)
@@ -227,7 +227,7 @@ def test_a_model_refuses_indices_that_torch_refuses(
     threads: int,
 ) -> None:
     models = {
-        "indexing": cached_export(backend_venv, SUPPORT / "safety_models.py", function="indexing", profile="slim"),
+        "indexing": cached_export(backend_venv, SUPPORT / "safety_models.py", function="indexing"),
         "convnet": exported("convnet"),  # so that the bundle takes both libraries, as others do: compiled once
     }
     bundle = sanitizing.slim_bundle(tmp_path / "bundle", backend_venv, models, sanitized)
@@ -327,8 +327,8 @@ def many_calls(
     """A bundle with models for the program of many_calls.cpp, which lies in it."""
     folder = tmp_path_factory.mktemp("many") / "bundle"
     models = {
-        "mlp": exported("mlp", profile="slim"),
-        "ops": cached_export(backend_venv, SUPPORT / "safety_models.py", profile="slim"),
+        "mlp": exported("mlp"),
+        "ops": cached_export(backend_venv, SUPPORT / "safety_models.py"),
         "convnet": exported("convnet"),
     }
     bundle = sanitizing.slim_bundle(folder, backend_venv, models, built)

@@ -66,7 +66,8 @@ GOOD = f"""
     send("note", text="careful")
     send("phase", text="second")
     metadata = dict(inputs=[dict(name="x", dtype="int64", dims=[dict(symbol="n", min=1, max=None), 3])], outputs=[],
-                    device="cpu", torch_version="2.13.0", compiler="g++ 12", cpu_features=["avx2"], gpu_archs=[])
+                    device="cpu", torch_version="2.13.0", compiler="g++ 12", cpu_features=["avx2"], gpu_archs=[],
+                    frozen=True)
     send("compiled", model_so={LIBRARY!r}, metadata=metadata)
     document = read()
     open(request["output"], "w").write(json.dumps(document))
@@ -76,12 +77,12 @@ GOOD = f"""
 
 def test_a_whole_conversation(play: Callable[..., Any], tmp_path: Path) -> None:
     listener = Listener()
-    report = play(GOOD, listener, profile="slim")
+    report = play(GOOD, listener)
     assert listener.steps == ["first", "second"]
     assert listener.warnings == ["careful"]
     assert list((tmp_path / "out").iterdir()) == [report.output]
     document = json.loads(report.output.read_text())
-    assert document["profile"] == "slim"
+    assert document["frozen"] is True
     assert document["notes"] == ["careful"]
     assert document["floors"]["glibc"]
     assert document["inputs"][0]["dims"] == [{"symbol": "n", "min": 1}, 3]
@@ -142,7 +143,7 @@ def test_a_kill_at_every_step(play: Callable[..., Any], tmp_path: Path, monkeypa
         ended = faults.run(lambda: play(GOOD), step, faults.kill())
         assert (ended.status, ended.reached[-1]) == (-signal.SIGKILL, step)
         whole = package.read_text()
-        assert whole == "older" or json.loads(whole)["profile"] == "default"
+        assert whole == "older" or json.loads(whole)["has_signature"]
         assert (whole == "older") == (step != "replaced")
         again = faults.run(lambda: play(GOOD))
         assert again.status == 0, again.stderr

@@ -30,7 +30,7 @@ NEW = msgspec.structs.replace(
     runtime="slim",
     torch=Torch("2.13.0", Backend.CPU),
     floors=BundleFloors(kernel="3.2.0", cpu_features=("avx2", "fma")),
-    models={"a": ModelMetadata(profile="slim"), "c": ModelMetadata()},
+    models={"a": ModelMetadata(frozen=True), "c": ModelMetadata()},
     files=(
         FileRecord(path="lib/x.so", part="runtime", reason="another", size=12, sha256="2" * 64),
         FileRecord(path="lib/new.so", part="data", reason="r", link="x.so"),
@@ -53,7 +53,7 @@ def test_everything_that_changed_is_told_once() -> None:
             Change("bundle", "runtime", "full", "slim"),
             Change("bundle", "torch", "2.12.0", "2.13.0"),
             Change("floor", "cpu features", ("avx2",), ("avx2", "fma")),
-            Change("model", "a: profile", OLD.models["a"].profile, "slim"),
+            Change("model", "a: frozen", False, True),
             Change("model", "b", "there", None),
             Change("model", "c", None, "there"),
             Change("component", "zlib", "1.2", "1.3"),

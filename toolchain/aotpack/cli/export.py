@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from aotpack.cli import console
-from aotpack.exporting.driving import CPU_ISAS, PROFILES
+from aotpack.exporting.driving import CONSTANTS, CPU_ISAS
 
 
 @click.command(
@@ -21,6 +21,7 @@ FUNCTION returns (module, inputs) or (module, inputs, dynamic_shapes):
 Examples:
   aotpack export examples/mlp.py:model --output mlp.pt2 --verify
   aotpack export examples/mlp.py:model --output mlp.pt2 --cpu-isa avx2
+  aotpack export examples/mlp.py:model --output mlp.pt2 --constants updatable
   aotpack export model.py:model --output model.pt2 --device cuda --venv .venv-cuda
 """
 )
@@ -29,7 +30,14 @@ Examples:
 @click.option(
     "--device", default="cpu", show_default=True, metavar="cpu|cuda[:N]|rocm[:N]", help="The device it will run on."
 )
-@click.option("--profile", type=click.Choice(PROFILES), default="default", show_default=True, help="What to tune for.")
+@click.option(
+    "--constants",
+    type=click.Choice(CONSTANTS),
+    default="frozen",
+    show_default=True,
+    help="Weights folded and packed for speed, or as the module has them, for torch's load_constants().",
+)
+@click.option("--profile", type=click.Choice(("default", "slim")), hidden=True)
 @click.option(
     "--cpu-isa",
     type=click.Choice(CPU_ISAS),
@@ -46,7 +54,8 @@ def command(
     target: str,
     output: Path,
     device: str,
-    profile: str,
+    constants: str,
+    profile: str | None,
     cpu_isa: str,
     venv: Path | None,
     verify: bool,
@@ -57,6 +66,11 @@ def command(
     from aotpack.environment.search import find_torch
     from aotpack.exporting import driving
 
+    if profile is not None:
+        console.warn(
+            f"--profile {profile}: there are no profiles any more; what slim did is the default, and what default did "
+            "is like --constants updatable"
+        )
     file, function = driving.parse_target(target)
     driving.check_output(output)
     backend, torch_device = driving.parse_device(device)
@@ -67,7 +81,7 @@ def command(
         function=function,
         output=output,
         device=torch_device,
-        profile=profile,
+        constants=constants,
         cpu_isa=cpu_isa,
         verify=verify,
         sample=not no_sample,

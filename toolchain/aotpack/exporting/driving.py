@@ -32,8 +32,8 @@ from aotpack.tools import steps
 from aotpack.tools.scratch import scratch_folder
 from aotpack_doctor.base.regular import kind
 
-#: `--profile`: what the package is tuned for.
-PROFILES = ("default", "slim")
+#: `--constants`: whether weights are folded and packed into what is fastest, or stay as the module has them.
+CONSTANTS = ("frozen", "updatable")
 #: `--cpu-isa`: the instruction set the code may use.
 CPU_ISAS = ("native", "avx2", "avx512")
 
@@ -66,7 +66,7 @@ class ExportRequest:
     output: Path
     #: torch's name: `cpu`, `cuda` or `cuda:N`.
     device: str = "cpu"
-    profile: str = "default"
+    constants: str = "frozen"
     cpu_isa: str = "native"
     #: Compare with eager PyTorch, and fail when they differ.
     verify: bool = False
@@ -311,7 +311,6 @@ def _complete(event: dict[str, Any], request: ExportRequest, notes: list[str]) -
         machine=elf.machine,
         cpu_features=told_from_code(Path(event["model_so"]), known.cpu_features),
         floors=Floors(glibc=elf.floor("GLIBC"), glibcxx=elf.floor("GLIBCXX")),
-        profile=request.profile,
         notes=tuple(notes),
         aotpack_version=__version__,
     )

@@ -139,8 +139,8 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     #: Whether packed constants lie in other layouts than the model's code says.
     rearranged: bool = False
     floors: Floors = msgspec.field(default_factory=Floors)
-    #: `default` or `slim`.
-    profile: str = "default"
+    #: Whether constants were folded and packed at export, so that they may have lost their names and shapes.
+    frozen: bool = False
     #: What the export could not do as asked, one sentence each, such as dynamic shapes that became fixed.
     notes: tuple[str, ...] = ()
     aotpack_version: str | None = None

@@ -129,7 +129,7 @@ def rearrange(path: Path, packings: tuple[Packing, ...]) -> None:
                 raise DamagedError(
                     f"{path.name} of {size} bytes has no room for a weight of {packing.size} at {packing.begin}",
                     meaning="the package was cut off, or its weights belong to another model",
-                    fix="export the model again: aotpack export FILE.py:FUNCTION --profile slim",
+                    fix="export the model again: aotpack export FILE.py:FUNCTION --output MODEL.pt2",
                 )
             file.seek(packing.begin)
             given = file.read(packing.size)

@@ -98,7 +98,7 @@ class _Export:
             compiled = compiling.compile_program(
                 sized.program,
                 subject.path,
-                request["profile"],
+                request["constants"],
                 request["cpu_isa"],
                 Path(request["workspace"]),
                 changes=sized.changes,
@@ -116,6 +116,7 @@ class _Export:
                 "compiler": compiled.compiler,
                 "cpu_features": compiled.cpu_features,
                 "gpu_archs": compiled.gpu_archs,
+                "frozen": compiled.frozen,
                 **constants.describe(compiled.wrapper, compiled.linear_rows),
             },
         )

@@ -40,7 +40,7 @@ def import_torch() -> str:
     try:
         import torch
 
-        # Code of the slim profile does not name libtorch: without this, neither autotuning nor --verify could load it.
+        # Not all code that torch compiles names libtorch: without this, it could not be loaded here.
         ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"), mode=ctypes.RTLD_GLOBAL)
     except (ImportError, OSError) as error:
         raise WorkerError(

@@ -198,7 +198,7 @@ def _differs(what: str, sizes: str) -> WorkerError:
     return WorkerError(
         f"the package disagrees with eager PyTorch at {sizes}: {what}",
         meaning="the package would give wrong results (or the module is random); it has not been kept",
-        fix="make the module deterministic; if it is, try another --cpu-isa or --profile, and report it to PyTorch",
+        fix="make the module deterministic; if it is, try --constants updatable, and report it to PyTorch",
     )
 
 
