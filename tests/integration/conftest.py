@@ -51,7 +51,8 @@ def plain_mlp(backend_venv: Path) -> Path:
 def portable(backend_venv: Path, exported: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A portable bundle of the MLP with the full runtime. Tests must not change it."""
     from aotpack.building.build import build
-    from aotpack.building.request import BuildRequest, Reporter
+    from aotpack.building.request import BuildRequest
+    from aotpack.progress.reporter import Reporter
 
     name = "mlp bundle"  # a space, because users have them
 

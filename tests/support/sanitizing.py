@@ -12,9 +12,10 @@ from pathlib import Path
 
 from aotpack.backend import Backend
 from aotpack.building.build import build
-from aotpack.building.request import BuildRequest, Reporter
+from aotpack.building.request import BuildRequest
 from aotpack.environment.torch import TorchInfo
 from aotpack.native.slim import SlimBuild, build_slim
+from aotpack.progress.reporter import Reporter
 from aotpack.runtime.slim_table import Part
 
 

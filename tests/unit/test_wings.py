@@ -17,6 +17,7 @@ TOOLCHAIN: Mapping[str, str] = {
     "backend": "",
     "patterns": "",
     "resources": "",
+    "progress": "",
     "gpu": "",
     "tools": "errors resources",
     "elf": "errors gpu patterns tools",
@@ -29,14 +30,16 @@ TOOLCHAIN: Mapping[str, str] = {
     "interpreter": "errors resources tools elf libraries bundle",
     "exporting": "errors backend resources tools elf package environment",
     "materials": "errors patterns tools package environment bundle",
-    "building": "errors backend patterns resources gpu tools elf package libraries environment runtime native bundle"
-    " interpreter materials",
+    "building": "errors backend patterns resources progress gpu tools elf package libraries environment runtime native"
+    " bundle interpreter materials",
     "new_project": "errors resources tools bundle",
     "verifying": "errors backend patterns tools elf libraries environment native bundle",
     "release": "errors resources tools bundle materials verifying",
     "diagnosing": "errors backend patterns gpu tools elf package libraries environment runtime native bundle",
-    "cli": "errors backend patterns resources gpu tools elf package libraries environment runtime native bundle"
-    " interpreter exporting materials building new_project verifying release diagnosing",
+    "api": "errors backend resources progress elf package environment native bundle exporting building verifying"
+    " release diagnosing",
+    "cli": "errors backend patterns resources progress gpu tools elf package libraries environment runtime native"
+    " bundle interpreter exporting materials building new_project verifying release diagnosing api",
 }
 
 #: The same of the doctor, which travels in bundles.

@@ -12,7 +12,8 @@ import pytest
 
 from aotpack.backend import Backend
 from aotpack.building.build import build
-from aotpack.building.request import BuildRequest, Reporter
+from aotpack.building.request import BuildRequest
+from aotpack.progress.reporter import Reporter
 from tests.support.exporting import SUPPORT, cached_export
 
 HERE = Path(__file__).resolve().parent

@@ -18,8 +18,9 @@ import pytest
 
 from aotpack.backend import Backend
 from aotpack.building.build import build
-from aotpack.building.request import BuildRequest, Reporter
+from aotpack.building.request import BuildRequest
 from aotpack.elf.facts import read_elf
+from aotpack.progress.reporter import Reporter
 from aotpack.tools.sandbox import INSIDE, Sandbox, candidates, works
 from tests.support import debian, isolation
 

@@ -15,13 +15,14 @@ import pytest
 
 from aotpack.backend import Backend
 from aotpack.building.build import build
-from aotpack.building.request import BuildRequest, Reporter
+from aotpack.building.request import BuildRequest
 from aotpack.bundle import manifest
 from aotpack.elf.symbols import read_symbols
 from aotpack.environment.search import find_torch
 from aotpack.environment.torch import TorchInfo
 from aotpack.libraries.recipe import load_recipe
 from aotpack.native.slim import build_slim
+from aotpack.progress.reporter import Reporter
 from aotpack.runtime.slim_table import OWN_NAMES, Part, table_for
 from aotpack.verifying import run, static
 from tests.support.exporting import EXAMPLES, ROOT, cached_export

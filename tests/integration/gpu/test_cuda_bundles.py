@@ -20,12 +20,13 @@ from click.testing import CliRunner
 from aotpack.backend import Backend
 from aotpack.building.assemble import dry_run
 from aotpack.building.build import build
-from aotpack.building.request import BuildRequest, Reporter
+from aotpack.building.request import BuildRequest
 from aotpack.bundle import manifest
 from aotpack.cli import group as command_line
 from aotpack.elf.edits import ElfEdit, apply_edit
 from aotpack.elf.facts import is_elf, read_elf
 from aotpack.errors import DamagedError, TorchMismatchError, UsageError
+from aotpack.progress.reporter import Reporter
 from aotpack.tools import sandbox
 from aotpack.tools.programs import find_program
 from aotpack.verifying import run, static

@@ -20,7 +20,7 @@ import pytest
 
 from aotpack.backend import Backend
 from aotpack.building.build import build
-from aotpack.building.request import BuildRequest, Reporter
+from aotpack.building.request import BuildRequest
 from aotpack.bundle import manifest
 from aotpack.environment.search import find_torch
 from aotpack.environment.torch import TorchInfo
@@ -30,6 +30,7 @@ from aotpack.libraries.finder import DiskFinder
 from aotpack.libraries.origins import Origin
 from aotpack.libraries.recipe import load_recipe
 from aotpack.patterns import matches
+from aotpack.progress.reporter import Reporter
 from aotpack.verifying import run, static
 from tests.support.exporting import EXAMPLES, ROOT, cached_export
 

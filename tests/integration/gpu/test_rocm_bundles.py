@@ -20,10 +20,11 @@ import pytest
 from aotpack.backend import Backend
 from aotpack.building.assemble import dry_run
 from aotpack.building.build import build
-from aotpack.building.request import BuildRequest, Reporter
+from aotpack.building.request import BuildRequest
 from aotpack.bundle.entries import Link, Part
 from aotpack.elf.facts import is_elf, read_elf
 from aotpack.errors import AotpackError
+from aotpack.progress.reporter import Reporter
 from aotpack.tools.programs import find_program
 from aotpack.verifying.static import check_static
 from tests.support.doubles.elf import Double, compile_doubles

@@ -19,12 +19,13 @@ import pytest
 
 from aotpack.backend import Backend
 from aotpack.building.build import build
-from aotpack.building.request import BuildRequest, Reporter
+from aotpack.building.request import BuildRequest
 from aotpack.bundle.tree_layout import TreeLayout
 from aotpack.elf.facts import read_elf
 from aotpack.errors import AotpackError
 from aotpack.libraries.closure import Closure, Library
 from aotpack.libraries.recipe import load_recipe
+from aotpack.progress.reporter import Reporter
 from aotpack.tools.programs import find_program
 from tests.support.debian import mirror
 from tests.support.doubles.elf import Double, compile_doubles

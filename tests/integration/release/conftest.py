@@ -18,7 +18,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from aotpack.backend import Backend
 from aotpack.building.build import build
-from aotpack.building.request import BuildRequest, Reporter
+from aotpack.building.request import BuildRequest
+from aotpack.progress.reporter import Reporter
 from aotpack.release.packing import PackRequest, Release, pack
 
 

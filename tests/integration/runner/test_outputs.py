@@ -10,9 +10,10 @@ import pytest
 
 from aotpack.backend import Backend
 from aotpack.building.build import build
-from aotpack.building.request import BuildRequest, Reporter
+from aotpack.building.request import BuildRequest
 from aotpack.environment.search import find_torch
 from aotpack.native.slim import build_slim
+from aotpack.progress.reporter import Reporter
 from aotpack.runtime.slim_table import Part
 from tests.support import sanitizing
 from tests.support.exporting import SUPPORT, cached_export, cached_plain_export

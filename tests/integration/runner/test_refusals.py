@@ -13,7 +13,8 @@ import pytest
 
 from aotpack.backend import Backend
 from aotpack.building.build import build
-from aotpack.building.request import BuildRequest, Reporter
+from aotpack.building.request import BuildRequest
+from aotpack.progress.reporter import Reporter
 
 DAMAGE = ("damaged", "missing", "Copy the whole bundle", "newer", "older system")
 

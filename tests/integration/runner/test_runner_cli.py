@@ -17,7 +17,8 @@ import pytest
 
 from aotpack.backend import Backend
 from aotpack.building.build import build
-from aotpack.building.request import BuildRequest, Reporter
+from aotpack.building.request import BuildRequest
+from aotpack.progress.reporter import Reporter
 from aotpack.tools.sandbox import INSIDE
 from tests.support import isolation
 

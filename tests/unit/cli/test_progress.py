@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from aotpack.cli import console
+from aotpack.progress import terminal
 
 
 def test_lines_from_time_to_time(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     clock = iter([0.0, 1.0, 6.0, 6.0, 7.0, 12.0, 12.0, 13.0])
-    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: next(clock))
     with console.file_progress("compiling") as progress:
         for done in (1, 20, 21, 80):
             progress(done, 87)

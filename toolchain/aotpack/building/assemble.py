@@ -13,7 +13,7 @@ from pathlib import Path
 from aotpack.building import output_folder
 from aotpack.building.gather import gather
 from aotpack.building.papers import papers
-from aotpack.building.request import BuildOrder, BuildRequest, Reporter, order_of
+from aotpack.building.request import BuildOrder, BuildRequest, order_of
 from aotpack.building.runtime_files import finder_of
 from aotpack.bundle import manifest, writing
 from aotpack.bundle.description import describe
@@ -24,6 +24,7 @@ from aotpack.bundle.plan import BundlePlan, plan_bundle
 from aotpack.bundle.savings import savings
 from aotpack.environment.search import find_torch
 from aotpack.environment.torch import TorchInfo
+from aotpack.progress.reporter import Reporter
 from aotpack.tools import steps
 from aotpack_doctor.base.regular import read_regular
 

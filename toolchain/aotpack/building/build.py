@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aotpack.building import output_folder, uptodate
-from aotpack.building.request import BuildRequest, Reporter, order_key, order_of
+from aotpack.building.request import BuildRequest, order_key, order_of
 from aotpack.bundle import manifest
 from aotpack.bundle.manifest import Bundle
 from aotpack.environment.search import find_torch
+from aotpack.progress.reporter import Reporter
 from aotpack.tools import steps
 from aotpack_doctor.base.regular import read_regular
 

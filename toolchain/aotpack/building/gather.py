@@ -5,7 +5,7 @@ from __future__ import annotations
 from aotpack.building.models import planned, read_models
 from aotpack.building.own_files import license_texts, own_files
 from aotpack.building.python import python_files
-from aotpack.building.request import BuildOrder, Reporter
+from aotpack.building.request import BuildOrder
 from aotpack.building.runtime_files import hashes_of_wheels, runtime_files
 from aotpack.bundle.inputs import BuildInputs
 from aotpack.bundle.tree_layout import find_data
@@ -13,6 +13,7 @@ from aotpack.environment.torch import TorchInfo
 from aotpack.libraries.features import choose as choose_features
 from aotpack.libraries.recipe import load_recipe
 from aotpack.native.launcher import build_launcher
+from aotpack.progress.reporter import Reporter
 from aotpack.tools.compilers import find_compiler
 
 

@@ -1,13 +1,12 @@
-"""What the user asks of `aotpack build`, and how they hear of its progress."""
+"""What the user asks of `aotpack build`."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -69,22 +68,6 @@ class BuildOrder:
     debug: bool
     force: bool
     venv: Path | None
-
-
-@dataclass(frozen=True)
-class Reporter:
-    """How progress reaches a person; the command line passes the console's."""
-
-    step: Callable[[str], AbstractContextManager[None]] = field(default=lambda _text: nullcontext())
-    bytes: Callable[[str, int], AbstractContextManager[Callable[[int], None]]] = field(
-        default=lambda _text, _total: nullcontext(lambda _done: None)
-    )
-    #: What is done of all, and all, as often as either changes.
-    files: Callable[[str], AbstractContextManager[Callable[[int, int], None]]] = field(
-        default=lambda _text: nullcontext(lambda _done, _total: None)
-    )
-    say: Callable[[str], None] = field(default=lambda _text: None)
-    warn: Callable[[str], None] = field(default=lambda _text: None)
 
 
 def order_key(order: BuildOrder, torch: TorchInfo) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aotpack.building.models import roots_of_models
-from aotpack.building.request import BuildOrder, Reporter
+from aotpack.building.request import BuildOrder
 from aotpack.bundle.entries import GCC, LIB
 from aotpack.bundle.flat_layout import FlatLayout
 from aotpack.bundle.inputs import Layout, Stub
@@ -24,6 +24,7 @@ from aotpack.native.bridge import build_bridge
 from aotpack.native.slim import build_slim
 from aotpack.native.stubs import build_stub, plan_stubs
 from aotpack.package.model import ModelInfo
+from aotpack.progress.reporter import Reporter
 from aotpack.runtime.choice import RuntimeChoice, choose_runtime
 from aotpack.runtime.slim_table import table_for
 from aotpack.tools.compilers import find_compiler

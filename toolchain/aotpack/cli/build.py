@@ -14,9 +14,8 @@ from aotpack.cli import console
 from aotpack.errors import UsageError
 
 if TYPE_CHECKING:
-    from aotpack.building.build import BuildResult
-    from aotpack.building.request import BuildRequest
-    from aotpack.bundle.manifest import Bundle
+    from aotpack.api.bundles import Bundle
+    from aotpack.bundle.manifest import Bundle as Description
     from aotpack.bundle.plan import BundlePlan
 
 
@@ -58,6 +57,7 @@ Examples:
 )
 @click.option("--venv", type=click.Path(path_type=Path), help="The environment that holds torch.")
 @click.option("--debug", is_flag=True, help="Build the bridge unoptimised and with symbols.")
+@click.option("--verify", is_flag=True, help="Check every file afterwards, and run each model in an empty root.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done and write no bundle.")
 @click.option("--force", is_flag=True, help="Replace the output folder whatever it holds.")
 @console.json_option
@@ -76,6 +76,7 @@ def command(
     cards: tuple[str, ...],
     venv: Path | None,
     debug: bool,
+    verify: bool,
     dry_run: bool,
     force: bool,
     as_json: bool,
@@ -86,13 +87,13 @@ def command(
     Without --portable the bundle links to the libraries of the venv and runs on this machine only. With --portable it
     holds all that it needs, down to libc and the Python interpreter of its command line.
     """
-    from aotpack.building.build import build
+    from aotpack.api.builds import carry_out, default_output
     from aotpack.building.request import BuildRequest
 
     named = tuple(_model_option(text) for text in (*models, *packages))
     request = BuildRequest(
         backend=Backend(backend),
-        output=output or _default_output(named),
+        output=output or default_output(named),
         models=named,
         portable=portable,
         runtime=runtime,
@@ -111,45 +112,34 @@ def command(
 
         _show_plan(plan_only(request, console.reporter()), as_json=as_json)
         return
-    result = build(request, console.reporter())
+    bundle = carry_out(request, verify=verify, progress=console.reporter())
     if as_json:
-        console.print_json(_document(request, result))
+        console.print_json(_document(bundle))
     else:
-        _show(request, result, time.monotonic() - start)
+        _show(bundle, time.monotonic() - start, proven=verify)
 
 
 def _listed(text: str | None) -> tuple[str, ...]:
     return tuple(word.strip() for word in (text or "").split(",") if word.strip())
 
 
-def _default_output(models: tuple[tuple[str | None, Path], ...]) -> Path:
-    if len(models) != 1:
-        raise UsageError(
-            f"--output is missing and there are {len(models)} models to take a name from",
-            meaning="the bundle's folder has no name",
-            fix="add --output dist/NAME",
-        )
-    name, path = models[0]
-    return Path("dist") / (name or path.stem)
-
-
-def _show(request: BuildRequest, result: BuildResult, seconds: float) -> None:
-    bundle = result.bundle
-    if not result.changed:
-        click.echo(f"{request.output}: up to date, nothing to do ({seconds:.2f} s)")
+def _show(built: Bundle, seconds: float, *, proven: bool) -> None:
+    bundle = built.description
+    if not built.changed:
+        click.echo(f"{built.path}: up to date, nothing to do ({seconds:.2f} s)")
         return
     sizes = bundle.sizes()
     rows = [[part, console.human_size(size)] for part, size in sizes.items()]
     console.table("", ["part", "size"], [*rows, ["total", console.human_size(sum(sizes.values()))]])
-    click.echo(f"{request.output}: {_summary(bundle)}, built in {seconds:.1f} s")
-    click.echo(f"  runtime: {bundle.runtime}, {result.runtime_reason}")
+    click.echo(f"{built.path}: {_summary(bundle)}, built{' and proven' if proven else ''} in {seconds:.1f} s")
+    click.echo(f"  runtime: {bundle.runtime}, {built.runtime_reason}")
     for name in bundle.models:
-        click.echo(f"  try: {request.output}/bin/aotrun check --model {name}")
-    if bundle.portable:
-        click.echo(f"  prove it: aotpack verify {request.output} --run")
+        click.echo(f"  try: {built.path}/bin/aotrun check --model {name}")
+    if bundle.portable and not proven:
+        click.echo(f"  prove it: aotpack verify {built.path} --run")
 
 
-def _summary(bundle: Bundle) -> str:
+def _summary(bundle: Description) -> str:
     if not bundle.portable:
         return "development bundle, linked to this machine"
     asks = []
@@ -164,15 +154,16 @@ def _summary(bundle: Bundle) -> str:
     return f"portable bundle, asks for {' and '.join(asks) if asks else 'nothing but a Linux kernel'}"
 
 
-def _document(request: BuildRequest, result: BuildResult) -> dict[str, Any]:
+def _document(built: Bundle) -> dict[str, Any]:
+    bundle = built.description
     return {
         "schema": 1,
-        "output": str(request.output),
-        "changed": result.changed,
-        "runtime": result.bundle.runtime,
-        "models": sorted(result.bundle.models),
-        "sizes": result.bundle.sizes(),
-        "digest": result.bundle.digest,
+        "output": str(built.path),
+        "changed": built.changed,
+        "runtime": bundle.runtime,
+        "models": sorted(bundle.models),
+        "sizes": bundle.sizes(),
+        "digest": bundle.digest,
     }
 
 

@@ -8,19 +8,16 @@ import io
 import json
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
 
 import click
 
 from aotpack.errors import AotpackError, UsageError
+from aotpack.progress import terminal
+from aotpack.progress.reporter import Reporter
 from aotpack_doctor.base.printable import printable
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from aotpack.building.request import Reporter
 
 #: -1 quiet, 0 normal, 1 verbose. Set by `common_options`.
 verbosity = 0
@@ -61,17 +58,6 @@ def print_json(document: dict[str, Any]) -> None:
     print(json.dumps(document, indent=2))
 
 
-def _stderr() -> Console:
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-def is_terminal() -> bool:
-    """Whether a person watches stderr."""
-    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-
-
 def open_streams() -> None:
     """Give a process that was started with closed standard streams some that lead nowhere, and write file names that
     are no text with escapes."""
@@ -97,76 +83,28 @@ def detail(text: str) -> None:
 
 def warn(text: str) -> None:
     """A line that is never silenced."""
-    if is_terminal():
-        _stderr().print(f"[yellow]warning:[/] {_escape(text)}")
-    else:
-        print(f"warning: {text}", file=sys.stderr)
+    terminal.warn(text)
 
 
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
-
-
-@contextlib.contextmanager
-def step(text: str) -> Iterator[None]:
+def step(text: str) -> AbstractContextManager[None]:
     """Name a phase; on a terminal a spinner turns while it lasts and the time stays when it was over a second."""
-    start = time.monotonic()
-    if verbosity >= 0 and is_terminal():
-        with _stderr().status(_escape(text)):
-            yield
-    else:
-        say(text)
-        yield
-        return
-    took = time.monotonic() - start
-    say(f"{text} ({took:.1f} s)" if took >= 1 else text)
+    return reporter().step(text)
 
 
-@contextlib.contextmanager
-def byte_progress(text: str, total: int) -> Iterator[Callable[[int], None]]:
+def byte_progress(text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
     """A bar of bytes on a terminal, a line elsewhere. Yields a function to call with the bytes just done."""
-    if verbosity < 0 or not is_terminal():
-        say(text)
-        yield lambda _done: None
-        return
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=_stderr(), transient=True) as progress:
-        task = progress.add_task(text, total=total)
-        yield lambda done: progress.advance(task, done)
-    say(text)
+    return reporter().bytes(text, total)
 
 
-#: Seconds between two lines about the same thing where nobody sees one that changes.
-_PAUSE = 5.0
-
-
-@contextlib.contextmanager
-def file_progress(text: str) -> Iterator[Callable[[int, int], None]]:
+def file_progress(text: str) -> AbstractContextManager[Callable[[int, int], None]]:
     """`TEXT: 12 of 87 files`, in place on a terminal, as lines from time to time elsewhere. Yields a function to call
     with the files done and all of them; it may never be called."""
-    start = last = time.monotonic()
-    with contextlib.ExitStack() as stack:
-        drawn = verbosity >= 0 and is_terminal()
-        status = stack.enter_context(_stderr().status(_escape(text))) if drawn else None
-        if status is None:
-            say(text)
+    return reporter().files(text)
 
-        def progress(done: int, total: int) -> None:
-            nonlocal last
-            if status is not None:
-                status.update(_escape(f"{text}: {done} of {total} files"))
-            elif time.monotonic() - last >= _PAUSE:
-                last = time.monotonic()
-                say(f"  {done} of {total} files")
 
-        yield progress
-    took = time.monotonic() - start
-    if drawn:
-        say(f"{text} ({took:.1f} s)" if took >= 1 else text)
+def reporter() -> Reporter:
+    """This console as a reporter."""
+    return terminal.reporter(quiet=verbosity < 0)
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
@@ -179,7 +117,7 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
         for index, column in enumerate(columns):
             drawn.add_column(column, justify="left" if index == 0 else "right")
         for row in rows:
-            drawn.add_row(*(_escape(cell) for cell in row))
+            drawn.add_row(*(terminal.escape(cell) for cell in row))
         Console(highlight=False).print(drawn)
         return
     if title:
@@ -214,9 +152,9 @@ def show_error(error: AotpackError) -> None:
         }
         with contextlib.suppress(OSError):  # stdout itself may be what failed; stderr still says it
             print_json(document)
-    if is_terminal():
-        console = _stderr()
-        console.print(f"[bold red]error:[/] {_escape(printable(error.what))}")
+    if terminal.is_terminal():
+        console = terminal.stderr()
+        console.print(f"[bold red]error:[/] {terminal.escape(printable(error.what))}")
     else:
         print(f"error: {printable(error.what)}", file=sys.stderr)
     print(f"  {printable(error.meaning)}", file=sys.stderr)
@@ -274,10 +212,3 @@ def explain_defect(error: Exception) -> AotpackError:
     )
     wrapped.__cause__ = error
     return wrapped
-
-
-def reporter() -> Reporter:
-    """This console as the progress of a build."""
-    from aotpack.building.request import Reporter
-
-    return Reporter(step=step, bytes=byte_progress, files=file_progress, say=say, warn=warn)

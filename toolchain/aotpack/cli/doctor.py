@@ -55,7 +55,6 @@ def command(
     that never changes, described in docs/doctor.md. Exit code 0 without errors, else that of the worst class.
     """
     from aotpack_doctor import on_target
-    from aotpack_doctor.findings import finding
 
     if show_list:
         on_target.write_list(as_json)
@@ -63,30 +62,16 @@ def command(
     if explain is not None:
         page = str(resources.DOCTOR_PAGE)
         sys.exit(on_target.write_explanation(_text_of(explain), as_json, "aotpack doctor", page))
-    from aotpack.diagnosing import build_machine
-    from aotpack.native.launcher import fastest_sha256
-    from aotpack_doctor.findings.catalog import examine
-    from aotpack_doctor.reading.bundle import announce_contents, compare_contents
+    from aotpack.api.diagnosis import doctor
 
-    chosen = Backend(backend) if backend else None
-    if bundle is not None and not quick:
-        announce_contents(str(bundle))
-    facts = build_machine.read_facts(backend=chosen, models=models, bundle=bundle, venv=venv)
-    if facts.bundle is not None and not quick:
-        # The slow part comes last.
-        total = sum(size for _path, _part, size in facts.bundle.sizes)
-        with console.byte_progress(f"comparing contents of {console.human_size(total)}", total) as done:
-            facts = facts._replace(bundle=compare_contents(facts.bundle, done, fastest_sha256()))
-    findings = examine(facts)
-    on_target.write_findings(facts, findings, as_json, "aotpack doctor")
+    found = doctor(backend=backend, models=models, bundle=bundle, venv=venv, quick=quick, progress=console.reporter())
+    on_target.write_findings(found.facts, list(found.findings), as_json, "aotpack doctor")
     if report:
-        from aotpack.diagnosing import html_report
         from aotpack.tools.scratch import write_whole
 
-        page = html_report.page(facts, findings, with_names=with_names)
-        write_whole(report, page.encode("utf-8", "backslashreplace"))
+        write_whole(report, found.html(with_names=with_names).encode("utf-8", "backslashreplace"))
         print(f"wrote {report}", file=sys.stderr)
-    sys.exit(finding.exit_code(findings))
+    sys.exit(found.exit_code)
 
 
 def _text_of(source: str) -> str:

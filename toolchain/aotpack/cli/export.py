@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from aotpack.cli import console
-from aotpack.exporting.driving import CONSTANTS, CPU_ISAS
+from aotpack.exporting.driving import CONSTANTS, CPU_ISAS, ExportRequest
 
 
 @click.command(
@@ -23,9 +23,11 @@ Examples:
   aotpack export examples/mlp.py:model --output mlp.pt2 --cpu-isa avx2
   aotpack export examples/mlp.py:model --output mlp.pt2 --constants updatable
   aotpack export model.py:model --output model.pt2 --device cuda --venv .venv-cuda
+  aotpack export package.module:model --output model.pt2      found as python -m finds it
+  aotpack export saved_program.pt2 --output model.pt2         what torch.export.save wrote
 """
 )
-@click.argument("target", metavar="FILE.py:FUNCTION")
+@click.argument("source", metavar="SOURCE")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .pt2 package to write.")
 @click.option(
     "--device", default="cpu", show_default=True, metavar="cpu|cuda[:N]|rocm[:N]", help="The device it will run on."
@@ -33,7 +35,7 @@ Examples:
 @click.option(
     "--constants",
     type=click.Choice(CONSTANTS),
-    default="frozen",
+    default=ExportRequest.constants,
     show_default=True,
     help="Weights folded and packed for speed, or as the module has them, for torch's load_constants().",
 )
@@ -41,7 +43,7 @@ Examples:
 @click.option(
     "--cpu-isa",
     type=click.Choice(CPU_ISAS),
-    default="native",
+    default=ExportRequest.cpu_isa,
     show_default=True,
     help="CPU instructions the code may use.",
 )
@@ -49,9 +51,10 @@ Examples:
 @click.option("--verify", is_flag=True, help="Compare with eager PyTorch; a package that differs is not kept.")
 @click.option("--allow-fixed", is_flag=True, help="Accept that sizes vary less than asked where torch cannot do it.")
 @click.option("--no-sample", is_flag=True, help="Do not record the example inputs and outputs in the package.")
+@console.json_option
 @console.common_options
 def command(
-    target: str,
+    source: str,
     output: Path,
     device: str,
     constants: str,
@@ -61,33 +64,34 @@ def command(
     verify: bool,
     allow_fixed: bool,
     no_sample: bool,
+    as_json: bool,
 ) -> None:
-    """Compile a PyTorch model ahead of time into a .pt2 package."""
-    from aotpack.environment.search import find_torch
-    from aotpack.exporting import driving
+    """Compile a PyTorch model ahead of time into a .pt2 package.
+
+    SOURCE is FILE.py:FUNCTION, package.module:FUNCTION, or a .pt2 that torch.export.save wrote.
+    """
+    from aotpack.api.exports import export
 
     if profile is not None:
         console.warn(
             f"--profile {profile}: there are no profiles any more; what slim did is the default, and what default did "
             "is like --constants updatable"
         )
-    file, function = driving.parse_target(target)
-    driving.check_output(output)
-    backend, torch_device = driving.parse_device(device)
-    torch = find_torch(backend, venv=venv)
-    console.detail(f"torch {torch.label} in {torch.root}, from {torch.source}")
-    request = driving.ExportRequest(
-        file=file,
-        function=function,
+    package = export(
+        source,
         output=output,
-        device=torch_device,
+        device=device,
         constants=constants,
         cpu_isa=cpu_isa,
         verify=verify,
         sample=not no_sample,
         allow_fixed=allow_fixed,
+        venv=venv,
+        progress=console.reporter(),
+        log=sys.stderr.buffer if console.verbosity > 0 else None,
     )
-    log = sys.stderr.buffer if console.verbosity > 0 else None
-    report = driving.export(request, driving.interpreter(torch), console, log=log)
-    for line in report.lines():
+    if as_json:
+        console.print_json(package.document())
+        return
+    for line in package.lines():
         console.say(line)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from aotpack.bundle import manifest
 from aotpack.cli import console
-from aotpack.errors import UsageError
 from aotpack.package.metadata import Dim, DynamicDim, TensorSpec
+
+if TYPE_CHECKING:
+    from aotpack.bundle.manifest import Bundle as Description
+    from aotpack.elf.facts import Elf
+    from aotpack.environment.torch import TorchInfo
+    from aotpack.package.model import ModelInfo
 
 
 @click.command(
@@ -30,25 +33,23 @@ Examples:
 @console.common_options
 def command(path: Path, show_sbom: bool, as_json: bool) -> None:
     """Show what a .pt2, a bundle, an ELF file or a venv is."""
-    from aotpack.elf import facts
-
     if show_sbom:
         _sbom(path, as_json=as_json)
         return
-    if path.is_dir() and (path / manifest.NAME).is_file():
-        document, show = _bundle(path)
-    elif path.is_dir():
-        document, show = _environment(path)
-    elif facts.is_elf(path):
-        document, show = _elf(path)
-    elif _is_array(path):
-        raise UsageError(
-            f"{path}: a NumPy array",
-            meaning="it is an input or an output of a model, and not one of the things that are looked at here",
-            fix=f"BUNDLE/bin/aotrun infer --input {path}   # BUNDLE/bin/aotrun info says what a model takes",
-        )
+    from aotpack.api.bundles import Bundle
+    from aotpack.api.inspection import inspect
+    from aotpack.api.packages import Package
+    from aotpack.elf.facts import Elf
+
+    thing = inspect(path)
+    if isinstance(thing, Bundle):
+        document, show = _bundle(path, thing.description)
+    elif isinstance(thing, Package):
+        document, show = _model(path, thing.info)
+    elif isinstance(thing, Elf):
+        document, show = _elf(path, thing)
     else:
-        document, show = _model(path)
+        document, show = _environment(path, thing)
     if as_json:
         console.print_json({"schema": 1, **document})
     else:
@@ -73,29 +74,12 @@ def _sbom(path: Path, *, as_json: bool) -> None:
     console.table(f"{path}: made of", ["component", "version", "licence", "supplier", "files"], rows)
 
 
-def _is_array(path: Path) -> bool:
-    """Whether it is a .npy, or a .npz: an archive of them alone."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        if file.read(6) == b"\x93NUMPY":
-            return True
-        try:
-            names = zipfile.ZipFile(file).namelist()
-        except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError):
-            return False
-    return bool(names) and all(name.endswith(".npy") for name in names)
-
-
 Shown = tuple[dict[str, Any], list[str]]
 
 
-def _bundle(path: Path) -> Shown:
+def _bundle(path: Path, bundle: Description) -> Shown:
     import msgspec
 
-    from aotpack.bundle.manifest import load_bundle
-
-    bundle = load_bundle(path)
     kind = "portable" if bundle.portable else "development"
     total = sum(bundle.sizes().values())
     about = f"{bundle.backend}, {bundle.runtime} runtime, torch {bundle.torch.version}"
@@ -121,10 +105,7 @@ def _words(value: Any) -> str:
     return ", ".join(value) if isinstance(value, list | tuple) else str(value)
 
 
-def _environment(path: Path) -> Shown:
-    from aotpack.environment.search import detect
-
-    torch = detect(path)
+def _environment(path: Path, torch: TorchInfo) -> Shown:
     lines = [
         f"{path}: torch {torch.label}",
         f"  root       {torch.root}",
@@ -136,17 +117,9 @@ def _environment(path: Path) -> Shown:
     return {"kind": "environment", "torch": torch.document()}, lines
 
 
-def _elf(path: Path) -> Shown:
+def _elf(path: Path, facts: Elf) -> Shown:
     import msgspec
 
-    from aotpack.elf.facts import read_elf
-
-    try:
-        facts = read_elf(path)
-    except ValueError as error:
-        raise UsageError(
-            f"{path}: {error}", meaning="the file is truncated or damaged", fix="copy or build the file again"
-        ) from error
     search = facts.rpath or facts.runpath
     lines = [
         f"{path}: ELF for {facts.machine}",
@@ -160,13 +133,11 @@ def _elf(path: Path) -> Shown:
     return {"kind": "elf", "elf": msgspec.to_builtins(facts)}, lines
 
 
-def _model(path: Path) -> Shown:
+def _model(path: Path, model: ModelInfo) -> Shown:
     import msgspec
 
-    from aotpack.package.model import read_model
     from aotpack.runtime.slim_table import judge
 
-    model = read_model(path)
     known = model.metadata
     maker = f"aotpack {known.aotpack_version}" if known.aotpack_version else "plain PyTorch"
     made_by = f"made by {maker}, torch {known.torch_version or 'unknown'}"

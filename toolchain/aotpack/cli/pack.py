@@ -36,9 +36,9 @@ def command(bundle: Path, form: str, output: Path | None, tag: str | None, push:
     The same bundle gives the same bytes. All dates are 1980-01-01, or that of SOURCE_DATE_EPOCH. Needs
     pip install 'aotpack[release]'.
     """
-    from aotpack.release.packing import PackRequest, pack
+    from aotpack.api.releases import pack
 
-    made = pack(PackRequest(bundle, form, output, tag, push), console.byte_progress)
+    made = pack(bundle, form, output, tag=tag, push=push, progress=console.reporter())
     if as_json:
         document = {"output": str(made.output), "size": made.size, "digest": made.digest, "pushed": made.pushed}
         console.print_json({"schema": 1, **document})

@@ -26,20 +26,18 @@ Examples:
 @click.option(
     "--certificate-chain", "chain", type=_FILE, multiple=True, metavar="CA.pem", help="Between it and its issuer."
 )
+@console.json_option
 @console.common_options
-def command(bundle: Path, key: Path, certificate: Path | None, chain: tuple[Path, ...]) -> None:
+def command(bundle: Path, key: Path, certificate: Path | None, chain: tuple[Path, ...], as_json: bool) -> None:
     """Sign a bundle in the format of OpenSSF Model Signing v1.0.
 
     The bundle is verified first. The signature, bundle.sig, covers every file; aotpack verify --key and the official
     model_signing tool check it. Needs pip install 'aotpack[release]'.
     """
-    from aotpack.bundle.manifest import load_bundle
-    from aotpack.release.contents import whole_bundle
-    from aotpack.release.signing import sign
+    from aotpack.api.releases import sign
 
-    size = sum(record.size for record in load_bundle(bundle).files)
-    with console.byte_progress("verifying the bundle", size) as done:
-        whole_bundle(bundle, done)
-    with console.step("signing"):
-        signature = sign(bundle, key, certificate, chain)
+    signature = sign(bundle, key, certificate=certificate, certificate_chain=chain, progress=console.reporter())
+    if as_json:
+        console.print_json({"schema": 1, "signature": str(signature)})
+        return
     click.echo(f"{signature}: signed")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from aotpack.cli import console
-from aotpack.errors import DamagedError
+
+if TYPE_CHECKING:
+    from aotpack.api.verification import Verification
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -44,47 +45,22 @@ def command(
     A signature (OpenSSF Model Signing v1.0) is looked at when --key or --certificate-chain is given, by a library of
     pip install 'aotpack[release]'. --digest holds the bundle against the digest that this command prints.
     """
-    from aotpack.bundle import manifest
-    from aotpack.verifying import run, static
-    from aotpack.verifying.digest import check_digest
+    from aotpack.api.verification import examine
 
-    document = manifest.load_bundle(bundle)
-    if digest is not None:
-        check_digest(bundle, document, digest)
-    total = sum(record.size for record in document.files)
-    with console.byte_progress(f"checking {len(document.files)} files, {console.human_size(total)}", total) as done:
-        report = static.check_static(bundle, done)
-    if report.problems:
-        shown = [f"{problem.path}: {problem.what}" for problem in report.problems]
-        if as_json:
-            console.print_json(_document(report, None, None, report.notes))
-            console.json_output = False  # the document is out; the error goes to stderr alone
-        raise DamagedError(
-            f"{bundle}: {shown[0]}" + (f" (and {len(shown) - 1} more)" if shown[1:] else ""),
-            meaning="the bundle is not what was built, so it is not safe to run",
-            fix="copy it again (cp -a, rsync -a, tar), or build it again",
-            detail="\n".join(shown[1:]),
-        )
-    signature = None
-    if key is not None or chain:
-        from aotpack.release import signing
-
-        with console.step("checking the signature"):
-            signature = signing.verify(bundle, key=key, chain=chain)
-    notes = [*report.notes, *_unlicensed(bundle)]
-    result = None
-    if do_run:
-        with console.step("running every model"):
-            result = run.check_run(bundle, report.bundle)
+    found = examine(bundle, run=do_run, key=key, certificate_chain=chain, digest=digest, progress=console.reporter())
     if as_json:
-        console.print_json(_document(report, result, signature, notes))
+        console.print_json(_document(found))
+        console.json_output = False  # the document is out; an error goes to stderr alone
+    found.raise_for_problems()
+    if as_json:
         return
-    click.echo(f"{bundle}: whole ({len(document.files)} files, {console.human_size(total)})")
-    click.echo(f"  digest sha256:{document.digest}")
-    if signature is not None:
-        click.echo(f"  signed: {signature.name}, by {'this key' if key else 'a certificate that is vouched for'}")
-    for note in notes:
+    click.echo(f"{bundle}: whole ({len(found.description.files)} files, {console.human_size(found.size)})")
+    click.echo(f"  digest {found.digest}")
+    if found.signature is not None:
+        click.echo(f"  signed: {found.signature.name}, by {'this key' if key else 'a certificate that is vouched for'}")
+    for note in found.notes:
         click.echo(f"  note: {note}")
+    result = found.run
     if result is not None:
         place = f"in an empty root ({result.sandbox})" if result.sandbox else "on this machine, not in an empty root"
         for name in result.models:
@@ -95,21 +71,13 @@ def command(
             click.echo(f"  note: {result.why_no_sandbox}")
 
 
-def _unlicensed(bundle: Path) -> list[str]:
-    """What of the bill of materials a lawyer would ask about."""
-    from aotpack_doctor.reading.materials import unlicensed
-
-    names = unlicensed(str(bundle))
-    return [f"nothing says under which licence these are: {', '.join(names)}"] if names else []
-
-
-def _document(report: Any, result: Any, signature: Path | None, notes: Sequence[str]) -> dict[str, Any]:
+def _document(found: Verification) -> dict[str, Any]:
     return {
         "schema": 1,
-        "whole": not report.problems,
-        "digest": f"sha256:{report.bundle.digest}",
-        "signature": None if signature is None else signature.name,
-        "problems": [{"path": problem.path, "what": problem.what} for problem in report.problems],
-        "notes": list(notes),
-        "run": None if result is None else {"sandbox": result.sandbox, "models": result.models},
+        "whole": not found.problems,
+        "digest": found.digest,
+        "signature": None if found.signature is None else found.signature.name,
+        "problems": [{"path": problem.path, "what": problem.what} for problem in found.problems],
+        "notes": list(found.notes),
+        "run": None if found.run is None else {"sandbox": found.run.sandbox, "models": found.run.models},
     }

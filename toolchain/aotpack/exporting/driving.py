@@ -61,7 +61,9 @@ _LOG_TAIL = 30
 class ExportRequest:
     """What to export, and how."""
 
-    file: Path
+    #: The user's Python file, or a program that torch.export saved; None for a module that Python finds by its name.
+    file: Path | None
+    #: Returns the module and its inputs; empty for a saved program.
     function: str
     output: Path
     #: torch's name: `cpu`, `cuda` or `cuda:N`.
@@ -74,6 +76,8 @@ class ExportRequest:
     sample: bool = True
     #: Accept that sizes vary less than asked.
     allow_fixed: bool = False
+    #: `package.module`, where there is no file.
+    module: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,16 +104,6 @@ class ExportReport:
     #: Empty unless `verify` was asked for.
     comparisons: tuple[Comparison, ...]
 
-    def lines(self) -> list[str]:
-        """What a person wants to read about it."""
-        said = [
-            f"{entry.name}: largest error {entry.absolute:.2g} absolute, {entry.relative:.2g} relative ({entry.sizes})"
-            for entry in self.comparisons
-        ]
-        size = self.output.stat().st_size / 1e6
-        made_by = f"torch {self.metadata.torch_version}"
-        return [*said, f"{self.output}: {size:.1f} MB for {self.metadata.device}, made by {made_by}"]
-
 
 class Listener(Protocol):
     """Who is told how an export goes; `aotpack.cli.console` is one."""
@@ -119,25 +113,6 @@ class Listener(Protocol):
 
     def warn(self, text: str) -> None:
         """Something that is not as asked."""
-
-
-def parse_target(text: str) -> tuple[Path, str]:
-    """Split `FILE.py:FUNCTION`. Raises UsageError when it is not of that form or the file is not there."""
-    file, colon, function = text.rpartition(":")
-    if not colon or not function.isidentifier():
-        raise UsageError(
-            f"{text!r} is not of the form FILE.py:FUNCTION",
-            meaning="the function returns the module and its example inputs",
-            fix=f"aotpack export {text.rstrip(':') or 'model.py'}:model --output model.pt2",
-        )
-    path = Path(file)
-    if not path.is_file():
-        raise UsageError(
-            f"{path}: no such file",
-            meaning="the Python file that makes the model was not found",
-            fix="check the path; it is relative to the current folder",
-        )
-    return path.resolve(), function
 
 
 def parse_device(text: str) -> tuple[Backend, str]:
@@ -195,23 +170,29 @@ def export(request: ExportRequest, python: Path, listener: Listener, *, log: IO[
 
     Raises AotpackError and its kinds.
     """
-    check_output(request.output)
-    # The folder by its real name; a link of the package's own name is not followed, but replaced.
-    output = request.output.parent.resolve() / request.output.name
+    conversation = Conversation(request, listener)
     with ExitStack() as stack:
         kept = log or stack.enter_context(tempfile.TemporaryFile())
-        folder = stack.enter_context(scratch_folder(output.parent, f".{output.name}.aotpack-new-"))
+        package, workspace = stack.enter_context(making(request.output))
+        with _worker(python, kept, workspace) as worker:
+            _converse(worker, conversation, conversation.request_to(package, workspace), kept)
+    return conversation.report()
+
+
+@contextmanager
+def making(output: Path) -> Iterator[tuple[Path, Path]]:
+    """Where to write a package and where to work; it takes its place when the block ends well. Raises UsageError."""
+    check_output(output)
+    # The folder by its real name; a link of the package's own name is not followed, but replaced.
+    output = output.parent.resolve() / output.name
+    with scratch_folder(output.parent, f".{output.name}.aotpack-new-") as folder, _workspace() as workspace:
         # torch names the archive's root after the file, so the temporary file bears the final name.
         package = folder / output.name
-        workspace = stack.enter_context(_workspace())
         steps.reached("exporting")
-        with _worker(python, kept, workspace) as worker:
-            notes, done, metadata = _converse(worker, request, package, workspace, listener, kept)
+        yield package, workspace
         steps.reached("packaged")
         package.replace(output)
         steps.reached("replaced")
-    comparisons = tuple(Comparison(**entry) for entry in done["comparisons"])
-    return ExportReport(request.output, metadata, tuple(notes), comparisons)
 
 
 def _workspace() -> AbstractContextManager[Path]:
@@ -249,42 +230,84 @@ def _worker(python: Path, log: IO[bytes], workspace: Path) -> Iterator[subproces
         worker.communicate()
 
 
+class Conversation:
+    """What a worker says while it exports, and what it is told."""
+
+    def __init__(self, request: ExportRequest, listener: Listener) -> None:
+        self._request = request
+        self._listener = listener
+        self._notes: list[str] = []
+        self._phase = ExitStack()
+        self._metadata = ModelMetadata()
+        self._comparisons: tuple[Comparison, ...] | None = None
+        #: The sizes that were run last, in case that the process does not survive them.
+        self.trying = ""
+
+    def request_to(self, package: Path, workspace: Path) -> dict[str, Any]:
+        """The first thing that the worker is told."""
+        file = self._request.file
+        places = {"file": None if file is None else str(file), "output": str(package), "workspace": str(workspace)}
+        return {**asdict(self._request), **places, "folder": str(Path.cwd()), "tolerances": tolerances()}
+
+    def hear(self, event: dict[str, Any]) -> str | None:
+        """Take an event; returns what is to be answered, if anything. Raises AotpackError for a failure."""
+        kind = event.pop("event")
+        if kind == "phase":
+            self._phase.close()
+            self._phase.enter_context(self._listener.step(event["text"]))
+        elif kind == "note":
+            self._notes.append(event["text"])
+            self._listener.warn(event["text"])
+        elif kind == "trying":
+            self.trying = event["text"]
+        elif kind == "compiled":
+            steps.reached("compiled")
+            self._metadata = _complete(event, self._request, self._notes)
+            return msgspec.json.encode(self._metadata).decode()
+        elif kind == "error":
+            raise error_of(event)
+        else:
+            self._comparisons = tuple(Comparison(**entry) for entry in event["comparisons"])
+        return None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the package is whole."""
+        return self._comparisons is not None
+
+    def report(self) -> ExportReport:
+        """What was made, once it is over."""
+        return ExportReport(self._request.output, self._metadata, tuple(self._notes), self._comparisons or ())
+
+    def __enter__(self) -> Conversation:
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        """Whatever phase there was is over."""
+        self._phase.close()
+
+
+def error_of(event: dict[str, Any]) -> AotpackError:
+    """The error that an event tells of."""
+    fields = {name: text for name, text in event.items() if name not in ("event", "kind", "what")}
+    return _ERRORS[event["kind"]](event["what"], **fields)
+
+
 def _converse(
-    worker: subprocess.Popen[str],
-    request: ExportRequest,
-    package: Path,
-    workspace: Path,
-    listener: Listener,
-    log: IO[bytes],
-) -> tuple[list[str], dict[str, Any], ModelMetadata]:
-    notes: list[str] = []
-    metadata = ModelMetadata()
-    trying = ""
-    places = {"file": str(request.file), "output": str(package), "workspace": str(workspace)}
-    _send(worker, {**asdict(request), **places, "tolerances": tolerances()})
-    with ExitStack() as phase:
+    worker: subprocess.Popen[str], conversation: Conversation, request: dict[str, Any], log: IO[bytes]
+) -> None:
+    """Talk until the package is whole. Raises AotpackError."""
+    _send(worker, json.dumps(request))
+    with conversation:
         assert worker.stdout is not None  # noqa: S101  (it is a pipe)
         for line in worker.stdout:
-            event = json.loads(line)
-            kind = event.pop("event")
-            if kind == "phase":
-                phase.close()
-                phase.enter_context(listener.step(event["text"]))
-            elif kind == "note":
-                notes.append(event["text"])
-                listener.warn(event["text"])
-            elif kind == "trying":
-                trying = event["text"]
-            elif kind == "compiled":
-                steps.reached("compiled")
-                metadata = _complete(event, request, notes)
-                _send(worker, msgspec.json.encode(metadata).decode(), raw=True)
-            elif kind == "error":
-                raise _ERRORS[event.pop("kind")](event.pop("what"), **event)
-            else:
-                return notes, event, metadata
+            answer = conversation.hear(json.loads(line))
+            if answer is not None:
+                _send(worker, answer)
+            if conversation.is_over:
+                return
     worker.wait()
-    raise _broke_down(worker.returncode, trying, log)
+    raise _broke_down(worker.returncode, conversation.trying, log)
 
 
 def tolerances() -> dict[str, float]:
@@ -293,10 +316,10 @@ def tolerances() -> dict[str, float]:
     return msgspec.json.decode(text, type=dict[str, float])
 
 
-def _send(worker: subprocess.Popen[str], document: Any, *, raw: bool = False) -> None:
+def _send(worker: subprocess.Popen[str], document: str) -> None:
     assert worker.stdin is not None  # noqa: S101  (it is a pipe)
     try:
-        worker.stdin.write((document if raw else json.dumps(document)) + "\n")
+        worker.stdin.write(document + "\n")
         worker.stdin.flush()
     except BrokenPipeError:
         pass  # it died; the end of its output says so

@@ -22,9 +22,9 @@ Progress = Callable[[int], None]
 
 
 class Bytes(Protocol):
-    """Shows progress in bytes; `aotpack.cli.console.byte_progress` is one."""
+    """Shows progress in bytes; a reporter's `bytes` is one."""
 
-    def __call__(self, text: str, total: int) -> AbstractContextManager[Progress]:
+    def __call__(self, text: str, total: int, /) -> AbstractContextManager[Progress]:
         """A phase of so many bytes."""
 
 

@@ -15,10 +15,14 @@ import os
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .failure import WorkerError, no_space, unforeseen
+
+if TYPE_CHECKING:
+    from .subject import Subject
 
 
 def main() -> None:
@@ -33,32 +37,27 @@ def main() -> None:
     def send(event: str, **fields: Any) -> None:
         print(json.dumps({"event": event, **fields}), file=events, flush=True)
 
-    failure: WorkerError | None = None
-    export = _Export(send)
+    export = Export(send)
     try:
         export.run(json.loads(requests.readline()), requests.readline)
-    except WorkerError as error:
-        failure = error
     except BaseException as error:  # noqa: BLE001
-        traceback.print_exc()
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        failure = (
-            no_space(getattr(error, "filename", None) or tempfile.gettempdir())
-            if full
-            else unforeseen(error, export.doing, export.file)
-        )
-    if failure is not None:
-        print(json.dumps(failure.document()), file=events, flush=True)
+        print(json.dumps(export.failure(error).document()), file=events, flush=True)
     # torch's atexit handlers take a second and have nothing left to do.
     sys.stderr.flush()
     os._exit(0)
 
 
-class _Export:
-    """One request, and how far it has come."""
+class Export:
+    """One request, and how far it has come.
 
-    def __init__(self, send: Any) -> None:
+    Args:
+        send: takes the name of an event and its fields.
+        load: makes the subject of the request; by default from the file or module that it names.
+    """
+
+    def __init__(self, send: Callable[..., None], load: Callable[[dict[str, Any]], Subject] | None = None) -> None:
         self._send = send
+        self._load = load
         #: What it is at, for the failure that nobody foresaw.
         self.doing = "starting"
         #: The user's.
@@ -71,10 +70,19 @@ class _Export:
     def _note(self, text: str) -> None:
         self._send("note", text=text)
 
-    def run(self, request: dict[str, Any], read: Any) -> None:
+    def failure(self, error: BaseException) -> WorkerError:
+        """What a user is told of whatever `run` raised."""
+        if isinstance(error, WorkerError):
+            return error
+        traceback.print_exception(error)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return no_space(getattr(error, "filename", None) or tempfile.gettempdir())
+        return unforeseen(error, self.doing, self.file)
+
+    def run(self, request: dict[str, Any], read: Callable[[], str]) -> None:
         """From the request to `done`. Raises WorkerError, and whatever torch and the user's code raise."""
-        self.file = Path(request["file"])
-        self._begin(f"importing torch and {self.file.name}")
+        self.file = None if request["file"] is None else Path(request["file"])
+        self._begin(f"importing torch and {request['module'] if self.file is None else self.file.name}")
         from . import source
 
         torch_version = source.import_torch()
@@ -82,7 +90,8 @@ class _Export:
         from .code import compiling, constants, reproducible
         from .graph import sizing
 
-        subject = source.load(self.file, request["function"], request["device"])
+        subject = (self._load or source.load)(request)
+        self.file = subject.path
         for note in subject.notes:
             self._note(note)
 

@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 from . import naming
 from .failure import WorkerError, essence, own_line
-from .source import Subject
+from .subject import Subject
 
 
 @dataclass

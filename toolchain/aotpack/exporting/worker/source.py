@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import importlib.util
 import inspect
 import sys
 import traceback
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from . import naming
+from . import naming, programs
 from .failure import WorkerError, own_line
+from .subject import Subject, refuse_absent, subject_of
 
 RETURNS = (
     "it must return (module, inputs) or (module, inputs, dynamic_shapes); "
     "inputs is a tuple of positional or a dict of keyword inputs"
 )
-
-
-@dataclass
-class Subject:
-    """A module with example inputs, on the device it is exported for, in inference mode."""
-
-    #: The user's file.
-    path: Path
-    module: Any
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    dynamic_shapes: Any
-    device: Any
-    notes: list[str] = field(default_factory=list)
 
 
 def import_torch() -> str:
@@ -52,47 +40,22 @@ def import_torch() -> str:
     return str(torch.__version__)
 
 
-def load(path: Path, function: str, device: str) -> Subject:
-    """Call `function` of the file at `path` and move what it returns to `device`. Raises WorkerError."""
-    import torch
-
-    from .carriable import check_inputs
-
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise WorkerError(
-            f"--device {device}: torch {torch.__version__} sees no GPU",
-            meaning="code for a GPU is compiled and tuned on one",
-            fix="run on a machine with the GPU and its driver, or use --device cpu",
-            kind="torch",
-        )
-    returned = _call(_function(_run(path), path, function), path, function)
-    module, inputs, dynamic_shapes = _unpack(returned, f"{path.name}:{function}")
-    notes: list[str] = []
-    _evaluate(module, notes)
-    args, kwargs = ((), _in_signature_order(module, inputs)) if isinstance(inputs, dict) else (tuple(inputs), {})
-    flat = torch.utils._pytree.tree_flatten_with_path((args, kwargs))[0]
-    names = naming.input_names(module.forward, [naming.keys(path) for path, _ in flat])
-    check_inputs(names, [leaf for _, leaf in flat])
-    target = torch.device(device)
-    module = module.to(target)
-
-    def move(leaf: Any) -> Any:
-        # Compiled code relies on the strides of its examples, and the bridge hands every input over in C order.
-        return leaf.detach().to(target).contiguous() if isinstance(leaf, torch.Tensor) else leaf
-
-    args, kwargs = torch.utils._pytree.tree_map(move, (args, kwargs))
-    return Subject(path, module, args, kwargs, dynamic_shapes, target, notes)
-
-
-def _evaluate(module: Any, notes: list[str]) -> None:
-    """Let the module do what it does in use, not in training."""
-    if not module.training:
-        return
-    try:
-        module.eval()
-    except NotImplementedError:
-        return  # a graph of torch.export, which stays in the mode that it was traced in
-    notes.append("the module was in training mode: exported after module.eval()")
+def load(request: Mapping[str, Any]) -> Subject:
+    """The subject of a request: what its function returns, or its saved program. Raises WorkerError."""
+    device = request["device"]
+    refuse_absent(device)
+    name = request["function"]
+    if not name:
+        return programs.subject_of_program(programs.read(Path(request["file"])), Path(request["file"]), device)
+    if request["file"] is None:
+        module, path = _imported(request["module"], request["folder"])
+    else:
+        path = Path(request["file"])
+        module = _run(path)
+    where = f"{path.name}:{name}"
+    module, inputs, dynamic_shapes = _unpack(_call(_function(module, path, name), path, name), where)
+    args, kwargs = ((), inputs) if isinstance(inputs, dict) else (tuple(inputs), {})
+    return subject_of(path, module, args, kwargs, dynamic_shapes, device)
 
 
 def _run(path: Path) -> ModuleType:
@@ -110,6 +73,23 @@ def _run(path: Path) -> ModuleType:
     except Exception as error:
         raise _raised(error, path, f"importing {path.name}") from error
     return module
+
+
+def _imported(name: str, folder: str) -> tuple[ModuleType, Path]:
+    """A module by its name, as `python -m` finds it, and its file."""
+    sys.path.insert(0, folder)
+    if importlib.util.find_spec(name.partition(".")[0]) is None:
+        raise WorkerError(
+            f"{name}: no module {name.partition('.')[0]!r} in {sys.prefix} or in {folder}",
+            meaning="a module is looked for in the environment that exports, and in the current folder",
+            fix=f"install it there: {sys.executable} -m pip install PACKAGE; or name its file: FILE.py:FUNCTION",
+            kind="usage",
+        )
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:
+        raise _raised(error, Path(name), f"importing {name}") from error
+    return module, Path(module.__file__ or name)
 
 
 def _function(module: ModuleType, path: Path, name: str) -> Any:
@@ -182,8 +162,3 @@ def _unpack(returned: Any, where: str) -> tuple[Any, Any, Any]:
 def _a(value: Any) -> str:
     name = type(value).__name__
     return "None" if value is None else f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
-
-
-def _in_signature_order(module: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
-    order = list(inspect.signature(module.forward).parameters)
-    return dict(sorted(kwargs.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order)))

@@ -15,7 +15,7 @@ from .failure import WorkerError, essence
 from .graph.signature import Signature, bounds
 from .graph.symbols import Linear
 from .running import call_eager, tensors
-from .source import Subject
+from .subject import Subject
 
 #: Calls in a row at the example's sizes: the first change of a state shows in the second call, a change that is lost
 #: in the third.

@@ -17,7 +17,7 @@ from .. import naming
 from ..carriable import dtype_name
 from ..failure import WorkerError, essence, line_in, own_line
 from ..running import Run
-from ..source import Subject
+from ..subject import Subject
 from . import guards
 from .guards import Guard
 from .symbols import Linear, Size, Symbols, is_number, name_symbols, shape_spec, sizes_of, valued

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..failure import WorkerError
 from ..running import Run
-from ..source import Subject
+from ..subject import Subject
 from . import guards, signature, tracing
 from .signature import Signature, Written
 

@@ -10,7 +10,7 @@ from typing import Any
 import sympy
 
 from .. import naming
-from ..source import Subject
+from ..subject import Subject
 
 #: A size: an int, or sympy's expression where it may vary.
 Size = Any

@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 from .. import naming
 from ..failure import WorkerError, essence, line_in
 from ..running import Run, TensorsOnly
-from ..source import Subject
+from ..subject import Subject
 
 _DOCUMENTATION = "https://docs.pytorch.org/docs/stable/export.html"
 

@@ -1,0 +1,61 @@
+"""What the Python API refuses before anything heavy is imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import aotpack
+from tests.support.hand_made import make_bundle
+
+
+def test_a_text_brings_its_own_inputs(tmp_path: Path) -> None:
+    file = tmp_path / "m.py"
+    file.touch()
+    with pytest.raises(aotpack.UsageError, match="inputs beside it") as caught:
+        aotpack.export(f"{file}:model", (1,))
+    assert caught.value.exit_code == 2
+
+
+def test_what_is_no_model_is_named() -> None:
+    with pytest.raises(aotpack.UsageError, match="a dict cannot be exported"):
+        aotpack.export({})
+
+
+def test_several_models_need_an_output() -> None:
+    with pytest.raises(aotpack.UsageError, match="--output is missing"):
+        aotpack.build(["a.pt2", "b.pt2"])
+
+
+def test_things_are_told_by_their_kind(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    make_bundle(bundle)
+    found = aotpack.inspect(bundle)
+    assert isinstance(found, aotpack.Bundle)
+    assert found.digest.startswith("sha256:")
+    np.save(tmp_path / "x.npy", np.zeros(3))
+    with pytest.raises(aotpack.UsageError, match="a NumPy array"):
+        aotpack.inspect(tmp_path / "x.npy")
+
+
+def test_a_changed_file_is_a_problem_and_then_an_error(tmp_path: Path) -> None:
+    from aotpack.api.verification import examine
+
+    bundle = tmp_path / "bundle"
+    make_bundle(bundle)
+    whole = aotpack.verify(bundle)
+    assert whole.problems == ()
+    changed = bundle / next(record.path for record in whole.description.files if record.link is None)
+    changed.write_bytes(b"other")
+    assert [problem.path for problem in examine(bundle).problems] == [changed.relative_to(bundle).as_posix()]
+    with pytest.raises(aotpack.DamagedError) as caught:
+        aotpack.verify(bundle)
+    assert caught.value.exit_code == 6
+
+
+def test_a_folder_without_a_bundle_cannot_be_loaded(tmp_path: Path) -> None:
+    with pytest.raises(aotpack.UsageError, match="no bundle and no model folder") as caught:
+        aotpack.load(tmp_path)
+    assert caught.value.fix

@@ -1,0 +1,89 @@
+"""`aotpack.load`: a model of a bundle in this process, by the runner that travels in every bundle."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from aotpack import resources
+from aotpack.errors import AotpackError, DamagedError, MachineMismatchError, ModelMismatchError, UsageError
+
+# The runner is a package of its own. One that is there already, of a bundle, will do.
+if "aotrun" not in sys.modules:
+    sys.path.append(str(resources.TEMPLATES / "runner"))
+
+import aotrun
+from aotrun.library.bundle import locate
+
+_ERRORS: dict[int, type[AotpackError]] = {
+    kind.exit_code: kind for kind in (UsageError, ModelMismatchError, DamagedError, MachineMismatchError)
+}
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """The runner's errors as those of aotpack."""
+    try:
+        yield
+    except aotrun.AotError as error:
+        kind = _ERRORS.get(error.exit_code, AotpackError)
+        raise kind(error.what, meaning=error.meaning, fix=error.fix) from error
+
+
+class Model(aotrun.Model):
+    """A loaded model. May be called from many threads at once.
+
+    Attributes:
+        inputs, outputs: the signature, in call order.
+    """
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """Run on positional or named inputs; returns the output, or a tuple when there are several.
+
+        Inputs are NumPy arrays, torch tensors, anything with `__dlpack__` or the buffer protocol, or (nested) lists of
+        numbers. An output is one by `numpy.asarray(y)`, `torch.from_dlpack(y)`, `y.tolist()`.
+
+        Raises:
+            AotpackError: one of its subclasses.
+        """
+        try:
+            return super().__call__(*args, **named)
+        except aotrun.AotError as error:
+            with _own_errors():
+                raise error
+
+    def run(self, *args: Any, **named: Any) -> aotrun.Result:
+        """Run as a call does; returns outputs by name, with measurements."""
+        with _own_errors():
+            return super().run(*args, **named)
+
+
+def load(
+    bundle: str | os.PathLike[str],
+    *,
+    model: str | None = None,
+    device: str | None = None,
+    runners: int = 1,
+    threads: int = 0,
+) -> Model:
+    """Load a model of a bundle into this process. Needs neither torch nor NumPy.
+
+        model = aotpack.load("dist/mlp")
+        y = model(x)
+
+    Args:
+        bundle: a bundle, or a model folder within one.
+        model: which one; not needed when there is one.
+        device: `cpu`, `cuda`, `cuda:1`, `rocm`, ...; the model's own by default.
+        runners: how many threads can run it at the same time; others wait.
+        threads: size of the CPU thread pool, process-wide; 0 leaves the runtime's choice.
+
+    Raises:
+        AotpackError: one of its subclasses, as the exit codes say.
+    """
+    with _own_errors():
+        root, path = locate(os.fspath(bundle), model)
+        return Model(root, path, device=device, runners=runners, threads=threads)

@@ -1,0 +1,73 @@
+"""What a process that is not ours, a notebook's, has as before once a model is exported in it."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import inspect
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import torch
+
+#: Modules whose names, classes and lists an export may change: it pins instruction sets and edits templates.
+_CHANGED = ("torch._inductor", "torch.cpu", "torch._export.serde")
+
+
+def on_device(module: Any, device: str) -> Any:
+    """The module, or a copy of it where it lies on another device: it is the caller's, and stays where it is."""
+    target = torch.device(device)
+    tensors = (*module.parameters(), *module.buffers())
+    return module if all(tensor.device == target for tensor in tensors) else copy.deepcopy(module)
+
+
+@contextlib.contextmanager
+def left_as_it_was(module: Any) -> Iterator[None]:
+    """The modes and buffers of the module, if there is one; the random numbers to come; and torch's own modules."""
+    modules = [] if module is None else list(module.modules())
+    modes = [(each, each.training) for each in modules]
+    buffers = [(each, dict(each._buffers)) for each in modules]
+    values = [(buffer, buffer.detach().clone()) for _, own in buffers for buffer in own.values() if buffer is not None]
+    kept = [_Kept(each) for each in _own_modules()]
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        for each in kept:
+            each.restore()
+        for submodule, mode in modes:
+            submodule.training = mode
+        for submodule, before in buffers:
+            submodule._buffers.update(before)
+        with torch.no_grad():
+            for buffer, value in values:
+                buffer.copy_(value)
+
+
+def _own_modules() -> list[ModuleType]:
+    return [module for name, module in list(sys.modules.items()) if name.startswith(_CHANGED)]
+
+
+class _Kept:
+    """The names of a module of torch's, those of its classes, and what its lists hold."""
+
+    def __init__(self, module: ModuleType) -> None:
+        classes = [
+            value for value in vars(module).values() if inspect.isclass(value) and value.__module__ == module.__name__
+        ]
+        self._names = [(holder, dict(vars(holder))) for holder in (module, *classes)]
+        held = list(vars(module).values())
+        # The selector of algorithms is an object that holds the list of those who choose.
+        held += [getattr(value, "__dict__", {}).get("preprocessing_fns") for value in held]
+        self._lists = [(value, list(value)) for value in held if isinstance(value, list)]
+
+    def restore(self) -> None:
+        for holder, before in self._names:
+            for name, value in before.items():
+                if vars(holder).get(name) is not value:
+                    setattr(holder, name, value)
+        for value, content in self._lists:
+            if value != content:
+                value[:] = content
