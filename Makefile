@@ -18,7 +18,7 @@ CPP     := $(shell find bridge templates/launcher templates/hash benchmarks test
 PY      := hatch_build.py toolchain tests benchmarks templates/runner templates/consumers templates/wheel examples
 
 .PHONY: help setup init build build-debug build-portable export verify-portable test test-unit test-backend test-backends \
-  test-fixtures test-times coverage test-distros test-cuda-wheel test-torch-versions test-rocm-real test-release test-op test-zoo test-slim-sanitizers test-gpu fuzz \
+  test-fixtures test-times coverage test-distros test-cuda-wheel test-torch-versions test-rocm-real test-release test-clients test-op test-zoo test-slim-sanitizers test-gpu fuzz \
   system-packages wheel demo bench lint fmt-all \
   fmt-cpp fmt-cpp-check style quality types schemas docs clean
 
@@ -85,6 +85,8 @@ test-slim-sanitizers: setup init ## The slim runtime's ops under ASan and UBSan 
 test-release: setup init ## Images in a real registry and under real runtimes (root, Debian's packages)
 	@tests/system-packages skopeo umoci crun runc docker-registry
 	$(PYTEST) tests -m release
+test-clients: setup init ## aotrun serve and the clients that its users have (tritonclient, into .cache/clients)
+	$(PYTEST) tests -m clients
 test-gpu: setup ## Needs a GPU
 	$(PYTEST) tests -m gpu
 fuzz: setup init ## Give each reader hostile files for SECONDS (60); what fails is kept in .cache/fuzz

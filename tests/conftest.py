@@ -29,6 +29,7 @@ OPT_IN = {
     "zoo": "test-zoo",
     "sanitizers": "test-slim-sanitizers",
     "release": "test-release",
+    "clients": "test-clients",
 }
 
 #: With several processes these begin first, in this order: what takes long must not be what is left at the end.
@@ -40,6 +41,7 @@ LONGEST = (
     "build/",
     "embedding/",
     "runner/",
+    "serving/",
     "bridge/",
     "doctor/",
 )

@@ -59,7 +59,8 @@ RUNNER: Mapping[str, str] = {
     "arrays": "errors",
     "formats": "errors arrays",
     "library": "errors arrays formats",
-    "commands": "errors arrays formats library",
+    "serving": "errors arrays formats library",
+    "commands": "errors arrays formats library serving",
     "cli": "errors options",
 }
 

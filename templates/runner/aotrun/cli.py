@@ -7,7 +7,7 @@ import io
 import os
 import sys
 
-from aotrun.errors import AotError, UsageError, out_of, refused
+from aotrun.errors import AotError, UsageError, out_of, refused, report
 from aotrun.options import Command, Option, table
 
 TYPE_CHECKING = False
@@ -54,6 +54,38 @@ COMMANDS = (
             "aotrun infer --input ids=ids.npy --input mask=mask.npy --output y.npz",
             "aotrun infer --model classifier --input batch.npz --format pretty",
             """echo '{"data": [1, 2], "shape": [1, 2], "dtype": "float32"}' | aotrun infer --input -""",
+        ),
+    ),
+    Command(
+        "serve",
+        "serve",
+        "Serve models over HTTP: Open Inference Protocol (version 2), health, Prometheus metrics.",
+        (
+            Option(
+                "--host", metavar="ADDRESS", default="127.0.0.1", help="where to listen; 0.0.0.0 is every interface"
+            ),
+            Option("--port", metavar="N", number=0, default=8000, help="0 is any that is free"),
+            Option("--model", metavar="NAME", many=True, help="which models; all of the bundle by default"),
+            _DEVICE,
+            Option("--workers", metavar="N", number=1, default=1, help="processes, which share the weights"),
+            Option("--threads", metavar="N", number=1, help="size of a worker's CPU pool; the cores are shared evenly"),
+            Option("--max-batch", metavar="N", number=1, default=1, help="rows of requests that may run as one"),
+            Option("--max-delay-ms", metavar="N", number=0, default=0, help="how long a batch waits to be filled"),
+            Option("--max-queue", metavar="N", number=1, default=256, help="waiting requests of a worker, then 429"),
+            Option("--deadline-ms", metavar="N", number=1, default=30000, help="how long a request may wait, then 504"),
+            Option("--max-body-mb", metavar="N", number=1, default=64, help="size of a request, then 413"),
+            Option("--body-timeout-s", metavar="N", number=1, default=60, help="for a request's body to arrive"),
+            Option("--max-connections", metavar="N", number=1, default=1024, help="open ones of a worker"),
+            Option("--drain-s", metavar="N", number=0, default=2, help="after SIGTERM: not ready, but serving"),
+            Option("--grace-s", metavar="N", number=0, default=30, help="after that: for what was taken to end"),
+            Option("--log-requests", help="a line for each request, not for failures alone"),
+            *_COMMON,
+        ),
+        (
+            "aotrun serve",
+            "aotrun serve --host 0.0.0.0 --port 8080 --workers 4",
+            "aotrun serve --max-batch 32 --max-delay-ms 2",
+            "curl http://127.0.0.1:8000/v2/models/mlp",
         ),
     ),
     Command(
@@ -164,12 +196,6 @@ def _of_the_system(error: OSError) -> AotError:
         "The system refused to read or write it.",
         "Check the path, its permissions and the free space.",
     )
-
-
-def report(error: AotError) -> None:
-    """Print an error's three lines on standard error, whatever is in the file names that they speak of."""
-    lines = ("".join(c if c.isprintable() else repr(c)[1:-1] for c in line) for line in error.lines)
-    print("error: " + "\n".join(lines), file=sys.stderr)
 
 
 def _dispatch(words: Sequence[str]) -> int:

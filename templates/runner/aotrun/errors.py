@@ -6,6 +6,7 @@ The numbers are the exit codes of the command line and the statuses of the C API
 from __future__ import annotations
 
 import errno
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,3 +104,9 @@ def from_status(status: int, message: str) -> AotError:
     """The error of a C API status and its three-line message."""
     lines = [*message.split("\n", 2), "", ""]
     return _BY_STATUS.get(status, RunError)(lines[0], lines[1], lines[2])
+
+
+def report(error: AotError) -> None:
+    """Print an error's three lines on standard error, whatever is in the file names that they speak of."""
+    lines = ("".join(c if c.isprintable() else repr(c)[1:-1] for c in line) for line in error.lines)
+    print("error: " + "\n".join(lines), file=sys.stderr)

@@ -37,7 +37,7 @@ EXCLUDED = (
     "ipaddress lib2to3 linecache locale logging _lzma lzma mimetypes msilib _multiprocessing multiprocessing netrc "
     "ntpath nturl2path _opcode opcode _opcode_metadata optparse pdb pickle pip pkgutil plistlib poplib _posixshmem "
     "_posixsubprocess pprint pty _py_abc py_compile pyclbr _pydecimal pydoc pydoc_data pyexpat readline rlcompleter "
-    "runpy sched secrets select selectors setuptools shlex signal site smtplib sqlite3 _ssl ssl statistics "
+    "runpy sched secrets selectors setuptools shlex signal site smtplib sqlite3 _ssl ssl statistics "
     "string.templatelib subprocess tarfile telnetlib test _testcapi _threading_local _tkinter tkinter token tokenize "
     "traceback tracemalloc tty turtle unicodedata unittest urllib.error urllib.parse urllib.request urllib.response "
     "_uuid uuid venv weakref webbrowser winreg wsgiref xml xmlrpc zipapp"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from time import perf_counter_ns
 
-from aotrun.commands.session import model_path, open_model, read_inputs, read_sample, sample_inputs
+from aotrun.commands.session import model_path, open_model, read_inputs
 from aotrun.errors import UsageError
 from aotrun.formats.documents import SCHEMA, dumps
+from aotrun.library.sample import read_sample, sample_inputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

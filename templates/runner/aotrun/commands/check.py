@@ -9,10 +9,11 @@ import sys
 from ctypes import byref
 
 from aotrun.arrays.closeness import compare, tolerances
-from aotrun.commands.session import model_path, open_model, read_sample, recorded, sample_inputs
+from aotrun.commands.session import model_path, open_model
 from aotrun.errors import AotError, DamagedError, MachineMismatchError, RunError, refused
 from aotrun.formats.documents import SCHEMA, dumps
 from aotrun.library import bundle, ffi
+from aotrun.library.sample import read_sample, recorded, sample_inputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -78,6 +78,9 @@ class Views:
         Returns the address of the first one; adds to `keep` what must stay alive while they are in use.
         """
         for index, given in enumerate(values):
+            if type(given) is Array:  # our own has no protocol to ask for
+                keep.append(_borrow_array(self._slots[index], given))
+                continue
             settle = _SETTLERS[type(given)]
             value = given if settle is None else settle(given, self._specs[index])
             try:
@@ -142,12 +145,16 @@ def _from_device(value: Any) -> Any:
     return value.__dlpack__(stream=0) if device == ROCM else value.__dlpack__()
 
 
+def _borrow_array(slot: View, array: Array) -> Any:
+    """Fill a view of an array of ours; returns what keeps its memory alive."""
+    data = array.data
+    first = ctypes.c_char.from_buffer(data) if len(data) else None
+    return first, _fill(slot, 0 if first is None else ctypes.addressof(first), array.dtype, array.shape, array.strides)
+
+
 def _describe(slot: View, value: Any, spec: Spec, why_not_dlpack: Exception) -> Any:
     """Fill a view of something that DLPack does not give; returns what keeps its memory alive."""
     name = spec.name
-    if isinstance(value, Array):
-        data = (ctypes.c_char * len(value.data)).from_buffer(value.data)
-        return data, _fill(slot, ctypes.addressof(data), value.dtype, value.shape, value.strides)
     # NumPy refuses DLPack for what is read-only; its own protocol tells all the same.
     interface = getattr(value, "__array_interface__", None)
     if interface is not None and interface.get("data") is not None:

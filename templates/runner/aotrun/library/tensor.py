@@ -85,10 +85,17 @@ class Tensor:
 
     @property
     def _on_host_in_order(self) -> bool:
-        shape = self.shape
-        wanted = c_strides(shape)
-        in_order = 0 in shape or all(size == 1 or step == want for size, step, want in zip(shape, self.strides, wanted))
-        return in_order and self._view.device.type == ffi.CPU
+        view, _, shape = self._described()
+        if view.device.type != ffi.CPU:
+            return False
+        if not view.strides:
+            return True
+        want = 1
+        for size, step in zip(reversed(shape), reversed(view.strides[: view.ndim])):
+            if step != want and size != 1:
+                return 0 in shape
+            want *= size
+        return True
 
     def contiguous(self) -> memoryview:
         """The elements' bytes in C order in host memory: shared when they lie so, copied otherwise."""
@@ -100,6 +107,12 @@ class Tensor:
             buffer = (ctypes.c_char * size)()
             ffi.check(self._library, self._library.aot_tensor_copy(self._pointer, buffer, size))
         return memoryview(buffer).cast("B") if size else memoryview(b"")
+
+    def to_bytes(self) -> bytes:
+        """The same bytes, in memory of Python's."""
+        if self._on_host_in_order:
+            return ctypes.string_at(self._address, self.nbytes)
+        return bytes(self.contiguous())
 
     def flat(self) -> List[Any]:
         """All elements in C order as Python numbers, a flat list."""
