@@ -35,6 +35,14 @@ class Aliases(nn.Module):
         )
 
 
+class WithConjugates(Aliases):
+    """The same with what eager PyTorch only marks as to be conjugated, and as to be negated."""
+
+    def forward(self, x, y):
+        *others, square = super().forward(x, y)
+        return *others, y.conj(), y.conj().imag, square
+
+
 class WithNone(Aliases):
     """The same beside a None, which plain PyTorch lists as an output."""
 
@@ -48,7 +56,7 @@ def inputs():
 
 
 def model():
-    return Aliases().eval(), inputs()
+    return WithConjugates().eval(), inputs()
 
 
 def with_none():

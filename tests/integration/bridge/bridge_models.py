@@ -40,7 +40,8 @@ class Everything(nn.Module):
             other[1:],
             self.table.t(),
             every[-1].conj(),
-            (every[-1] * 2).conj(),  # libtorch's own op leaves this to whoever reads the tensor
+            (every[-1] * 2).conj(),
+            (every[-1] * 2).conj().imag,  # a negation as well, of a conjugation that nobody has read
         )
 
 

@@ -135,22 +135,34 @@ def no_threads(bundle: str) -> None:
     assert threads() == before
 
 
+def threads_again(bundle: str) -> None:
+    """A model that asks for one thread leaves the next its own number."""
+    one = aotrun.load(str(Path(bundle) / "models" / "parallel"), threads=1)
+    expected = call(one)
+    before = threads()
+    model = load(bundle)
+    for _ in range(3):
+        assert np.allclose(call(model), expected, atol=1e-5)
+        assert np.allclose(call(one), expected, atol=1e-5)
+    call(model)
+    assert threads() > before, f"{before} threads for good"
+
+
 def several(*bundles: str) -> None:
-    """Each runtime keeps its own: results are right, and an index out of range is an error of the slim one."""
+    """Each runtime keeps its own: results are right, and an index out of range is an error."""
     models = [load(bundle) for bundle in bundles]
     expected = call(models[0])
     for _ in range(3):
         for model in models:
             assert np.allclose(call(model), expected, atol=1e-5)
-    for bundle, model in zip(bundles, models, strict=True):
-        if (Path(bundle) / "lib" / "libaot_slim.so").exists():
-            try:
-                call(model, INDEX + 1000)
-                message = "no error"
-            except aotrun.AotError as error:
-                message = str(error)
-            assert "index out of bounds" in message, message
-            assert np.allclose(call(model), expected, atol=1e-5)
+    for model in models:
+        try:
+            call(model, INDEX + 1000)
+            message = "no error"
+        except aotrun.AotError as error:
+            message = str(error)
+        assert "index out of bounds" in message, message
+        assert np.allclose(call(model), expected, atol=1e-5)
 
 
 def torch_first(bundle: str) -> None:

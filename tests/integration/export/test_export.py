@@ -134,9 +134,38 @@ def test_a_call_leaves_no_trace_in_a_buffer_that_is_assigned(backend_python: Pat
         running.run_eager(subject, subject.args, subject.kwargs)
         print(*(float(buffer) for buffer in subject.module.buffers()))
     """
-    command = [backend_python, "-c", inspect.cleandoc(program), resources.PACKAGE / "export"]
+    command = [backend_python, "-c", inspect.cleandoc(program), resources.PACKAGE / "exporting"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "0.0 0.0\n"
+
+
+def test_guards_of_a_program_that_was_saved_and_loaded(backend_python: Path) -> None:
+    """They are in its own checks, which are traced with it."""
+    program = """
+        import io, pathlib, sys, torch
+        sys.path.insert(0, sys.argv[1])
+        from worker import running, source
+        from worker.graph import sizing
+        class Sized(torch.nn.Module):
+            def forward(self, x, y, z):
+                return x.reshape(6, -1) + 1, z.reshape(y.shape) + y
+        inputs = (torch.ones(24), torch.ones(3, 4), torch.ones(12))
+        any_size = torch.export.Dim.DYNAMIC
+        sizes = ({0: any_size}, {0: any_size, 1: any_size}, {0: any_size})
+        saved = io.BytesIO()
+        torch.export.save(torch.export.export(Sized(), inputs, dynamic_shapes=sizes), saved)
+        saved.seek(0)
+        loaded = torch.export.load(saved).module()
+        subject = source.Subject(pathlib.Path("m.py"), loaded, inputs, {}, sizes, torch.device("cpu"))
+        run = running.run_eager(subject, subject.args, subject.kwargs)
+        described = sizing.export(subject, run, allow_fixed=False, note=print).described
+        print(*(guard.text for guard in described.guards), sep="\\n")
+    """
+    command = [backend_python, "-c", inspect.cleandoc(program), resources.PACKAGE / "exporting"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "x.shape[0] is a multiple of 6" in done.stdout
+    assert "z.shape[0] == y.shape[0] * y.shape[1]" in done.stdout
 
 
 def test_pytorch_itself_opens_the_package(exported: Exported, backend_python: Path) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import asker
 from .failure import WorkerError, no_space, unforeseen
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def main() -> None:
     """Answer one request. Exit status 0 unless the process itself breaks down; failures are events."""
     # What torch, compilers and the user's file print must not get between the events, nor may they read requests.
     requests = os.fdopen(os.dup(0), encoding="utf-8")
+    asker.end_with(requests.fileno())
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)

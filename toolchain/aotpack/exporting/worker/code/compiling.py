@@ -22,7 +22,7 @@ from torch._inductor.exc import InvalidCxxCompiler
 from torch.utils._pytree import tree_leaves
 
 from ..failure import WorkerError, essence, no_space
-from . import extern_kernels, faults, linear_weights, matrix_products, reproducible
+from . import extern_kernels, faults, lazy_views, linear_weights, matrix_products, region_errors, reproducible
 
 #: Options of every package.
 COMMON: dict[str, Any] = {
@@ -166,6 +166,7 @@ def compile_program(
     options = {key: value for key, value in options.items() if _known(key)}
     if all(map(_known, BLOB)):
         options.update(BLOB)
+    lazy_views.compute_at_once()
     linear_rows: dict[str, int] = {}
     frozen = bool(options.get("freezing"))
     if frozen:  # which is what packs them
@@ -175,6 +176,7 @@ def compile_program(
         matrix_products.choose_by_size(keeps_weights=not frozen)
         matrix_products.divide_large_ones_only()
         matrix_products.allow_no_rows()
+        region_errors.leave_regions_first()
     try:
         with torch.no_grad(), reproducible.without_folders(folder), extern_kernels.whole_descriptions():
             files = torch._inductor.aot_compile(program.module(), args, kwargs, options=options)

@@ -1,0 +1,91 @@
+"""What is done to the text of generated loops so that their errors leave OpenMP's regions first."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from aotpack.exporting.worker.code.region_errors import thrown_outside
+
+PROGRAM = """
+#include <omp.h>
+#include <atomic>
+#include <cstdio>
+#include <exception>
+#include <stdexcept>
+#define AOTI_TORCH_CHECK(that, text) if (!(that)) throw std::runtime_error(text)
+
+void kernel(const long* index, long* out, long bad)
+{
+    #pragma omp parallel num_threads(3)
+    {
+        int tid = omp_get_thread_num();
+        {
+            #pragma omp for collapse(2)
+            for(long x0=0L; x0<8L; x0+=1L)
+            {
+                for(long x1=0L; x1<8L; x1+=1L)
+                {
+                    {
+                        AOTI_TORCH_CHECK(index[x0] != bad, "index out of bounds");
+                        out[x0 * 8 + x1] = index[x0] + x1;
+                    }
+                }
+            }
+        }
+        #pragma omp single
+        {
+            AOTI_TORCH_CHECK(bad != 99, "in a single");
+        }
+        {
+            #pragma omp for
+            for(long x0=0L; x0<64L; x0+=1L)
+            {
+                out[x0] += 1;
+            }
+        }
+    }
+    AOTI_TORCH_CHECK(bad != 98, "outside");
+}
+
+int main()
+{
+    long index[8] = {0, 1, 2, 3, 4, 5, 6, 7}, out[64];
+    for (long bad : {-1L, 3L, 99L, 98L})
+    {
+        try { kernel(index, out, bad); std::puts("none"); }
+        catch (const std::exception& error) { std::puts(error.what()); }
+    }
+    kernel(index, out, -1);
+    long sum = 0;
+    for (long each : out) sum += each;
+    std::printf("%ld\\n", sum);
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+def test_what_is_thrown_in_a_region_arrives_outside(tmp_path: Path) -> None:
+    (tmp_path / "a.cpp").write_text(thrown_outside(PROGRAM))
+    subprocess.run(["g++", "-fopenmp", "-o", tmp_path / "a", tmp_path / "a.cpp"], check=True)
+    said = subprocess.run([tmp_path / "a"], capture_output=True, text=True, check=True).stdout
+    assert said.splitlines() == ["none", "index out of bounds", "in a single", "outside", str(8 * 28 * 2 + 64)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "void f() { for (;;) { AOTI_TORCH_CHECK(a, b); } }",
+        PROGRAM.replace("AOTI_TORCH_CHECK(", "CHECK("),
+        "#pragma omp parallel\n",
+        "#pragma omp parallel\n{ AOTI_TORCH_CHECK(a, b);",
+        "#pragma omp parallel\n{\n#pragma omp for\nAOTI_TORCH_CHECK(a, b);\n}",
+        "#pragma omp parallel\n{\n#pragma omp for\nfor (a\n{ AOTI_TORCH_CHECK(a, b); }\n}",
+    ],
+)
+def test_what_needs_nothing_or_is_not_understood_stays(text: str) -> None:
+    assert thrown_outside(text) == text
