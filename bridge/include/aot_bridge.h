@@ -22,6 +22,8 @@
  *    so, and the model itself. A model is code, like any shared library: who can write its files decides what this
  *    process does, and one whose files are truncated or overwritten in place while it is loaded (replace them by
  *    renaming) may end the process by SIGBUS. What is truncated or contradicts itself before that is AOT_DAMAGED.
+ *    An index in an input's values that leaves its tensor is AOT_FAILED; of a package that aotpack did not export, in a
+ *    bundle with libtorch, it may end the process where a loop that threads share finds it: nothing leaves those.
  *  - A model may be used from many threads at once. A tensor belongs to one thread at a time.
  */
 #ifndef AOT_BRIDGE_H

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <cstdlib>
+#include <memory>
 
 #include "threads/workers.h"
 
@@ -29,9 +31,16 @@ int from_environment() noexcept {
 }
 
 int from_affinity() noexcept {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return std::min(CPU_COUNT(&set), kMostThreads);
+  // The kernel refuses a set that is smaller than its own, which says how many processors it was built for.
+  constexpr int kMostProcessors = 1 << 20;
+  for (int room = CPU_SETSIZE; room <= kMostProcessors; room *= 2) {
+    const std::unique_ptr<cpu_set_t, decltype(&std::free)> set(CPU_ALLOC(room), std::free);
+    const size_t size = CPU_ALLOC_SIZE(room);
+    if (set == nullptr) break;
+    if (sched_getaffinity(0, size, set.get()) == 0) return std::min(CPU_COUNT_S(size, set.get()), kMostThreads);
+    if (errno != EINVAL) break;
+  }
+  return 1;
 }
 
 }  // namespace

@@ -54,12 +54,24 @@ class InputChecks {
 
 std::mutex InputChecks::mutex_;
 
+/// A bundle's own copy of a model lists the slim runtime's optional part where it needs that; a .pt2 lists neither.
+void load_optional_part(const Package& package) {
+  constexpr const char* kPart = "libaot_slim_dnnl.so";
+  const bool in_bundle = package.library_path.compare(0, package.path.size(), package.path) == 0;
+  if (Runtime::is_slim() && !in_bundle && exists(concat({own_folder(), "/", kPart}))) load_for_good(kPart);
+}
+
+/// The model's code, whose imports the loader looks for when it is loaded.
+Library open_library(const Package& package) {
+  if (Runtime::is_slim()) refuse_without_libtorch(package);
+  load_optional_part(package);
+  return {package.library_path, RTLD_NOW | RTLD_LOCAL, package.path};
+}
+
 }  // namespace
 
 Container::Container(Package package, const Device& device, size_t num_runners)
-    : package_(std::move(package)),
-      library_(package_.library_path, RTLD_NOW | RTLD_LOCAL, package_.path),
-      proxy_(package_, device) {
+    : package_(std::move(package)), library_(open_library(package_)), proxy_(package_, device) {
   decltype(&AOTInductorModelContainerCreateWithDevice) create = nullptr;
   decltype(&AOTInductorModelContainerGetNumInputs) num_inputs = nullptr;
   decltype(&AOTInductorModelContainerGetInputName) input_name = nullptr;
@@ -138,9 +150,11 @@ void Container::check(AOTIRuntimeError code, const char* doing) const {
     reason = reason.empty() ? cause : concat({cause, " (", reason, ")"});
   }
   if (is_input_check(reason)) {
-    throw usage_error({package_.path, " refuses an input: ", reason},
-                      {"The package has no signature of its own, but its code knows what it was exported for."},
-                      {"Pass such an array; inputs count from 0."});
+    throw usage_error(
+        {package_.path, " refuses an input: ", reason},
+        {"The package has no signature of its own, but its code knows what it was exported for."},
+        {"Pass such an array; inputs count from 0. Of a size that may vary torch's check demands two and ",
+         "more, whatever was declared: build the package into a bundle, which takes one."});
   }
   if (!Runtime::is_slim() && reason.find("FBGEMM") != std::string::npos && !exists("/proc/cpuinfo")) {
     throw Error(AOT_MACHINE_MISMATCH,

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "model/runtime.h"
 #include "package/json.h"
 
@@ -46,6 +47,15 @@ std::string path_of_symbol(const void* symbol) {
 }
 
 }  // namespace
+
+void refuse_without_libtorch(const Package& package) {
+  if (package.extern_nodes.empty()) return;
+  const std::vector<std::string> ops = ops_of(package);
+  if (ops.empty()) return;
+  throw Error(AOT_MODEL_MISMATCH, {package.path, " uses ", join(ops), ", which the slim runtime does not have"},
+              {"An op without a C shim is run by libtorch's proxy executor, and this bundle has no libtorch."},
+              {"Build the bundle with this model and with --runtime full."});
+}
 
 ProxyExecutor::ProxyExecutor(Package& package, const Device& device) {
   if (package.extern_nodes.empty()) return;

@@ -12,6 +12,9 @@
 
 namespace aot {
 
+/// Throws AOT_MODEL_MISMATCH for a package with ops that have no C shim: what a runtime without libtorch says of it.
+void refuse_without_libtorch(const Package& package);
+
 class ProxyExecutor {
  public:
   /// An executor that runs nothing.

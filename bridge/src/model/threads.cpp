@@ -16,6 +16,8 @@ namespace {
 std::atomic<int> at_work{0};           // threads
 thread_local int depth = 0;            // of this one
 thread_local int threads_in_use = -1;  // what this one asked libgomp for; -1: nothing yet
+thread_local bool has_set = false;     // whether libgomp's number is ours
+thread_local int threads_before = 0;   // the number that it had before
 std::atomic<bool> orphaned{false};
 
 /// libgomp's threads would be missing in the child, whose first region would wait for them for ever. They end before;
@@ -59,10 +61,12 @@ int possible_helpers(int count) {
 /// each thread, and its helpers from region to region: an empty region makes them at once.
 void use_threads(const OpenMp& openmp, int count) {
   if (openmp.set_threads == nullptr || openmp.max_threads == nullptr || openmp.parallel == nullptr) return;
-  if (count == threads_in_use || (count == 0 && threads_in_use > 0)) return;
-  const int wanted = count > 0 ? count : openmp.max_threads();
+  if (count == threads_in_use) return;
+  if (!has_set) threads_before = openmp.max_threads();
+  const int wanted = count > 0 ? count : threads_before;
   const int possible = possible_helpers(wanted - 1) + 1;
-  if (count > 0 || possible < wanted) openmp.set_threads(possible);
+  if (has_set || count > 0 || possible < wanted) openmp.set_threads(possible);
+  has_set = count > 0 || possible < wanted;
   openmp.parallel([](void*) {}, nullptr, 0, 0);
   threads_in_use = count;
 }

@@ -14,7 +14,7 @@ from aotpack.backend import Backend
 from aotpack.building.build import build
 from aotpack.building.request import BuildRequest
 from aotpack.progress.reporter import Reporter
-from tests.support.exporting import SUPPORT, cached_export
+from tests.support.exporting import ROOT, SUPPORT, cached_export
 
 HERE = Path(__file__).resolve().parent
 
@@ -57,8 +57,40 @@ def run(backend_python: Path, bundles: Bundles) -> Callable[..., None]:
     return run
 
 
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program that loads bundles without Python."""
+    program = tmp_path_factory.mktemp("host") / "one_process"
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-O1", "-I", ROOT / "bridge/include"]
+    subprocess.run(["gcc", *flags, HERE / "one_process.c", "-o", program, "-ldl", "-lm"], check=True)
+    return program
+
+
+@pytest.mark.parametrize(
+    ("what", "runtimes"),
+    [
+        ("forks", ("full",)),
+        ("forks", ("slim",)),
+        ("no_threads", ("full",)),
+        ("no_threads", ("slim",)),
+        ("several", ("full", "slim")),
+        ("several", ("slim", "full")),
+    ],
+)
+def test_a_host_in_c(host: Path, bundles: Bundles, what: str, runtimes: tuple[Literal["full", "slim"], ...]) -> None:
+    def limit() -> None:
+        if what == "no_threads":
+            resource.setrlimit(resource.RLIMIT_STACK, (8 << 30, resource.RLIM_INFINITY))
+
+    command = [host, what, *(bundles[runtime] for runtime in runtimes)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, preexec_fn=limit, cwd="/")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("runtime", ["full", "slim"])
-@pytest.mark.parametrize("what", ["fork", "fork_at_work", "fork_while_waiting", "torch_first", "torch_last"])
+@pytest.mark.parametrize(
+    "what", ["fork", "fork_at_work", "fork_while_waiting", "threads_again", "torch_first", "torch_last"]
+)
 def test_a_process_with_one_bundle(run: Callable[..., None], what: str, runtime: Literal["full", "slim"]) -> None:
     run(what, runtime)
 

@@ -264,6 +264,13 @@ def test_openmp_does_what_it_should(built: SlimBuild, tmp_path: Path, threads: s
     assert (done.returncode, done.stdout) == (0, ""), done.stderr[-2000:]
 
 
+def test_processors_beyond_the_first_1024_count(built: SlimBuild, tmp_path: Path) -> None:
+    program = link(tmp_path / "many", built, HERE / "many_processors.cpp", "-std=c++17", "-O1")
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    done = subprocess.run([program], env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "3\n"), done.stderr
+
+
 def test_openmp_under_thread_sanitizer(torch_info: TorchInfo, tmp_path: Path) -> None:
     built = sanitizing.thread_runtime(torch_info)
     program = link(tmp_path / "openmp", built, HERE / "openmp.cpp", "-std=c++17", "-O1", "-fsanitize=thread")
