@@ -95,6 +95,11 @@ def out_of(resource: str, what: str) -> AotError:
     )
 
 
+def printable(text: str) -> str:
+    """The text with an escape in place of each character that is not to be seen: names are whoever's made the files."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 _BY_STATUS: Dict[int, Type[AotError]] = {
     cls.exit_code: cls for cls in (RunError, UsageError, ModelMismatchError, DamagedError, MachineMismatchError)
 }
@@ -108,5 +113,4 @@ def from_status(status: int, message: str) -> AotError:
 
 def report(error: AotError) -> None:
     """Print an error's three lines on standard error, whatever is in the file names that they speak of."""
-    lines = ("".join(c if c.isprintable() else repr(c)[1:-1] for c in line) for line in error.lines)
-    print("error: " + "\n".join(lines), file=sys.stderr)
+    print("error: " + "\n".join(map(printable, error.lines)), file=sys.stderr)

@@ -21,3 +21,16 @@ def test_nothing_is_said_where_everything_was_there(capsys: pytest.CaptureFixtur
     with console.file_progress("compiling"):
         pass
     assert capsys.readouterr().err == "compiling\n"
+
+
+def test_nothing_of_others_reaches_the_terminal_as_more_than_text(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "x\x1b]0;title\x07\x9b31m\u202e\n"
+    for show in (console.tell, console.say, console.warn):
+        show(hostile)
+    console.table(hostile, ["name", "size"], [[hostile, hostile]])
+    with console.step(hostile), console.byte_progress(hostile, 1):
+        pass
+    said = capsys.readouterr()
+    for text in (said.out, said.err):
+        assert all(line.isprintable() for line in text.split("\n"))
+        assert "x\\x1b]0;title\\x07\\x9b31m" in text

@@ -209,7 +209,7 @@ def typed(dtype: str) -> list[Spec]:
         (np.array([1.5], "f8"), "complex64", [1.5 + 0j]),
         (np.array([300], "i8"), "uint8", "not all of its int64 numbers fit uint8"),
         (np.array([-1], "i4"), "uint64", "not all of its int32 numbers fit uint64"),
-        (np.array([2], "i4"), "bool", "not all of its int32 numbers fit bool"),
+        (np.array([2], "i4"), "bool", "is int32 and holds 2, the model takes bool"),
         (np.array([1e300], "f8"), "float32", "not all of its float64 numbers fit float32"),
         (np.array([1.0], "f4"), "int64", "what is behind the point would be lost"),
         (np.array([1j], "c8"), "float32", "an imaginary part would be lost"),

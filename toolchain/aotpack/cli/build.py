@@ -126,17 +126,17 @@ def _listed(text: str | None) -> tuple[str, ...]:
 def _show(built: Bundle, seconds: float, *, proven: bool) -> None:
     bundle = built.description
     if not built.changed:
-        click.echo(f"{built.path}: up to date, nothing to do ({seconds:.2f} s)")
+        console.tell(f"{built.path}: up to date, nothing to do ({seconds:.2f} s)")
         return
     sizes = bundle.sizes()
     rows = [[part, console.human_size(size)] for part, size in sizes.items()]
     console.table("", ["part", "size"], [*rows, ["total", console.human_size(sum(sizes.values()))]])
-    click.echo(f"{built.path}: {_summary(bundle)}, built{' and proven' if proven else ''} in {seconds:.1f} s")
-    click.echo(f"  runtime: {bundle.runtime}, {built.runtime_reason}")
+    console.tell(f"{built.path}: {_summary(bundle)}, built{' and proven' if proven else ''} in {seconds:.1f} s")
+    console.tell(f"  runtime: {bundle.runtime}, {built.runtime_reason}")
     for name in bundle.models:
-        click.echo(f"  try: {built.path}/bin/aotrun check --model {name}")
+        console.tell(f"  try: {built.path}/bin/aotrun check --model {name}")
     if bundle.portable and not proven:
-        click.echo(f"  prove it: aotpack verify {built.path} --run")
+        console.tell(f"  prove it: aotpack verify {built.path} --run")
 
 
 def _summary(bundle: Description) -> str:
@@ -192,7 +192,7 @@ def _show_plan(plan: BundlePlan, *, as_json: bool) -> None:
         console.print_json({"schema": 1, "entries": rows, "warnings": list(plan.warnings), "savings": savings})
         return
     for row in rows:
-        click.echo(f"{row['how']:<6}  {row['destination']}  <-  {row['source']}  ({row['reason']})")
+        console.tell(f"{row['how']:<6}  {row['destination']}  <-  {row['source']}  ({row['reason']})")
     if plan.savings:
         choices = [[saving.choice, console.human_size(saving.size)] for saving in plan.savings]
         console.table("left out", ["choice", "spared"], choices)

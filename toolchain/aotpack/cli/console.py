@@ -69,16 +69,22 @@ def open_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def tell(text: str) -> None:
+    """A line of a command's answer, on stdout. It may name what is in files of others: no byte of that reaches the
+    terminal as more than text."""
+    click.echo(printable(text))
+
+
 def say(text: str) -> None:
     """A line of progress."""
     if verbosity >= 0:
-        print(text, file=sys.stderr)
+        terminal.say(text)
 
 
 def detail(text: str) -> None:
     """A line for `-v`."""
     if verbosity > 0:
-        print(text, file=sys.stderr)
+        terminal.say(text)
 
 
 def warn(text: str) -> None:
@@ -109,6 +115,7 @@ def reporter() -> Reporter:
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """A small table on stdout: drawn on a terminal, aligned text elsewhere. Columns after the first align right."""
+    title, rows = printable(title), [[printable(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table

@@ -40,15 +40,15 @@ def command(before: Path, after: Path, as_json: bool) -> None:
         console.print_json({"schema": 1, "same": found.is_empty, **msgspec.to_builtins(found)})
         return
     if found.is_empty:
-        click.echo(f"{before} and {after} are the same")
+        console.tell(f"{before} and {after} are the same")
         return
     files = [change for change in found.changes if change.kind == "file"]
     for change in found.changes:
         if change.kind != "file":
-            click.echo(f"{change.kind} {change.name}: {_words(change.before)} -> {_words(change.after)}")
+            console.tell(f"{change.kind} {change.name}: {_words(change.before)} -> {_words(change.after)}")
     for part, (first, second) in found.sizes.items():
         if first != second:
-            click.echo(f"size of {part}: {first:,} B -> {second:,} B ({second - first:+,})")
+            console.tell(f"size of {part}: {first:,} B -> {second:,} B ({second - first:+,})")
     added = [change.name for change in files if change.before is None]
     removed = [change.name for change in files if change.after is None]
     changed = [change.name for change in files if None not in (change.before, change.after)]
@@ -57,7 +57,7 @@ def command(before: Path, after: Path, as_json: bool) -> None:
             shown = names if console.verbosity > 0 else names[:10]
             rest = len(names) - len(shown)
             more = f" and {rest} more (-v)" if rest else ""
-            click.echo(f"files {what}: {', '.join(shown)}{more}")
+            console.tell(f"files {what}: {', '.join(shown)}{more}")
 
 
 def _components(bundle: Path) -> dict[str, Any]:

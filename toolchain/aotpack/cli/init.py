@@ -58,7 +58,7 @@ def command(backend: str, venv: Path | None, version: str | None, python: Path |
     if dry_run:
         for number, step in enumerate((plan.create, *plan.installs)):
             if step:
-                click.echo(shlex.join(step) + ("  # when the one before finds no such torch" if number > 1 else ""))
+                console.tell(shlex.join(step) + ("  # when the one before finds no such torch" if number > 1 else ""))
         return
     info = make_environment(plan, console.say)
     console.say(f"{folder} has torch {info.label}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aotpack.cli import console
-from aotpack.package.metadata import Dim, DynamicDim, TensorSpec
+from aotpack.package.metadata import Dim, DynamicDim, ModelMetadata, TensorSpec
 
 if TYPE_CHECKING:
     from aotpack.bundle.manifest import Bundle as Description
@@ -54,7 +54,7 @@ def command(path: Path, show_sbom: bool, as_json: bool) -> None:
         console.print_json({"schema": 1, **document})
     else:
         for line in show:
-            click.echo(line)
+            console.tell(line)
 
 
 def _sbom(path: Path, *, as_json: bool) -> None:
@@ -97,7 +97,7 @@ def _bundle(path: Path, bundle: Description) -> Shown:
         lines.append(f"  the target provides {', '.join(bundle.host_libraries)}")
     for name, model in bundle.models.items():
         lines.append(f"  model {name}")
-        lines += [f"    {line}" for line in _signature(model.inputs, model.outputs, known=model.has_signature)]
+        lines += [f"    {line}" for line in _signature(model)]
     return {"kind": "bundle", "bundle": msgspec.to_builtins(bundle)}, lines
 
 
@@ -143,7 +143,7 @@ def _model(path: Path, model: ModelInfo) -> Shown:
     made_by = f"made by {maker}, torch {known.torch_version or 'unknown'}"
     lines = [
         f"{path}: model for {known.device} on {known.machine}, {made_by}",
-        *(f"  {line}" for line in _signature(known.inputs, known.outputs, known=known.has_signature)),
+        *(f"  {line}" for line in _signature(known)),
         f"  CPU features    {_words(known.cpu_features) or 'baseline'}",
         f"  glibc floor     {known.floors.glibc or 'none'}",
         f"  GLIBCXX floor   {known.floors.glibcxx or 'none'}",
@@ -170,13 +170,15 @@ def _model(path: Path, model: ModelInfo) -> Shown:
     return document, lines
 
 
-def _signature(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], *, known: bool) -> list[str]:
-    if not known:
-        return ["signature not recorded (made by plain PyTorch)"]
-    rows = [("input", spec) for spec in inputs] + [("output", spec) for spec in outputs]
-    return [
+def _signature(model: ModelMetadata) -> list[str]:
+    rows = [("input", spec) for spec in model.inputs] + [("output", spec) for spec in model.outputs]
+    lines = [
         f"{kind:<6} {spec.name}: {spec.dtype}[{', '.join(map(_dim, spec.dims))}]{_note(spec)}" for kind, spec in rows
     ]
+    lines += [f"guard  {guard.text}" for guard in model.guards]
+    if not model.has_signature:
+        lines.append("made by plain PyTorch, which records no names, no outputs, and no conditions on sizes")
+    return lines
 
 
 def _note(spec: TensorSpec) -> str:

@@ -43,6 +43,6 @@ def command(bundle: Path, form: str, output: Path | None, tag: str | None, push:
         document = {"output": str(made.output), "size": made.size, "digest": made.digest, "pushed": made.pushed}
         console.print_json({"schema": 1, **document})
         return
-    click.echo(f"{made.output}: {console.human_size(made.size)}, {made.digest}")
+    console.tell(f"{made.output}: {console.human_size(made.size)}, {made.digest}")
     if made.pushed:
-        click.echo(f"pushed: {made.pushed}")
+        console.tell(f"pushed: {made.pushed}")

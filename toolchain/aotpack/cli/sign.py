@@ -40,4 +40,4 @@ def command(bundle: Path, key: Path, certificate: Path | None, chain: tuple[Path
     if as_json:
         console.print_json({"schema": 1, "signature": str(signature)})
         return
-    click.echo(f"{signature}: signed")
+    console.tell(f"{signature}: signed")

@@ -54,21 +54,23 @@ def command(
     found.raise_for_problems()
     if as_json:
         return
-    click.echo(f"{bundle}: whole ({len(found.description.files)} files, {console.human_size(found.size)})")
-    click.echo(f"  digest {found.digest}")
+    console.tell(f"{bundle}: whole ({len(found.description.files)} files, {console.human_size(found.size)})")
+    console.tell(f"  digest {found.digest}")
     if found.signature is not None:
-        click.echo(f"  signed: {found.signature.name}, by {'this key' if key else 'a certificate that is vouched for'}")
+        console.tell(
+            f"  signed: {found.signature.name}, by {'this key' if key else 'a certificate that is vouched for'}"
+        )
     for note in found.notes:
-        click.echo(f"  note: {note}")
+        console.tell(f"  note: {note}")
     result = found.run
     if result is not None:
         place = f"in an empty root ({result.sandbox})" if result.sandbox else "on this machine, not in an empty root"
         for name in result.models:
-            click.echo(f"{bundle}: model {name} runs {place}")
+            console.tell(f"{bundle}: model {name} runs {place}")
         if not result.models:
-            click.echo("  note: the bundle has no model to run")
+            console.tell("  note: the bundle has no model to run")
         elif result.sandbox is None:
-            click.echo(f"  note: {result.why_no_sandbox}")
+            console.tell(f"  note: {result.why_no_sandbox}")
 
 
 def _document(found: Verification) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from aotpack.progress.reporter import Reporter
+from aotpack_doctor.base.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,15 +32,15 @@ def stderr() -> Console:
 
 
 def escape(text: str) -> str:
-    """Text that means nothing to rich."""
+    """Text that means nothing to rich, nor to a terminal: it may name what is in files of others."""
     from rich.markup import escape as escaped
 
-    return escaped(text)
+    return escaped(printable(text))
 
 
 def say(text: str) -> None:
     """A line."""
-    print(text, file=sys.stderr)
+    print(printable(text), file=sys.stderr)
 
 
 def warn(text: str) -> None:
@@ -47,7 +48,7 @@ def warn(text: str) -> None:
     if is_terminal():
         stderr().print(f"[yellow]warning:[/] {escape(text)}")
     else:
-        print(f"warning: {text}", file=sys.stderr)
+        print(f"warning: {printable(text)}", file=sys.stderr)
 
 
 def reporter(*, quiet: bool = False) -> Reporter:

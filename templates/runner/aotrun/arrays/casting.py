@@ -40,6 +40,15 @@ def fitted(value: Union[Array, Untyped], spec: Spec, *, cast: bool) -> Array:
 def _cast(array: Array, wanted: DType, name: str) -> Array:
     """The same numbers in another type, rounded where that has fewer digits."""
     loses = "an imaginary part" if array.dtype.is_complex else "what is behind the point"
+    if wanted.name == "bool" and not array.dtype.is_complex and not array.dtype.is_float:
+        # Any number but 0 would do, and 2 would be true: which numbers are meant is asked instead.
+        odd = next((value for value in array.tolist() if value not in (0, 1)), None)
+        if odd is not None:
+            raise UsageError(
+                f"input {name} is {array.dtype.name} and holds {odd}, the model takes bool",
+                "--cast converts 0 and 1 alone: what other numbers would mean as a yes or no is not known.",
+                "Say how, and save the result: numpy.save(file, x != 0).",
+            )
     if (array.dtype.is_complex and not wanted.is_complex) or (array.dtype.is_float and not wanted.is_float):
         raise UsageError(
             f"input {name} is {array.dtype.name}, the model takes {wanted.name}",

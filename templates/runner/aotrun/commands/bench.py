@@ -6,7 +6,7 @@ import os
 from time import perf_counter_ns
 
 from aotrun.commands.session import model_path, open_model, read_inputs
-from aotrun.errors import UsageError
+from aotrun.errors import UsageError, printable
 from aotrun.formats.documents import SCHEMA, dumps
 from aotrun.library.sample import read_sample, sample_inputs
 
@@ -52,7 +52,7 @@ def main(values: Dict[str, Any]) -> int:
         print(dumps(document))
     else:
         runs = f"{values['iterations']} runs after {values['warmup']}"
-        print(f"{document['model']}: {runs}, {document['threads']} threads")
+        print(f"{printable(document['model'])}: {runs}, {document['threads']} threads")
         for key in ("load_ms", "first_run_ms", "median_ms", "p90_ms", "min_ms", "mean_ms", "latency_ms"):
             print(f"  {key[:-3].replace('_', ' '):<10} {document[key]:10.4f} ms")
         print(f"  peak RSS   {result.peak_rss_bytes / 1e6:10.1f} MB")

@@ -10,7 +10,7 @@ from ctypes import byref
 
 from aotrun.arrays.closeness import compare, tolerances
 from aotrun.commands.session import model_path, open_model
-from aotrun.errors import AotError, DamagedError, MachineMismatchError, RunError, refused
+from aotrun.errors import AotError, DamagedError, MachineMismatchError, RunError, printable, refused
 from aotrun.formats.documents import SCHEMA, dumps
 from aotrun.library import bundle, ffi
 from aotrun.library.sample import read_sample, recorded, sample_inputs
@@ -51,10 +51,10 @@ def main(values: Dict[str, Any]) -> int:
 
 def _tell(result: Mapping[str, Any]) -> None:
     mark = "ok    " if result["ok"] else "FAILED"
-    print(f"{mark} {result['name']:<7} {result['detail']}", file=sys.stdout if result["ok"] else sys.stderr)
+    print(f"{mark} {result['name']:<7} {printable(result['detail'])}", file=sys.stdout if result["ok"] else sys.stderr)
     for key in ("meaning", "fix"):
         if result.get(key):
-            print(f"               {result[key]}", file=sys.stderr)
+            print(f"               {printable(result[key])}", file=sys.stderr)
 
 
 def _files() -> str:

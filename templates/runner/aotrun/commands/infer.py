@@ -6,6 +6,7 @@ import os
 import sys
 
 from aotrun.commands.session import open_model, read_inputs
+from aotrun.errors import printable
 from aotrun.formats.files import check_output, write
 
 TYPE_CHECKING = False
@@ -24,14 +25,14 @@ def main(values: Dict[str, Any]) -> int:
     if output is not None:
         write(output, list(result.outputs.items()))
         if values["verbose"]:
-            print(f"{output}: {', '.join(result.outputs)} in {result.latency_ms:.3f} ms", file=sys.stderr)
+            print(printable(f"{output}: {', '.join(result.outputs)} in {result.latency_ms:.3f} ms"), file=sys.stderr)
     elif values["format"] == "pretty":
         from aotrun.formats.pretty import show
 
         for name, tensor in result.outputs.items():
             print(show(name, tensor))
         if not values["quiet"]:
-            print(f"{os.path.basename(model.path)}: {result.latency_ms:.3f} ms", file=sys.stderr)
+            print(printable(f"{os.path.basename(model.path)}: {result.latency_ms:.3f} ms"), file=sys.stderr)
     else:
         from aotrun.formats.documents import SCHEMA, dumps, form
 

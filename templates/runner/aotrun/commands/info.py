@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from aotrun.commands.session import model_path
+from aotrun.errors import printable
 from aotrun.formats.documents import SCHEMA, dumps
 from aotrun.library import bundle, ffi
 
@@ -28,19 +29,27 @@ def main(values: Dict[str, Any]) -> int:
         shown = {key: value for key, value in document.items() if key not in ("schema", "files", "models")}
         print(dumps({"schema": SCHEMA, "path": bundle.HERE, "bundle": shown, "bridge": build, "models": models}))
         return 0
-    print(f"bundle    {bundle.HERE}")
+    print(printable(f"bundle    {bundle.HERE}"))
     for line in _about(document, build):
-        print(line)
+        print(printable(line))
     for name, metadata in models.items():
-        print(f"model     {name}")
-        for direction in ("inputs", "outputs"):
-            for spec in metadata.get(direction, []):
-                note = " (written in place)" if spec.get("mutated") else ""
-                dims = ", ".join(map(_dim, spec["dims"]))
-                print(f"  {direction[:-1]:<7} {spec['name']}: {spec['dtype']}[{dims}]{note}")
-        if not metadata.get("has_signature", True):
-            print("  made by plain PyTorch: the package does not tell its signature")
+        print(printable(f"model     {name}"))
+        for line in _signature(metadata):
+            print(printable(line))
     return 0
+
+
+def _signature(metadata: Mapping[str, Any]) -> Iterator[str]:
+    """What a model takes and gives, and what its sizes must satisfy."""
+    for direction in ("inputs", "outputs"):
+        for spec in metadata.get(direction, []):
+            note = " (written in place)" if spec.get("mutated") else ""
+            dims = ", ".join(map(_dim, spec["dims"]))
+            yield f"  {direction[:-1]:<7} {spec['name']}: {spec['dtype']}[{dims}]{note}"
+    for guard in metadata.get("guards", []):
+        yield f"  guard   {guard['text']}"
+    if not metadata.get("has_signature", True):
+        yield "  made by plain PyTorch, which records no names, no outputs, and no conditions on sizes: none is guarded"
 
 
 def _metadata(name: str) -> Any:

@@ -25,7 +25,8 @@ _NON_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float
 #: Digits that bring back the same number.
 _DIGITS = {"float16": 5, "bfloat16": 4, "float32": 9, "complex64": 9}
 _FORM = '{"data": [1, 2], "shape": [2], "dtype": "float32"}'
-_CONTROL = {code: f"\\u{code:04x}" for code in range(32)}
+#: Those of a terminal, too: JSON asks for the first 32 alone.
+_CONTROL = {code: f"\\u{code:04x}" for code in (*range(32), *range(127, 160))}
 _ESCAPES = str.maketrans({**_CONTROL, ord('"'): '\\"', ord("\\"): "\\\\", ord("\n"): "\\n", ord("\t"): "\\t"})
 
 

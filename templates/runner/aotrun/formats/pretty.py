@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from aotrun.errors import printable
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, List, Sequence
@@ -18,7 +20,7 @@ def show(name: str, tensor: Tensor) -> str:
     """A few lines about an output."""
     values = tensor.flat()
     sizes = ", ".join(map(str, tensor.shape))
-    head = f"{name}: {tensor.dtype.name}[{sizes}]"
+    head = f"{printable(name)}: {tensor.dtype.name}[{sizes}]"
     if values and not tensor.dtype.is_complex and tensor.dtype.name != "bool":
         finite = [value for value in values if math.isfinite(value)]
         if finite:

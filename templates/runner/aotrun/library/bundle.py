@@ -73,7 +73,7 @@ def locate(path: str, model: Optional[str] = None) -> Tuple[str, str]:
 #: What the runner reads of bundle.json, of a file in it, and of a model: whatever is there is of this type.
 _DESCRIPTION = {"backend": str, "runtime": str, "torch": dict, "floors": dict, "models": dict, "files": list}
 _FILE = {"path": str, "part": str, "reason": str, "size": int, "link": str}
-_MODEL = {"device": str, "cpu_features": list, "inputs": list, "outputs": list}
+_MODEL = {"device": str, "cpu_features": list, "inputs": list, "outputs": list, "guards": list}
 _SPEC = {"name": str, "dtype": str, "dims": list}
 
 
@@ -107,6 +107,8 @@ def _check_shape(document: Dict[str, Any]) -> None:
         _check_types(model, _MODEL, ())
         if not all(isinstance(feature, str) for feature in model.get("cpu_features", [])):
             raise ValueError("a CPU feature that is no text")
+        for guard in model.get("guards", []):
+            _check_types(guard, {"text": str}, ("text",))
         for spec in [*model.get("inputs", []), *model.get("outputs", [])]:
             _check_types(spec, _SPEC, tuple(_SPEC))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from ctypes import c_char_p, c_int, c_void_p, py_object
 
 from aotrun.arrays.array import c_strides, count, unpack
@@ -177,13 +178,12 @@ class Tensor:
 
 #: Exported tensors that a consumer still holds, by the address of their DLManagedTensor.
 _exported: Dict[int, Tuple[Tensor, ffi.Managed, Any]] = {}
+#: Capsules that nobody has taken yet, as far as is known: each with the address that it holds.
+_offered: List[Tuple[Any, int]] = []
 
 # Prototypes of our own: the functions of ctypes.pythonapi are shared with every other package of the process.
-# A capsule that is being destroyed is passed as an address, which takes no new reference to it.
 _new_capsule = ctypes.PYFUNCTYPE(py_object, c_void_p, c_char_p, c_void_p)(("PyCapsule_New", ctypes.pythonapi))
-_is_valid = ctypes.PYFUNCTYPE(c_int, c_void_p, c_char_p)(("PyCapsule_IsValid", ctypes.pythonapi))
-_get_pointer = ctypes.PYFUNCTYPE(c_void_p, c_void_p, c_char_p)(("PyCapsule_GetPointer", ctypes.pythonapi))
-_clear_error = ctypes.PYFUNCTYPE(None)(("PyErr_Clear", ctypes.pythonapi))
+_is_valid = ctypes.PYFUNCTYPE(c_int, py_object, c_char_p)(("PyCapsule_IsValid", ctypes.pythonapi))
 _NAME = b"dltensor"
 
 
@@ -191,22 +191,40 @@ def _delete(managed: int) -> None:
     _exported.pop(managed, None)
 
 
-def _drop_unused(capsule: int) -> None:
-    # A consumer that refuses the tensor lets go of the capsule with its own error pending, which no Python code may run
-    # with. ctypes has no way to set it again when this is done: the caller gets a SystemError instead.
-    _clear_error()
-    # A consumer renames the capsule that it takes; one that still has its name was never used.
-    if _is_valid(capsule, _NAME):
-        _exported.pop(_get_pointer(capsule, _NAME), None)
-
-
-#: DLPack's deleter may be called on any thread without the interpreter lock; a capsule's destructor holds it.
+#: DLPack's deleter may be called on any thread without the interpreter lock.
 _deleter = ctypes.CFUNCTYPE(None, c_void_p)(_delete)
-_destructor = ctypes.PYFUNCTYPE(None, c_void_p)(_drop_unused)
+
+
+def _holders(offer: Tuple[Any, int]) -> int:
+    return sys.getrefcount(offer[0])
+
+
+#: Of a capsule that nobody but its offer holds; how this is counted differs between Pythons.
+_ALONE = _holders((object(), 0))
+
+
+def _drop_refused() -> None:
+    """Let go of tensors that no consumer has taken, nor will.
+
+    A capsule's own destructor cannot do it: a consumer that refuses a tensor (NumPy does bfloat16) lets go of it with
+    its error pending, which no Python code may run with. So capsules are kept, and looked at when the next one is made.
+    """
+    for _ in range(len(_offered)):
+        try:
+            offer = _offered.pop(0)
+        except IndexError:  # other threads do the same
+            return
+        if not _is_valid(offer[0], _NAME):  # renamed by whoever took it, whose call of the deleter ends it
+            continue
+        if _holders(offer) > _ALONE:
+            _offered.append(offer)
+        else:
+            _exported.pop(offer[1], None)
 
 
 def _export(tensor: Tensor) -> Any:
     """A DLPack capsule that shares the tensor's memory; the tensor lives until its consumer is done."""
+    _drop_refused()
     view = tensor._view
     steps = (ctypes.c_int64 * len(tensor.shape))(*tensor.strides)  # consumers differ on NULL strides
     managed = ffi.Managed()
@@ -215,4 +233,6 @@ def _export(tensor: Tensor) -> Any:
     managed.deleter = ctypes.cast(_deleter, c_void_p)
     address = ctypes.addressof(managed)
     _exported[address] = (tensor, managed, steps)
-    return _new_capsule(address, _NAME, ctypes.cast(_destructor, c_void_p))
+    capsule = _new_capsule(address, _NAME, None)
+    _offered.append((capsule, address))
+    return capsule
