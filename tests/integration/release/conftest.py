@@ -63,6 +63,9 @@ class Keys:
     authority: Path
     #: One that vouches for neither.
     stranger: Path
+    #: Signed by one between it and the authority, which was good in 2020 alone.
+    late: Path
+    between: Path
 
 
 @pytest.fixture(scope="session")
@@ -71,27 +74,42 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     authority, authority_pem = _authority(folder / "authority.pem")
     _, stranger_pem = _authority(folder / "stranger.pem")
     alice, mallory = (_identity(folder / name, authority) for name in ("alice", "mallory"))
-    return Keys(alice, mallory, authority_pem, stranger_pem)
+    old, between = _authority(folder / "between.pem", authority, datetime(2021, 1, 1, tzinfo=timezone.utc))
+    late = _identity(folder / "late", old, key=alice.private).certificate
+    return Keys(alice, mallory, authority_pem, stranger_pem, late, between)
 
 
 _NOW = datetime.now(timezone.utc)
 _Authority = tuple[ec.EllipticCurvePrivateKey, x509.Name]
 
 
-def _authority(path: Path) -> tuple[_Authority, Path]:
+def _authority(
+    path: Path, issuer: _Authority | None = None, end: datetime = _NOW + timedelta(400)
+) -> tuple[_Authority, Path]:
+    """One that vouches for itself, or that another vouches for."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, path.stem)])
     usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
-    builder = _builder(name, name, key.public_key(), datetime(2019, 1, 1, tzinfo=timezone.utc), _NOW + timedelta(400))
+    by_key, by_name = issuer or (key, name)
+    builder = _builder(name, by_name, key.public_key(), datetime(2019, 1, 1, tzinfo=timezone.utc), end)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    certificate = builder.add_extension(usage, critical=True).sign(key, hashes.SHA256())
+    certificate = builder.add_extension(usage, critical=True).sign(by_key, hashes.SHA256())
     path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     return (key, name), path
 
 
-def _identity(folder: Path, authority: _Authority) -> Identity:
+def _identity(folder: Path, authority: _Authority, key: Path | None = None) -> Identity:
     folder.mkdir()
-    key = ec.generate_private_key(ec.SECP256R1())
+    return _identity_of(folder, authority, ec.generate_private_key(ec.SECP256R1()) if key is None else _read(key))
+
+
+def _read(path: Path) -> ec.EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key(path.read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return key
+
+
+def _identity_of(folder: Path, authority: _Authority, key: ec.EllipticCurvePrivateKey) -> Identity:
     private, public = folder / "private.pem", folder / "public.pem"
     private.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

@@ -16,6 +16,7 @@ from aotpack.release.signing import sign, verify
 from aotpack.verifying.digest import check_digest
 from aotpack.verifying.static import check_static
 from tests.integration.release.conftest import Keys
+from tests.support import faults
 
 
 def official(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -118,9 +119,24 @@ def test_certificates(copy: Path, keys: Keys) -> None:
     sign(copy, keys.alice.private, keys.alice.expired)
     with pytest.raises(DamagedError, match="certificate expired on 2021-01-01"):
         verify(copy, chain=(keys.authority,))
+    sign(copy, keys.alice.private, keys.late, (keys.between,))
+    with pytest.raises(DamagedError, match="certificate of the issuer CN=between expired on 2021-01-01"):
+        verify(copy, chain=(keys.authority,))
     sign(copy, keys.alice.private)
     with pytest.raises(DamagedError, match="was made with a bare key"):
         verify(copy, chain=(keys.authority,))
+
+
+def test_a_kill_leaves_the_signature_that_was_there(copy: Path, keys: Keys) -> None:
+    before = sign(copy, keys.alice.private).read_bytes()
+    ended = faults.run(lambda: sign(copy, keys.mallory.private), "signed", faults.kill())
+    assert ended.status == -9
+    assert (copy / signatures.NAME).read_bytes() == before
+    assert not check_static(copy).problems
+    (copy / f".{signatures.NAME}.aotpack-new-12345678").mkdir()  # of one that was killed as it put it in place
+    sign(copy, keys.alice.private)
+    assert not check_static(copy).problems
+    verify(copy, key=keys.alice.public)
 
 
 def test_keys_that_cannot_be_used(small: Path, keys: Keys, tmp_path: Path) -> None:

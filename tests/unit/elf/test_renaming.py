@@ -82,3 +82,17 @@ def test_a_name_that_others_lie_within_stays(library: Path, tmp_path: Path) -> N
     copy.write_bytes(library.read_bytes())
     with pytest.raises(BuildToolError, match="lies within one that is to be changed"):
         rename(copy, Renaming(prefixes=(("getenv", "getxyz"),)))
+
+
+def test_new_names_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    # The linker lets the import `env` be the end of the import `getenv`: both would be changed, in one place.
+    source = tmp_path / "model.c"
+    source.write_text("extern int getenv(void), env(void);\nint run(void) { return getenv() + env(); }\n")
+    library = tmp_path / "model.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", source, "-o", library], check=True)
+    content = library.read_bytes()
+    with pytest.raises(BuildToolError, match="the name env lies within one that is to be changed"):
+        rename(library, Renaming(prefixes=(("getenv", "getxyz"), ("env", "abc"))))
+    assert library.read_bytes() == content
+    rename(library, Renaming(prefixes=(("getenv", "getxyz"), ("env", "xyz"))))
+    assert {"getxyz", "xyz"} <= {symbol.name for symbol in read_symbols(library).imports}

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from aotpack.building.papers import _card
+from aotpack.backend import Backend
+from aotpack.building.papers import _card, check_cards
+from aotpack.building.request import BuildOrder, BuildRequest, order_of
 from aotpack.errors import DamagedError, UsageError
 from aotpack.materials import sbom
+from aotpack.materials.components import Component
 from aotpack.package.metadata import ModelMetadata
 
 
@@ -52,3 +55,28 @@ def test_a_bill_of_other_types_is_damaged(components: object, tmp_path: Path) ->
     (tmp_path / sbom.NAME).write_text(json.dumps({"bomFormat": "CycloneDX", "components": components}))
     with pytest.raises(DamagedError, match=r"Expected|missing"):
         sbom.read(tmp_path)
+
+
+def test_a_card_that_does_not_fit_is_told_before_anything_is_built(tmp_path: Path) -> None:
+    card = tmp_path / "card.json"
+
+    def order(text: str) -> BuildOrder:
+        card.write_text(text)
+        package = tmp_path / "m.pt2"
+        request = BuildRequest(
+            backend=Backend.CPU,
+            output=tmp_path / "out",
+            models=(("m", package),),
+            portable=True,
+            model_cards=((None, card),),
+        )
+        return order_of(request)
+
+    check_cards(order('{"properties": [{"name": "dataset", "value": "mine"}]}'))
+    with pytest.raises(UsageError, match=r"card\.json: "):
+        check_cards(order('{"modelParameters": 7}'))
+
+
+def test_a_plus_of_a_version_is_quoted_in_package_urls() -> None:
+    component = Component("torch", "2.13.0+cpu", license=None, kind="pypi")
+    assert sbom.purl(component) == "pkg:pypi/torch@2.13.0%2Bcpu"

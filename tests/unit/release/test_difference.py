@@ -88,3 +88,13 @@ def test_components_of_a_bill_of_materials() -> None:
         "gcc": Component("", ("GPL-3.0-or-later WITH x",)),
         "unknown": Component("", ()),
     }
+
+
+def test_two_versions_of_one_component_are_both_told() -> None:
+    def document(*versions: str) -> dict[str, object]:
+        return {"components": [{"name": "zlib", "type": "library", "version": version} for version in versions]}
+
+    both, one = components_of(document("1.2", "1.3")), components_of(document("1.3"))
+    assert both == {"zlib 1.2": Component("1.2", ()), "zlib 1.3": Component("1.3", ())}
+    changes = {(change.name, change.before, change.after) for change in compare(OLD, OLD, both, one).changes}
+    assert ("zlib 1.2", "1.2", None) in changes

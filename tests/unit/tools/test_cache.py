@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -195,3 +196,12 @@ def test_a_damaged_memory_of_a_build_is_none(tmp_path: Path) -> None:
         assert not uptodate.is_current(tmp_path / "dist", "request")
     record.write_bytes(whole)
     assert uptodate.is_current(tmp_path / "dist", "request")
+
+
+def test_what_the_disk_refuses_is_not_taken_for_another_builder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_made: Path, _place: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(OSError, match="No space left"):
+        get([])

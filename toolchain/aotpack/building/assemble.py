@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aotpack.building import output_folder
 from aotpack.building.gather import gather
-from aotpack.building.papers import papers
+from aotpack.building.papers import check_cards, papers
 from aotpack.building.request import BuildOrder, BuildRequest, order_of
 from aotpack.building.runtime_files import finder_of
 from aotpack.bundle import manifest, writing
@@ -31,6 +31,7 @@ from aotpack_doctor.base.regular import read_regular
 
 def prepare(order: BuildOrder, torch: TorchInfo, reporter: Reporter) -> tuple[BuildInputs, BundlePlan]:
     """All facts and the plan that follows from them. Compiles what is ours into the cache, and writes no bundle."""
+    check_cards(order)
     inputs = gather(order, torch, reporter)
     steps.reached("gathered")
     return inputs, plan_bundle(inputs)

@@ -47,11 +47,7 @@ def papers(
     models = {model.name: model.metadata for model in inputs.models}
     bill = sbom.bill(sbom.Materials(models, cards, listed, components, _needs(folder, listed)))
     if cards and (problem := sbom.problems(bill)):
-        raise UsageError(
-            f"{', '.join(str(path) for _, path in order.cards)}: {problem.splitlines()[0][:200]}",
-            meaning="a model card becomes a part of the bundle's bill of materials, and so must fit CycloneDX 1.6",
-            fix="see modelCard at https://cyclonedx.org/docs/1.6/json/",
-        )
+        raise _misfit(order.cards[0][1], problem)
     recipe = resources.RECIPES / f"{order.backend}.toml"
     statement = provenance.statement(
         provenance.Origins(
@@ -70,6 +66,23 @@ def papers(
             Entry(provenance.NAME, Part.DESCRIPTION, "how it was made", Text(statement)),
         ),
         tuple(_unlicensed(components)),
+    )
+
+
+def check_cards(order: BuildOrder) -> None:
+    """Raise UsageError for a model card that is none, before anything takes long."""
+    for name, path in order.cards:
+        component = {"type": "machine-learning-model", "name": name, "modelCard": _card(path)}
+        document = {"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [component]}
+        if problem := sbom.problems(json.dumps(document).encode()):
+            raise _misfit(path, problem)
+
+
+def _misfit(path: Path, problem: str) -> UsageError:
+    return UsageError(
+        f"{path}: {problem.splitlines()[0][:200]}",
+        meaning="a model card becomes a part of the bundle's bill of materials, and so must fit CycloneDX 1.6",
+        fix="see modelCard at https://cyclonedx.org/docs/1.6/json/",
     )
 
 

@@ -109,14 +109,23 @@ def _names(elf: ELFFile) -> tuple[bytes, int, set[int], set[int], set[int]] | No
 
 def _refuse_shared(path: Path, data: bytes, changes: Mapping[int, bytes], others: set[int]) -> None:
     """The linker lets a name that is another's end lie within it."""
+    for offset, new in changes.items():
+        for other, its in changes.items():
+            inside = other - offset
+            if 0 < inside < len(new) and new[inside : inside + len(its)] != its:
+                raise _shared(path, _text(data, other))
     changed = {place for offset, new in changes.items() for place in _differing(data, offset, new)}
     for offset in others:
         if not changed.isdisjoint(range(offset, data.index(b"\0", offset))):
-            raise BuildToolError(
-                f"{path.name}: the name {_text(data, offset)} lies within one that is to be changed",
-                meaning="the library cannot be pointed to the runtime of this bundle",
-                fix="build with --runtime full",
-            )
+            raise _shared(path, _text(data, offset))
+
+
+def _shared(path: Path, name: str) -> BuildToolError:
+    return BuildToolError(
+        f"{path.name}: the name {name} lies within one that is to be changed",
+        meaning="the library cannot be pointed to the runtime of this bundle",
+        fix="build with --runtime full",
+    )
 
 
 def _differing(data: bytes, offset: int, new: bytes) -> Iterator[int]:

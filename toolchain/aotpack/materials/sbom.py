@@ -75,6 +75,8 @@ def bill(materials: Materials) -> bytes:
     document = json.loads(text)
     document["metadata"].pop("timestamp", None)
     for component in document["components"]:
+        if "purl" in component:
+            component["purl"] = quoted(component["purl"])
         if component["type"] == "machine-learning-model":
             component["modelCard"] = _card(component["name"], materials)
     return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
@@ -139,7 +141,12 @@ def _licenses(component: Component) -> list[Any]:
 
 def purl(component: Component) -> str:
     """A component's package URL."""
-    return str(_purl(component).to_string())
+    return quoted(str(_purl(component).to_string()))
+
+
+def quoted(package_url: str) -> str:
+    """A package URL without a bare `+`, which readers of URLs may take for a space; the library leaves it there."""
+    return package_url.replace("+", "%2B")
 
 
 def _purl(component: Component) -> Any:

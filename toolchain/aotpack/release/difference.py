@@ -72,8 +72,11 @@ def compare(
 
 
 def components_of(document: Mapping[str, Any]) -> dict[str, Component]:
-    """The components of a CycloneDX document by name, models left out: those are told by the description."""
-    found = {}
+    """The components of a CycloneDX document by name, models left out: those are told by the description.
+
+    Of one name there may be several versions: then the version is a part of the name.
+    """
+    entries: dict[str, list[Component]] = {}
     for entry in document.get("components", []):
         if entry["type"] == "machine-learning-model":
             continue
@@ -81,8 +84,8 @@ def components_of(document: Mapping[str, Any]) -> dict[str, Component]:
             choice.get("expression") or choice.get("license", {}).get("id") or choice.get("license", {}).get("name", "")
             for choice in entry.get("licenses", [])
         )
-        found[entry["name"]] = Component(entry.get("version", ""), licenses)
-    return found
+        entries.setdefault(entry["name"], []).append(Component(entry.get("version", ""), licenses))
+    return {name if len(same) == 1 else f"{name} {one.version}": one for name, same in entries.items() for one in same}
 
 
 def _document(bundle: Bundle, fields: Sequence[str]) -> dict[str, Any]:

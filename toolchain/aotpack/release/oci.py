@@ -128,6 +128,7 @@ def write_layout(
     Raises:
         UsageError: an architecture that images have no name for.
     """
+    architecture = _architecture(bundle)
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     annotations = {
@@ -145,7 +146,7 @@ def write_layout(
         history.append({"created": annotations["org.opencontainers.image.created"], "created_by": f"{_STEP}{title}"})
     config = {
         "created": annotations["org.opencontainers.image.created"],
-        "architecture": _architecture(bundle),
+        "architecture": architecture,
         "os": "linux",
         "config": {
             "User": USER,
@@ -166,7 +167,7 @@ def write_layout(
     }
     written = _write_json(blobs, _MANIFEST, manifest)
     named = {"org.opencontainers.image.ref.name": reference.tag, "io.containerd.image.name": str(reference)}
-    platform = {"architecture": _architecture(bundle), "os": "linux"}
+    platform = {"architecture": architecture, "os": "linux"}
     index = {
         "schemaVersion": 2,
         "mediaType": _INDEX,

@@ -10,6 +10,7 @@ import base64
 import contextlib
 import io
 import json
+import tempfile
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,7 +18,9 @@ from typing import Any
 
 from aotpack.bundle.signatures import NAME, signatures
 from aotpack.errors import AotpackError, DamagedError, UsageError
+from aotpack.tools import steps
 from aotpack.tools.libraries import need
+from aotpack.tools.scratch import clear_abandoned, write_whole
 from aotpack_doctor.base.regular import SpecialFileError, read_regular
 
 _PEM = b"-----BEGIN "
@@ -64,14 +67,19 @@ def sign(folder: Path, key: Path, certificate: Path | None = None, chain: tuple[
             fix="openssl ecparam -name prime256v1 -genkey -noout -out private.pem",
         ) from error
     target = folder / NAME
-    partial = target.with_name(f".{NAME}.new")
-    try:
+    clear(folder)  # it would be signed as well
+    with tempfile.TemporaryDirectory() as elsewhere:  # where nothing is left in the bundle while all of it is read
+        partial = Path(elsewhere) / NAME
         with _quiet():
             config.sign(folder, partial)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+        steps.reached("signed")
+        write_whole(target, partial.read_bytes())
     return target
+
+
+def clear(folder: Path) -> None:
+    """Remove what a `sign` that was killed has left in a bundle."""
+    clear_abandoned(folder / NAME)
 
 
 def verify(folder: Path, *, key: Path | None = None, chain: tuple[Path, ...] = ()) -> Path:
@@ -94,10 +102,10 @@ def verify(folder: Path, *, key: Path | None = None, chain: tuple[Path, ...] = (
     signature = _signature(folder)
     for path in filter(None, (key, *chain)):
         _check_pem(path)
-    certificate = _certificate(signature)
-    _refuse_kind(signature, certificate, key=key)
-    if certificate is not None:
-        _refuse_expired(signature, certificate)
+    certificates = _certificates(signature)
+    _refuse_kind(signature, certificates, key=key)
+    if certificates:
+        _refuse_expired(signature, certificates, chain)
     config = verifying.Config().set_hashing_config(_hashing(folder))
     try:
         if key is not None:
@@ -178,26 +186,29 @@ def _check_pem(path: Path) -> None:
         )
 
 
-def _certificate(signature: Path) -> bytes | None:
-    """The signer's certificate in DER, as a signature names it; None when it was made with a bare key."""
+def _certificates(signature: Path) -> list[bytes]:
+    """The signer's certificate and those between it and an issuer, in DER, as a signature names them; none when it was
+    made with a bare key."""
     try:
         material = json.loads(signature.read_bytes())["verificationMaterial"]
         if "x509CertificateChain" not in material:
-            return None
-        return base64.b64decode(material["x509CertificateChain"]["certificates"][0]["rawBytes"])
+            return []
+        found = [base64.b64decode(entry["rawBytes"]) for entry in material["x509CertificateChain"]["certificates"]]
+        found[0]  # the signer's
+        return found
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise _no_signature(signature, f"{type(error).__name__}: {_first_line(error)}") from None
 
 
-def _refuse_kind(signature: Path, certificate: bytes | None, *, key: Path | None) -> None:
+def _refuse_kind(signature: Path, certificates: list[bytes], *, key: Path | None) -> None:
     """Keys vouch for signatures by keys, certificates for those that name one."""
-    if key is not None and certificate is not None:
+    if key is not None and certificates:
         raise DamagedError(
             f"{signature}: was made with a certificate, not with a bare key",
             meaning="whether the key belongs to that certificate is not looked at",
             fix="name the certificate's issuer instead: aotpack verify --certificate-chain ca.pem",
         )
-    if key is None and certificate is None:
+    if key is None and not certificates:
         raise DamagedError(
             f"{signature}: was made with a bare key, not with a certificate",
             meaning="certificates to trust were given, but the signature names none that they could vouch for",
@@ -205,22 +216,38 @@ def _refuse_kind(signature: Path, certificate: bytes | None, *, key: Path | None
         )
 
 
-def _refuse_expired(signature: Path, certificate: bytes) -> None:
-    """The library looks at a certificate as of its first day; a signature without a time stamp says no other."""
+def _refuse_expired(signature: Path, certificates: list[bytes], trusted: tuple[Path, ...]) -> None:
+    """The library looks at certificates as of the signer's first day; a signature without a time stamp says no other.
+
+    The signer's and each of its issuers must be valid now, up to the one that is trusted.
+    """
     x509 = need("cryptography.x509", "cryptography", "an OpenSSF model signature")
     try:
-        signer = x509.load_der_x509_certificate(certificate)
+        named = [x509.load_der_x509_certificate(certificate) for certificate in certificates]
     except ValueError as error:
         raise _no_signature(signature, _first_line(error)) from error
+    issuers = [*named[1:]]
+    for path in trusted:
+        with contextlib.suppress(ValueError):  # what cannot be read is told when it is to be used
+            issuers += x509.load_pem_x509_certificates(read_regular(str(path)))
     now = datetime.now(timezone.utc)
-    first, last = signer.not_valid_before_utc, signer.not_valid_after_utc
-    if not first <= now <= last:
-        state = f"expired on {last:%Y-%m-%d}" if now > last else f"is not valid before {first:%Y-%m-%d}"
-        raise DamagedError(
-            f"{signature}: the signer's certificate {state}",
-            meaning="nothing proves that the bundle was signed while the certificate was good",
-            fix="ask the publisher to sign it again with a certificate that is valid",
-        )
+    whose = "the signer's certificate"
+    found = named[:1]
+    while found:
+        good = [one for one in found if one.not_valid_before_utc <= now <= one.not_valid_after_utc]
+        if not good:
+            first, last = found[0].not_valid_before_utc, found[0].not_valid_after_utc
+            state = f"expired on {last:%Y-%m-%d}" if now > last else f"is not valid before {first:%Y-%m-%d}"
+            raise DamagedError(
+                f"{signature}: {whose} {state}",
+                meaning="nothing proves that the bundle was signed while the certificate was good",
+                fix="ask the publisher to sign it again with a certificate that is valid",
+            )
+        issuer = good[0].issuer
+        whose = f"the certificate of the issuer {issuer.rfc4514_string()}"
+        # Each is followed once: a circle of certificates has no root.
+        found = [one for one in issuers if one.subject == issuer]
+        issuers = [one for one in issuers if one.subject != issuer]
 
 
 def _explained(folder: Path, signature: Path, error: Exception) -> DamagedError:

@@ -119,8 +119,15 @@ def _followed(item: Item, items: Sequence[Item]) -> Item:
             parts.pop()
         elif part != ".":
             parts.append(part)
-    target = _followed(next(other for other in items if other.path == "/".join(parts)), items)
-    return replace(target, path=item.path)
+    place = "/".join(parts)
+    found = next((other for other in items if other.path == place), None)
+    if found is None:
+        raise UsageError(
+            f"{item.path}: a link to {place}, which is a folder",
+            meaning="a wheel has no links: they are replaced by the files they lead to, and a folder is none",
+            fix="use --format tar.zst",
+        )
+    return replace(_followed(found, items), path=item.path)
 
 
 def _platform(wheel: Path, machine: str) -> str:

@@ -5,6 +5,8 @@ Nothing in them is believed: each is sealed with a hash of what it holds, which 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import os
 import stat
@@ -129,10 +131,13 @@ def _put_in_place(made: Path, place: Path, *, aside: Path) -> None:
     while True:
         try:
             made.rename(place)
-        except OSError:
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):  # not that something is there
+                raise
             if _is_whole(place):  # somebody else was faster, with the same result
                 return
-            place.rename(aside)
+            with contextlib.suppress(FileNotFoundError):  # or somebody else was, in moving it away
+                place.rename(aside)
         else:
             return
 

@@ -58,6 +58,11 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         (scratch / path.name).replace(path)
 
 
+def clear_abandoned(path: Path) -> None:
+    """Remove what writers of `whole_file` left beside `path` when they were killed."""
+    _remove_abandoned(path.parent, f".{path.name}.aotpack-new-")
+
+
 def _held(parent: Path, prefix: str) -> tuple[Path, int]:
     """A new folder, and a descriptor that is locked as long as it is open."""
     while True:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from aotpack.backend import Backend
 from aotpack.bundle.entries import LAUNCHER
 from aotpack.bundle.manifest import Bundle
@@ -52,17 +54,30 @@ def check_run(folder: Path, bundle: Bundle) -> RunResult:
     return RunResult(box.name if box else None, why, results)
 
 
+def _backend(model: str, device: str) -> Backend:
+    try:
+        return Backend(device)
+    except ValueError:
+        raise DamagedError(
+            f"model {model}: its device is {device!r}",
+            meaning=f"models are for {', '.join(Backend)}: the bundle's description was changed",
+            fix="build the bundle again, or copy it again",
+        ) from None
+
+
 def _run_model(folder: Path, name: str, box: sandbox.Sandbox | None, device: str, *, kernel: bool) -> dict[str, Any]:
     arguments = [LAUNCHER, "check", "--model", name, "--json"]
     if box:
-        driver = find_driver(load_recipe(Backend(device)).driver)
+        driver = find_driver(load_recipe(_backend(name, device)).driver)
         inside = [f"{sandbox.INSIDE}/{arguments[0]}", *arguments[1:]]
         command = box.command(folder, inside, driver.libraries, driver.devices, kernel=kernel)
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     else:
         command = [str(folder.absolute() / arguments[0]), *arguments[1:]]  # the run starts in another folder
         environment = {"PATH": os.environ.get("PATH", "")}  # a development bundle may use the host's python3
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", env=environment)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False, cwd="/", env=environment
+        )
     if done.returncode == MachineMismatchError.exit_code:
         raise MachineMismatchError(
             f"model {name}: this machine cannot run it",
@@ -77,16 +92,36 @@ def _run_model(folder: Path, name: str, box: sandbox.Sandbox | None, device: str
             fix=f"run it yourself and read its message: {folder}/bin/aotrun check --model {name}",
             detail=_words(done),
         )
-    result = json.loads(done.stdout)
-    assert isinstance(result, dict)  # noqa: S101  (the runner's own contract)
+    try:
+        msgspec.json.decode(done.stdout, type=_Report)
+        result: dict[str, Any] = json.loads(done.stdout)
+    except (ValueError, RecursionError):  # the bundle's own program says what it likes
+        raise DamagedError(
+            f"model {name}: aotrun check ended well and said nothing that is a report",
+            meaning="the bundle's runner is not the one that aotpack put there",
+            fix=f"compare all files with the bundle's description: aotpack verify {folder}",
+            detail=_words(done),
+        ) from None
     return result
+
+
+class _Check(msgspec.Struct):
+    name: str
+    ok: bool
+    detail: str
+
+
+class _Report(msgspec.Struct):
+    """What is read here of the report of `aotrun check`."""
+
+    checks: list[_Check]
 
 
 def _words(done: subprocess.CompletedProcess[str]) -> str:
     """What a failed check says: the lines of the report that failed, and what stands on standard error."""
     try:
-        checks = json.loads(done.stdout)["checks"]
-        failed = [f"{check['name']}: {check['detail']}" for check in checks if not check["ok"]]
-    except (ValueError, KeyError, TypeError):
+        report = msgspec.json.decode(done.stdout, type=_Report)
+        failed = [f"{check.name}: {check.detail}" for check in report.checks if not check.ok]
+    except (ValueError, RecursionError):
         failed = [done.stdout.strip()]
     return "\n".join(filter(None, [*failed, done.stderr.strip()]))
