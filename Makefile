@@ -18,7 +18,7 @@ CPP     := $(shell find bridge templates/launcher templates/hash benchmarks test
 PY      := hatch_build.py toolchain tests benchmarks templates/runner templates/consumers templates/wheel examples
 
 .PHONY: help setup init build build-debug build-portable export verify-portable test test-unit test-backend test-backends \
-  test-fixtures test-times coverage test-distros test-cuda-wheel test-torch-versions test-rocm-real test-release test-clients test-op test-zoo test-slim-sanitizers test-gpu fuzz \
+  test-fixtures test-times coverage test-distros test-cuda-wheel test-torch-versions test-rocm-real test-release test-clients test-op test-zoo test-pytorch-suite test-slim-sanitizers test-gpu fuzz \
   system-packages wheel demo bench lint fmt-all \
   fmt-cpp fmt-cpp-check style quality types schemas docs clean
 
@@ -82,6 +82,9 @@ test-zoo: setup init ## Export and run the whole model zoo
 	$(PYTEST) tests -m zoo
 test-slim-sanitizers: setup init ## The slim runtime's ops under ASan and UBSan (many minutes)
 	$(PYTEST) tests -m sanitizers
+test-pytorch-suite: setup init ## What PyTorch's own tests package, through both runtimes (PYTORCH=DIR; without, our own subjects)
+	$(TOOL)/bin/python -m tests.tools.pytorch_suite \
+	  $(if $(PYTORCH),$(PYTORCH)/test/inductor/test_aot_inductor.py -k Cpu,tests/conformance/plain_packages.py) $(ARGS)
 test-release: setup init ## Images in a real registry and under real runtimes (root, Debian's packages)
 	@tests/system-packages skopeo umoci crun runc docker-registry
 	$(PYTEST) tests -m release

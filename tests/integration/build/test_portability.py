@@ -23,6 +23,7 @@ from aotpack.elf.facts import read_elf
 from aotpack.progress.reporter import Reporter
 from aotpack.tools.sandbox import INSIDE, Sandbox, candidates, works
 from tests.support import debian, isolation
+from tests.support.exporting import cached_export
 
 CHECK = ("check", "--model", "mlp", "--json")
 
@@ -176,3 +177,22 @@ def test_on_another_debian(suite: str, portable: Path, tmp_path: Path) -> None:
     )
     done = run(["unshare", "--mount", "sh", "-c", script, "sh", portable, root])
     assert report(done)["ok"]
+
+
+def test_what_the_full_runtime_needs_of_proc(backend_venv: Path, tmp_path: Path) -> None:
+    """libtorch reads there what the processor can do; an op that refuses without it says so, and what to do."""
+    package = cached_export(backend_venv, Path(__file__).with_name("half_attention.py"))
+    output = tmp_path / "bundle"
+    models = (("attention", package),)
+    request = BuildRequest(
+        backend=Backend.CPU, output=output, models=models, portable=True, runtime="full", venv=backend_venv
+    )
+    build(request, Reporter())
+    box = isolation.empty_root()
+    check = [f"{INSIDE}/bin/aotrun", "check", "--model", "attention", "--json"]
+    assert report(run(box.command(output, check, kernel=True)))["ok"]
+    without = run(box.command(output, check))
+    assert without.returncode == 7, without.stdout + without.stderr
+    (failed,) = (each for each in json.loads(without.stdout)["checks"] if not each["ok"])
+    assert "there is no /proc/cpuinfo" in failed["detail"]
+    assert "Mount /proc" in failed["fix"]
