@@ -10,7 +10,9 @@
 
 #include "../generic/elements.h"
 #include "../generic/functions.h"
+#include "../generic/narrow.h"
 #include "../generic/pack.h"
+#include "../generic/stream.h"
 
 namespace slim::matrix {
 namespace {
@@ -29,7 +31,17 @@ struct Pairs {
 
 }  // namespace
 
-const Kernels kAvx2 = {Tiles<Float32, 6, 16>::table(), Tiles<Bfloat16, 4, 16>::table(), Tiles<Pairs, 4, 16>::table(),
-                       finish, pack_rows};
+const Kernels kAvx2 = {Tiles<Float32, 6, 16>::table(),
+                       Tiles<Bfloat16, 4, 16>::table(),
+                       Tiles<Pairs, 4, 16>::table(),
+                       finish,
+                       pack_rows,
+                       widen,
+                       narrow,
+                       add_products,
+                       stream_int8,
+                       stream_int4,
+                       expand_int8,
+                       expand_int4};
 
 }  // namespace slim::matrix

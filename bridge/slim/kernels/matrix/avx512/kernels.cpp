@@ -8,11 +8,24 @@
 
 #include "../generic/elements.h"
 #include "../generic/functions.h"
+#include "../generic/narrow.h"
 #include "../generic/pack.h"
+#include "../generic/stream.h"
 
 namespace slim::matrix {
 
 // The tables of the other numbers are those of smaller registers where there are no instructions for them (table.cpp).
-const Kernels kAvx512 = {Tiles<Float32, 14, 32>::table(), {}, {}, finish, pack_rows};
+const Kernels kAvx512 = {Tiles<Float32, 14, 32>::table(),
+                         {},
+                         {},
+                         finish,
+                         pack_rows,
+                         widen,
+                         narrow,
+                         add_products,
+                         stream_int8,
+                         stream_int4,
+                         expand_int8,
+                         expand_int4};
 
 }  // namespace slim::matrix

@@ -8,7 +8,9 @@
 
 #include "../generic/elements.h"
 #include "../generic/functions.h"
+#include "../generic/narrow.h"
 #include "../generic/pack.h"
+#include "../generic/stream.h"
 
 namespace slim::matrix {
 namespace {
@@ -25,7 +27,17 @@ constexpr int kAll = 18;  // some are operands from memory
 
 }  // namespace
 
-const Kernels kBaseline = {Tiles<Float32, kRows, kAll>::table(), Tiles<Bfloat16, kHalfRows, kAll>::table(),
-                           Tiles<Bytes, 1, kAll>::table(), finish, pack_rows};
+const Kernels kBaseline = {Tiles<Float32, kRows, kAll>::table(),
+                           Tiles<Bfloat16, kHalfRows, kAll>::table(),
+                           Tiles<Words, 1, kAll>::table(),
+                           finish,
+                           pack_rows,
+                           widen,
+                           narrow,
+                           add_products,
+                           stream_int8,
+                           stream_int4,
+                           expand_int8,
+                           expand_int4};
 
 }  // namespace slim::matrix
