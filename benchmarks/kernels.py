@@ -15,9 +15,9 @@ from pathlib import Path
 from aotpack import resources
 from aotpack.backend import Backend
 from aotpack.environment.search import find_torch
-from aotpack.native.onednn import find_onednn
 from aotpack.tools.cmake import build_targets
 from aotpack.tools.compilers import find_compiler
+from benchmarks.onednn import find_onednn
 from benchmarks.results import processor, with_section
 
 HERE = Path(__file__).parent

@@ -16,8 +16,8 @@ MEGABYTE = 1e6
 def table() -> str:
     """Markdown: a row for each model that was measured, in the order of zoo.py, and the geometric means."""
     lines = [
-        "| model | library | largest error | bundle, MB | model, MB | 1 thread, ms | / full | 2 threads, ms | / full |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| model | largest error | bundle, MB | model, MB | 1 thread, ms | / full | 2 threads, ms | / full |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     ratios: list[tuple[float, float]] = []
     for name in names():
@@ -27,14 +27,13 @@ def table() -> str:
         r = json.loads(path.read_text())
         (slim_1, full_1), (slim_2, full_2) = r["ms_1"], r["ms_2"]
         ratios.append((slim_1 / full_1, slim_2 / full_2))
-        library = "core, oneDNN" if r["onednn"] else "core"
         lines.append(
-            f"| {name} | {library} | {r['error']:.1e} | {r['bundle'] / MEGABYTE:.1f} | {r['weights'] / MEGABYTE:.1f} "
+            f"| {name} | {r['error']:.1e} | {r['bundle'] / MEGABYTE:.1f} | {r['weights'] / MEGABYTE:.1f} "
             f"| {slim_1:.3f} | {ratios[-1][0]:.2f} | {slim_2:.3f} | {ratios[-1][1]:.2f} |"
         )
     if ratios:
         one, two = (math.exp(sum(map(math.log, column)) / len(column)) for column in zip(*ratios, strict=True))
-        lines.append(f"| {len(ratios)} of {len(names())}, geometric mean | | | | | | {one:.2f} | | {two:.2f} |")
+        lines.append(f"| {len(ratios)} of {len(names())}, geometric mean | | | | | {one:.2f} | | {two:.2f} |")
     return "\n".join(lines) + "\n"
 
 

@@ -84,7 +84,6 @@ def test_a_model_runs_slim_as_eager_does(name: str, zoo_packages: Path, tmp_path
     (error,) = [float(match[1]) for detail in details if (match := re.search(r"largest error ([\d.e+-]+)", detail))]
     result: dict[str, Any] = {
         "name": name,
-        "onednn": (slim / "lib" / "libaot_slim_dnnl.so").exists(),
         "error": error,
         "weights": size(slim / "models"),
         "bundle": size(slim),

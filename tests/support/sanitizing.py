@@ -42,11 +42,6 @@ def environment(*preload: str, leaks: bool = False) -> dict[str, str]:
     }
 
 
-def thread_environment(suppressions: Path) -> dict[str, str]:
-    """Environment of a process under ThreadSanitizer. `suppressions`: a file of what it must not report."""
-    return {**os.environ, "TSAN_OPTIONS": f"suppressions={suppressions}"}
-
-
 def address_runtime(torch: TorchInfo) -> SlimBuild:
     """The whole slim runtime under ASan and UBSan."""
     return build_slim(torch, tuple(Part), sanitize="address,undefined")

@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     environment = {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(map(str, built.folders))}
-    command = [driving.interpreter(torch), HARNESS, "--library", built.libraries[-1], *arguments]
+    command = [driving.interpreter(torch), HARNESS, "--library", built.libraries[0], *arguments]
     return subprocess.run(command, env=environment, check=False).returncode
 
 

@@ -20,8 +20,8 @@ from aotpack.native.slim import build_slim, slim_key
 from aotpack.runtime.slim_table import Part
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Of packages that aotpack depends on, and of GCC: a bundle takes them from the machine that it is built on.
-OUTSIDE = ("libdnnl.so.3", "libgomp.so.1")
+#: Of GCC: a bundle takes it from the machine that it is built on.
+OUTSIDE = ("libgomp.so.1",)
 
 
 def parts() -> Iterator[tuple[str, str, Path]]:

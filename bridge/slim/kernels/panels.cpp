@@ -16,6 +16,38 @@ bool lies_in_panels(const Tensor& weight, int64_t columns, int64_t depth) {
          layout.inner_blocks == Dims{matrix::kPanel} && layout.inner_dims == Dims{0};
 }
 
+// The same for weights of a convolution, [groups,] out, in, kernel: blocks of 16 of the first dim that is not of groups
+// of several channels.
+bool lies_in_panels(const Tensor& weight, const matrix::Geometry& geometry) {
+  if (weight.dtype != ScalarType::Float) return false;
+  const Blocked layout = parse_layout(weight.opaque->descriptor);
+  const auto rank = static_cast<int64_t>(layout.dims.size());
+  const int64_t lead = geometry.groups > 1 ? 1 : 0;
+  const int64_t blocked = geometry.is_depthwise() ? 0 : lead;
+  if (rank < lead + 3 || (lead == 1 && layout.dims[0] != geometry.groups)) return false;
+  Dims padded = layout.dims;
+  auto& filled = padded[static_cast<size_t>(blocked)];
+  filled = (filled + matrix::kPanel - 1) / matrix::kPanel * matrix::kPanel;
+  Dims strides(static_cast<size_t>(rank));
+  int64_t step = matrix::kPanel;
+  const auto set = [&](int64_t dim) {
+    strides[static_cast<size_t>(dim)] = step;
+    step *= padded[static_cast<size_t>(dim)] / (dim == blocked ? matrix::kPanel : 1);
+  };
+  set(lead + 1);
+  for (int64_t dim = rank - 1; dim > lead + 1; --dim) set(dim);
+  set(lead);
+  if (lead == 1) set(0);
+  return layout.padded == padded && layout.strides == strides && layout.inner_blocks == Dims{matrix::kPanel} &&
+         layout.inner_dims == Dims{blocked};
+}
+
+void require_size(const Storage& storage, const matrix::Geometry& geometry) {
+  require(storage.bytes() >= static_cast<size_t>(matrix::panel_bytes(geometry)), "a packed weight of ", storage.bytes(),
+          " bytes is too small for a convolution of ", geometry.groups, " groups of ", geometry.inputs, " by ",
+          geometry.outputs, " channels");
+}
+
 }  // namespace
 
 const void* panels_of(const Tensor& weight, int64_t columns, int64_t depth) {
@@ -28,10 +60,46 @@ const void* panels_of(const Tensor& weight, int64_t columns, int64_t depth) {
             to_string(Dims{columns, depth}));
     const matrix::Numbers numbers = numbers_of(weight);
     Storage made = Storage::allocate(static_cast<size_t>(matrix::panel_bytes(numbers, columns, depth)));
-    matrix::pack_panels(numbers, {plain.raw(), 1, depth}, columns, depth, made.data());
+    // Those of recurrent layers are the other way round: layer, direction, inputs, gates, hidden.
+    const bool turned = plain.dim() == 5;
+    const matrix::Right right{plain.raw(), turned ? columns : 1, turned ? 1 : depth};
+    matrix::pack_panels(numbers, right, columns, depth, made.data());
     opaque.panels = std::move(made);
   }
+  require(opaque.panels.bytes() >= static_cast<size_t>(matrix::panel_bytes(numbers_of(weight), columns, depth)),
+          "a packed weight is used in two ways");
   return opaque.panels.data();
+}
+
+const void* panels_of(const Tensor& weight, const matrix::Geometry& geometry) {
+  Opaque& opaque = *weight.opaque;
+  const std::lock_guard<std::mutex> lock(opaque.mutex);
+  if (!opaque.panels) {
+    if (lies_in_panels(weight, geometry)) {
+      require_size(weight.storage, geometry);
+      return weight.raw();
+    }
+    const Tensor plain = to(unpacked(weight), ScalarType::Float);
+    Dims sizes{geometry.groups, geometry.outputs, geometry.inputs};
+    for (const int64_t taps : geometry.kernel) sizes.push_back(taps);
+    require(plain.numel() == count(sizes), "a packed weight of sizes ", to_string(plain.sizes), " is used as ",
+            to_string(sizes));
+    Storage made;
+    fresh_panels(reshape(plain, sizes), geometry, made);
+    opaque.panels = std::move(made);
+  }
+  require_size(opaque.panels, geometry);
+  return opaque.panels.data();
+}
+
+const void* fresh_panels(const Tensor& weight, const matrix::Geometry& geometry, Storage& made) {
+  Dims order{0, 1};
+  for (int64_t dim = 3; dim < weight.dim(); ++dim) order.push_back(dim);
+  order.push_back(2);
+  const Tensor in_order = contiguous(permute(weight, order));
+  made = Storage::allocate(static_cast<size_t>(matrix::panel_bytes(geometry)));
+  matrix::pack_panels(geometry, in_order.data<float>(), made.data());
+  return made.data();
 }
 
 }  // namespace slim

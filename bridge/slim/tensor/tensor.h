@@ -110,9 +110,8 @@ struct Opaque {
   explicit Opaque(std::vector<uint8_t> serialized) : descriptor(std::move(serialized)) {}
 
   const std::vector<uint8_t> descriptor;  // oneDNN's memory descriptor, as it serialises it
-  std::mutex mutex;                       // of what follows: the same numbers in other layouts, made when asked for
-  std::shared_ptr<void> prepared;         // those that oneDNN's kernels want
-  Storage panels;                         // panels for products of our own
+  std::mutex mutex;                       // of what follows
+  Storage panels;                         // the same numbers as kernels want them, made when asked for
 };
 
 struct Tensor {

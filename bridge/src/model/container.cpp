@@ -54,17 +54,9 @@ class InputChecks {
 
 std::mutex InputChecks::mutex_;
 
-/// A bundle's own copy of a model lists the slim runtime's optional part where it needs that; a .pt2 lists neither.
-void load_optional_part(const Package& package) {
-  constexpr const char* kPart = "libaot_slim_dnnl.so";
-  const bool in_bundle = package.library_path.compare(0, package.path.size(), package.path) == 0;
-  if (Runtime::is_slim() && !in_bundle && exists(concat({own_folder(), "/", kPart}))) load_for_good(kPart);
-}
-
 /// The model's code, whose imports the loader looks for when it is loaded.
 Library open_library(const Package& package) {
   if (Runtime::is_slim()) refuse_without_libtorch(package);
-  load_optional_part(package);
   return {package.library_path, RTLD_NOW | RTLD_LOCAL, package.path};
 }
 

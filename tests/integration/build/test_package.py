@@ -80,7 +80,6 @@ def test_a_wheel_that_carries_compiled_parts_compiles_none_of_them(
     libraries = list((tmp_path / "installed" / "aotpack" / "_data" / "compiled").glob("*/*/*"))
     assert {path.name for path in libraries} == {
         "libaot_slim.so",
-        "libaot_slim_dnnl.so",
         "libaomp.so.1",
         "aotrun",
         "libaot_sha256.so",

@@ -650,7 +650,7 @@ def a_missing_file(machine: Machine, patch: pytest.MonkeyPatch) -> None:
 @condition("AP502")
 def a_part_of_the_slim_runtime_is_missing(machine: Machine, patch: pytest.MonkeyPatch) -> None:
     a_slim_runtime_in_parts(machine)
-    (machine.bundle / "lib/libaot_slim_dnnl.so").unlink()
+    (machine.bundle / "lib/libaot_slim_more.so").unlink()
 
 
 @condition("AP503", severity=Severity.WARNING)
@@ -884,9 +884,9 @@ def system_rocm_behind_an_rpath(machine: Machine) -> None:
 
 def a_slim_runtime_in_parts(machine: Machine) -> None:
     (machine.bundle / "lib/libtorch_cpu.so").unlink()
-    for name, function in (("slim", "aoti_torch_zeros"), ("slim_dnnl", "aoti_torch_delete_tensor_object")):
+    for name, function in (("slim", "aoti_torch_zeros"), ("slim_more", "aoti_torch_delete_tensor_object")):
         machine.library(f"lib/libaot_{name}.so", SHIM.replace("aoti_torch_delete_tensor_object", function))
-    machine.library("models/mlp/model.so", MODEL, needed=("libaot_slim_dnnl.so",), runpath="$ORIGIN/../../lib")
+    machine.library("models/mlp/model.so", MODEL, needed=("libaot_slim_more.so",), runpath="$ORIGIN/../../lib")
     machine.seal(runtime="slim")
 
 

@@ -1,4 +1,4 @@
-"""The slim runtime's products of matrices by themselves: every instruction set against sums in double."""
+"""The slim runtime's products and convolutions by themselves: every instruction set against sums in double."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ HERE = Path(__file__).resolve().parent
 LIBRARY = slim.SOURCES / "kernels" / "matrix"
 
 
-def compiled(folder: Path, compiler: Compiler, **definitions: str) -> Path:
-    source = {"AOT_PROGRAM": str(HERE / "matrix_products.cpp")}
+def compiled(folder: Path, compiler: Compiler, source_name: str = "matrix_products.cpp", **definitions: str) -> Path:
+    source = {"AOT_PROGRAM": str(HERE / source_name)}
     build_targets(LIBRARY, folder, compiler, source | definitions, ["matrix_program"])
     return folder / "matrix_program"
 
@@ -42,6 +42,13 @@ def test_every_instruction_set_under_sanitizers(program: Path) -> None:
     assert verdict == "0 failures"
 
 
+def test_convolutions_of_every_instruction_set_under_sanitizers(tmp_path: Path) -> None:
+    program = compiled(tmp_path, find_compiler("c++"), "convolutions.cpp", AOT_SANITIZE="address,undefined")
+    *sets, verdict = run(program, 200)
+    assert sets[0] == "baseline"
+    assert verdict == "0 failures"
+
+
 def test_the_environment_lowers_the_instruction_set(program: Path) -> None:
     *all_sets, _ = run(program, 1)
     for wanted in ("baseline", "avx2", "avx512", "a" * 9999):
@@ -49,10 +56,11 @@ def test_the_environment_lowers_the_instruction_set(program: Path) -> None:
         assert run(program, 1, AOT_SLIM_ISA=wanted)[:-1] == all_sets[:last]
 
 
-def test_plain_code_on_another_architecture(tmp_path: Path) -> None:
+@pytest.mark.parametrize("source", ["matrix_products.cpp", "convolutions.cpp"])
+def test_plain_code_on_another_architecture(source: str, tmp_path: Path) -> None:
     cross, emulator = shutil.which("aarch64-linux-gnu-g++"), shutil.which("qemu-aarch64")
     if cross is None or emulator is None:
         pytest.skip("g++-aarch64-linux-gnu and qemu-user are not installed")
     system = {"CMAKE_SYSTEM_NAME": "Linux", "CMAKE_SYSTEM_PROCESSOR": "aarch64", "CMAKE_EXE_LINKER_FLAGS": "-static"}
-    program = compiled(tmp_path, Compiler((cross,), "cross"), **system)
+    program = compiled(tmp_path, Compiler((cross,), "cross"), source, **system)
     assert run(emulator, program, 60) == ["baseline", "0 failures"]

@@ -119,7 +119,7 @@ def drawn(
     python: Path, built: SlimBuild, modules: Sequence[str], *options: str, **environment: str
 ) -> dict[str, dict[str, list[str]]]:
     """Draw the cases of some modules, in one process: what failed, by module and function."""
-    command = [python, HERE / "slim_harness.py", "--library", built.libraries[-1], *options, *modules]
+    command = [python, HERE / "slim_harness.py", "--library", built.libraries[0], *options, *modules]
     done = subprocess.run(
         command,
         env={**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(map(str, built.folders)), **environment},
@@ -168,7 +168,6 @@ def test_a_case_that_torch_never_serves_is_a_failure(built: SlimBuild, backend_p
 
 
 def test_ops_inside_a_parallel_region_of_the_caller(built: SlimBuild, backend_python: Path, tmp_path: Path) -> None:
-    # Left to itself oneDNN plans for threads that do not come there.
     region = link(tmp_path / "inside.so", built, SUPPORT / "inside_region.c", "-shared")
     modules = ["attention", "convolution", "matrix_products", "recurrent"]
     run_harness(backend_python, built, modules, f"--inside={region}", "--draws=0.5")
@@ -379,12 +378,12 @@ def test_many_threads_share_the_allocator(core: Core) -> None:
     assert memory(core)[0] == before
 
 
-#: Calls the oneDNN part from many threads; prints how many results differ from those of one thread.
+#: Convolves and runs an LSTM in many threads; prints how many results differ from those of one thread.
 CONCURRENT = """
 import ctypes, sys, threading
 import numpy as np
 
-core, _, dnnl = (ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL) for path in sys.argv[1:])
+core, _ = (ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL) for path in sys.argv[1:])
 i64, rng = ctypes.c_int64, np.random.default_rng(0)
 
 def borrow(array):
@@ -414,8 +413,8 @@ def once():
     x, w, *lstm = map(borrow, arrays)
     out, rest = ctypes.c_void_p(), [ctypes.c_void_p() for _ in range(4)]
     geometry = pairs, i64(2), pairs, i64(2), pairs, i64(2), 0, zeros, i64(2), i64(1)
-    assert not dnnl.slim_torch_cpu_convolution(x, w, None, *geometry, ctypes.byref(out))
-    assert not dnnl.slim_torch_cpu_mkldnn_rnn_layer(*lstm, 0, None, i64(0), i64(2), i64(16), i64(1), 1, 0, 0, 0,
+    assert not core.slim_torch_cpu_convolution(x, w, None, *geometry, ctypes.byref(out))
+    assert not core.slim_torch_cpu_mkldnn_rnn_layer(*lstm, 0, None, i64(0), i64(2), i64(16), i64(1), 1, 0, 0, 0,
                                                     *(ctypes.byref(r) for r in rest))
     result = bytes_of(out, 2 * 24 * 20 * 20) + bytes_of(rest[0], 6 * 3 * 16)
     for handle in (x, w, *lstm, *rest[1:]):
@@ -436,7 +435,7 @@ print(len(wrong))
 """
 
 
-def test_many_threads_share_a_plan_of_onednn(built: SlimBuild) -> None:
+def test_many_threads_convolve_at_once(built: SlimBuild) -> None:
     folders = os.pathsep.join(map(str, built.folders))
     environment = {**os.environ, "LD_LIBRARY_PATH": folders, "OMP_NUM_THREADS": "2"}
     command = [sys.executable, "-c", CONCURRENT, *built.libraries]

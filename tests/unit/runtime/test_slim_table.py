@@ -12,8 +12,6 @@ TEXT = """
 "shim/shim_tensor.cpp" = ["aoti_torch_get_sizes"]
 [served.threads]
 "threads/openmp.cpp" = ["GOMP_parallel"]
-[served.dnnl]
-"dnnl/gemm.cpp" = ["aoti_torch_cpu_mm_out"]
 [vector]
 file = "vector/vecmath.h"
 float32 = ["exp_u10", "fmod"]
@@ -25,7 +23,7 @@ float64 = ["exp_u10"]
 
 def test_symbols_of_a_table() -> None:
     functions = parse_table(TEXT)
-    assert functions["aoti_torch_cpu_mm_out"] == Function("aoti_torch_cpu_mm_out", Part.DNNL, "dnnl/gemm.cpp")
+    assert functions["GOMP_parallel"] == Function("GOMP_parallel", Part.THREADS, "threads/openmp.cpp")
     assert functions["aoti_torch_cpu__cdist_backward"].part is None
     vector = {name for name in functions if name.startswith("Sleef_")}
     assert vector == {
@@ -55,12 +53,6 @@ def test_openmp_has_a_library_of_its_own() -> None:
     assert verdict.served
     assert verdict.sonames == ("libaot_slim.so", "libaomp.so.1")
     assert [each.name for each in judge(["GOMP_task"], parse_table(TEXT)).unserved] == ["GOMP_task"]
-
-
-def test_matrix_products_need_the_second_library() -> None:
-    verdict = judge(["aoti_torch_cpu_mm_out"], parse_table(TEXT))
-    assert verdict.served
-    assert verdict.sonames == ("libaot_slim.so", "libaot_slim_dnnl.so")
 
 
 def test_every_unserved_symbol_is_named_with_its_reason() -> None:

@@ -35,5 +35,4 @@ def license_texts(torch: TorchInfo, recipe: Recipe, runtime: Runtime, *closures:
     if runtime == "full" and torch.site_packages is not None:
         yield from licenses.of_wheels(torch.site_packages, recipe)
     libraries = [library.path for closure in closures for library in closure.libraries]
-    yield from licenses.of_onednn(libraries)
     yield from licenses.of_system(libraries)

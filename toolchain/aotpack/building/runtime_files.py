@@ -66,7 +66,7 @@ def runtime_files(
     if choice.runtime == "slim":
         with reporter.files("compiling the slim runtime (takes a while the first time)") as progress:
             slim = build_slim(torch, choice.parts, progress=progress)
-        own += (*slim.libraries, *slim.others)
+        own += slim.libraries
         finder = replace(finder, folders=(*finder.folders, *slim.folders))
     else:
         roots = [Root(name, _torch_library(name, torch), f"recipes/{recipe.backend}.toml") for name in recipe.roots]

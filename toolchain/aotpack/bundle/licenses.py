@@ -10,7 +10,6 @@ from pathlib import Path
 from aotpack import resources
 from aotpack.bundle.entries import LICENSES, Copy, Entry, Part
 from aotpack.libraries.recipe import Recipe
-from aotpack.native import onednn
 
 
 def of_wheels(site_packages: Path, recipe: Recipe) -> Iterator[Entry]:
@@ -40,13 +39,6 @@ def of_system(libraries: Iterable[Path]) -> Iterator[Entry]:
         text = Path("/usr/share/doc") / package / "copyright"
         if text.is_file():
             yield _entry(f"{package}/copyright", package, text)
-
-
-def of_onednn(libraries: Iterable[Path]) -> Iterator[Entry]:
-    """oneDNN's texts, when it is among the libraries."""
-    if any(path.name.startswith("libdnnl") for path in libraries):
-        for path in onednn.onednn_licenses():
-            yield _entry(f"onednn/{path.name}", "oneDNN", path)
 
 
 def of_aotpack() -> Entry:

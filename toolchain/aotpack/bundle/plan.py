@@ -87,9 +87,7 @@ def _libraries(inputs: BuildInputs) -> Iterator[Entry]:
     runtime: list[Library] = []
     for library in inputs.libraries.libraries:
         if library.name in inputs.own_libraries:
-            # oneDNN is a vendor's also where it was made to use our threads.
-            part = Part.RUNTIME if inputs.recipe.may_strip(library.name) else Part.BRIDGE
-            yield Entry(f"{LIB}/{library.name}", part, library.reason, Copy(library.path))
+            yield Entry(f"{LIB}/{library.name}", Part.BRIDGE, library.reason, Copy(library.path))
         elif library.origin is Origin.BUNDLED:
             runtime.append(library)
         else:

@@ -8,12 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aotpack import resources
-from aotpack.elf.edits import ElfEdit, apply_edit, strip_copy
 from aotpack.environment.torch import TorchInfo
 from aotpack.native.carried import carried_key, find_carried
-from aotpack.native.onednn import OneDnn, find_onednn
-from aotpack.runtime.slim_table import OWN_NAMES, SOURCES, Part
+from aotpack.runtime.slim_table import SOURCES, Part
 from aotpack.tools.cache import cached_folder, content_key
 from aotpack.tools.cmake import Progress, build_targets
 from aotpack.tools.compilers import find_compiler
@@ -25,16 +22,14 @@ class SlimBuild:
 
     Attributes:
         libraries: of the runtime itself, the core first: roots of the bundle's closure.
-        others: what these need beside the system's libraries (oneDNN, as `_own_onednn` makes it).
     """
 
     libraries: tuple[Path, ...]
-    others: tuple[Path, ...] = ()
 
     @property
     def folders(self) -> tuple[Path, ...]:
         """Where all of them lie."""
-        return tuple(dict.fromkeys(path.parent for path in (*self.libraries, *self.others)))
+        return tuple(dict.fromkeys(path.parent for path in self.libraries))
 
 
 @dataclass(frozen=True)
@@ -44,7 +39,6 @@ class _Settings:
     parts: tuple[Part, ...]
     definitions: dict[str, str]
     versions: tuple[str, ...]
-    onednn: OneDnn | None = None
 
     @property
     def targets(self) -> list[str]:
@@ -53,19 +47,14 @@ class _Settings:
 
     def built(self, folder: Path) -> SlimBuild:
         """The libraries once they lie in a folder."""
-        others = () if self.onednn is None else (_own_onednn(self.onednn),)
-        return SlimBuild(tuple(folder / part.library for part in self.parts), others)
+        return SlimBuild(tuple(folder / part.library for part in self.parts))
 
 
 def _settings(torch: TorchInfo, parts: Iterable[Part]) -> _Settings:
     asked = set(parts) | {Part.CORE, Part.THREADS}
     wanted = tuple(part for part in Part if part in asked)
     definitions = {"TORCH_INCLUDE": str(torch.shim_include("the slim runtime"))}
-    if Part.DNNL not in wanted:
-        return _Settings(wanted, definitions, (torch.version,))
-    onednn = find_onednn()
-    definitions |= {"ONEDNN_INCLUDE": str(onednn.include), "ONEDNN_LIBRARY": str(onednn.library)}
-    return _Settings(wanted, definitions, (torch.version, onednn.version), onednn)
+    return _Settings(wanted, definitions, (torch.version,))
 
 
 def build_slim(
@@ -86,7 +75,7 @@ def build_slim(
         progress: is told of each file that is compiled; never when the cache has them all.
 
     Raises:
-        BuildToolError: compiler, CMake, Ninja or oneDNN is missing or fails.
+        BuildToolError: compiler, CMake or Ninja is missing or fails.
         TorchMismatchError: torch's headers are not installed.
     """
     settings = _settings(torch, parts)
@@ -123,22 +112,6 @@ def build_slim_in(folder: Path, torch: TorchInfo) -> SlimBuild:
     settings = _settings(torch, Part)
     build_targets(SOURCES, folder, find_compiler("c++"), settings.definitions, settings.targets)
     return settings.built(folder)
-
-
-def _own_onednn(onednn: OneDnn) -> Path:
-    """A copy of oneDNN that takes its threads from the slim runtime, not from libgomp."""
-
-    def make(folder: Path) -> None:
-        copy = folder / onednn.library.name
-        strip_copy(onednn.library, copy)
-        copy.chmod(0o755)
-        apply_edit(copy, edit, onednn.library)
-
-    edit = ElfEdit(search_path="$ORIGIN:$ORIGIN/gcc", renaming=OWN_NAMES)
-    size = str(onednn.library.stat().st_size)
-    editors = (path.read_bytes() for path in sorted((resources.PACKAGE / "elf").glob("*.py")))
-    key = content_key([onednn.version, size, repr(edit), *editors])
-    return cached_folder("onednn", key, make) / onednn.library.name
 
 
 def _source_contents() -> Iterator[bytes]:

@@ -39,7 +39,7 @@ _TORCH_SYMBOL = re.compile(r"aoti_|torch_|Sleef_|mkl_|cblas_|GOMP_|omp_|_ZNK?(?:
 #: What GCC's code calls for OpenMP, and its likeness in the slim runtime.
 OPENMP = ("libgomp.so.1", "libaomp.so.1")
 
-#: What models in a bundle and oneDNN call in place of torch's functions and libgomp's. bridge/slim/CMakeLists.txt and
+#: What models in a bundle call in place of torch's functions and libgomp's. bridge/slim/CMakeLists.txt and
 #: bridge/src/base/own_names.cpp know the same names.
 OWN_NAMES = Renaming(
     prefixes=(("aoti_", "slim_"), ("torch_", "slimt_"), ("Sleef_", "Slimf_"), ("GOMP_", "AOMP_"), ("omp_", "aop_")),
@@ -52,7 +52,6 @@ class Part(str, Enum):
 
     CORE = "core"
     THREADS = "threads"
-    DNNL = "dnnl"
 
     def __str__(self) -> str:
         return self.value
@@ -60,7 +59,7 @@ class Part(str, Enum):
     @property
     def library(self) -> str:
         """File name and soname."""
-        return {Part.CORE: "libaot_slim.so", Part.THREADS: OPENMP[1], Part.DNNL: "libaot_slim_dnnl.so"}[self]
+        return {Part.CORE: "libaot_slim.so", Part.THREADS: OPENMP[1]}[self]
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ struct Tile {
   const char* ahead;    // what is needed later
   int64_t lines_ahead;  // of it to fetch, every kFetchEvery steps
   void* sums;           // [rows][panels][16], float or int32
+  bool adds = false;    // to what is in `sums`
 };
 
 using TileFunction = void (*)(const Tile&);
@@ -58,41 +59,27 @@ using FinishFunction = void (*)(const Place&, const Result&);
 using PackFunction = void (*)(const char* from, int64_t row_bytes, int64_t rows, int64_t words, int64_t width,
                               uint32_t* to);
 
-// Sums of bytes [rows][width], width in whole panels, as floats: scale * (sum - excess), both one a column.
-using WidenFunction = void (*)(const void* sums, int64_t rows, int64_t width, const int32_t* excess,
-                               const float* scales, float* to);
+// The same for rows that lie anywhere.
+using GatherFunction = void (*)(const char* const* rows_at, int64_t rows, int64_t words, int64_t width, uint32_t* to);
 
-// Floats as bytes; `from` has room for whole registers. NaN becomes the least.
-struct Bytes {
-  float inverse_scale;
-  float zero_point;
-  bool is_signed;
+// Neighbouring places of a convolution whose groups have one channel each: what each channel sums up over the taps.
+inline constexpr int kMostPlaces = 8;  // that are summed up at once
+struct Strip {
+  const float* const* at;       // of each tap: channel 0 of what it is multiplied with at the first place
+  const float* const* weights;  // of each tap: the first 16 channels
+  int64_t taps;
+  int64_t place_step;  // from what one place is made of to what the next is, in numbers
+  int64_t panel_step;  // from the weights of 16 channels to those of the next 16
+  int64_t places;
+  int64_t channels;
+  float* sums;  // [places][sums_stride]; whole panels
+  int64_t sums_stride;
 };
-using NarrowFunction = void (*)(const float* from, int64_t count, const Bytes& how, void* to);
 
-// Up to kMostStreamed rows of floats times a right side of fewer bits that is read once, where it lies: its columns
-// from `column` on, kStreamed of them or what is left. Sums are [rows][kStreamed].
-inline constexpr int64_t kStreamed = 64;
-inline constexpr int64_t kMostStreamed = 4;
-struct Stream {
-  const float* left;
-  int64_t row_stride;
-  int64_t rows;
-  int64_t depth;
-  int64_t all_columns;
-  int64_t column;
-  int64_t columns;
-  float* sums;
-};
-using StreamInt8Function = void (*)(const Stream&, const Int8Columns&);
-using StreamInt4Function = void (*)(const Stream&, const Int4Blocks&);
+using StripFunction = void (*)(const Strip&);
 
-// The same columns as float32 in panels [columns / 16][depth][16].
-using ExpandInt8Function = void (*)(const Stream&, const Int8Columns&, PackFunction pack, float* panels);
-using ExpandInt4Function = void (*)(const Stream&, const Int4Blocks&, float* panels);
-
-using AddProductsFunction = void (*)(const void* bytes, bool is_signed, int32_t zero_point, const int8_t* weights,
-                                     int64_t count, int32_t* sums);
+// One row of an LSTM: gates [4][hidden] (input, forget, candidate, output), `cell` is replaced, `state` written.
+using CellFunction = void (*)(const float* gates, int64_t hidden, float* cell, float* state);
 
 struct Kernels {
   TileTable float32;
@@ -100,13 +87,9 @@ struct Kernels {
   TileTable bytes;  // uint8 times int8
   FinishFunction finish;
   PackFunction pack;
-  WidenFunction widen;
-  NarrowFunction narrow;
-  AddProductsFunction add_products;
-  StreamInt8Function stream_int8;
-  StreamInt4Function stream_int4;
-  ExpandInt8Function expand_int8;
-  ExpandInt4Function expand_int4;
+  GatherFunction gather;
+  StripFunction depthwise;
+  CellFunction lstm;
 
   const TileTable& table(Numbers numbers) const {
     return numbers == Numbers::kFloat32 ? float32 : (numbers == Numbers::kBfloat16 ? bfloat16 : bytes);

@@ -8,11 +8,13 @@
 #include "../generic/tile.h"
 // clang-format on
 
+// clang-format off
 #include "../generic/elements.h"
 #include "../generic/functions.h"
-#include "../generic/narrow.h"
+#include "../generic/depthwise.h"
 #include "../generic/pack.h"
-#include "../generic/stream.h"
+#include "../generic/recurrent.h"
+// clang-format on
 
 namespace slim::matrix {
 namespace {
@@ -36,12 +38,8 @@ const Kernels kAvx2 = {Tiles<Float32, 6, 16>::table(),
                        Tiles<Pairs, 4, 16>::table(),
                        finish,
                        pack_rows,
-                       widen,
-                       narrow,
-                       add_products,
-                       stream_int8,
-                       stream_int4,
-                       expand_int8,
-                       expand_int4};
+                       gather_rows,
+                       depthwise,
+                       lstm_cell};
 
 }  // namespace slim::matrix

@@ -6,26 +6,17 @@
 #include "../generic/tile.h"
 // clang-format on
 
+// clang-format off
 #include "../generic/elements.h"
 #include "../generic/functions.h"
-#include "../generic/narrow.h"
+#include "../generic/depthwise.h"
 #include "../generic/pack.h"
-#include "../generic/stream.h"
+#include "../generic/recurrent.h"
+// clang-format on
 
 namespace slim::matrix {
 
 // The tables of the other numbers are those of smaller registers where there are no instructions for them (table.cpp).
-const Kernels kAvx512 = {Tiles<Float32, 14, 32>::table(),
-                         {},
-                         {},
-                         finish,
-                         pack_rows,
-                         widen,
-                         narrow,
-                         add_products,
-                         stream_int8,
-                         stream_int4,
-                         expand_int8,
-                         expand_int4};
+const Kernels kAvx512 = {Tiles<Float32, 14, 32>::table(), {}, {}, finish, pack_rows, gather_rows, depthwise, lstm_cell};
 
 }  // namespace slim::matrix

@@ -6,11 +6,13 @@
 #include "../generic/tile.h"
 // clang-format on
 
+// clang-format off
 #include "../generic/elements.h"
 #include "../generic/functions.h"
-#include "../generic/narrow.h"
+#include "../generic/depthwise.h"
 #include "../generic/pack.h"
-#include "../generic/stream.h"
+#include "../generic/recurrent.h"
+// clang-format on
 
 namespace slim::matrix {
 namespace {
@@ -29,15 +31,11 @@ constexpr int kAll = 18;  // some are operands from memory
 
 const Kernels kBaseline = {Tiles<Float32, kRows, kAll>::table(),
                            Tiles<Bfloat16, kHalfRows, kAll>::table(),
-                           Tiles<Words, 1, kAll>::table(),
+                           Tiles<Bytes, 1, kAll>::table(),
                            finish,
                            pack_rows,
-                           widen,
-                           narrow,
-                           add_products,
-                           stream_int8,
-                           stream_int4,
-                           expand_int8,
-                           expand_int4};
+                           gather_rows,
+                           depthwise,
+                           lstm_cell};
 
 }  // namespace slim::matrix

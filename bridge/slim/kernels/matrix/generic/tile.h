@@ -14,7 +14,19 @@ namespace {
 
 template <class Element, int R, int P>
 void multiply_tile(const Tile& tile) {
-  typename Element::Sum sums[R][P][kRegisters] = {};
+  using Sum = typename Element::Sum;
+  Sum sums[R][P][kRegisters] = {};
+  if (tile.adds) {
+    AOT_SLIM_UNROLL
+    for (int r = 0; r < R; ++r) {
+      AOT_SLIM_UNROLL
+      for (int p = 0; p < P; ++p) {
+        AOT_SLIM_UNROLL
+        for (int v = 0; v < kRegisters; ++v)
+          sums[r][p][v] = load<Sum>(static_cast<const uint32_t*>(tile.sums) + (r * P + p) * kPanel + v * kLanes);
+      }
+    }
+  }
   const uint32_t* left = tile.left;
   const char* right = tile.right;
   const char* ahead = tile.ahead;

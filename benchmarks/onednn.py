@@ -1,4 +1,4 @@
-"""oneDNN, from its PyPI packages."""
+"""oneDNN, which the kernels are measured against, from its PyPI packages."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from pathlib import Path
 
 from aotpack.errors import BuildToolError
 
-#: The PyPI packages of the optional part.
 _ONEDNN = "onednn-cpu-gomp"
-
-
 _ONEDNN_DEVEL = "onednn-devel-cpu-gomp"
 
 
@@ -25,7 +22,7 @@ class OneDnn:
 
 
 def find_onednn() -> OneDnn:
-    """Library and headers from the packages that aotpack depends on.
+    """Library and headers from their packages.
 
     Raises:
         BuildToolError: they are not installed.
@@ -35,16 +32,6 @@ def find_onednn() -> OneDnn:
     # Two files bear the name; the outer one forwards to oneapi/dnnl/dnnl.h.
     include = header.parent if header.parent.name == "include" else header.parents[2]
     return OneDnn(library, include, version)
-
-
-def onednn_licenses() -> tuple[Path, ...]:
-    """The texts that oneDNN is passed on with; none when its package is not installed."""
-    try:
-        distribution = importlib.metadata.distribution(_ONEDNN)
-    except importlib.metadata.PackageNotFoundError:
-        return ()
-    texts = (file for file in distribution.files or () if "doc" in file.parts and file.name != "README")
-    return tuple(sorted(Path(str(distribution.locate_file(file))).resolve() for file in texts))
 
 
 def _package_file(package: str, name: str) -> tuple[Path, str]:
@@ -58,6 +45,6 @@ def _package_file(package: str, name: str) -> tuple[Path, str]:
             return path, distribution.version if distribution else ""
     raise BuildToolError(
         f"{name} is missing: the Python package {package} is not installed beside aotpack",
-        meaning="this model's matrix products or convolutions run through oneDNN in the slim runtime",
-        fix=f"pip install {_ONEDNN} {_ONEDNN_DEVEL} (or build with --runtime full)",
+        meaning="the kernels of the slim runtime are measured against it",
+        fix=f"pip install {_ONEDNN} {_ONEDNN_DEVEL}",
     )
