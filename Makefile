@@ -121,6 +121,7 @@ fmt-all: fmt-cpp ## Format everything
 
 schemas: setup ## Regenerate the JSON schemas from the types
 	$(TOOL)/bin/python -c 'from aotpack import resources; from aotpack.bundle import manifest; (resources.SCHEMAS / "bundle.schema.json").write_bytes(manifest.json_schema())'
+	$(TOOL)/bin/python -c 'from aotpack import resources; from aotpack.project import settings; (resources.SCHEMAS / "project.schema.json").write_bytes(settings.json_schema())'
 docs: schemas ## Regenerate what follows from the code
 
 clean: ## Remove what was built; venvs stay

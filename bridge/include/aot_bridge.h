@@ -43,7 +43,7 @@ extern "C" {
 #endif
 
 /* Grows by one whenever a function or a field is added. Functions are never changed or removed. */
-#define AOT_API_VERSION 3
+#define AOT_API_VERSION 4
 
 /* ---- status ------------------------------------------------------------------------------------------------- */
 
@@ -168,6 +168,11 @@ AOT_API aot_device aot_model_device(const aot_model* model);
 
 /* The model's metadata (docs/bundle-format.md, "model.json") as JSON text; valid as long as the model. */
 AOT_API const char* aot_model_metadata(const aot_model* model);
+
+/* A file that travels with the models of the bundle (bundle/assets/NAME): `*size` bytes at `*data`, mapped, valid as
+ * long as the model, for reading only. `name` is relative, with '/' between folders. AOT_USAGE when there is none of
+ * that name, as of a model outside of a bundle. Since version 4. */
+AOT_API aot_status aot_model_asset(const aot_model* model, const char* name, const void** data, size_t* size);
 
 typedef struct aot_run_stats {
   uint32_t struct_size;

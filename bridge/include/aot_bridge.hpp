@@ -554,6 +554,18 @@ class Model {
   [[nodiscard]] aot_device device() const noexcept { return aot_model_device(handle_.get()); }
   /// The model's metadata as JSON text; valid as long as the model.
   [[nodiscard]] std::string_view metadata() const noexcept { return aot_model_metadata(handle_.get()); }
+
+  /// A file that travels with the models of the bundle, mapped; valid as long as the model. AOT_USAGE when there is
+  /// none of that name. Since version 4 of the C API.
+  [[nodiscard]] Result<Span<const char>> try_asset(const std::string& name) const {
+    const void* data = nullptr;
+    std::size_t size = 0;
+    const aot_status status = aot_model_asset(handle_.get(), name.c_str(), &data, &size);
+    if (status != AOT_OK) return Error::last(status);
+    return Span<const char>(static_cast<const char*>(data), size);
+  }
+  [[nodiscard]] Span<const char> asset(const std::string& name) const { return try_asset(name).value(); }
+
   /// For calls of the C API.
   [[nodiscard]] aot_model* raw() const noexcept { return handle_.get(); }
 

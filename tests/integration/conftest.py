@@ -57,12 +57,18 @@ def portable(backend_venv: Path, exported: Callable[..., Path], tmp_path_factory
     name = "mlp bundle"  # a space, because users have them
 
     def make(folder: Path) -> None:
+        texts = folder / "texts"
+        texts.mkdir()
+        (texts / "greeting.txt").write_text("hello\n")
+        (folder / "empty").touch()
         request = BuildRequest(
             backend=Backend.CPU,
             output=folder / name,
             models=(("mlp", exported("mlp")),),
             portable=True,
             runtime="full",
+            assets=(("texts", texts), ("empty", folder / "empty")),
+            metadata={"sample_rate": 16000, "greeting": "hello"},
             venv=backend_venv,
         )
         build(request, Reporter())

@@ -36,10 +36,11 @@ TOOLCHAIN: Mapping[str, str] = {
     "verifying": "errors backend patterns tools elf libraries environment native bundle",
     "release": "errors resources tools bundle materials verifying",
     "diagnosing": "errors backend patterns gpu tools elf package libraries environment runtime native bundle",
-    "api": "errors backend resources progress elf package environment native bundle exporting building verifying"
-    " release diagnosing",
-    "cli": "errors backend patterns resources progress gpu tools elf package libraries environment runtime native"
-    " bundle interpreter exporting materials building new_project verifying release diagnosing api",
+    "project": "errors backend tools",
+    "api": "errors backend resources progress project elf package environment native bundle exporting building"
+    " verifying release diagnosing",
+    "cli": "errors backend patterns resources progress project gpu tools elf package libraries environment runtime"
+    " native bundle interpreter exporting materials building new_project verifying release diagnosing api",
 }
 
 #: The same of the doctor, which travels in bundles.

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aotpack.api.model import Model as Model
     from aotpack.api.model import load as load
     from aotpack.api.packages import Package as Package
+    from aotpack.api.projects import build_project as build_project
     from aotpack.api.releases import pack as pack
     from aotpack.api.releases import sign as sign
     from aotpack.api.verification import Verification as Verification
@@ -47,6 +48,7 @@ _PLACES = {
     **dict.fromkeys(("pack", "sign"), "aotpack.api.releases"),
     **dict.fromkeys(("doctor", "Diagnosis"), "aotpack.api.diagnosis"),
     **dict.fromkeys(("load", "Model"), "aotpack.api.model"),
+    "build_project": "aotpack.api.projects",
     "Bundle": "aotpack.api.bundles",
     "Package": "aotpack.api.packages",
     "Event": "aotpack.progress.events",

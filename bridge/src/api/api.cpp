@@ -195,6 +195,18 @@ aot_status aot_model_output_info(const aot_model* model, size_t index, aot_tenso
   });
 }
 
+aot_status aot_model_asset(const aot_model* model, const char* name, const void** data, size_t* size) {
+  return guarded([&] {
+    require(model, "model");
+    require(name, "name");
+    require(data, "data");
+    require(size, "size");
+    const aot::MappedFile& file = model->assets().find(name);
+    *size = file.size();
+    *data = file.size() == 0 ? "" : static_cast<const void*>(file.data());
+  });
+}
+
 aot_device aot_model_device(const aot_model* model) {
   return model == nullptr ? aot_device{AOT_DEVICE_CPU, 0} : model->device().id();
 }

@@ -139,7 +139,8 @@ void drop_absent(const std::vector<aot::TensorInfo>& infos, bool has_signature, 
 
 aot_model::aot_model(const std::string& path, const aot_load_options& options)
     : num_threads_(static_cast<int>(options.num_threads)),
-      slots_(std::make_unique<aot::RunnerSlots>(std::max<uint32_t>(options.num_runners, 1))) {
+      slots_(std::make_unique<aot::RunnerSlots>(std::max<uint32_t>(options.num_runners, 1))),
+      assets_(path) {
   aot::refuse_orphans();
   const aot::Stopwatch watch;
   aot::Package package = aot::open_package(path, aot::Runtime::is_slim());

@@ -9,6 +9,7 @@
 
 #include "aot_bridge.h"
 #include "device/device.h"
+#include "model/assets.h"
 #include "model/container.h"
 #include "model/runner_slots.h"
 
@@ -34,6 +35,7 @@ struct aot_model {
   const std::vector<aot::TensorInfo>& inputs() const { return inputs_; }
   const std::vector<aot::TensorInfo>& outputs() const { return outputs_; }
   const aot::Device& device() const { return *device_; }
+  const aot::Assets& assets() const { return assets_; }
   const aot::Metadata& metadata() const { return container_->package().metadata; }
 
   /// Runs the model. With `const_inputs` nothing that the model writes reaches the caller's memory. `latency_ms` is the
@@ -46,6 +48,7 @@ struct aot_model {
   int num_threads_;
   std::shared_ptr<const aot::Container> container_;
   std::unique_ptr<aot::RunnerSlots> slots_;
+  aot::Assets assets_;
   std::vector<aot::TensorInfo> inputs_;
   std::vector<aot::TensorInfo> outputs_;
 };

@@ -12,13 +12,13 @@ from torch._inductor.codegen import cpp_gemm_template
 import aotpack
 
 CELL = '''
-class Scores(nn.Module):
+class Scores(torch.nn.Module):
     """Four scores of eight features; counts its calls."""
 
     def __init__(self):
         super().__init__()
-        self.scores = nn.Linear(8, 4)
-        self.drop = nn.Dropout(0.5)
+        self.scores = torch.nn.Linear(8, 4)
+        self.drop = torch.nn.Dropout(0.5)
         self.register_buffer("calls", torch.zeros(1))
 
     def forward(self, x):
@@ -26,7 +26,7 @@ class Scores(nn.Module):
         return torch.relu(self.drop(self.scores(x))) + self.calls
 
 
-class Branching(nn.Module):
+class Branching(torch.nn.Module):
     def forward(self, x):
         if x.sum() > 0:
             return x

@@ -168,6 +168,18 @@ void threads(const aot::Model& model) {
   expect(wrong == std::vector<int>(4), "threads get the same numbers");
 }
 
+void assets(const aot::Model& model) {
+  const aot::Span<const char> text = model.asset("texts/greeting.txt");
+  expect(std::string(text.begin(), text.end()) == "hello\n", "an asset is the file's content");
+  expect(model.asset("texts/greeting.txt").data() == text.data(), "mapped once");
+  expect(model.asset("empty").empty() && model.asset("empty").data() != nullptr, "an empty file is one");
+  for (const char* name :
+       {"", "none", "texts", "../bundle.json", "texts/../../bundle.json", "/etc/passwd", "a//b", "."}) {
+    const auto found = model.try_asset(name);
+    expect(!found && found.error().status() == AOT_USAGE, name);
+  }
+}
+
 }  // namespace
 
 int main(int, char** argv) {
@@ -181,5 +193,6 @@ int main(int, char** argv) {
   strides(aot::Model::load(argv[2]));
   in_place(aot::Model::load(argv[3]));
   threads(model);
+  assets(model);
   return failures;
 }

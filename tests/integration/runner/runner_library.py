@@ -25,7 +25,7 @@ from aotrun.library import ffi  # noqa: E402
 model = aotrun.load(BUNDLE, runners=4, threads=1)
 x = np.random.default_rng(0).random((8, 64), dtype=np.float32)
 y = np.array(model(x))
-seen: dict[str, object] = {"repr": repr(model), "torch": model.metadata["torch_version"]}
+seen: dict[str, object] = {"repr": repr(model), "torch": model.description["torch_version"]}
 
 
 class OnlyDLPack:
@@ -71,6 +71,7 @@ values = {
     "dlpack": OnlyDLPack(x),
     "memoryview": memoryview(x.tobytes()).cast("f", x.shape),
     "array.array": memoryview(array.array("f", x.ravel())).cast("B").cast("f", x.shape),
+    "nested list": x.tolist(),
     "own output": None,
 }
 agree = {}
@@ -184,7 +185,8 @@ for name, call in {
     "extra": lambda: model(x, x),
     "misnamed": lambda: model(z=x),
     "twice": lambda: model(x, x=x),
-    "list": lambda: model([1.0]),
+    "short list": lambda: model([1.0]),
+    "text": lambda: model("1.0"),
     "dtype": lambda: model(x.astype("f8")),
     "shape": lambda: model(x[:, :3]),
     "rank": lambda: model(x[0]),

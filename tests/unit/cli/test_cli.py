@@ -56,6 +56,30 @@ def test_every_command_helps_with_examples(name: str, capsys: pytest.CaptureFixt
     assert f"aotpack {name}" in shown
 
 
+def leaves(command: click.Command) -> list[click.Command]:
+    return (
+        [leaf for each in command.commands.values() for leaf in leaves(each)]
+        if isinstance(command, click.Group)
+        else [command]
+    )
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_has_a_document_for_programs(name: str) -> None:
+    command = importlib.import_module(f"aotpack.cli.{name}").command
+    for leaf in leaves(command):
+        assert any("--json" in option.opts for option in leaf.params), leaf.name
+
+
+def test_completion_knows_new_options(capsys: pytest.CaptureFixture[str]) -> None:
+    from click.shell_completion import BashComplete
+
+    found = BashComplete(cli.group, {}, "aotpack", "_AOTPACK_COMPLETE").get_completions(["build"], "--as")
+    assert [item.value for item in found] == ["--asset"]
+    assert run("completion", "bash", "--json") == 0
+    assert "_AOTPACK_COMPLETE" in json.loads(capsys.readouterr().out)["script"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "what", "fix"),
     [
@@ -63,7 +87,7 @@ def test_every_command_helps_with_examples(name: str, capsys: pytest.CaptureFixt
         (["infer", "--input", "x.npy"], "there is no command 'infer'", "BUNDLE/bin/aotrun infer"),
         (["bench"], "there is no command 'bench'", "BUNDLE/bin/aotrun bench"),
         (["biuld"], "there is no command 'biuld', did you mean 'build'?", "aotpack --help"),
-        (["build", "m.py:model"], "m.py:model: a function, not a package", "aotpack export m.py:model --output"),
+        (["build", "m.py:model"], "m.py: no such file", "check the path"),
         (["new", "my-app"], "Missing option '--lang'. Choose from: c, cpp, rust, python", "aotpack new --help"),
     ],
 )

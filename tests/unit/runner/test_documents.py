@@ -11,7 +11,7 @@ import pytest
 from aotrun.arrays.array import Array, pack, unpack
 from aotrun.arrays.dtypes import BY_NAME, BY_TYPESTR
 from aotrun.errors import UsageError
-from aotrun.formats.documents import dumps, form, read_arrays
+from aotrun.formats.documents import dumps, form, nested, read_arrays
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -136,3 +136,22 @@ def test_refused(text: str, word: str) -> None:
         read_arrays(text.encode(), "x.json")
     assert len(str(caught.value).splitlines()) == 3
     assert word in str(caught.value)
+
+
+@given(ARRAYS)
+def test_nested_numbers_of_python_are_the_array(array: Any) -> None:
+    dtype = BY_TYPESTR[array.dtype.str]
+    got = nested(array.tolist(), dtype, "input x")
+    if 0 not in array.shape:
+        assert got.shape == array.shape
+    back = np.frombuffer(bytes(got.data), got.dtype.typestr)
+    assert np.array_equal(back, array.reshape(-1), equal_nan=array.dtype.kind in "fc")
+
+
+def test_numbers_of_python_that_are_no_array() -> None:
+    float32, int64 = BY_NAME["float32"], BY_NAME["int64"]
+    assert nested(((1, 2), (3, 4)), float32, "input x").shape == (2, 2)
+    assert nested(3, int64, "input x").shape == ()
+    for wrong, dtype, message in (([[1], [1, 2]], float32, "different lengths"), ([1.5], int64, "does not fit int64")):
+        with pytest.raises(UsageError, match=message):
+            nested(wrong, dtype, "input x")

@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import IO, Any, Literal
 
 from aotpack.api.bundles import Bundle
 from aotpack.backend import Backend
 from aotpack.building.request import BuildRequest
 from aotpack.errors import UsageError
+from aotpack.exporting.sources import Source, is_source, parse_source
 from aotpack.progress.choosing import Progress, reporter_for
 
-#: One model: a `Package`, or the path of one.
+#: A `Package`, the path of one, or a text that names a source (see `aotpack.export`).
 ModelLike = str | os.PathLike[str]
 #: One, several, or several with the names that they have in the bundle.
-Models = ModelLike | Iterable[ModelLike] | Mapping[str, ModelLike]
+Models = ModelLike | Iterable[ModelLike | tuple[str | None, ModelLike]] | Mapping[str, ModelLike]
+#: A package and the name that was given.
+Named = tuple[str | None, Path]
 
 
 def build(
@@ -31,19 +34,23 @@ def build(
     archs: Iterable[str] = (),
     features: Iterable[str] = (),
     model_cards: Mapping[str, str | os.PathLike[str]] | None = None,
+    assets: Mapping[str, str | os.PathLike[str]] | None = None,
+    metadata: Mapping[str, bool | int | float | str] | None = None,
     venv: str | os.PathLike[str] | None = None,
     debug: bool = False,
     force: bool = False,
     verify: bool = False,
+    export: Mapping[str, Any] | None = None,
     progress: Progress = None,
 ) -> Bundle:
     """Build a bundle, or find that it is up to date.
 
         bundle = aotpack.build(package, "dist/model", portable=True, verify=True)
-        bundle = aotpack.build({"encode": "a.pt2", "decode": "b.pt2"}, "dist/both", portable=True)
+        bundle = aotpack.build({"encode": "m.py:encode", "decode": "m.py:decode"}, "dist/both", portable=True)
 
     Args:
-        models: a package or several, each under its file's name or the one given.
+        models: a package, or what `aotpack.export` takes as a text, or several, each under its own name or the one
+            given. What is exported here is kept in the cache, by the contents of all files that it follows from.
         output: the folder; `dist/NAME` for a single model.
         backend: `cpu`, `cuda` or `rocm`.
         portable: copy all that is needed instead of linking to the environment of torch.
@@ -52,17 +59,23 @@ def build(
         archs: GPUs whose code is kept; all by default.
         features: library groups beyond what the models need.
         model_cards: by model, JSON files of what is known of its training.
+        assets: by name, files (and folders of files) that travel with the models: `model.asset("labels.txt")`.
+        metadata: a few facts that travel with them: `model.metadata["sample_rate"]`.
         venv: the environment that holds torch.
         debug: build the bridge unoptimised and with symbols.
         force: replace the output folder whatever it holds.
-        verify: check every file afterwards, and prove the bundle by a real inference.
+        verify: compare what is exported with eager PyTorch; check every file of the bundle, and run each model in a
+            root that holds nothing else.
+        export: further options of `aotpack.export` for what is exported.
         progress: as for `aotpack.export`.
 
     Raises:
         AotpackError: one of its subclasses, as the exit codes say; the output folder is then as it was, unless what
             failed was the proof of the new bundle.
     """
-    named = named_models(models)
+    where = None if venv is None else Path(venv)
+    options = {"verify": verify, **(export or {})}
+    named = packages_of(models, backend=backend, venv=where, force=force, options=options, progress=progress)
     request = BuildRequest(
         backend=Backend(backend),
         output=default_output(named) if output is None else Path(output),
@@ -74,9 +87,11 @@ def build(
         archs=tuple(archs),
         features=tuple(features),
         model_cards=tuple((name or None, Path(card)) for name, card in (model_cards or {}).items()),
+        assets=tuple((name, Path(file)) for name, file in (assets or {}).items()),
+        metadata=metadata or {},
         debug=debug,
         force=force,
-        venv=None if venv is None else Path(venv),
+        venv=where,
     )
     return carry_out(request, verify=verify, progress=progress)
 
@@ -92,16 +107,60 @@ def carry_out(request: BuildRequest, *, verify: bool = False, progress: Progress
     return bundle
 
 
-def named_models(models: Models) -> tuple[tuple[str | None, Path], ...]:
-    """The packages in order, each with the name that was given."""
+def packages_of(
+    models: Models,
+    *,
+    backend: str,
+    venv: Path | None,
+    folder: Path | None = None,
+    force: bool = False,
+    options: Mapping[str, Any],
+    progress: Progress = None,
+    log: IO[bytes] | None = None,
+) -> tuple[Named, ...]:
+    """The packages in order, each with the name that was given; sources are exported, or found in the cache.
+
+    Args:
+        folder: where modules are looked for; the current one by default.
+        options: of `aotpack.export`.
+
+    Raises AotpackError.
+    """
+    given: dict[str, Any] = {"device": backend, **options}
+    packages: list[Named] = []
+    for name, model in _pairs(models):
+        source = _source(model)
+        if source is None:
+            packages.append((name, Path(model)))
+            continue
+        from aotpack.api.exports import export_once
+
+        package = export_once(
+            source, name=name, venv=venv, folder=folder, force=force, progress=progress, log=log, **given
+        )
+        packages.append((name or source.name, package.path))
+    return tuple(packages)
+
+
+def _pairs(models: Models) -> list[tuple[str | None, ModelLike]]:
     if isinstance(models, Mapping):
-        return tuple((name, Path(model)) for name, model in models.items())
+        return list(models.items())
     if isinstance(models, (str, os.PathLike)):
-        return ((None, Path(models)),)
-    return tuple((None, Path(model)) for model in models)
+        return [(None, models)]
+    return [model if isinstance(model, tuple) else (None, model) for model in models]
 
 
-def default_output(models: tuple[tuple[str | None, Path], ...]) -> Path:
+def _source(model: ModelLike) -> Source | None:
+    """What is to be exported first; None for a package. Raises UsageError, DamagedError for what is neither."""
+    text = os.fspath(model)
+    if is_source(text):
+        return parse_source(text)
+    from aotpack.package.model import holds_program
+
+    return Source(Path(text).absolute()) if Path(text).is_file() and holds_program(Path(text)) else None
+
+
+def default_output(models: tuple[Named, ...]) -> Path:
     """`dist/NAME` for a lone model. Raises UsageError for several."""
     if len(models) != 1:
         raise UsageError(

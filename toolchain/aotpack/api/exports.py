@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from aotpack.api.packages import Package
+from aotpack.backend import Backend
+from aotpack.environment.torch import TorchInfo
 from aotpack.errors import UsageError
 from aotpack.exporting import driving, in_process
 from aotpack.exporting.driving import ExportReport, ExportRequest
+from aotpack.exporting.options import Value, check_options
 from aotpack.exporting.sources import FORMS, Source, parse_source
 from aotpack.progress.choosing import Progress, reporter_for
 from aotpack.progress.reporter import Reporter
@@ -31,6 +34,7 @@ def export(
     verify: bool = ExportRequest.verify,
     sample: bool = ExportRequest.sample,
     allow_fixed: bool = ExportRequest.allow_fixed,
+    options: Mapping[str, Value] | None = None,
     venv: str | os.PathLike[str] | None = None,
     progress: Progress = None,
     log: IO[bytes] | None = None,
@@ -56,6 +60,7 @@ def export(
         verify: compare with eager PyTorch; a package that differs is not kept.
         sample: record the example inputs and outputs in the package.
         allow_fixed: accept that sizes vary less than asked where torch cannot do it.
+        options: Inductor's, those that keep a bundle's promises (`aotpack.exporting.options.ALLOWED`).
         venv: the environment whose torch exports what a text names.
         progress: a callback for `aotpack.Event`s, True or False; shown where somebody looks by default.
         log: where what torch and compilers print goes.
@@ -80,6 +85,7 @@ def export(
         verify=verify,
         sample=sample,
         allow_fixed=allow_fixed,
+        options=check_options(options or {}),
     )
     reporter = reporter_for(progress)
     if named is None:
@@ -107,15 +113,73 @@ def _named(source: Any, args: Any, kwargs: Any, dynamic_shapes: Any) -> Source:
     )
 
 
+def export_once(
+    source: Source,
+    *,
+    name: str | None = None,
+    device: str = "cpu",
+    constants: str = ExportRequest.constants,
+    cpu_isa: str = ExportRequest.cpu_isa,
+    verify: bool = ExportRequest.verify,
+    sample: bool = ExportRequest.sample,
+    allow_fixed: bool = ExportRequest.allow_fixed,
+    options: Mapping[str, Value] | None = None,
+    venv: Path | None = None,
+    folder: Path | None = None,
+    force: bool = False,
+    progress: Progress = None,
+    log: IO[bytes] | None = None,
+) -> Package:
+    """Export into the cache what a build asks for, unless it is there already: see `aotpack.exporting.kept`.
+
+    Args:
+        name: of the package's file; after the source by default.
+        folder: where a module is looked for; the current one by default.
+        force: export it again in any case.
+
+    The others are those of `export`. Raises AotpackError.
+    """
+    from aotpack.exporting.kept import export_once as export_and_keep
+
+    backend, torch_device = driving.parse_device(device)
+    request = ExportRequest(
+        file=source.file,
+        function=source.function,
+        module=source.module,
+        folder=folder,
+        output=Path(f"{name or source.name}.pt2"),
+        device=torch_device,
+        constants=constants,
+        cpu_isa=cpu_isa,
+        verify=verify,
+        sample=sample,
+        allow_fixed=allow_fixed,
+        options=check_options(options or {}),
+    )
+    reporter = reporter_for(progress)
+    report = export_and_keep(request, _torch(backend, venv, log), reporter, force=force, log=log)
+    return Package(report.output, report.notes, report.comparisons)
+
+
 def _export_named(
-    request: ExportRequest, source: Source, backend: Any, venv: Path | None, reporter: Reporter, log: IO[bytes] | None
+    request: ExportRequest,
+    source: Source,
+    backend: Backend,
+    venv: Path | None,
+    reporter: Reporter,
+    log: IO[bytes] | None,
 ) -> ExportReport:
+    driving.check_output(request.output)
+    torch = _torch(backend, venv, log)
+    request = replace(request, file=source.file, module=source.module, function=source.function)
+    return driving.export(request, driving.interpreter(torch), reporter, log=log)
+
+
+def _torch(backend: Backend, venv: Path | None, log: IO[bytes] | None) -> TorchInfo:
     from aotpack.environment.search import find_torch
 
-    driving.check_output(request.output)
     torch = find_torch(backend, venv=venv)
     if log is not None:
         log.write(f"torch {torch.label} in {torch.root}, from {torch.source}\n".encode())
         log.flush()
-    request = replace(request, file=source.file, module=source.module, function=source.function)
-    return driving.export(request, driving.interpreter(torch), reporter, log=log)
+    return torch

@@ -55,6 +55,11 @@ class Model(aotrun.Model):
             with _own_errors():
                 raise error
 
+    def asset(self, name: str) -> bytes:
+        """The content of a file that travels with the models, such as `labels.txt`. Raises UsageError."""
+        with _own_errors():
+            return super().asset(name)
+
     def run(self, *args: Any, **named: Any) -> aotrun.Result:
         """Run as a call does; returns outputs by name, with measurements."""
         with _own_errors():

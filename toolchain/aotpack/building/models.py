@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
 
 from aotpack.backend import Backend
 from aotpack.building.archs import check_model_archs
 from aotpack.building.request import NamedModel
+from aotpack.bundle.assets import Scalar
 from aotpack.bundle.inputs import PlannedModel
 from aotpack.elf.renaming import Renaming
 from aotpack.errors import ModelMismatchError
@@ -59,14 +62,16 @@ def roots_of_models(models: Sequence[tuple[str, ModelInfo]], finder: DiskFinder,
                 yield Root(soname, found, f"needed by model {name}")
 
 
-def planned(models: Sequence[tuple[str, ModelInfo]], choice: RuntimeChoice) -> tuple[PlannedModel, ...]:
-    """The models as the chosen runtime wants them."""
-    return tuple(_planned(name, model, choice) for name, model in models)
+def planned(
+    models: Sequence[tuple[str, ModelInfo]], choice: RuntimeChoice, metadata: Mapping[str, Scalar]
+) -> tuple[PlannedModel, ...]:
+    """The models as the chosen runtime wants them, with the facts that travel with each."""
+    return tuple(_planned(name, model, choice, metadata) for name, model in models)
 
 
-def _planned(name: str, model: ModelInfo, choice: RuntimeChoice) -> PlannedModel:
+def _planned(name: str, model: ModelInfo, choice: RuntimeChoice, facts: Mapping[str, Scalar]) -> PlannedModel:
     packings: tuple[Packing, ...] = ()
-    metadata = model.metadata
+    metadata = msgspec.structs.replace(model.metadata, metadata=dict(facts))
     if choice.runtime == "slim" and any(place == WEIGHTS for _, place in model.members):
         metadata, packings = slim_weights.for_slim(metadata)
     return PlannedModel(

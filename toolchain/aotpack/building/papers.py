@@ -87,13 +87,13 @@ def _misfit(path: Path, problem: str) -> UsageError:
 
 
 def _components(inputs: BuildInputs, entries: Sequence[Entry]) -> dict[str, Component]:
-    """Place in the bundle -> whose the file is; models and licence texts are nobody's."""
+    """Place in the bundle -> whose the file is; models, assets and licence texts are nobody's."""
     stubs = {stub.path for stub in inputs.stubs}
     found: dict[str, Component] = {}
     others: dict[str, Path] = {}
     for entry in entries:
         source = entry.content.source if isinstance(entry.content, Copy) else None
-        if entry.part in (Part.MODEL, Part.LICENSES):
+        if entry.part in (Part.MODEL, Part.ASSETS, Part.LICENSES):
             continue
         if entry.part in _OURS or source is None or source in stubs:
             found[entry.destination] = AOTPACK
@@ -133,6 +133,8 @@ def _parameters(order: BuildOrder, inputs: BuildInputs) -> Mapping[str, Any]:
         "archs": list(order.archs),
         "features": list(inputs.features),
         "debug": order.debug,
+        "assets": [name for name, _ in order.assets],
+        "metadata": dict(order.metadata),
         "models": {model.name: model.package.name for model in order.models},
     }
 

@@ -6,12 +6,13 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from aotpack.backend import Backend
 from aotpack.building.archs import check_archs
+from aotpack.bundle.assets import Scalar, check_assets, check_metadata
 from aotpack.environment.torch import TorchInfo
 from aotpack.errors import UsageError
 
@@ -36,6 +37,10 @@ class BuildRequest:
     features: tuple[str, ...] = ()
     #: (model or None for the only one, JSON file): what is known of its training.
     model_cards: tuple[tuple[str | None, Path], ...] = ()
+    #: (name below `assets/`, file or folder) of what travels with the models.
+    assets: tuple[tuple[str, Path], ...] = ()
+    #: A few facts that travel with each model.
+    metadata: Mapping[str, object] = field(default_factory=dict)
     debug: bool = False
     force: bool = False
     venv: Path | None = None
@@ -65,6 +70,9 @@ class BuildOrder:
     features: tuple[str, ...]
     #: Model -> its model card.
     cards: tuple[tuple[str, Path], ...]
+    #: Name below `assets/` -> file.
+    assets: tuple[tuple[str, Path], ...]
+    metadata: tuple[tuple[str, Scalar], ...]
     debug: bool
     force: bool
     venv: Path | None
@@ -124,6 +132,8 @@ def order_of(request: BuildRequest) -> BuildOrder:
         archs=request.archs,
         features=request.features,
         cards=tuple(_cards(request, models).items()),
+        assets=check_assets(request.assets),
+        metadata=check_metadata(request.metadata),
         debug=request.debug,
         force=request.force,
         venv=request.venv,

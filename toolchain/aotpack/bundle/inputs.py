@@ -97,6 +97,8 @@ class BuildInputs:
     #: SHA-256 that wheels recorded of the runtime's libraries.
     wheel_hashes: Mapping[Path, str] = field(default_factory=dict)
     models: tuple[PlannedModel, ...] = ()
+    #: Name below `assets/` -> file.
+    assets: tuple[tuple[str, Path], ...] = ()
     #: The interpreter's files and what its extension modules need, or a link to the venv's in a development bundle.
     interpreter: tuple[Entry, ...] = ()
     interpreter_closure: Closure = field(default_factory=lambda: Closure(()))

@@ -31,7 +31,7 @@ class FileRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     #: Relative to the bundle, `/`-separated, without `.` and `..`.
     path: str
-    #: launcher, libc, runtime, data, bridge, python, runner, model, headers, licenses or description.
+    #: launcher, libc, runtime, data, bridge, python, runner, model, assets, headers, licenses or description.
     part: str
     #: Which ELF needs it or which line of the recipe names it.
     reason: str

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from aotpack.bundle import assets
 from aotpack.bundle.entries import (
     GCC,
     LAUNCHER,
@@ -55,6 +56,7 @@ def plan_bundle(inputs: BuildInputs) -> BundlePlan:
     entries += placed
     for model in inputs.models:
         entries += _model(model, _search_path(model, inputs.layout, placed))
+    entries += assets.entries(inputs.assets)
     entries += inputs.interpreter
     entries += inputs.files
     host = {need.soname for need in (*inputs.libraries.host, *inputs.interpreter_closure.host)}

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import re
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from click.core import ParameterSource
 
 from aotpack.backend import Backend
 from aotpack.cli import console
+from aotpack.cli.export_options import chosen, export_options
 from aotpack.errors import UsageError
 
 if TYPE_CHECKING:
     from aotpack.api.bundles import Bundle
+    from aotpack.building.request import BuildRequest
     from aotpack.bundle.manifest import Bundle as Description
     from aotpack.bundle.plan import BundlePlan
+    from aotpack.project.reading import Found
 
 
-def _model_option(text: str) -> tuple[str | None, Path]:
-    """`NAME=FILE` or `FILE`; a file whose name has a `=` is taken as a file when it exists."""
-    if re.fullmatch(r"[^=]*\.py:\w+", text):
-        raise UsageError(
-            f"{text}: a function, not a package",
-            meaning="a bundle is built from compiled models",
-            fix=f"aotpack export {text} --output MODEL.pt2, then aotpack build MODEL.pt2",
-        )
+def _named(text: str) -> tuple[str | None, str]:
+    """`NAME=SOURCE` or `SOURCE`; a file whose name has a `=` is taken as a file when it exists."""
     if "=" in text and not Path(text).exists():
-        name, _, file = text.partition("=")
-        return name, Path(file)
-    return None, Path(text)
+        name, _, source = text.partition("=")
+        return name, source
+    return None, text
 
 
 @click.command(
@@ -39,12 +37,16 @@ Examples:
   aotpack build mlp.pt2 -o dist/mlp                        linked to the venv, for development
   aotpack build mlp.pt2 -o dist/mlp --portable             everything inside, runs on a bare machine
   aotpack build small=a.pt2 large=b.pt2 -o dist/both --portable
+  aotpack build model.py:model -o dist/model --portable --verify      export, build and prove in one step
+  aotpack build                                            all that aotpack.toml describes
+  aotpack build --model encode=m.py:encode --model decode=m.py:decode -o dist/both --portable
+  aotpack build voice.pt2 --portable --asset labels.txt --metadata sample_rate=16000
   aotpack build mlp.pt2 --portable --dry-run               what would go where, and why
 """
 )
-@click.argument("packages", nargs=-1, metavar="[[NAME=]M.pt2]...")
+@click.argument("sources", nargs=-1, metavar="[[NAME=]SOURCE]...")
 @click.option("--backend", type=click.Choice([b.value for b in Backend]), default="cpu", show_default=True)
-@click.option("--model", "models", multiple=True, metavar="[NAME=]M.pt2", help="As an argument; repeatable.")
+@click.option("--model", "models", multiple=True, metavar="[NAME=]SOURCE", help="As an argument; repeatable.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The bundle's folder.  [default: dist/NAME]")
 @click.option("--portable", is_flag=True, help="Copy all that is needed instead of linking to the venv.")
 @click.option("--runtime", type=click.Choice(["auto", "full", "slim"]), default="auto", show_default=True)
@@ -55,15 +57,33 @@ Examples:
 @click.option(
     "--model-card", "cards", multiple=True, metavar="[NAME=]FILE", help="What is known of a model's training, as JSON."
 )
+@click.option(
+    "--asset",
+    "assets",
+    multiple=True,
+    metavar="[NAME=]FILE",
+    help="A file or folder that travels with the models: model.asset(NAME); repeatable.",
+)
+@click.option(
+    "--metadata",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A fact that travels with the models: model.metadata[KEY]; repeatable.",
+)
 @click.option("--venv", type=click.Path(path_type=Path), help="The environment that holds torch.")
 @click.option("--debug", is_flag=True, help="Build the bridge unoptimised and with symbols.")
-@click.option("--verify", is_flag=True, help="Check every file afterwards, and run each model in an empty root.")
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Compare exports with eager PyTorch, check every file, and run each model in an empty root.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be done and write no bundle.")
 @click.option("--force", is_flag=True, help="Replace the output folder whatever it holds.")
+@export_options
 @console.json_option
 @console.common_options
 def command(
-    packages: tuple[str, ...],
+    sources: tuple[str, ...],
     backend: str,
     models: tuple[str, ...],
     output: Path | None,
@@ -74,49 +94,131 @@ def command(
     arch: str | None,
     features: str | None,
     cards: tuple[str, ...],
+    assets: tuple[str, ...],
+    metadata: tuple[str, ...],
     venv: Path | None,
     debug: bool,
     verify: bool,
     dry_run: bool,
     force: bool,
     as_json: bool,
+    **export: Any,
 ) -> None:
     """Build a bundle: a folder that runs the model.
 
-    The models are packages of aotpack export, each under its file's name or the one given.
+    SOURCE is a package of aotpack export, or what that takes: FILE.py:FUNCTION, package.module:FUNCTION, a program
+    saved by torch.export.save. What is exported here is kept in the cache, by the contents of the files that it follows
+    from, and exported again when one of them changes.
+
+    Without a SOURCE, all bundles are built that aotpack.toml (or [tool.aotpack] of a pyproject.toml) describes, in this
+    folder or the nearest one above; a SOURCE may be the name of one of them.
     Without --portable the bundle links to the libraries of the venv and runs on this machine only. With --portable it
     holds all that it needs, down to libc and the Python interpreter of its command line.
     """
-    from aotpack.api.builds import carry_out, default_output
+    from aotpack.api.builds import default_output, packages_of
+    from aotpack.api.projects import requests_of, the_project
     from aotpack.building.request import BuildRequest
 
-    named = tuple(_model_option(text) for text in (*models, *packages))
+    start = time.monotonic()
+    log = sys.stderr.buffer if console.verbosity > 0 else None
+    named = [_named(text) for text in (*models, *sources)]
+    found = _project_of(sources, models) if named else the_project()
+    if found is not None:
+        _refuse_others(found.file)
+        requests = requests_of(
+            found, sources, venv=venv, debug=debug, force=force, verify=verify, progress=console.reporter(), log=log
+        )
+        _carry_out(requests, start, dry_run=dry_run, as_json=as_json, several=True)
+        return
+    packages = packages_of(
+        named,
+        backend=backend,
+        venv=venv,
+        force=force,
+        options={"verify": verify, **chosen(**export)},
+        progress=console.reporter(),
+        log=log,
+    )
     request = BuildRequest(
         backend=Backend(backend),
-        output=output or default_output(named),
-        models=named,
+        output=output or default_output(packages),
+        models=packages,
         portable=portable,
         runtime=runtime,
         python=python,
         libc=libc,
         archs=_listed(arch),
         features=_listed(features),
-        model_cards=tuple(_model_option(text) for text in cards),
+        model_cards=tuple((name, Path(file)) for name, file in map(_named, cards)),
+        assets=tuple((name or Path(file).name, Path(file)) for name, file in map(_named, assets)),
+        metadata=dict(map(_fact, metadata)),
         debug=debug,
         force=force,
         venv=venv,
     )
-    start = time.monotonic()
-    if dry_run:
-        from aotpack.building.assemble import dry_run as plan_only
+    _carry_out([(request, verify)], start, dry_run=dry_run, as_json=as_json, several=False)
 
-        _show_plan(plan_only(request, console.reporter()), as_json=as_json)
-        return
-    bundle = carry_out(request, verify=verify, progress=console.reporter())
-    if as_json:
-        console.print_json(_document(bundle))
-    else:
-        _show(bundle, time.monotonic() - start, proven=verify)
+
+#: What may be said beside a project file.
+_BESIDE_A_PROJECT = ("sources", "venv", "debug", "force", "verify", "dry_run", "as_json")
+
+
+def _project_of(sources: tuple[str, ...], models: tuple[str, ...]) -> Found | None:
+    """The project where all arguments are names of its bundles."""
+    from aotpack.exporting.sources import is_source
+    from aotpack.project.reading import find_project
+
+    if models or any(is_source(text) or Path(text).exists() or "." in text or "=" in text for text in sources):
+        return None
+    found = find_project()
+    return found if found is not None and set(sources) <= set(found.project.bundles) else None
+
+
+def _refuse_others(file: Path) -> None:
+    """A project file says all that there is to say of its bundles. Raises UsageError for options that contradict it."""
+    context = click.get_current_context()
+    for name in context.params:
+        if name not in _BESIDE_A_PROJECT and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = next(each.opts[0] for each in context.command.params if each.name == name)
+            raise UsageError(
+                f"{option} without a SOURCE",
+                meaning=f"what is built then, and how, is said in {file}",
+                fix=f"write it there, or name what to build: aotpack build SOURCE {option} ...",
+            )
+
+
+def _carry_out(
+    requests: list[tuple[BuildRequest, bool]], start: float, *, dry_run: bool, as_json: bool, several: bool
+) -> None:
+    from aotpack.api.builds import carry_out
+
+    documents = []
+    for request, verify in requests:
+        if dry_run:
+            from aotpack.building.assemble import dry_run as plan_only
+
+            _show_plan(plan_only(request, console.reporter()), as_json=as_json)
+            continue
+        bundle = carry_out(request, verify=verify, progress=console.reporter())
+        documents.append(_document(bundle))
+        if not as_json:
+            _show(bundle, time.monotonic() - start, proven=verify)
+        start = time.monotonic()
+    if as_json and documents:
+        console.print_json({"schema": 1, "bundles": documents} if several else documents[0])
+
+
+def _fact(text: str) -> tuple[str, object]:
+    from aotpack.bundle.assets import parse_value
+
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(
+            f"--metadata {text}: has no value",
+            meaning="a fact is given as KEY=VALUE",
+            fix=f"--metadata {key}=...",
+        )
+    return key, parse_value(value)
 
 
 def _listed(text: str | None) -> tuple[str, ...]:

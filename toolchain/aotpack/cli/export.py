@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from aotpack.cli import console
-from aotpack.exporting.driving import CONSTANTS, CPU_ISAS, ExportRequest
+from aotpack.cli.export_options import chosen, export_options
 
 
 @click.command(
@@ -32,39 +33,21 @@ Examples:
 @click.option(
     "--device", default="cpu", show_default=True, metavar="cpu|cuda[:N]|rocm[:N]", help="The device it will run on."
 )
-@click.option(
-    "--constants",
-    type=click.Choice(CONSTANTS),
-    default=ExportRequest.constants,
-    show_default=True,
-    help="Weights folded and packed for speed, or as the module has them, for torch's load_constants().",
-)
+@export_options
 @click.option("--profile", type=click.Choice(("default", "slim")), hidden=True)
-@click.option(
-    "--cpu-isa",
-    type=click.Choice(CPU_ISAS),
-    default=ExportRequest.cpu_isa,
-    show_default=True,
-    help="CPU instructions the code may use.",
-)
 @click.option("--venv", type=click.Path(path_type=Path), metavar="DIR", help="The environment whose torch exports.")
 @click.option("--verify", is_flag=True, help="Compare with eager PyTorch; a package that differs is not kept.")
-@click.option("--allow-fixed", is_flag=True, help="Accept that sizes vary less than asked where torch cannot do it.")
-@click.option("--no-sample", is_flag=True, help="Do not record the example inputs and outputs in the package.")
 @console.json_option
 @console.common_options
 def command(
     source: str,
     output: Path,
     device: str,
-    constants: str,
     profile: str | None,
-    cpu_isa: str,
     venv: Path | None,
     verify: bool,
-    allow_fixed: bool,
-    no_sample: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Compile a PyTorch model ahead of time into a .pt2 package.
 
@@ -81,11 +64,8 @@ def command(
         source,
         output=output,
         device=device,
-        constants=constants,
-        cpu_isa=cpu_isa,
         verify=verify,
-        sample=not no_sample,
-        allow_fixed=allow_fixed,
+        **chosen(**options),
         venv=venv,
         progress=console.reporter(),
         log=sys.stderr.buffer if console.verbosity > 0 else None,

@@ -33,13 +33,18 @@ Examples:
     help="Link the project to this bundle.",
 )
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@console.json_option
 @console.common_options
-def command(lang: str, bundle: Path | None, folder: Path) -> None:
+def command(lang: str, bundle: Path | None, folder: Path, as_json: bool) -> None:
     """Write a small C, C++, Rust or Python project that embeds a bundle.
 
     The project is named after DIR. It needs no network and no package of a registry.
     """
     files = new_project.create(lang, folder, bundle)
+    if as_json:
+        names = [str(file) for file in files]
+        console.print_json({"schema": 1, "folder": str(folder), "files": names, "next": list(_FIRST_STEPS[lang])})
+        return
     console.say(f"{folder}: {len(files)} files")
     if bundle is None:
         console.say(f"link it to a bundle: ln -s /path/to/the/bundle {folder}/bundle")

@@ -33,6 +33,7 @@ _COLOURS = {
     "runner": "#eeca3b",
     "launcher": "#b279a2",
     "headers": "#ff9da6",
+    "assets": "#d4a6c8",
     "licenses": "#9d755d",
 }
 _OTHER_COLOUR = "#bab0ac"

@@ -13,9 +13,9 @@ import signal
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -27,6 +27,7 @@ from aotpack.elf.cpu_features import told_from_code
 from aotpack.elf.facts import read_elf
 from aotpack.environment.torch import TorchInfo
 from aotpack.errors import AotpackError, BuildToolError, ModelMismatchError, TorchMismatchError, UsageError
+from aotpack.exporting.options import Value
 from aotpack.package.metadata import Floors, ModelMetadata
 from aotpack.tools import steps
 from aotpack.tools.scratch import scratch_folder
@@ -78,6 +79,10 @@ class ExportRequest:
     allow_fixed: bool = False
     #: `package.module`, where there is no file.
     module: str = ""
+    #: Where it is looked for beside the environment; the current folder by default.
+    folder: Path | None = None
+    #: Inductor's, of `aotpack.exporting.options`.
+    options: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,8 @@ class ExportReport:
     notes: tuple[str, ...]
     #: Empty unless `verify` was asked for.
     comparisons: tuple[Comparison, ...]
+    #: What was read of the user's files; empty for a module of this process.
+    files: tuple[str, ...] = ()
 
 
 class Listener(Protocol):
@@ -240,6 +247,7 @@ class Conversation:
         self._phase = ExitStack()
         self._metadata = ModelMetadata()
         self._comparisons: tuple[Comparison, ...] | None = None
+        self._files: tuple[str, ...] = ()
         #: The sizes that were run last, in case that the process does not survive them.
         self.trying = ""
 
@@ -247,7 +255,12 @@ class Conversation:
         """The first thing that the worker is told."""
         file = self._request.file
         places = {"file": None if file is None else str(file), "output": str(package), "workspace": str(workspace)}
-        return {**asdict(self._request), **places, "folder": str(Path.cwd()), "tolerances": tolerances()}
+        return {
+            **asdict(self._request),
+            **places,
+            "folder": str(self._request.folder or Path.cwd()),
+            "tolerances": tolerances(),
+        }
 
     def hear(self, event: dict[str, Any]) -> str | None:
         """Take an event; returns what is to be answered, if anything. Raises AotpackError for a failure."""
@@ -268,6 +281,7 @@ class Conversation:
             raise error_of(event)
         else:
             self._comparisons = tuple(Comparison(**entry) for entry in event["comparisons"])
+            self._files = tuple(event.get("files", ()))
         return None
 
     @property
@@ -277,7 +291,9 @@ class Conversation:
 
     def report(self) -> ExportReport:
         """What was made, once it is over."""
-        return ExportReport(self._request.output, self._metadata, tuple(self._notes), self._comparisons or ())
+        return ExportReport(
+            self._request.output, self._metadata, tuple(self._notes), self._comparisons or (), self._files
+        )
 
     def __enter__(self) -> Conversation:
         return self

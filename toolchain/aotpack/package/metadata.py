@@ -141,6 +141,8 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     floors: Floors = msgspec.field(default_factory=Floors)
     #: Whether constants were folded and packed at export, so that they may have lost their names and shapes.
     frozen: bool = False
+    #: What whoever built the bundle says of the model, such as a sample rate.
+    metadata: dict[str, bool | int | float | str] = {}
     #: What the export could not do as asked, one sentence each, such as dynamic shapes that became fixed.
     notes: tuple[str, ...] = ()
     aotpack_version: str | None = None

@@ -120,6 +120,17 @@ def read_model(path: Path, name: str | None = None) -> ModelInfo:
     )
 
 
+def holds_program(path: Path) -> bool:
+    """Whether a .pt2 is a graph that torch.export.save wrote, and no compiled model. Raises as `open_archive`."""
+    with open_archive(path) as archive:
+        compiled = any(_AOTI_ENTRY.fullmatch(entry) for entry in archive.names)
+        return not compiled and _has_program(archive)
+
+
+def _has_program(archive: Archive) -> bool:
+    return any("/models/" in entry or entry.endswith("serialized_exported_program.json") for entry in archive.names)
+
+
 def _choose(archive: Archive, wanted: str | None) -> tuple[str, dict[str, str]]:
     """The model's name and its files: name below the model's folder -> entry of the archive."""
     models: dict[str, dict[str, str]] = {}
@@ -127,9 +138,7 @@ def _choose(archive: Archive, wanted: str | None) -> tuple[str, dict[str, str]]:
         if match := _AOTI_ENTRY.fullmatch(entry):
             models.setdefault(match[1], {})[match[2]] = entry
     if not models:
-        exported = any(
-            "/models/" in entry or entry.endswith("serialized_exported_program.json") for entry in archive.names
-        )
+        exported = _has_program(archive)
         raise ModelMismatchError(
             f"{archive.path}: there is no compiled model in this archive",
             meaning="it holds a graph saved by torch.export.save" if exported else "it was not made by AOTInductor",

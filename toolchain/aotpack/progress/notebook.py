@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import importlib
 import sys
 import time
 from typing import Any
@@ -17,7 +18,7 @@ _PAUSE = 0.1
 def is_notebook() -> bool:
     """Whether this process is the kernel of a notebook."""
     ipython = sys.modules.get("IPython")
-    shell = None if ipython is None else ipython.get_ipython()
+    shell: Any = None if ipython is None else ipython.get_ipython()
     return shell is not None and type(shell).__name__ == "ZMQInteractiveShell"
 
 
@@ -34,20 +35,19 @@ class _Line:
         self._start = self._drawn = time.monotonic()
 
     def __call__(self, event: Event) -> None:
-        from IPython.display import HTML, display
-
+        shown: Any = importlib.import_module("IPython.display")
         if event.kind == "warning":
-            display(HTML(f"<div><b>warning:</b> {html.escape(event.text)}</div>"))
+            shown.display(shown.HTML(f"<div><b>warning:</b> {html.escape(event.text)}</div>"))
             return
         now = time.monotonic()
         if event.kind == "progress" and now - self._drawn < _PAUSE:
             return
         self._drawn = now
-        shown = HTML(line(event, now - self._start))
+        text = shown.HTML(line(event, now - self._start))
         if self._handle is None:
-            self._handle = display(shown, display_id=True)
+            self._handle = shown.display(text, display_id=True)
         else:
-            self._handle.update(shown)
+            self._handle.update(text)
 
 
 def line(event: Event, seconds: float) -> str:

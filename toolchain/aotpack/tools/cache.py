@@ -88,12 +88,18 @@ def cached_folder(kind: str, key: str, fill: Callable[[Path], None]) -> Path:
     return place / _CONTENTS
 
 
+def found_folder(kind: str, key: str) -> Path | None:
+    """The folder of `key` when it is there as it was made; see `cached_folder`."""
+    place = cache_home() / "parts" / kind / key
+    return place / _CONTENTS if _is_whole(place) else None
+
+
 @dataclass(frozen=True)
 class Kept:
     """A folder of the cache.
 
     Attributes:
-        kind: as in `cached_folder`; `builds` for the records of what was built where.
+        kind: as in `cached_folder`; `builds` and `exports` for the records of what was made of what.
         path: the folder of a key, or the folder of all records.
         size: bytes of all files in it.
         made: seconds since the epoch.
@@ -109,8 +115,7 @@ def kept() -> tuple[Kept, ...]:
     """What the cache holds, by kind, the oldest first; empty where there is none."""
     home = cache_home()
     found = [_kept(path.parent.name, path) for path in home.glob("parts/*/*") if path.name[0] != "."]
-    if (home / "builds").is_dir():
-        found.append(_kept("builds", home / "builds"))
+    found += [_kept(name, home / name) for name in ("builds", "exports") if (home / name).is_dir()]
     return tuple(sorted(found, key=lambda each: (each.kind, each.made, each.path)))
 
 

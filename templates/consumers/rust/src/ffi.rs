@@ -122,6 +122,7 @@ extern "C" {
     fn aot_model_input_info(model: *const RawModel, index: usize, info: *mut RawTensorInfo) -> i32;
     fn aot_model_output_info(model: *const RawModel, index: usize, info: *mut RawTensorInfo) -> i32;
     fn aot_model_metadata(model: *const RawModel) -> *const c_char;
+    fn aot_model_asset(model: *const RawModel, name: *const c_char, data: *mut *const c_void, size: *mut usize) -> i32;
     fn aot_model_run(
         model: *mut RawModel,
         inputs: *const RawView,
@@ -389,6 +390,15 @@ impl Model {
     pub(crate) fn metadata(&self) -> &str {
         // SAFETY: a C string that lives as long as the model.
         unsafe { text(aot_model_metadata(self.handle.as_ptr())) }
+    }
+
+    pub(crate) fn asset(&self, name: &str) -> Result<&[u8], Error> {
+        let name = c_string(name.as_bytes())?;
+        let (mut data, mut size) = (std::ptr::null(), 0);
+        // SAFETY: the handle is alive, and the outputs are variables.
+        check(unsafe { aot_model_asset(self.handle.as_ptr(), name.as_ptr(), &mut data, &mut size) })?;
+        // SAFETY: so many bytes, mapped for as long as the model lives; never null.
+        Ok(unsafe { std::slice::from_raw_parts(data.cast::<u8>(), size) })
     }
 
     pub(crate) fn input_info(&self, index: usize) -> Result<TensorInfo, Error> {

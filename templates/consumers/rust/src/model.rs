@@ -131,6 +131,16 @@ impl AotModel {
     }
 }
 
+impl AotModel {
+    /// A file that travels with the models of the bundle, such as `labels.txt`: mapped, not read.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when there is none of that name, as of a model outside of a bundle.
+    pub fn asset(&self, name: &str) -> Result<&[u8], Error> {
+        self.handle.asset(name)
+    }
+}
+
 impl ModelRunner for AotModel {
     fn inputs(&self) -> &[TensorInfo] {
         &self.inputs

@@ -57,6 +57,22 @@ fn what_is_not_there_is_an_error() {
     assert!(aot_app::check_device(Device::cpu()).is_ok());
 }
 
+#[test]
+fn assets_are_those_of_the_bundle() {
+    let model = load();
+    for name in ["", "../bundle.json", "/etc/passwd", "a//b", ".hidden", "not/there", "a\0b"] {
+        assert!(matches!(model.asset(name), Err(Error::Usage(_))), "{name}");
+    }
+    // A bundle need not have any.
+    let Ok(bundle) = find_model(None).map(|path| path.join("../../assets")) else { return };
+    for entry in std::fs::read_dir(bundle).into_iter().flatten().flatten() {
+        if entry.path().is_file() {
+            let name = entry.file_name().into_string().unwrap();
+            assert_eq!(model.asset(&name).unwrap(), std::fs::read(entry.path()).unwrap());
+        }
+    }
+}
+
 /// The command line, as a user calls it.
 fn aot_app(arguments: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_aot-app")).args(arguments).output().unwrap();

@@ -56,7 +56,7 @@ def _metadata(name: str) -> Any:
     from aotrun.library.model import Model
 
     with Model(bundle.HERE, model_path(name), device=None, runners=1, threads=0) as model:
-        return model.metadata
+        return model.description
 
 
 def _about(document: Mapping[str, Any], build: Mapping[str, Any]) -> Iterator[str]:

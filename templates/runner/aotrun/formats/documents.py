@@ -138,10 +138,21 @@ def _form(document: Dict[str, Any], origin: str) -> Union[Array, Untyped]:
     return _array(document, dtype_named(document["dtype"], origin), origin)
 
 
-def _array(document: Dict[str, Any], dtype: DType, origin: str) -> Array:
+def nested(data: Any, dtype: DType, origin: str) -> Array:
+    """The array of nested lists or tuples of Python numbers, or of one number. Raises UsageError."""
+    values, shape = _packed(_as_lists(data), dtype, origin)
+    return Array(dtype, shape, values)
+
+
+def _as_lists(data: Any) -> Any:
+    return [_as_lists(item) for item in data] if isinstance(data, (list, tuple)) else data
+
+
+def _packed(data: Any, dtype: DType, origin: str) -> Tuple[bytearray, Tuple[int, ...]]:
+    """Bytes and sizes of nested lists. Raises UsageError."""
     try:
-        values, nested = _flatten(document["data"], dtype, origin)
-        data = pack(dtype, values)
+        values, shape = _flatten(data, dtype, origin)
+        return pack(dtype, values), shape
     except UsageError:
         raise
     except (struct.error, OverflowError, TypeError, ValueError) as error:
@@ -150,12 +161,17 @@ def _array(document: Dict[str, Any], dtype: DType, origin: str) -> Array:
             "Every element must be a number that the type can hold.",
             "Change the data or the dtype.",
         ) from None
-    shape = document.get("shape", list(nested))
+
+
+def _array(document: Dict[str, Any], dtype: DType, origin: str) -> Array:
+    data, nesting = _packed(document["data"], dtype, origin)
+    elements = count(nesting)
+    shape = document.get("shape", list(nesting))
     if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
         raise UsageError(f"{origin}: shape {shape!r}", "A shape is a list of sizes.", f"Write it as {_FORM}.")
-    if count(shape) != len(values) or (len(nested) > 1 and nested != tuple(shape)):
+    if count(shape) != elements or (len(nesting) > 1 and nesting != tuple(shape)):
         raise UsageError(
-            f"{origin}: shape {shape} takes {count(shape)} elements, data has {list(nested)}",
+            f"{origin}: shape {shape} takes {count(shape)} elements, data has {list(nesting)}",
             "Data and shape disagree.",
             "Give data flat in C order, or nested as shape says.",
         )
@@ -176,7 +192,7 @@ def _flatten(data: Any, dtype: DType, origin: str) -> Tuple[List[Any], Tuple[int
             )
         shape.append(sizes.pop())
         level = [value for item in level for value in item]
-    if dtype.is_complex and shape and shape[-1] == 2:
+    if dtype.is_complex and shape and shape[-1] == 2 and not any(isinstance(value, complex) for value in level):
         shape.pop()
         level = [complex(_number(re), _number(im)) for re, im in zip(level[0::2], level[1::2])]
     elif dtype.is_float:

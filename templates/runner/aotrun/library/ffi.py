@@ -137,6 +137,7 @@ _FUNCTIONS = {
     "aot_model_input_info": (c_int32, c_void_p, c_size_t, c_void_p),
     "aot_model_output_info": (c_int32, c_void_p, c_size_t, c_void_p),
     "aot_model_metadata": (c_char_p, c_void_p),
+    "aot_model_asset": (c_int32, c_void_p, c_char_p, c_void_p, c_void_p),
     "aot_model_run": (c_int32, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p),
     "aot_device_check": (c_int32, c_char_p, c_void_p),
     "aot_build_info": (c_char_p,),

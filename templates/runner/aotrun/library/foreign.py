@@ -1,7 +1,7 @@
 """Other libraries' arrays as borrowed views: no copy, whatever holds the memory.
 
 Tried in this order: `__dlpack__` (torch, NumPy, JAX, CuPy, ...), `__array_interface__` (NumPy arrays that are read-only
-or of a type that DLPack lacks), the buffer protocol (array.array, memoryview, bytes).
+or of a type that DLPack lacks), the buffer protocol (array.array, memoryview, bytes). Lists of numbers are copied.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from ctypes import POINTER, c_char_p, c_int, c_int64, c_size_t, c_ssize_t, c_voi
 from aotrun.arrays.array import Array, c_strides
 from aotrun.arrays.dtypes import BY_FORMAT, BY_TYPESTR, DType
 from aotrun.errors import UsageError
+from aotrun.formats.documents import nested
 from aotrun.library.ffi import CPU, CUDA, ROCM, View
 
 TYPE_CHECKING = False
@@ -155,6 +156,8 @@ def _borrow_array(slot: View, array: Array) -> Any:
 def _describe(slot: View, value: Any, spec: Spec, why_not_dlpack: Exception) -> Any:
     """Fill a view of something that DLPack does not give; returns what keeps its memory alive."""
     name = spec.name
+    if isinstance(value, (list, tuple, bool, int, float, complex)):
+        return _describe(slot, _of_numbers(value, spec), spec, why_not_dlpack)
     # NumPy refuses DLPack for what is read-only; its own protocol tells all the same.
     interface = getattr(value, "__array_interface__", None)
     if interface is not None and interface.get("data") is not None:
@@ -174,6 +177,19 @@ def _describe(slot: View, value: Any, spec: Spec, why_not_dlpack: Exception) -> 
     buffer = _Buffer(value, name)
     sizes = _fill(slot, buffer.address, buffer.dtype, buffer.shape, buffer.strides)
     return buffer, sizes, _writable(slot, spec, buffer.dtype) if buffer.is_read_only else None
+
+
+def _of_numbers(value: Any, spec: Spec) -> Array:
+    """The array of (nested) lists of Python numbers, of the type that the model takes."""
+    if spec.dtype is None or spec.mutated:
+        raise UsageError(
+            f"input {spec.name} is a {type(value).__name__}",
+            "The model writes into it in place, as its Python code does."
+            if spec.mutated
+            else "The package does not say which type of element the model takes.",
+            "Pass an array: numpy.asarray(value, dtype).",
+        )
+    return nested(value, spec.dtype, f"input {spec.name}")
 
 
 def _writable(slot: View, spec: Spec, dtype: DType) -> Any:
@@ -225,7 +241,7 @@ class _Buffer:
         except (TypeError, BufferError):
             raise UsageError(
                 f"input {name} is a {type(value).__name__}",
-                "An input is an array: NumPy, torch, anything with __dlpack__ or the buffer protocol.",
+                "An input is an array (NumPy, torch, what has __dlpack__ or the buffer protocol) or a list of numbers.",
                 "Pass numpy.asarray(value, dtype), or array.array.",
             ) from None
         self._held = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from ctypes import byref, c_int32, c_size_t, c_void_p
+from ctypes import byref, c_int32, c_size_t, c_void_p, string_at
 
 from aotrun.arrays.dtypes import BY_CODE
 from aotrun.errors import UsageError
@@ -159,9 +159,25 @@ class Model:
             specs.append(Spec(info.name.decode("utf-8"), dtype, dims, mutated))
         return tuple(specs)
 
+    def asset(self, name: str) -> bytes:
+        """The content of a file that travels with the models of the bundle, such as `labels.txt`. Raises UsageError."""
+        data, size = c_void_p(), c_size_t()
+        handle = self._handle or self._closed()
+        encoded = os.fsencode(name)
+        if b"\0" in encoded:
+            raise UsageError(f"no asset {name!r}", "A name has no zero byte in it.", "Name a file of BUNDLE/assets.")
+        ffi.check(self._library, self._library.aot_model_asset(handle, encoded, byref(data), byref(size)))
+        return string_at(data, size.value) if size.value else b""
+
     @property
     def metadata(self) -> Dict[str, Any]:
-        """The model's metadata (docs/bundle-format.md, "model.json")."""
+        """What whoever built the bundle says of the model, such as a sample rate."""
+        facts: Dict[str, Any] = self.description.get("metadata", {})
+        return facts
+
+    @property
+    def description(self) -> Dict[str, Any]:
+        """All that the model says of itself (docs/bundle-format.md, "model.json")."""
         import json
 
         document: Dict[str, Any] = json.loads(self._library.aot_model_metadata(self._handle or self._closed()))

@@ -102,7 +102,7 @@ def load(name: str, index: int, settings: Settings) -> Tuple[Served, str]:
     model = _load(path, settings)
     if settings.max_batch == 1:
         return Served(name, index, model, 1), ""
-    most, reason = batching.largest_batch(model.inputs, model.outputs, model.metadata.get("guards") or ())
+    most, reason = batching.largest_batch(model.inputs, model.outputs, model.description.get("guards") or ())
     if not reason:
         reason = _dependence(path, settings)
     if reason:

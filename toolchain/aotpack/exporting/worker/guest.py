@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from torch._inductor import config, cpu_vec_isa
 
 #: Modules whose names, classes and lists an export may change: it pins instruction sets and edits templates.
 _CHANGED = ("torch._inductor", "torch.cpu", "torch._export.serde")
@@ -31,12 +32,18 @@ def left_as_it_was(module: Any) -> Iterator[None]:
     buffers = [(each, dict(each._buffers)) for each in modules]
     values = [(buffer, buffer.detach().clone()) for _, own in buffers for buffer in own.values() if buffer is not None]
     kept = [_Kept(each) for each in _own_modules()]
+    options = _options()
     try:
         with torch.random.fork_rng(devices=[]):
             yield
     finally:
         for each in kept:
             each.restore()
+        for name, value in _options().items():
+            if value is not options[name] and value != options[name]:
+                setattr(config, name, options[name])
+        # It may remember what was pinned.
+        cpu_vec_isa.valid_vec_isa_list.cache_clear()
         for submodule, mode in modes:
             submodule.training = mode
         for submodule, before in buffers:
@@ -44,6 +51,12 @@ def left_as_it_was(module: Any) -> Iterator[None]:
         with torch.no_grad():
             for buffer, value in values:
                 buffer.copy_(value)
+
+
+def _options() -> dict[str, Any]:
+    # shallow_copy_dict in older torch.
+    copy_of = getattr(config, "get_config_copy", None) or config.shallow_copy_dict
+    return dict(copy_of())
 
 
 def _own_modules() -> list[ModuleType]:

@@ -88,11 +88,14 @@ class Export:
         from . import source
 
         torch_version = source.import_torch()
-        from . import packing, running, verifying
-        from .code import compiling, constants, reproducible
+        from . import packing, reading, running, verifying
+        from .code import compiling, constants, options, reproducible
         from .graph import sizing
 
+        options.ask(request["options"])
+        watch = None if self._load else reading.Watch()
         subject = (self._load or source.load)(request)
+        files = [] if watch is None else watch.stop()
         self.file = subject.path
         for note in subject.notes:
             self._note(note)
@@ -149,4 +152,4 @@ class Export:
                 lambda text: self._send("trying", text=text),
             )
             comparisons = verifier.compare()
-        self._send("done", comparisons=comparisons)
+        self._send("done", comparisons=comparisons, files=files)

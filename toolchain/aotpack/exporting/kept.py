@@ -1,0 +1,137 @@
+"""Packages that are kept between builds, by the contents of all that they follow from.
+
+The worker tells which files of the user's it read: modules, weights, whatever the function opened. The same request
+with the same contents is the same package, so it is not made again. What a library reads without Python's knowing, and
+lets go of again, is not noticed; `--force` exports in any case.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from aotpack import __version__, resources
+from aotpack.environment.torch import TorchInfo
+from aotpack.exporting import driving
+from aotpack.exporting.driving import Comparison, ExportReport, ExportRequest, Listener
+from aotpack.package.model import read_model
+from aotpack.tools.cache import cache_home, cached_folder, content_key, found_folder
+from aotpack.tools.compilers import find_compiler
+from aotpack.tools.scratch import scratch_folder, write_whole
+from aotpack_doctor.base import hashing
+from aotpack_doctor.base.regular import read_regular
+
+#: Of the cache's folders.
+KIND = "packages"
+
+
+class Record(msgspec.Struct):
+    """What is remembered of one request."""
+
+    #: File -> SHA-256 of its content.
+    files: dict[str, str]
+    comparisons: tuple[Comparison, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def export_once(
+    request: ExportRequest, torch: TorchInfo, listener: Listener, *, force: bool = False, log: IO[bytes] | None = None
+) -> ExportReport:
+    """Export into the cache, unless the package is there. Only the name of `request.output` matters.
+
+    Raises AotpackError and its kinds.
+    """
+    key = _key(request, torch)
+    place = cache_home() / "exports" / f"{key}.json"
+    known = _read(place)
+    if known is not None and not force and _hashes(known.files) == known.files:
+        found = found_folder(KIND, _package_key(key, known))
+        if found is not None:
+            package = found / request.output.name
+            return ExportReport(package, read_model(package).metadata, known.notes, known.comparisons)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(place.parent, ".exporting-") as scratch:
+        start = time.time_ns()
+        report = driving.export(
+            replace(request, output=scratch / request.output.name), driving.interpreter(torch), listener, log=log
+        )
+        record = Record(_hashes(report.files), report.comparisons, report.notes)
+
+        def fill(folder: Path) -> None:
+            shutil.move(report.output, folder / request.output.name)
+
+        if force:
+            _forget(key, record)
+        made = cached_folder(KIND, _package_key(key, record), fill)
+    if known is not None and known.files != record.files:
+        _forget(key, known)
+    if not _changed_since(start, record.files):
+        write_whole(place, msgspec.json.encode(record))
+    return replace(report, output=made / request.output.name)
+
+
+def _key(request: ExportRequest, torch: TorchInfo) -> str:
+    """Of what an export follows from besides the user's files."""
+    asked = {**asdict(request), "file": str(request.file), "output": request.output.name}
+    asked["folder"] = str(request.folder or Path.cwd()) if request.module else ""
+    own = [*resources.files_below(Path(__file__).parent), resources.PACKAGE / "package" / "metadata.py"]
+    installed = [] if torch.site_packages is None else sorted(path.name for path in torch.site_packages.iterdir())
+    return content_key(
+        [
+            __version__,
+            repr(sorted(asked.items())),
+            f"{torch.python} {torch.version}",
+            repr([name for name in installed if name.endswith((".dist-info", ".egg-info", ".pth"))]),
+            find_compiler("c++").identity,
+            _processor(),
+            *(path.read_bytes() for path in own),
+        ]
+    )
+
+
+def _processor() -> str:
+    """This machine's CPU: its instructions, and its caches, which say how products are cut into blocks."""
+    names = ("model name", "flags", "cache size", "Features")
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split("\n\n")[0].splitlines()
+    return "\n".join(line for line in lines if line.startswith(names))
+
+
+def _package_key(key: str, record: Record) -> str:
+    return content_key([key, repr(sorted(record.files.items()))])
+
+
+def _hashes(files: Iterable[str]) -> dict[str, str]:
+    """Empty hashes for what cannot be read any more."""
+    found = {}
+    for file in files:
+        try:
+            found[file] = hashing.sha256_of(file)
+        except OSError:
+            found[file] = ""
+    return found
+
+
+def _changed_since(start: int, files: Iterable[str]) -> bool:
+    """Whether somebody wrote while it was exported: then it is not known which content was read."""
+    try:
+        return any(Path(file).stat().st_mtime_ns >= start for file in files)
+    except OSError:
+        return True
+
+
+def _read(place: Path) -> Record | None:
+    try:
+        return msgspec.json.decode(read_regular(str(place), follow=False), type=Record)
+    except (OSError, msgspec.MsgspecError, UnicodeError):
+        return None
+
+
+def _forget(key: str, record: Record) -> None:
+    """Delete a package that nothing will ask for again."""
+    shutil.rmtree(cache_home() / "parts" / KIND / _package_key(key, record), ignore_errors=True)

@@ -1,0 +1,1 @@
+"""A project file: what `aotpack build` makes when nothing else is said."""

@@ -1,0 +1,147 @@
+"""Finding and reading a project file: upwards from the current folder, as pip and ruff do."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from aotpack.errors import UsageError
+from aotpack.project.settings import Bundle, Export, Model, Project
+from aotpack_doctor.base.regular import SpecialFileError, read_regular
+
+NAME = "aotpack.toml"
+_PYPROJECT = "pyproject.toml"
+_TABLE = re.compile(r"^\s*\[tool\.aotpack[\].]", re.MULTILINE)
+
+_Type = TypeVar("_Type")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A project and the file that describes it."""
+
+    file: Path
+    project: Project
+
+    @property
+    def folder(self) -> Path:
+        """What its paths are relative to."""
+        return self.file.parent
+
+
+def find_project(folder: Path | None = None) -> Found | None:
+    """The nearest project at or above a folder, the current one by default. Raises UsageError for one with a mistake.
+
+    In a folder, `aotpack.toml` comes before the table `[tool.aotpack]` of `pyproject.toml`.
+    """
+    start = (folder or Path.cwd()).absolute()
+    for place in (start, *start.parents):
+        if (place / NAME).is_file():
+            return Found(place / NAME, parse_project(_text(place / NAME), str(place / NAME)))
+        pyproject = place / _PYPROJECT
+        # Other people's files are not read to the end before they are known to speak of aotpack.
+        if pyproject.is_file() and _TABLE.search(text := _text(pyproject)):
+            table = _toml(text, str(pyproject)).get("tool", {}).get("aotpack", {})
+            return Found(pyproject, _project(table, f"{pyproject} [tool.aotpack]"))
+    return None
+
+
+def parse_project(text: str, origin: str) -> Project:
+    """The project of a file's text; `origin` names it in errors. Raises UsageError."""
+    return _project(_toml(text, origin), origin)
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_regular(str(path)).decode("utf-8")
+    except (SpecialFileError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(
+            f"{path}: {getattr(error, 'strerror', None) or error}",
+            meaning="the project's own description cannot be read",
+            fix=f"make it a text file in UTF-8, or move it away: {path}",
+        ) from error
+
+
+def _toml(text: str, origin: str) -> dict[str, Any]:
+    try:
+        document = msgspec.toml.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError as error:  # its message ends with line and column
+        raise UsageError(
+            f"{origin}: {error}",
+            meaning="the file is no TOML, so nothing of it was taken",
+            fix="mend that line; see docs/python.md for an example, and aotpack init --example for one that works",
+        ) from error
+    return document
+
+
+def _project(document: dict[str, Any], origin: str) -> Project:
+    # Piece by piece, so that a mistake is told with the name of its model or bundle.
+    models = _tables(document.get("models", {}), "models", origin)
+    bundles = _tables(document.get("bundles", {}), "bundles", origin)
+    rest = {key: value for key, value in document.items() if key not in ("models", "bundles")}
+    project = _convert(rest, Project, "", origin)
+    project = msgspec.structs.replace(
+        project,
+        models={
+            name: value if isinstance(value, str) else _convert(value, Model, f"models.{name}", origin)
+            for name, value in models.items()
+        },
+        bundles={name: _convert(value, Bundle, f"bundles.{name}", origin) for name, value in bundles.items()},
+    )
+    for name, bundle in project.bundles.items():
+        for wanted in bundle.models or ():
+            if wanted not in project.models:
+                close = difflib.get_close_matches(wanted, project.models, n=1)
+                raise UsageError(
+                    f"{origin}: bundles.{name} wants a model {wanted!r}",
+                    meaning=f"[models] has {', '.join(project.models) or 'none'}",
+                    fix=f"did you mean {close[0]!r}?" if close else f"add {wanted} to [models]",
+                )
+    return project
+
+
+def _tables(value: Any, key: str, origin: str) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    raise UsageError(
+        f"{origin}: {key} is a {type(value).__name__}",
+        meaning=f"[{key}] is a table of names",
+        fix=f"[{key}.NAME]" if key == "bundles" else f'[{key}]\nNAME = "model.py:model"',
+    )
+
+
+def _convert(value: Any, kind: type[_Type], where: str, origin: str) -> _Type:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise _mistake(str(error), kind, where, origin) from error
+
+
+#: What msgspec says: a sentence, and the place within what was converted.
+_SENTENCE = re.compile(r"(.*?)(?: - at `\$\.?(.*)`)?$", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`$")
+
+
+def _mistake(message: str, kind: type[Any], where: str, origin: str) -> UsageError:
+    match = _SENTENCE.match(message)
+    sentence, within = (match[1], match[2] or "") if match else (message, "")
+    place = ".".join(part for part in (where, within) if part)
+    unknown = _UNKNOWN.match(sentence)
+    if unknown is None:
+        return UsageError(
+            f"{origin}: {place or 'the file'}: {sentence[:1].lower()}{sentence[1:]}",
+            meaning="the value is not what this setting takes, so nothing was done",
+            fix=f"mend {place or 'the file'}; docs/python.md lists all settings",
+        )
+    known = (Export if within == "export" else kind).__struct_encode_fields__
+    close = difflib.get_close_matches(unknown[1], known, n=1)
+    return UsageError(
+        f"{origin}: there is no setting {'.'.join(part for part in (place, unknown[1]) if part)}",
+        meaning=f"{f'[{place}]' if place else 'the file'} takes {', '.join(known)}",
+        fix=f"did you mean {close[0]}?" if close else f"remove {unknown[1]}",
+    )
