@@ -18,7 +18,7 @@ CPP     := $(shell find bridge templates/launcher templates/hash benchmarks test
 PY      := hatch_build.py toolchain tests benchmarks templates/runner templates/consumers templates/wheel examples
 
 .PHONY: help setup init build build-debug build-portable export verify-portable test test-unit test-backend test-backends \
-  test-fixtures test-times coverage test-distros test-cuda-wheel test-torch-versions test-rocm-real test-release test-clients test-op test-zoo test-pytorch-suite test-slim-sanitizers test-gpu fuzz \
+  test-fixtures test-times coverage test-distros test-cuda-wheel test-torch-versions test-rocm-real test-release test-clients test-op test-zoo test-pytorch-suite test-slim-sanitizers test-gpu test-examples fuzz \
   system-packages wheel demo bench lint fmt-all \
   fmt-cpp fmt-cpp-check style quality types schemas docs clean
 
@@ -92,6 +92,8 @@ test-clients: setup init ## aotrun serve and the clients that its users have (tr
 	$(PYTEST) tests -m clients
 test-gpu: setup ## Needs a GPU
 	$(PYTEST) tests -m gpu
+test-examples: setup init ## Real models of PyPI packages (200 MB), built and used as examples/ says
+	$(PYTEST) tests -m examples
 fuzz: setup init ## Give each reader hostile files for SECONDS (60); what fails is kept in .cache/fuzz
 	AOT_FUZZ_SECONDS=$(or $(SECONDS),60) $(PYTEST) tests/fuzz --timeout=0
 system-packages:

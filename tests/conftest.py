@@ -26,6 +26,7 @@ OPT_IN = {
     "torch_versions": "test-torch-versions",
     "rocm_real": "test-rocm-real",
     "gpu": "test-gpu",
+    "examples": "test-examples",
     "zoo": "test-zoo",
     "sanitizers": "test-slim-sanitizers",
     "release": "test-release",

@@ -157,7 +157,7 @@ def _describe(slot: View, value: Any, spec: Spec, why_not_dlpack: Exception) -> 
     """Fill a view of something that DLPack does not give; returns what keeps its memory alive."""
     name = spec.name
     if isinstance(value, (list, tuple, bool, int, float, complex)):
-        return _describe(slot, _of_numbers(value, spec), spec, why_not_dlpack)
+        return _borrow_array(slot, _of_numbers(value, spec))
     # NumPy refuses DLPack for what is read-only; its own protocol tells all the same.
     interface = getattr(value, "__array_interface__", None)
     if interface is not None and interface.get("data") is not None:
