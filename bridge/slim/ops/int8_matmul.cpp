@@ -1,7 +1,7 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
-#include "tensor/lanes.h"
-#include "tensor/parallel.h"
+#include "kernels/matrix/product.h"
+#include "tensor/tensor.h"
 
 using namespace slim;
 
@@ -15,26 +15,16 @@ Tensor int8_matmul(const Tensor& self, const Tensor& weight, const Tensor& scale
           dtype_name(weight.dtype), " ", to_string(weight.sizes), " for ", to_string(self.sizes));
   require(scales.dim() == 1 && scales.sizes[0] == weight.sizes[0], "scales of shape ", to_string(scales.sizes), " for ",
           weight.sizes[0], " rows");
-  const int64_t m = self.sizes[0];
-  const int64_t n = weight.sizes[0];
-  const int64_t k = self.sizes[1];
-  const Tensor a = contiguous(to(self, ScalarType::Float));
-  const Tensor b = contiguous(weight);
+  const Tensor x = contiguous(to(self, ScalarType::Float));
+  const Tensor w = contiguous(weight);
   const Tensor scale = contiguous(to(scales, ScalarType::Float));
-  const Tensor out = empty({m, n}, ScalarType::Float);
-  parallel_for(0, n, std::max<int64_t>(1, kGrain / (m * k + 1)), [&](int64_t begin, int64_t end) {
-    std::vector<float> row(static_cast<size_t>(k));
-    for (int64_t j = begin; j < end; ++j) {
-      for (int64_t i = 0; i < k; ++i) row[i] = b.data<int8_t>()[j * k + i];
-      for (int64_t i = 0; i < m; ++i) {
-        const float* x = a.data<float>() + i * k;
-        float sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t l = 0; l < k; ++l) sum += x[l] * row[l];
-        out.data<float>()[i * n + j] = sum * scale.data<float>()[j];
-      }
-    }
-  });
+  const matrix::Sizes sizes{self.sizes[0], weight.sizes[0], self.sizes[1]};
+  const Tensor out = empty({sizes.rows, sizes.columns}, ScalarType::Float);
+  matrix::Result result;
+  result.out = out.data<float>();
+  result.row_stride = sizes.columns;
+  matrix::multiply({x.raw(), sizes.depth, 1}, matrix::Int8Columns{w.data<int8_t>(), scale.data<float>()}, sizes,
+                   result);
   return to(out, self.dtype);
 }
 

@@ -1,14 +1,14 @@
-// Linear layers of bytes: x and weights in integers, each with a scale, summed exactly.
+// Linear layers of bytes.
 #include <torch/csrc/inductor/aoti_torch/c/shim_cpu.h>
 
 #include <algorithm>
-#include <cmath>
 #include <string_view>
 #include <vector>
 
 #include "kernels/fused.h"
-#include "tensor/iterate.h"
+#include "kernels/quantised.h"
 #include "tensor/packed.h"
+#include "tensor/parallel.h"
 
 using namespace slim;
 
@@ -39,110 +39,37 @@ Weights weights_of(const Tensor& w, int64_t columns, int64_t depth) {
   return {data, reinterpret_cast<const int32_t*>(data + bytes)};
 }
 
-struct Quantisation {
-  float scale;
-  int32_t zero_point;
-};
-
-// One scale and one zero point, as tensors hold them.
-Quantisation quantisation_of(const Tensor& scale, const Tensor& zero_point) {
-  require(scale.numel() == 1 && zero_point.numel() == 1, "an input of ", scale.numel(), " scales and ",
-          zero_point.numel(), " zero points");
-  return {*to(scale, ScalarType::Float).data<float>(), *to(zero_point, ScalarType::Int).data<int32_t>()};
-}
-
-template <class T>
-void quantise(const Tensor& from, const Tensor& out, Quantisation q) {
-  const float low = std::numeric_limits<T>::min();
-  const float high = std::numeric_limits<T>::max();
-  map<T, float>(out, from, [=](float x) {
-    const float rounded = std::nearbyint(x / q.scale + static_cast<float>(q.zero_point));
-    return static_cast<T>(rounded >= low ? std::min(rounded, high) : low);  // NaN: low
-  });
-}
-
-template <class T>
-void dequantise(const Tensor& from, const Tensor& out, Quantisation q) {
-  map<float, T>(out, from, [=](T x) { return static_cast<float>(static_cast<int32_t>(x) - q.zero_point) * q.scale; });
-}
-
-// How a layer ends, beside what `Result` says.
-struct Ending {
-  ScalarType dtype;
-  Quantisation quantisation;  // of a result of bytes
-};
-
-// [rows, columns] in float32: scale * (sum - zero point * column's sum) + bias, and what is fused.
-Tensor layer(const Tensor& x, Quantisation in, const Tensor& w, const Tensor& weight_scales, const Tensor* bias,
-             matrix::Result how) {
-  const int64_t depth = x.sizes[1];
-  const int64_t columns = w.sizes[1];
-  const auto kind = x.dtype == ScalarType::Byte ? matrix::Numbers::kUint8 : matrix::Numbers::kInt8;
-  if (x.sizes[0] == 0 || columns == 0) return empty({x.sizes[0], columns}, ScalarType::Float);
-  const Weights weights = weights_of(w, columns, depth);
-  const Tensor sums = empty({x.sizes[0], columns}, ScalarType::Int);
-  matrix::multiply(kind, {x.raw(), depth, 1}, weights.panels, {x.sizes[0], columns, depth}, sums.data<int32_t>(),
-                   columns);
-  const Tensor scales = contiguous(expand(to(weight_scales, ScalarType::Float), {columns}));
-  const Tensor added = bias ? contiguous(to(*bias, ScalarType::Float)) : Tensor();
-  const Tensor out = empty(sums.sizes, ScalarType::Float);
-  how.out = out.data<float>();
-  how.row_stride = columns;
-  if (bias) how.bias = added.data<float>();
-  const auto padded = static_cast<size_t>((columns + matrix::kPanel - 1) / matrix::kPanel * matrix::kPanel);
-  parallel_for(0, x.sizes[0], std::max<int64_t>(1, kGrain / columns), [&](int64_t begin, int64_t end) {
-    std::vector<float> row(padded);
-    for (int64_t i = begin; i < end; ++i) {
-      const int32_t* from = sums.data<int32_t>() + i * columns;
-      const float* scale = scales.data<float>();
-#pragma omp simd
-      for (int64_t j = 0; j < columns; ++j) {
-        // Wraps around as the sums do.
-        const uint32_t excess = static_cast<uint32_t>(in.zero_point) * static_cast<uint32_t>(weights.sums[j]);
-        const auto sum = static_cast<int32_t>(static_cast<uint32_t>(from[j]) - excess);
-        row[static_cast<size_t>(j)] = static_cast<float>(sum) * (in.scale * scale[j]);
-      }
-      matrix::finish(row.data(), i, columns, how);
-    }
-  });
-  return out;
-}
-
-Tensor as_wanted(const Tensor& result, const Dims& shape, const Ending& ending) {
-  const Tensor out = empty(shape, ending.dtype);
-  const Tensor rows = reshape(out, result.sizes);
-  if (ending.dtype == ScalarType::Byte) {
-    quantise<uint8_t>(result, rows, ending.quantisation);
-  } else if (ending.dtype == ScalarType::Char) {
-    quantise<int8_t>(result, rows, ending.quantisation);
-  } else {
-    copy(rows, result);
-  }
-  return out;
-}
-
 struct Layer {
   Tensor x;  // [rows, depth], dense
   Dims shape;
 };
 
 Layer checked(const Tensor& x, const Tensor& w, const Tensor& weight_scales, const Tensor& weight_zero_points) {
-  require(x.dtype == ScalarType::Byte || x.dtype == ScalarType::Char, "a quantised layer on ", dtype_name(x.dtype));
+  require(is_byte(x.dtype), "a quantised layer on ", dtype_name(x.dtype));
   require(w.layout == Layout::kMkldnn && w.dtype == ScalarType::Char && w.dim() == 2 && x.dim() >= 1 &&
               packed_sizes(w) == w.sizes && x.sizes.back() == w.sizes[0],
           "a quantised layer of weights ", to_string(w.sizes), " on ", to_string(x.sizes));
-  require(weight_scales.numel() == 1 || weight_scales.numel() == w.sizes[1], weight_scales.numel(), " scales for ",
-          w.sizes[1], " columns");
-  const Tensor points = contiguous(to(weight_zero_points, ScalarType::Int));
-  for (int64_t i = 0; i < points.numel(); ++i)
-    require(points.data<int32_t>()[i] == 0, "weights with a zero point of ", points.data<int32_t>()[i]);
+  check_weights(weight_scales, weight_zero_points, w.sizes[1]);
   Dims shape = x.sizes;
   shape[shape.size() - 1] = w.sizes[1];
   const int64_t rows = x.numel() / std::max<int64_t>(w.sizes[0], 1);
   return {contiguous(reshape(x, {rows, w.sizes[0]})), shape};
 }
 
-Tensor as_vector(const Tensor& self) { return reshape(self, {self.numel()}); }
+void multiply(const Layer& layer, const Tensor& w, const LayerEnd& end) {
+  const int64_t columns = w.sizes[1];
+  const int64_t depth = w.sizes[0];
+  if (layer.x.sizes[0] > 0 && columns > 0) {
+    const Weights weights = weights_of(w, columns, depth);
+    matrix::multiply(bytes_of(layer.x), {layer.x.raw(), depth, 1}, weights.panels, {layer.x.sizes[0], columns, depth},
+                     end.at(0, 0, weights.sums));
+  }
+  end.finish();
+}
+
+Quantisation as_quantisation(double scale, int64_t zero_point) {
+  return {static_cast<float>(scale), static_cast<int32_t>(zero_point)};
+}
 
 }  // namespace
 
@@ -158,11 +85,11 @@ AOTITorchError aoti_torch_cpu__qlinear_pointwise_tensor(
     const Layer given = checked(get(X), w, get(weight_scales), get(weight_zero_points));
     matrix::Result how;
     fuse_unary(how, post_op_name, post_op_args, post_op_args_len_, &post_op_algorithm);
-    const Tensor result = layer(given.x, quantisation_of(get(act_scale), get(act_zero_point)), w,
-                                as_vector(get(weight_scales)), get_optional(B), how);
-    *ret0 = give(as_wanted(result, given.shape,
-                           {optional_dtype(output_dtype).value_or(given.x.dtype),
-                            {static_cast<float>(output_scale), static_cast<int32_t>(output_zero_point)}}));
+    Tensor out = empty(given.shape, optional_dtype(output_dtype).value_or(given.x.dtype));
+    multiply(given, w,
+             LayerEnd(quantisation_of(get(act_scale), get(act_zero_point)), get(weight_scales), get_optional(B),
+                      w.sizes[1], how, out, as_quantisation(output_scale, output_zero_point)));
+    *ret0 = give(std::move(out));
   });
 }
 
@@ -187,24 +114,19 @@ AOTITorchError aoti_torch_cpu__qlinear_pointwise_binary_tensor(
             to_string(given.shape));
     const Dims sizes{given.x.sizes[0], w.sizes[1]};
     const Tensor rows = contiguous(reshape(expand(*second, given.shape), sizes));
-    Tensor added = rows.dtype == ScalarType::Float ? rows : empty(sizes, ScalarType::Float);
-    const Quantisation q{static_cast<float>(other_scale), static_cast<int32_t>(other_zero_point)};
-    if (rows.dtype == ScalarType::Byte) {
-      dequantise<uint8_t>(rows, added, q);
-    } else if (rows.dtype == ScalarType::Char) {
-      dequantise<int8_t>(rows, added, q);
-    } else if (rows.dtype != ScalarType::Float) {
-      copy(added, rows);
-    }
+    const bool as_is = rows.dtype == ScalarType::Float && kind == "add";
+    const Tensor added = as_is ? rows : empty(sizes, ScalarType::Float);
+    const Quantisation of_other = as_quantisation(other_scale, other_zero_point);
+    if (!as_is) dequantise(rows, 0, rows.numel(), of_other, added.data<float>());
     matrix::Result how;
     fuse_unary(how, unary_post_op, unary_post_op_args, unary_post_op_args_len_, &unary_post_op_algorithm);
     how.binary = matrix::Binary::kAdd;
     how.other = added.data<float>();
     how.other_row_stride = sizes[1];
-    const Tensor result = layer(given.x, quantisation_of(get(act_scale), get(act_zero_point)), w,
-                                as_vector(get(weight_scales)), get_optional(B), how);
-    Tensor out = as_wanted(result, given.shape,
-                           {dtype, {static_cast<float>(output_scale), static_cast<int32_t>(output_zero_point)}});
+    Tensor out = empty(given.shape, dtype);
+    multiply(given, w,
+             LayerEnd(quantisation_of(get(act_scale), get(act_zero_point)), get(weight_scales), get_optional(B),
+                      w.sizes[1], how, out, as_quantisation(output_scale, output_zero_point)));
     if (kind == "sum") {
       copy(*second, out);
       out = *second;

@@ -189,6 +189,183 @@ void check_bytes(Isa isa, bool is_signed, Random& random) {
   }
 }
 
+// Sums of bytes as floats and as bytes again.
+void check_quantised(Isa isa, bool is_signed, Random& random) {
+  const Sizes sizes{size(random), size(random), size(random)};
+  Narrow<uint8_t> left(sizes.rows, sizes.depth, false, below(random, 3));
+  Narrow<int8_t> right(sizes.depth, sizes.columns, random() % 2 == 0, below(random, 3));
+  for (int64_t i = 0; i < left.count; ++i) left.data[i] = static_cast<uint8_t>(random());
+  for (int64_t i = 0; i < right.count; ++i) right.data[i] = static_cast<int8_t>(random());
+  const Numbers numbers = is_signed ? Numbers::kInt8 : Numbers::kUint8;
+  Guarded panels(panel_bytes(numbers, sizes.columns, sizes.depth) / 4);
+  pack_panels(numbers, {right.data, right.row_stride, right.column_stride}, sizes.columns, sizes.depth, panels.data());
+  std::vector<int32_t> column_sums(static_cast<size_t>(sizes.columns));
+  Guarded scales(sizes.columns);
+  Guarded bias(sizes.columns);
+  Guarded other(sizes.rows * sizes.columns);
+  std::normal_distribution<float> normal;
+  for (int64_t j = 0; j < sizes.columns; ++j) {
+    for (int64_t k = 0; k < sizes.depth; ++k) column_sums[static_cast<size_t>(j)] += right.at(k, j);
+    scales.data()[j] = std::fabs(normal(random)) * 0.001F;
+    bias.data()[j] = normal(random);
+  }
+  for (int64_t i = 0; i < sizes.rows * sizes.columns; ++i) other.data()[i] = normal(random);
+  Quantised how;
+  how.scales = scales.data();
+  how.zero_point = static_cast<int32_t>(random() % 256) - (is_signed ? 128 : 0);
+  how.column_sums = column_sums.data();
+  how.result.bias = bias.data();
+  how.result.binary = Binary::kAdd;
+  how.result.other = other.data();
+  how.result.other_row_stride = sizes.columns;
+  how.result.unary = random() % 2 ? Unary::kRelu : Unary::kNone;
+  Guarded floats(sizes.rows * sizes.columns);
+  how.result.out = floats.data();
+  how.result.row_stride = sizes.columns;
+  std::vector<uint8_t> bytes(static_cast<size_t>(sizes.rows * sizes.columns));
+  const bool narrows = random() % 2 == 0;
+  if (narrows) how.bytes = bytes.data();
+  how.bytes_row_stride = sizes.columns;
+  how.is_signed = is_signed;
+  how.bytes_scale = 0.05F;
+  how.bytes_zero_point = is_signed ? 3 : 100;
+  const Left a{left.data, left.row_stride, left.column_stride};
+  if (random() % 2) {
+    multiply(numbers, a, panels.data(), sizes, how, isa);
+  } else {
+    std::vector<int32_t> sums(static_cast<size_t>(sizes.rows * sizes.columns));
+    multiply(numbers, a, panels.data(), sizes, sums.data(), sizes.columns, isa);
+    finish(sums.data(), sizes.columns, 0, sizes.rows, sizes.columns, how, isa);
+  }
+  for (int64_t i = 0; i < sizes.rows; ++i) {
+    for (int64_t j = 0; j < sizes.columns; ++j) {
+      int64_t sum = 0;
+      for (int64_t k = 0; k < sizes.depth; ++k) {
+        const int64_t x = is_signed ? static_cast<int8_t>(left.at(i, k)) : left.at(i, k);
+        sum += (x - how.zero_point) * right.at(k, j);
+      }
+      const int64_t at = i * sizes.columns + j;
+      double expected = static_cast<double>(sum) * static_cast<double>(scales[j]) + static_cast<double>(bias[j]) +
+                        static_cast<double>(other[at]);
+      if (how.result.unary == Unary::kRelu) expected = std::max(expected, 0.0);
+      double got = 0;
+      double allowed = 1e-5 * (1 + std::fabs(expected));
+      if (narrows) {
+        const double low = is_signed ? -128 : 0;
+        expected = std::min(std::max(expected / 0.05 + how.bytes_zero_point, low), low + 255);
+        const uint8_t byte = bytes[static_cast<size_t>(at)];
+        got = is_signed ? static_cast<int8_t>(byte) : byte;
+        allowed = 0.5 + 1e-3;
+      } else {
+        got = static_cast<double>(floats[at]);
+      }
+      if (std::fabs(got - expected) > allowed)
+        return fail(std::string(name_of(isa)) + " quantised, " + std::to_string(sizes.rows) + " x " +
+                    std::to_string(sizes.columns) + " x " + std::to_string(sizes.depth) + ": " + std::to_string(got) +
+                    " instead of " + std::to_string(expected));
+    }
+  }
+}
+
+// Columns of int8 with a scale each.
+void check_int8_columns(Isa isa, Random& random) {
+  std::normal_distribution<float> normal;
+  const Sizes sizes{size(random), size(random), size(random)};
+  Guarded left(sizes.rows * sizes.depth);
+  for (int64_t i = 0; i < sizes.rows * sizes.depth; ++i) left.data()[i] = normal(random);
+  Narrow<int8_t> right(sizes.columns, sizes.depth, false, 0);
+  for (int64_t i = 0; i < right.count; ++i) right.data[i] = static_cast<int8_t>(random());
+  Guarded scales(sizes.columns);
+  for (int64_t j = 0; j < sizes.columns; ++j) scales.data()[j] = normal(random);
+  Guarded out(sizes.rows * sizes.columns);
+  Result how;
+  how.out = out.data();
+  how.row_stride = sizes.columns;
+  multiply({left.data(), sizes.depth, 1}, Int8Columns{right.data, scales.data()}, sizes, how, isa);
+  for (int64_t i = 0; i < sizes.rows; ++i) {
+    for (int64_t j = 0; j < sizes.columns; ++j) {
+      double sum = 0;
+      double most = 0;
+      for (int64_t k = 0; k < sizes.depth; ++k) {
+        const double term = static_cast<double>(left[i * sizes.depth + k]) * right.at(j, k);
+        sum += term;
+        most += std::fabs(term);
+      }
+      const double scale = static_cast<double>(scales[j]);
+      const auto got = static_cast<double>(out[i * sizes.columns + j]);
+      if (!close(got, sum * scale, 1e-6 * (most * std::fabs(scale) + 1e-3)))
+        return fail(std::string(name_of(isa)) + " int8 columns, " + std::to_string(sizes.rows) + " x " +
+                    std::to_string(sizes.columns) + " x " + std::to_string(sizes.depth) + ": " + std::to_string(got) +
+                    " instead of " + std::to_string(sum * scale));
+    }
+  }
+}
+
+// Four bits: `bits` [columns][depth] in blocks, as torch packs them with AVX-512.
+void pack_nibbles(const std::vector<uint8_t>& bits, int64_t columns, int64_t depth, uint8_t* to) {
+  for (int64_t block = 0; block < columns; block += 64) {
+    const int64_t width = std::min<int64_t>(64, columns - block);
+    for (int64_t k = 0; k < depth; ++k) {
+      for (int64_t i = 0; i < width / 2; ++i) {
+        const int64_t low = width == 64 ? i : 2 * i;
+        const int64_t high = width == 64 ? i + 32 : 2 * i + 1;
+        const auto at = [&](int64_t column) { return bits[static_cast<size_t>((block + column) * depth + k)]; };
+        *to++ = static_cast<uint8_t>(at(low) | (at(high) << 4));
+      }
+    }
+  }
+}
+
+void check_int4_blocks(Isa isa, Random& random) {
+  std::normal_distribution<float> normal;
+  const int64_t group = random() % 2 ? 32 : 64;
+  const Sizes sizes{size(random), 16 * below(random, 13), group * below(random, 4)};
+  const int64_t groups = sizes.depth / group;
+  Guarded left(sizes.rows * sizes.depth);
+  for (int64_t i = 0; i < sizes.rows * sizes.depth; ++i) left.data()[i] = normal(random);
+  std::vector<uint8_t> bits(static_cast<size_t>(sizes.columns * sizes.depth));
+  for (uint8_t& one : bits) one = random() % 16;
+  Narrow<uint8_t> packed(sizes.columns, sizes.depth / 2, false, 0);
+  pack_nibbles(bits, sizes.columns, sizes.depth, packed.data);
+  const bool halves = random() % 2 == 0;
+  Guarded pairs(groups * sizes.columns * 2);
+  Narrow<uint16_t> half_pairs(groups, sizes.columns * 2, false, 0);
+  for (int64_t i = 0; i < groups * sizes.columns * 2; ++i) {
+    const float value = normal(random);
+    uint32_t wide = 0;
+    std::memcpy(&wide, &value, sizeof wide);
+    wide &= 0xffff0000;  // a bfloat16
+    std::memcpy(pairs.data() + i, &wide, sizeof wide);
+    half_pairs.data[i] = static_cast<uint16_t>(wide >> 16);
+  }
+  Guarded out(sizes.rows * sizes.columns);
+  Result how;
+  how.out = out.data();
+  how.row_stride = sizes.columns;
+  const void* given = halves ? static_cast<const void*>(half_pairs.data) : pairs.data();
+  multiply({left.data(), sizes.depth, 1}, Int4Blocks{packed.data, group, given, halves}, sizes, how, isa);
+  for (int64_t i = 0; i < sizes.rows; ++i) {
+    for (int64_t j = 0; j < sizes.columns; ++j) {
+      double sum = 0;
+      double most = 0;
+      for (int64_t k = 0; k < sizes.depth; ++k) {
+        const int64_t pair = 2 * (k / group * sizes.columns + j);
+        const auto scale = static_cast<double>(pairs[pair]);
+        const auto zero = static_cast<double>(pairs[pair + 1]);
+        const double number = bits[static_cast<size_t>(j * sizes.depth + k)];
+        const auto x = static_cast<double>(left[i * sizes.depth + k]);
+        sum += x * ((number - 8) * scale + zero);
+        most += std::fabs(x) * (16 * std::fabs(scale) + std::fabs(zero));
+      }
+      const auto got = static_cast<double>(out[i * sizes.columns + j]);
+      if (!close(got, sum, 1e-6 * (most + 1e-3)))
+        return fail(std::string(name_of(isa)) + " int4 blocks, " + std::to_string(sizes.rows) + " x " +
+                    std::to_string(sizes.columns) + " x " + std::to_string(sizes.depth) + ": " + std::to_string(got) +
+                    " instead of " + std::to_string(sum));
+    }
+  }
+}
+
 double widened(uint16_t bits) {
   const uint32_t wide = static_cast<uint32_t>(bits) << 16;
   float value = 0;
@@ -251,6 +428,9 @@ int main(int count, char** arguments) {
       check(draw(random), isa, random);
       check_bytes(isa, i % 2 == 0, random);
       check_bfloat16(isa, random);
+      check_quantised(isa, i % 2 == 0, random);
+      check_int8_columns(isa, random);
+      check_int4_blocks(isa, random);
     }
   }
   std::printf("%d failures\n", failures);

@@ -81,12 +81,55 @@ using StripFunction = void (*)(const Strip&);
 // One row of an LSTM: gates [4][hidden] (input, forget, candidate, output), `cell` is replaced, `state` written.
 using CellFunction = void (*)(const float* gates, int64_t hidden, float* cell, float* state);
 
+// Sums of bytes [rows][width], width in whole panels, as floats: scale * (sum - excess), both one a column.
+using WidenFunction = void (*)(const void* sums, int64_t rows, int64_t width, const int32_t* excess,
+                               const float* scales, float* to);
+
+// Floats as bytes; `from` has room for whole registers. NaN becomes the least.
+struct Bytes {
+  float inverse_scale;
+  float zero_point;
+  bool is_signed;
+};
+using NarrowFunction = void (*)(const float* from, int64_t count, const Bytes& how, void* to);
+
+// Up to kMostStreamed rows of floats times a right side of fewer bits that is read once, where it lies: its columns
+// from `column` on, kStreamed of them or what is left. Sums are [rows][kStreamed].
+inline constexpr int64_t kStreamed = 64;
+inline constexpr int64_t kMostStreamed = 4;
+struct Stream {
+  const float* left;
+  int64_t row_stride;
+  int64_t rows;
+  int64_t depth;
+  int64_t all_columns;
+  int64_t column;
+  int64_t columns;
+  float* sums;
+};
+using StreamInt8Function = void (*)(const Stream&, const Int8Columns&);
+using StreamInt4Function = void (*)(const Stream&, const Int4Blocks&);
+
+// The same columns as float32 in panels [columns / 16][depth][16].
+using ExpandInt8Function = void (*)(const Stream&, const Int8Columns&, PackFunction pack, float* panels);
+using ExpandInt4Function = void (*)(const Stream&, const Int4Blocks&, float* panels);
+
+using AddProductsFunction = void (*)(const void* bytes, bool is_signed, int32_t zero_point, const int8_t* weights,
+                                     int64_t count, int32_t* sums);
+
 struct Kernels {
   TileTable float32;
   TileTable bfloat16;
   TileTable bytes;  // uint8 times int8
   FinishFunction finish;
   PackFunction pack;
+  WidenFunction widen;
+  NarrowFunction narrow;
+  AddProductsFunction add_products;
+  StreamInt8Function stream_int8;
+  StreamInt4Function stream_int4;
+  ExpandInt8Function expand_int8;
+  ExpandInt4Function expand_int4;
   GatherFunction gather;
   StripFunction depthwise;
   CellFunction lstm;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "table.h"
 #include "tensor/parallel.h"
@@ -83,12 +84,17 @@ void fill_panels(const Kernels& kernels, const Lines& lines, int64_t columns, in
     pack_lines(kernels, lines, column, std::min(kPanel, columns - column), depth, kPanel, panels);
 }
 
-// A product; `Finish` does something with the sums of a tile.
-template <class Finish>
+// Where panels are made of a right side that is no matrix.
+struct NoExpansion {
+  void operator()(int64_t, int64_t, float*) const {}
+};
+
+// A product; `Finish` does something with the sums of a tile, `Expand` makes the panels of columns `column`...
+template <class Finish, class Expand = NoExpansion>
 class Product {
  public:
   Product(Numbers numbers, const Kernels& kernels, const Left& left, const void* panels, const Right& right,
-          const Sizes& sizes, const Finish& finish)
+          const Sizes& sizes, const Finish& finish, const Expand& expand = {})
       : numbers_(numbers),
         kernels_(kernels),
         table_(kernels.table(numbers)),
@@ -98,6 +104,7 @@ class Product {
         sizes_(sizes),
         words_(words_of(numbers, sizes.depth)),
         finish_(finish),
+        expand_(expand),
         cut_(table_, sizes.rows, divided(sizes.columns, kPanel), words_) {
     const int64_t tasks = cut_.blocks * cut_.groups;
     const int64_t work = std::max<int64_t>(sizes.rows * sizes.columns * sizes.depth, 1);
@@ -106,6 +113,8 @@ class Product {
   }
 
  private:
+  static constexpr bool kExpands = !std::is_same_v<Expand, NoExpansion>;
+
   int64_t panel_bytes() const { return words_ * kPanel * 4; }
   int64_t first_tile(int64_t block) const { return cut_.tiles.count * block / cut_.blocks; }
 
@@ -115,7 +124,8 @@ class Product {
   }
   // For few rows, whole panels are read where they lie.
   bool is_right_read_in_place() const {
-    return panels_ == nullptr && cut_.tiles.count == 1 && numbers_ == Numbers::kFloat32 && right_.line == 4;
+    return panels_ == nullptr && !kExpands && cut_.tiles.count == 1 && numbers_ == Numbers::kFloat32 &&
+           right_.line == 4;
   }
 
   void run(int64_t begin, int64_t end) const {
@@ -156,6 +166,9 @@ class Product {
       tile.right = panels_ + column / kPanel * panel_bytes();
       if (group + 1 < cut_.groups)
         tile.lines_ahead = divided(panels * panel_bytes() / tiles / kLine, std::max<int64_t>(1, words_ / kFetchEvery));
+    } else if constexpr (kExpands) {
+      expand_(column, columns, reinterpret_cast<float*>(made));
+      tile.right = reinterpret_cast<const char*>(made);
     } else if (is_right_read_in_place() && columns == panels * kPanel) {
       tile.right = right_.data + column * right_.line;
       tile.step_bytes = right_.step;
@@ -199,6 +212,7 @@ class Product {
   const Sizes sizes_;
   const int64_t words_;
   const Finish& finish_;
+  const Expand& expand_;
   const Cut cut_;
 };
 
@@ -220,6 +234,81 @@ void multiply_bytes(Numbers numbers, const Left& left, const void* panels, const
     }
   };
   Product(numbers, kernels_of(isa), left, panels, right, sizes, finish);
+}
+
+// Finishes rows of sums that lie in panels [rows][stride], those of columns `column`..
+class QuantisedFinish {
+ public:
+  QuantisedFinish(const Kernels& kernels, const Quantised& how) : kernels_(kernels), how_(how) {}
+
+  void operator()(const Place& place) const {
+    alignas(kLine) float scales[kMostPanels * kPanel];
+    alignas(kLine) int32_t excess[kMostPanels * kPanel];
+    alignas(kLine) float floats[kMostRows * kMostPanels * kPanel];
+    for (int64_t j = 0; j < place.stride; ++j) {
+      const bool there = j < place.columns;
+      scales[j] = there ? how_.scales[place.column + j] : 0;
+      excess[j] = !there || how_.zero_point == 0
+                      ? 0
+                      : static_cast<int32_t>(static_cast<uint32_t>(how_.zero_point) *
+                                             static_cast<uint32_t>(how_.column_sums[place.column + j]));
+    }
+    kernels_.widen(place.sums, place.rows, place.stride, excess, scales, floats);
+    Result result = how_.result;
+    const bool narrows = how_.bytes != nullptr;
+    result.out = narrows ? floats : result.out + place.row * result.row_stride + place.column;
+    if (narrows) result.row_stride = place.stride;
+    if (result.bias != nullptr) result.bias += place.column;
+    if (result.binary != Binary::kNone) result.other += place.row * result.other_row_stride + place.column;
+    kernels_.finish({floats, place.stride, 0, 0, place.rows, place.columns}, result);
+    if (!narrows) return;
+    const Bytes bytes{1 / how_.bytes_scale, static_cast<float>(how_.bytes_zero_point), how_.is_signed};
+    char* to = static_cast<char*>(how_.bytes) + place.row * how_.bytes_row_stride + place.column;
+    for (int64_t i = 0; i < place.rows; ++i, to += how_.bytes_row_stride)
+      kernels_.narrow(floats + i * place.stride, place.columns, bytes, to);
+  }
+
+ private:
+  const Kernels& kernels_;
+  const Quantised& how_;
+};
+
+// Few rows are multiplied while the right side is read; for more, panels are made of a group of columns at a time.
+template <class Compressed, class StreamIt, class ExpandIt>
+void multiply_compressed(const Kernels& kernels, const Left& left, const Compressed& right, const Sizes& sizes,
+                         const Result& result, const StreamIt& stream_it, const ExpandIt& expand_it) {
+  if (sizes.rows <= 0 || sizes.columns <= 0) return;
+  Stream stream{
+      static_cast<const float*>(left.data), left.row_stride, sizes.rows, sizes.depth, sizes.columns, 0, 0, nullptr};
+  if (sizes.rows <= kMostStreamed) {
+    const int64_t tasks = divided(sizes.columns, kStreamed);
+    const int64_t grain = divided(kWorthAThread, std::max<int64_t>(sizes.rows * kStreamed * sizes.depth, 1));
+    parallel_for(0, tasks, grain, [&](int64_t begin, int64_t end) {
+      alignas(kLine) float sums[kMostStreamed * kStreamed];
+      Stream some = stream;
+      some.sums = sums;
+      for (int64_t task = begin; task < end; ++task) {
+        some.column = task * kStreamed;
+        some.columns = std::min(kStreamed, sizes.columns - some.column);
+        stream_it(some, right);
+        kernels.finish({sums, kStreamed, 0, some.column, sizes.rows, some.columns}, result);
+      }
+    });
+    return;
+  }
+  struct Expansion {
+    const Stream& stream;
+    const Compressed& right;
+    const ExpandIt& expand_it;
+    void operator()(int64_t column, int64_t columns, float* panels) const {
+      Stream some = stream;
+      some.column = column;
+      some.columns = columns;
+      expand_it(some, right, panels);
+    }
+  };
+  const auto finish = [&](const Place& place) { kernels.finish(place, result); };
+  Product(Numbers::kFloat32, kernels, left, nullptr, {}, sizes, finish, Expansion{stream, right, expand_it});
 }
 
 }  // namespace
@@ -259,6 +348,45 @@ void multiply(Numbers numbers, const Left& left, const void* panels, const Sizes
 void multiply(Numbers numbers, const Left& left, const Right& right, const Sizes& sizes, int32_t* out,
               int64_t row_stride, Isa isa) {
   multiply_bytes(numbers, left, nullptr, right, sizes, out, row_stride, isa);
+}
+
+void multiply(Numbers numbers, const Left& left, const void* panels, const Sizes& sizes, const Quantised& result,
+              Isa isa) {
+  if (sizes.rows <= 0 || sizes.columns <= 0) return;
+  const Kernels& kernels = kernels_of(isa);
+  Product(numbers, kernels, left, panels, {}, sizes, QuantisedFinish(kernels, result));
+}
+
+void finish(const int32_t* sums, int64_t stride, int64_t row, int64_t rows, int64_t columns, const Quantised& result,
+            Isa isa) {
+  constexpr int64_t kMost = kMostPanels * kPanel;
+  const QuantisedFinish finish_some(kernels_of(isa), result);
+  alignas(kLine) int32_t some[kMost] = {};
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < columns; j += kMost) {
+      const int64_t count = std::min(kMost, columns - j);
+      std::memcpy(some, sums + i * stride + j, static_cast<size_t>(count) * 4);
+      finish_some({some, divided(count, kPanel) * kPanel, row + i, j, 1, count});
+    }
+  }
+}
+
+void multiply(const Left& left, const Int8Columns& right, const Sizes& sizes, const Result& result, Isa isa) {
+  const Kernels& kernels = kernels_of(isa);
+  const auto expand = [&](const Stream& stream, const Int8Columns& columns, float* panels) {
+    kernels.expand_int8(stream, columns, kernels.pack, panels);
+  };
+  multiply_compressed(kernels, left, right, sizes, result, kernels.stream_int8, expand);
+}
+
+void multiply(const Left& left, const Int4Blocks& right, const Sizes& sizes, const Result& result, Isa isa) {
+  const Kernels& kernels = kernels_of(isa);
+  multiply_compressed(kernels, left, right, sizes, result, kernels.stream_int4, kernels.expand_int4);
+}
+
+void add_products(const void* bytes, bool is_signed, int32_t zero_point, const int8_t* weights, int64_t count,
+                  int32_t* sums, Isa isa) {
+  kernels_of(isa).add_products(bytes, is_signed, zero_point, weights, count, sums);
 }
 
 void finish(const float* sums, int64_t row, int64_t columns, const Result& result) {

@@ -50,6 +50,21 @@ struct Result {
   float beta = 0;
 };
 
+// How sums of bytes become floats, and bytes again where those are wanted:
+// x = scale of the column * (sum - zero point * sum of the column's weights), then what `result` says, then
+// x / bytes_scale + bytes_zero_point, rounded to even and kept in the range.
+struct Quantised {
+  const float* scales = nullptr;  // one a column: what one of the sum's units is
+  int32_t zero_point = 0;         // of the left side
+  const int32_t* column_sums = nullptr;
+  Result result;          // without `scale` and `keep`; `out` is not written where bytes are made
+  void* bytes = nullptr;  // [rows, columns] of uint8, or of int8
+  int64_t bytes_row_stride = 0;
+  bool is_signed = false;
+  float bytes_scale = 1;
+  int32_t bytes_zero_point = 0;
+};
+
 // What the two sides hold, and what a word holds as many of.
 enum class Numbers {
   kFloat32,   // one a word
@@ -99,6 +114,40 @@ void multiply(Numbers numbers, const Left& left, const void* panels, const Sizes
               int64_t row_stride, Isa isa = best_isa());
 void multiply(Numbers numbers, const Left& left, const Right& right, const Sizes& sizes, int32_t* out,
               int64_t row_stride, Isa isa = best_isa());
+
+// The product of bytes into floats or bytes.
+void multiply(Numbers numbers, const Left& left, const void* panels, const Sizes& sizes, const Quantised& result,
+              Isa isa = best_isa());
+
+// A right side of int8 with a scale for each column: [columns][depth].
+struct Int8Columns {
+  const int8_t* data;
+  const float* scales;
+};
+
+// A right side of four bits as torch packs it with AVX-512, for columns in a multiple of 16: blocks of 64 columns,
+// [block][depth][32 bytes], where byte i holds columns i and i + 32 in its lower and upper half; a last block of fewer
+// columns holds neighbouring pairs. A number is (bits - 8) * scale + zero, of its group of the depth.
+struct Int4Blocks {
+  const uint8_t* data;
+  int64_t group;      // a divisor of the depth
+  const void* pairs;  // [depth / group][columns][2]: scale and zero, float32 or bfloat16
+  bool is_bfloat16;
+};
+
+// The product of float32 with such a side; neighbouring steps of the left side follow one another.
+void multiply(const Left& left, const Int8Columns& right, const Sizes& sizes, const Result& result,
+              Isa isa = best_isa());
+void multiply(const Left& left, const Int4Blocks& right, const Sizes& sizes, const Result& result,
+              Isa isa = best_isa());
+
+// What becomes of rows `row`.. of sums of bytes that were made elsewhere: [rows][stride].
+void finish(const int32_t* sums, int64_t stride, int64_t row, int64_t rows, int64_t columns, const Quantised& result,
+            Isa isa = best_isa());
+
+// sums[i] += (bytes[i] - zero_point) * weights[i]
+void add_products(const void* bytes, bool is_signed, int32_t zero_point, const int8_t* weights, int64_t count,
+                  int32_t* sums, Isa isa = best_isa());
 
 // What becomes of one row of sums that were made elsewhere. `sums` has room for whole panels.
 void finish(const float* sums, int64_t row, int64_t columns, const Result& result);

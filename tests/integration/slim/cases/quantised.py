@@ -1,4 +1,4 @@
-"""Arguments for linear layers of bytes."""
+"""Arguments for layers and products of bytes, of four bits and of eight-bit floats."""
 
 from __future__ import annotations
 
@@ -20,10 +20,16 @@ POINTWISE: list[tuple[str, list[float | None], str]] = [
     ("gelu", [], "tanh"),
 ]
 
+FUSED_WITH_CONVOLUTIONS = ("none", "relu", "hardtanh", "hardswish", "swish")
+
 
 def packed(weight: torch.Tensor, rows: int) -> Packed:
     """An int8 weight [columns, depth] as torch packs it."""
-    by_torch = torch.ops.onednn.qlinear_prepack(weight, [rows, weight.shape[1]])
+    return as_packed(torch.ops.onednn.qlinear_prepack(weight, [rows, weight.shape[1]]))
+
+
+def as_packed(by_torch: torch.Tensor) -> Packed:
+    """A tensor in a layout of oneDNN's, taken apart."""
     memory = torch.empty(torch.ops.mkldnn._nbytes(by_torch), dtype=torch.int8)
     ctypes.memmove(memory.data_ptr(), torch.ops.mkldnn.data_ptr(by_torch), memory.nbytes)
     descriptor = bytes(torch.ops.mkldnn._get_mkldnn_serialized_md(by_torch).tolist())
@@ -111,3 +117,190 @@ def qlinear_binary(g: Generator) -> dict[str, Any]:
         "unary_post_op_args": [],
         "unary_post_op_algorithm": "",
     }
+
+
+def convolution(g: Generator) -> dict[str, Any]:
+    """What both functions on pictures take: plain, strided, dilated, grouped and depthwise ones."""
+    kind = g.choice(["plain", "plain", "grouped", "depthwise", "pointwise"])
+    groups = {"grouped": g.choice([2, 3]), "depthwise": g.choice([4, 16, 33])}.get(kind, 1)
+    inputs, outputs = (1, 1) if kind == "depthwise" else (g.choice([1, 3, 8]), g.choice([1, 5, 16, 40]))
+    if kind == "grouped":  # oneDNN 3.12 is wrong by whole numbers for two groups of 40 outputs and a zero point
+        outputs = min(outputs, 16)
+    kernel = [1, 1] if kind == "pointwise" else [g.choice([1, 2, 3]), g.choice([1, 3])]
+    size = [g.choice([5, 6, 9, 14]), g.choice([5, 8, 11])]
+    stride = [g.choice([1, 1, 2]), g.choice([1, 1, 2])]
+    padding = [g.choice([0, 1]), g.choice([0, 1])]
+    dilation = [g.choice([1, 1, 2]), g.choice([1, 1, 2])]
+    x = torch.randint(0, 256, [g.choice([1, 2]), groups * inputs, *size], generator=g.torch).to(torch.uint8)
+    zero_point = g.integer(0, 100)
+    channels = groups * outputs
+    scales = channels if g.chance(0.8) else 1
+    weight = torch.randint(-127, 128, [channels, inputs, *kernel], generator=g.torch).to(torch.int8)
+    by_scale = torch.rand([scales], generator=g.torch) * 0.01 + 0.001
+    prepacked = torch.ops.onednn.qconv_prepack(
+        weight, by_scale, 0.02, zero_point, stride, padding, dilation, groups, list(x.shape)
+    )
+    return {
+        "X": x.contiguous(memory_format=torch.channels_last),
+        "act_scale": torch.tensor(0.02),
+        "act_zero_point": torch.tensor(zero_point, dtype=torch.int32),
+        "onednn_weight": as_packed(prepacked),
+        "weight_scales": by_scale,
+        "weight_zero_points": torch.zeros([scales], dtype=torch.int32),
+        "B": g.choice([None, torch.randn([channels], generator=g.torch)]),
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+    }
+
+
+@case("cpu__qconv_pointwise_tensor", draws=200, check=close)
+def qconv(g: Generator) -> dict[str, Any]:
+    """Each fused function that torch has for them, each dtype of the result."""
+    name, scalars, algorithm = g.choice([entry for entry in POINTWISE if entry[0] in FUSED_WITH_CONVOLUTIONS])
+    return {
+        **convolution(g),
+        **ending(g, torch.uint8),
+        "attr": name,
+        "post_op_args": scalars,
+        "algorithm": algorithm,
+    }
+
+
+@case("cpu__qconv2d_pointwise_binary_tensor", draws=120, check=close)
+def qconv_binary(g: Generator) -> dict[str, Any]:
+    """Summed in place."""
+    dtype = torch.uint8
+    given, wanted = convolution(g), ending(g, dtype)
+    x, sizes = given["X"], given["onednn_weight"].sizes
+    spatial = [
+        (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+        for size, kernel, stride, padding, dilation in zip(
+            x.shape[2:], sizes[2:], given["stride"], given["padding"], given["dilation"], strict=True
+        )
+    ]
+    shape = [x.shape[0], sizes[0], *spatial]
+    is_byte = wanted["output_dtype"] == dtype
+    if is_byte:
+        accum = torch.randint(0, 256, shape, generator=g.torch).to(dtype)
+    else:
+        accum = torch.randn(shape, generator=g.torch).to(wanted["output_dtype"])
+    names = {"stride": "stride_args", "padding": "padding_args", "dilation": "dilation_args"}
+    return {
+        **{names.get(name, name): value for name, value in given.items()},
+        "accum": accum.contiguous(memory_format=torch.channels_last),
+        **wanted,
+        "accum_scale": 0.03 if is_byte else 1.0,
+        "accum_zero_point": g.integer(0, 100) if is_byte else 0,
+        "binary_attr": "sum",
+        "alpha": g.choice([None, 1.0]),
+        "unary_attr": g.choice([None, "relu"]),
+        "unary_scalars": [],
+        "unary_algorithm": None,
+    }
+
+
+def near(arguments: dict[str, Any], ours: list[torch.Tensor], theirs: list[torch.Tensor]) -> str | None:
+    """Torch rounds weights, or sums, of bfloat16 and float16 in between on some machines."""
+    for got, expected in zip(ours, theirs, strict=True):
+        if (got.dtype, got.shape, got.stride()) != (expected.dtype, expected.shape, expected.stride()):
+            return f"{got.dtype}{list(got.shape)}, torch {expected.dtype}{list(expected.shape)}"
+        a, b = got.double(), expected.double()
+        relative = 2e-5 if expected.dtype == torch.float32 else 2e-2
+        limit = relative * (b.abs() + b.abs().max()) if b.numel() else b
+        wrong = ~((a - b).abs() <= limit)
+        if bool(wrong.any()):
+            return f"{int(wrong.sum())} of {a.numel()} values differ: {a[wrong][0]}, torch {b[wrong][0]}"
+    return None
+
+
+def blocks_of_64(weight: torch.Tensor) -> torch.Tensor:
+    """Numbers from 0 to 15 [n, k] in the order that torch gives them where there is AVX-512: [n, k / 2]."""
+    parts = []
+    for begin in range(0, weight.shape[0], 64):
+        columns = weight[begin : begin + 64].T
+        low, high = (
+            (columns[:, :32], columns[:, 32:]) if columns.shape[1] == 64 else (columns[:, ::2], columns[:, 1::2])
+        )
+        parts.append((low | (high << 4)).to(torch.uint8).reshape(-1))
+    return torch.cat(parts).reshape(weight.shape[0], weight.shape[1] // 2)
+
+
+@case("cpu__weight_int4pack_mm_cpu_tensor", draws=120, check=near)
+def int4(g: Generator) -> dict[str, Any]:
+    """Whole blocks of columns and others; few rows and many."""
+    group = g.choice([32, 64])
+    wide = torch.backends.cpu.get_cpu_capability() == "AVX512"  # else torch has another order for whole blocks
+    n, k, m = (
+        g.choice([16, 48, 64, 80, 128, 192] if wide else [16]),
+        group * g.choice([1, 2, 3]),
+        g.choice([1, 2, 3, 4, 5, 17]),
+    )
+    dtype = g.choice([torch.float32, torch.bfloat16, torch.float16])
+    weight = torch.randint(0, 16, [n, k], generator=g.torch, dtype=torch.int32)
+    by_torch = torch.ops.aten._convert_weight_to_int4pack_for_cpu(weight, 1)
+    assert torch.equal(by_torch, blocks_of_64(weight)), "torch packs differently"
+    return {
+        "X": torch.randn([m, k], generator=g.torch).to(dtype),
+        "w": blocks_of_64(weight),
+        "qGroupSize": torch.tensor(group),
+        "qScaleAndZeros": (torch.randn([k // group, n, 2], generator=g.torch) * 0.1).to(dtype),
+    }
+
+
+@case("cpu__dyn_quant_pack_4bit_weight", draws=20)
+def pack_4bit(g: Generator) -> dict[str, Any]:
+    """Weights and scales of columns, or of groups."""
+    n, group = g.choice([1, 5, 32]), g.choice([32, 64])
+    k = group * g.choice([1, 2])
+    return {
+        "weights": torch.randint(0, 256, [n, k // 2], generator=g.torch, dtype=torch.uint8),
+        "scales_zeros": torch.rand([n * (k // group)], generator=g.torch),
+        "bias": None,
+        "block_size": group,
+        "in_features": k,
+        "out_features": n,
+    }
+
+
+@case("cpu__dyn_quant_matmul_4bit", draws=60, check=near)
+def matmul_4bit(g: Generator) -> dict[str, Any]:
+    """Rows that are quantised on the way."""
+    how = pack_4bit(g)
+    packed = torch.ops.aten._dyn_quant_pack_4bit_weight(*how.values())
+    return {
+        "inp": torch.randn([g.choice([1, 3, 8]), how["in_features"]], generator=g.torch),
+        "packed_weights": packed,
+        **{name: how[name] for name in ("block_size", "in_features", "out_features")},
+    }
+
+
+def scaled(g: Generator) -> dict[str, Any]:
+    """Both sides of eight-bit floats."""
+    m, n, k = g.choice([1, 5, 16]), 16 * g.integer(1, 4), 16 * g.integer(1, 5)
+    dtype = g.choice([torch.float8_e4m3fn, torch.float8_e5m2])
+    out_dtype = g.choice([torch.float32, torch.bfloat16, torch.float16])
+    return {
+        "self": torch.randn([m, k], generator=g.torch).to(dtype),
+        "mat2": torch.randn([n, k], generator=g.torch).to(dtype).t(),
+        "scale_a": torch.tensor(0.5),
+        "scale_b": torch.tensor(1.5),
+        "bias": g.choice([None, torch.randn([n], generator=g.torch).to(out_dtype)]),
+        "scale_result": None,
+        "out_dtype": out_dtype,
+        "use_fast_accum": False,
+    }
+
+
+@case("cpu__scaled_mm", draws=60, check=near)
+def scaled_mm(g: Generator) -> dict[str, Any]:
+    """Into a wider type."""
+    return scaled(g)
+
+
+@case("cpu__scaled_mm_out", draws=30, check=near)
+def scaled_mm_out(g: Generator) -> dict[str, Any]:
+    """The same, into a tensor that is there."""
+    how = scaled(g)
+    return {"out": torch.empty([how["self"].shape[0], how["mat2"].shape[1]], dtype=how["out_dtype"]), **how}

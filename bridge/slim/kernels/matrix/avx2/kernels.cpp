@@ -12,8 +12,10 @@
 #include "../generic/elements.h"
 #include "../generic/functions.h"
 #include "../generic/depthwise.h"
+#include "../generic/narrow.h"
 #include "../generic/pack.h"
 #include "../generic/recurrent.h"
+#include "../generic/stream.h"
 // clang-format on
 
 namespace slim::matrix {
@@ -38,6 +40,13 @@ const Kernels kAvx2 = {Tiles<Float32, 6, 16>::table(),
                        Tiles<Pairs, 4, 16>::table(),
                        finish,
                        pack_rows,
+                       widen,
+                       narrow,
+                       add_products,
+                       stream_int8,
+                       stream_int4,
+                       expand_int8,
+                       expand_int4,
                        gather_rows,
                        depthwise,
                        lstm_cell};

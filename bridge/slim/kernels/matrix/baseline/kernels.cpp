@@ -10,8 +10,10 @@
 #include "../generic/elements.h"
 #include "../generic/functions.h"
 #include "../generic/depthwise.h"
+#include "../generic/narrow.h"
 #include "../generic/pack.h"
 #include "../generic/recurrent.h"
+#include "../generic/stream.h"
 // clang-format on
 
 namespace slim::matrix {
@@ -31,9 +33,16 @@ constexpr int kAll = 18;  // some are operands from memory
 
 const Kernels kBaseline = {Tiles<Float32, kRows, kAll>::table(),
                            Tiles<Bfloat16, kHalfRows, kAll>::table(),
-                           Tiles<Bytes, 1, kAll>::table(),
+                           Tiles<Words, 1, kAll>::table(),
                            finish,
                            pack_rows,
+                           widen,
+                           narrow,
+                           add_products,
+                           stream_int8,
+                           stream_int4,
+                           expand_int8,
+                           expand_int4,
                            gather_rows,
                            depthwise,
                            lstm_cell};

@@ -21,7 +21,7 @@ struct Bfloat16 {
 };
 
 // Four a word, uint8 times int8.
-struct Bytes {
+struct Words {
   using Sum = I;
   static constexpr int kParts = 4;
   static I add(I sum, U left, U right) {

@@ -1,0 +1,254 @@
+// Floats times a right side of fewer bits: a few rows while it is read, or as panels of floats for many. Included in
+// each set's folder after vectors.h and narrow.h.
+#pragma once
+
+#include "../kernels.h"
+
+namespace slim::matrix {
+namespace {
+
+constexpr int kStreamedPanels = kStreamed / kPanel;
+
+inline float sum_of(F x) {
+  float sum = 0;
+  for (int i = 0; i < kLanes; ++i) sum += x[i];
+  return sum;
+}
+
+inline F as_floats(const int8_t* from) { return __builtin_convertvector(load<SignedBytes>(from), F); }
+
+// The columns of int8 are dotted with the rows, four at a time.
+template <int R>
+void dot_columns(const Stream& s, const Int8Columns& right) {
+  constexpr int kColumns = 4;
+  for (int64_t j = 0; j < s.columns; j += kColumns) {
+    const int64_t count = s.columns - j < kColumns ? s.columns - j : kColumns;
+    const int8_t* columns[kColumns];
+    for (int c = 0; c < kColumns; ++c) columns[c] = right.data + (s.column + j + (c < count ? c : 0)) * s.depth;
+    F sums[R][kColumns] = {};
+    int64_t k = 0;
+    for (; k + kLanes <= s.depth; k += kLanes) {
+      AOT_SLIM_UNROLL
+      for (int c = 0; c < kColumns; ++c) {
+        const F w = as_floats(columns[c] + k);
+        AOT_SLIM_UNROLL
+        for (int r = 0; r < R; ++r) sums[r][c] += load<F>(s.left + r * s.row_stride + k) * w;
+      }
+    }
+    for (int64_t c = 0; c < count; ++c) {
+      for (int r = 0; r < R; ++r) {
+        float sum = sum_of(sums[r][c]);
+        for (int64_t rest = k; rest < s.depth; ++rest) sum += s.left[r * s.row_stride + rest] * columns[c][rest];
+        s.sums[r * kStreamed + j + c] = sum * right.scales[s.column + j + c];
+      }
+    }
+  }
+}
+
+void stream_int8(const Stream& s, const Int8Columns& right) {
+  switch (s.rows) {
+    case 1:
+      return dot_columns<1>(s, right);
+    case 2:
+      return dot_columns<2>(s, right);
+    case 3:
+      return dot_columns<3>(s, right);
+    default:
+      return dot_columns<4>(s, right);
+  }
+}
+
+void expand_int8(const Stream& s, const Int8Columns& right, PackFunction pack, float* panels) {
+  alignas(64) uint32_t words[256 * kPanel];
+  for (int64_t j = 0; j < s.columns; j += kPanel, panels += s.depth * kPanel) {
+    const int64_t count = s.columns - j < kPanel ? s.columns - j : kPanel;
+    const int8_t* from = right.data + (s.column + j) * s.depth;
+    alignas(64) float scales[kPanel] = {};
+    for (int64_t c = 0; c < count; ++c) scales[c] = right.scales[s.column + j + c];
+    int64_t k = 0;
+    while (k + 4 <= s.depth) {
+      const int64_t some = (s.depth - k) / 4 < 256 ? (s.depth - k) / 4 : 256;
+      pack(reinterpret_cast<const char*>(from + k), s.depth, count, some, kPanel, words);
+      for (int64_t word = 0; word < some; ++word, k += 4) {
+        for (int v = 0; v < kRegisters; ++v) {
+          const U four = load<U>(words + word * kPanel + v * kLanes);
+          const F scale = load<F>(scales + v * kLanes);
+          AOT_SLIM_UNROLL
+          for (int i = 0; i < 4; ++i) {
+            const I number = (I)(four << (24 - 8 * i)) >> 24;
+            store(panels + (k + i) * kPanel + v * kLanes, __builtin_convertvector(number, F) * scale);
+          }
+        }
+      }
+    }
+    for (; k < s.depth; ++k) {
+      for (int64_t c = 0; c < kPanel; ++c)
+        panels[k * kPanel + c] = c < count ? static_cast<float>(from[c * s.depth + k]) * scales[c] : 0;
+    }
+  }
+}
+
+// Scales and zeros of neighbouring columns.
+struct Pair {
+  F scale;
+  F zero;
+};
+
+template <bool IsBfloat16>
+inline Pair load_pairs(const void* pairs, int64_t at) {
+  if constexpr (IsBfloat16) {
+    const U both = load<U>(static_cast<const uint16_t*>(pairs) + 2 * at);
+    return {(F)(both << 16), (F)(both & 0xffff0000)};
+  } else {
+    const float* from = static_cast<const float*>(pairs) + 2 * at;
+    Pair pair;
+    for (int i = 0; i < kLanes; ++i) {
+      pair.scale[i] = from[2 * i];
+      pair.zero[i] = from[2 * i + 1];
+    }
+    return pair;
+  }
+}
+
+inline U low_bits(const uint8_t* from) { return __builtin_convertvector(load<UnsignedBytes>(from), U); }
+
+// A whole block: (bits - 8) * scale + zero is taken as bits * scale + (zero - 8 * scale), whose second part is the same
+// for all of a group.
+template <int R, bool IsBfloat16>
+void stream_block(const Stream& s, const Int4Blocks& right) {
+  const uint8_t* from = right.data + s.column / 2 * s.depth;
+  for (int64_t i = 0; i < R * kStreamed; ++i) s.sums[i] = 0;
+  for (int64_t begin = 0; begin < s.depth; begin += right.group) {
+    F sums[R][kStreamedPanels][kRegisters] = {};
+    float all_of_row[R] = {};
+    for (int64_t k = begin; k < begin + right.group; ++k, from += kStreamed / 2) {
+      F x[R];
+      AOT_SLIM_UNROLL
+      for (int r = 0; r < R; ++r) {
+        const float one = s.left[r * s.row_stride + k];
+        all_of_row[r] += one;
+        x[r] = all(one);
+      }
+      AOT_SLIM_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        AOT_SLIM_UNROLL
+        for (int v = 0; v < kRegisters; ++v) {
+          const U both = low_bits(from + half * kPanel + v * kLanes);
+          const F low = __builtin_convertvector((I)(both & 15), F);
+          const F high = __builtin_convertvector((I)(both >> 4), F);
+          AOT_SLIM_UNROLL
+          for (int r = 0; r < R; ++r) {
+            sums[r][half][v] += x[r] * low;
+            sums[r][half + 2][v] += x[r] * high;
+          }
+        }
+      }
+    }
+    const int64_t pairs = begin / right.group * s.all_columns + s.column;
+    for (int p = 0; p < kStreamedPanels; ++p) {
+      for (int v = 0; v < kRegisters; ++v) {
+        const int at = p * static_cast<int>(kPanel) + v * kLanes;
+        const Pair pair = load_pairs<IsBfloat16>(right.pairs, pairs + at);
+        const F zero = pair.zero - 8.0F * pair.scale;
+        AOT_SLIM_UNROLL
+        for (int r = 0; r < R; ++r) {
+          float* to = s.sums + r * kStreamed + at;
+          store(to, load<F>(to) + sums[r][p][v] * pair.scale + zero * all_of_row[r]);
+        }
+      }
+    }
+  }
+}
+
+// The number of one column at one step, scaled.
+inline float number_at(const Stream& s, const Int4Blocks& right, int64_t column, int64_t k) {
+  const int64_t block = column / kStreamed * kStreamed;
+  const int64_t inside = column - block;
+  const int64_t width = s.all_columns - block < kStreamed ? s.all_columns - block : kStreamed;
+  const uint8_t* step = right.data + block / 2 * s.depth + k * width / 2;
+  const bool whole = width == kStreamed;
+  const uint8_t both = step[whole ? inside % 32 : inside / 2];
+  const int bits = (whole ? inside >= 32 : inside % 2 == 1) ? both >> 4 : both & 15;
+  const int64_t at = 2 * (k / right.group * s.all_columns + column);
+  float scale = 0;
+  float zero = 0;
+  if (right.is_bfloat16) {
+    const auto* pairs = static_cast<const uint16_t*>(right.pairs) + at;
+    const uint32_t wide[] = {static_cast<uint32_t>(pairs[0]) << 16, static_cast<uint32_t>(pairs[1]) << 16};
+    __builtin_memcpy(&scale, wide, 4);
+    __builtin_memcpy(&zero, wide + 1, 4);
+  } else {
+    scale = static_cast<const float*>(right.pairs)[at];
+    zero = static_cast<const float*>(right.pairs)[at + 1];
+  }
+  return static_cast<float>(bits - 8) * scale + zero;
+}
+
+void stream_rest(const Stream& s, const Int4Blocks& right) {
+  for (int64_t i = 0; i < s.rows * kStreamed; ++i) s.sums[i] = 0;
+  for (int64_t k = 0; k < s.depth; ++k) {
+    for (int64_t j = 0; j < s.columns; ++j) {
+      const float number = number_at(s, right, s.column + j, k);
+      for (int64_t r = 0; r < s.rows; ++r) s.sums[r * kStreamed + j] += s.left[r * s.row_stride + k] * number;
+    }
+  }
+}
+
+template <bool IsBfloat16>
+void stream_blocks(const Stream& s, const Int4Blocks& right) {
+  switch (s.rows) {
+    case 1:
+      return stream_block<1, IsBfloat16>(s, right);
+    case 2:
+      return stream_block<2, IsBfloat16>(s, right);
+    case 3:
+      return stream_block<3, IsBfloat16>(s, right);
+    default:
+      return stream_block<4, IsBfloat16>(s, right);
+  }
+}
+
+void stream_int4(const Stream& s, const Int4Blocks& right) {
+  if (s.columns < kStreamed) return stream_rest(s, right);
+  if (right.is_bfloat16) return stream_blocks<true>(s, right);
+  stream_blocks<false>(s, right);
+}
+
+// A panel of a whole block.
+template <bool IsBfloat16>
+void expand_panel(const Stream& s, const Int4Blocks& right, int64_t column, float* panel) {
+  const int64_t p = column % kStreamed / kPanel;
+  const uint8_t* from = right.data + column / kStreamed * kStreamed / 2 * s.depth + p % 2 * kPanel;
+  for (int64_t begin = 0; begin < s.depth; begin += right.group) {
+    for (int v = 0; v < kRegisters; ++v) {
+      const int64_t pairs = begin / right.group * s.all_columns + column + v * kLanes;
+      const Pair pair = load_pairs<IsBfloat16>(right.pairs, pairs);
+      for (int64_t k = begin; k < begin + right.group; ++k) {
+        const U both = low_bits(from + k * (kStreamed / 2) + v * kLanes);
+        const U bits = p < 2 ? both & 15 : both >> 4;
+        store(panel + k * kPanel + v * kLanes, __builtin_convertvector((I)bits - 8, F) * pair.scale + pair.zero);
+      }
+    }
+  }
+}
+
+void expand_int4(const Stream& s, const Int4Blocks& right, float* panels) {
+  const int64_t whole = s.all_columns / kStreamed * kStreamed;
+  for (int64_t column = s.column; column < s.column + s.columns; column += kPanel, panels += s.depth * kPanel) {
+    if (column < whole) {
+      if (right.is_bfloat16) {
+        expand_panel<true>(s, right, column, panels);
+      } else {
+        expand_panel<false>(s, right, column, panels);
+      }
+      continue;
+    }
+    for (int64_t k = 0; k < s.depth; ++k) {
+      for (int64_t c = 0; c < kPanel; ++c)
+        panels[k * kPanel + c] = column + c < s.all_columns ? number_at(s, right, column + c, k) : 0;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace slim::matrix
