@@ -59,3 +59,14 @@ def test_a_folder_without_a_bundle_cannot_be_loaded(tmp_path: Path) -> None:
     with pytest.raises(aotpack.UsageError, match="no bundle and no model folder") as caught:
         aotpack.load(tmp_path)
     assert caught.value.fix
+
+
+def test_a_lone_input_is_no_tuple_of_one() -> None:
+    from aotpack.exporting.in_process import inputs_of
+
+    assert inputs_of((1, 2), {"y": 3}) == ((1, 2), {"y": 3})
+    assert inputs_of({"x": 1}, {"y": 3}) == ((), {"x": 1, "y": 3})
+    assert inputs_of(None, None) == ((), {})
+    with pytest.raises(aotpack.UsageError, match="args is a ndarray") as caught:
+        inputs_of(np.zeros(3), None)
+    assert "(x,)" in caught.value.fix

@@ -57,6 +57,17 @@ def test_whose_torch_is_said_by_somebody(capsys: pytest.CaptureFixture[str]) -> 
     assert "aotpack init --backend cpu" in lines[2]
 
 
+def test_other_commands_take_the_environment_that_the_file_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("aotpack.toml").write_text("venv = 'elsewhere'\n")
+    Path("m.py").touch()
+    for words in (("export", "m.py:model", "-o", "m.pt2"), ("build", "m.py:model")):
+        assert f"{tmp_path}/elsewhere" in told(capsys, *words, code=3)[0]
+    monkeypatch.setenv("AOTPACK_VENV", "another")
+    assert f"{tmp_path}/another" in told(capsys, "export", "m.py:model", "-o", "m.pt2", code=3)[0]
+
+
 def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in FILES.items():
         Path(name).write_text(text)

@@ -30,7 +30,7 @@ def _own_errors() -> Iterator[None]:
         yield
     except aotrun.AotError as error:
         kind = _ERRORS.get(error.exit_code, AotpackError)
-        raise kind(error.what, meaning=error.meaning, fix=error.fix) from error
+        raise kind(error.what, meaning=error.meaning, fix=error.fix) from None
 
 
 class Model(aotrun.Model):

@@ -14,7 +14,7 @@ from aotpack.building.request import BuildRequest
 from aotpack.errors import UsageError
 from aotpack.exporting.sources import is_source
 from aotpack.progress.choosing import Progress
-from aotpack.project.reading import NAME, Found, find_project
+from aotpack.project.reading import NAME, Found, find_project, named_environment
 from aotpack.project.settings import Export, Model
 
 
@@ -117,13 +117,11 @@ def build_project(folder: str | os.PathLike[str] | None = None, *, progress: Pro
 
 def _environment(found: Found) -> Path | None:
     """The environment that the project names, or has beside it; None where another one is asked for."""
-    if os.environ.get("AOTPACK_VENV") or os.environ.get("LIBTORCH"):
+    if os.environ.get("LIBTORCH"):
         return None
     project = found.project
-    if project.venv is not None:
-        return found.folder / project.venv
-    if found.folder == Path.cwd():
-        return None  # looked for as everywhere
+    if os.environ.get("AOTPACK_VENV") or project.venv is not None:
+        return named_environment(found)
     places = (found.folder / name for name in (project.backend.venv_name, Backend.CPU.venv_name))
     return next((place for place in places if place.is_dir()), None)
 

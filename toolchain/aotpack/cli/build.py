@@ -70,7 +70,7 @@ Examples:
     metavar="KEY=VALUE",
     help="A fact that travels with the models: model.metadata[KEY]; repeatable.",
 )
-@click.option("--venv", type=click.Path(path_type=Path), help="The environment that holds torch.")
+@console.venv_option("The environment that holds torch.")
 @click.option("--debug", is_flag=True, help="Build the bridge unoptimised and with symbols.")
 @click.option(
     "--verify",
@@ -197,14 +197,16 @@ def _carry_out(
         if dry_run:
             from aotpack.building.assemble import dry_run as plan_only
 
-            _show_plan(plan_only(request, console.reporter()), as_json=as_json)
+            documents.append(_plan(plan_only(request, console.reporter()), request.output))
+            if not as_json:
+                _show_plan(documents[-1])
             continue
         bundle = carry_out(request, verify=verify, progress=console.reporter())
         documents.append(_document(bundle))
         if not as_json:
             _show(bundle, time.monotonic() - start, proven=verify)
         start = time.monotonic()
-    if as_json and documents:
+    if as_json:
         console.print_json({"schema": 1, "bundles": documents} if several else documents[0])
 
 
@@ -269,7 +271,8 @@ def _document(built: Bundle) -> dict[str, Any]:
     }
 
 
-def _show_plan(plan: BundlePlan, *, as_json: bool) -> None:
+def _plan(plan: BundlePlan, output: Path) -> dict[str, Any]:
+    """What would go where, for programs."""
     from aotpack.bundle.entries import Copy, Link, Member
 
     def source(content: object) -> str:
@@ -289,14 +292,16 @@ def _show_plan(plan: BundlePlan, *, as_json: bool) -> None:
         }
         for entry in plan.entries
     ]
-    if as_json:
-        savings = [{"choice": saving.choice, "size": saving.size} for saving in plan.savings]
-        console.print_json({"schema": 1, "entries": rows, "warnings": list(plan.warnings), "savings": savings})
-        return
-    for row in rows:
+    savings = [{"choice": saving.choice, "size": saving.size} for saving in plan.savings]
+    document = {"output": str(output), "entries": rows, "warnings": list(plan.warnings), "savings": savings}
+    return {"schema": 1, **document}
+
+
+def _show_plan(document: dict[str, Any]) -> None:
+    for row in document["entries"]:
         console.tell(f"{row['how']:<6}  {row['destination']}  <-  {row['source']}  ({row['reason']})")
-    if plan.savings:
-        choices = [[saving.choice, console.human_size(saving.size)] for saving in plan.savings]
+    if document["savings"]:
+        choices = [[saving["choice"], console.human_size(saving["size"])] for saving in document["savings"]]
         console.table("left out", ["choice", "spared"], choices)
-    for warning in plan.warnings:
+    for warning in document["warnings"]:
         console.warn(warning)

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -51,6 +52,19 @@ def json_option(command: _Command) -> _Command:
         return value
 
     return click.option("--json", "as_json", is_flag=True, callback=remember, help="Print one JSON document.")(command)
+
+
+def venv_option(text: str) -> Callable[[_Command], _Command]:
+    """`--venv`: a folder; where it is not given, the one that the nearest project file names."""
+
+    def remember(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+        if value is not None or ctx.resilient_parsing:
+            return value
+        from aotpack.project.reading import find_project, named_environment
+
+        return named_environment(find_project())
+
+    return click.option("--venv", type=click.Path(path_type=Path), metavar="DIR", callback=remember, help=text)
 
 
 def print_json(document: dict[str, Any]) -> None:

@@ -29,7 +29,7 @@ Examples:
     "--model", "models", multiple=True, type=click.Path(path_type=Path), help="A .pt2 to look at; may be repeated."
 )
 @click.option("--bundle", type=click.Path(path_type=Path, exists=True, file_okay=False), help="A bundle to look at.")
-@click.option("--venv", type=click.Path(path_type=Path), help="Where torch is.")
+@console.venv_option("Where torch is.")
 @click.option("--quick", is_flag=True, help="Do not compare the bundle's files with their hashes.")
 @click.option("--explain", metavar="CODE|FILE|-", help="Explain a finding's code, or an error message; - reads it.")
 @click.option("--list", "show_list", is_flag=True, help="Show all findings there are.")

@@ -35,7 +35,7 @@ Examples:
 )
 @export_options
 @click.option("--profile", type=click.Choice(("default", "slim")), hidden=True)
-@click.option("--venv", type=click.Path(path_type=Path), metavar="DIR", help="The environment whose torch exports.")
+@console.venv_option("The environment whose torch exports.")
 @click.option("--verify", is_flag=True, help="Compare with eager PyTorch; a package that differs is not kept.")
 @console.json_option
 @console.common_options

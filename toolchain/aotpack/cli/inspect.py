@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aotpack.bundle.entries import Part
 from aotpack.cli import console
 from aotpack.package.metadata import Dim, DynamicDim, ModelMetadata, TensorSpec
 
@@ -95,8 +96,12 @@ def _bundle(path: Path, bundle: Description) -> Shown:
         lines.append(f"  GPU code for {', '.join(bundle.gpu_archs)}")
     if bundle.host_libraries:
         lines.append(f"  the target provides {', '.join(bundle.host_libraries)}")
+    for record in bundle.files:
+        if record.part == Part.ASSETS.value:
+            lines.append(f"  asset {record.path.partition('/')[2]}, {record.size:,} B")
     for name, model in bundle.models.items():
         lines.append(f"  model {name}")
+        lines += [f"    {key} = {value!r}" for key, value in model.metadata.items()]
         lines += [f"    {line}" for line in _signature(model)]
     return {"kind": "bundle", "bundle": msgspec.to_builtins(bundle)}, lines
 

@@ -44,7 +44,7 @@ class Classifier(torch.nn.Module):
 def model():
     """The module, example inputs, and the sizes that may vary."""
     torch.manual_seed(0)
-    return Classifier(), (torch.randn(8, 4),), ({0: torch.export.Dim("batch", max=1024)},)
+    return Classifier().eval(), (torch.randn(8, 4),), ({0: torch.export.Dim("batch", max=1024)},)
 ''',
     "labels.txt": "setosa\nversicolor\nvirginica\n",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,13 @@ def find_project(folder: Path | None = None) -> Found | None:
             table = _toml(text, str(pyproject)).get("tool", {}).get("aotpack", {})
             return Found(pyproject, _project(table, f"{pyproject} [tool.aotpack]"))
     return None
+
+
+def named_environment(found: Found | None) -> Path | None:
+    """The environment that a project names, unless the variable AOTPACK_VENV names another one."""
+    if found is None or found.project.venv is None or os.environ.get("AOTPACK_VENV"):
+        return None
+    return found.folder / found.project.venv
 
 
 def parse_project(text: str, origin: str) -> Project:
