@@ -34,7 +34,7 @@ TOOLCHAIN: Mapping[str, str] = {
     " bundle interpreter materials",
     "new_project": "errors resources tools bundle",
     "verifying": "errors backend patterns tools elf libraries environment native bundle",
-    "release": "errors resources tools bundle materials verifying",
+    "release": "errors backend resources tools bundle materials verifying",
     "diagnosing": "errors backend patterns gpu tools elf package libraries environment runtime native bundle",
     "project": "errors backend tools",
     "api": "errors backend resources progress project elf package environment native bundle exporting building"

@@ -8,7 +8,9 @@ once (`reading`) into one `HostFacts`; checks are pure functions from those to f
 
 from __future__ import annotations
 
-from typing import Sequence
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Sequence
 
 
 def main(words: Sequence[str]) -> int:

@@ -10,7 +10,7 @@ import sys
 from typing import Callable, Iterator, Sequence
 
 from aotpack_doctor import render
-from aotpack_doctor.base import hashing
+from aotpack_doctor.base import hashing, in_memory
 from aotpack_doctor.base.regular import open_regular
 from aotpack_doctor.facts import Bundle, DriverFloor, HostFacts
 from aotpack_doctor.findings import catalog, finding
@@ -86,14 +86,17 @@ def main(words: Sequence[str], root: str | None = None) -> int:
         text = sys.stdin.read() if explaining == "-" else explaining
         return write_explanation(text, as_json, "aotrun doctor", PAGE)
     bundle = root or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    if os.path.isfile(os.path.realpath(bundle)):
+        bundle = os.path.realpath(bundle)  # one file, which the launcher gave the name of its descriptor
     if "--quick" not in rest:
         announce_contents(bundle)
     facts = read_facts(bundle)
     if facts.bundle is not None and "--quick" not in rest:
         # The slow part comes last.
         with _progress(facts.bundle, silent=any(word in rest for word in _QUIET)) as progress:
-            library = os.path.join(bundle, HASHES)
-            by = hashing.fastest(library) if is_as_sealed(bundle, HASHES) else hashing.PYTHONS
+            by = hashing.PYTHONS
+            if is_as_sealed(bundle, HASHES):
+                by = hashing.fastest(in_memory.library(os.path.join(bundle, HASHES)))
             facts = facts._replace(bundle=compare_contents(facts.bundle, progress, by))
     findings = list(map(for_target, examine(facts)))
     write_findings(facts, findings, as_json, "aotrun doctor")
@@ -129,7 +132,7 @@ def _environment() -> dict[str, str]:
 def cpu_features(bridge: str) -> frozenset[str] | None:
     """What the bridge finds by asking the CPU (an emulator answers as what it emulates); None without a bridge."""
     try:
-        library = ctypes.CDLL(bridge)
+        library = ctypes.CDLL(in_memory.library(bridge))
         library.aot_build_info.restype = ctypes.c_char_p
         features = json.loads(library.aot_build_info())["cpu_features"]
     except (OSError, AttributeError, ValueError, KeyError, TypeError):

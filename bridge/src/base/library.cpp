@@ -118,6 +118,8 @@ std::string own_folder() {
   return slash == std::string::npos ? "." : path.substr(0, slash);
 }
 
+bool is_from_memory() { return own_folder() == "/proc/self/fd"; }
+
 std::string runtime_library(const std::string& name) {
   // A program that has torch already shares it: a second copy would register the same operators and abort.
   if (is_loaded(name)) return name;

@@ -49,6 +49,10 @@ void bind_if_present(const Library& library, const char* name, Function*& functi
 /// The folder that the bridge itself was loaded from.
 std::string own_folder();
 
+/// Whether the bridge was loaded from memory, as in a bundle that is one file: then whoever did so has loaded the
+/// runtime's libraries before.
+bool is_from_memory();
+
 /// The path of one of the runtime's libraries, looked for where the bridge's RUNPATH says. A path with folders, since a
 /// bare name would be looked for in LD_LIBRARY_PATH first; the name itself when none of the folders has it, or when
 /// this process has a library of that name.

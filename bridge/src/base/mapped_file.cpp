@@ -7,9 +7,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
 #include <utility>
 
 #include "base/error.h"
+#include "base/single_file.h"
 
 namespace aot {
 namespace {
@@ -45,28 +47,44 @@ File open_file(const std::string& path) {
   return file;
 }
 
-bool exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
+bool exists(const std::string& path) {
+  if (access(path.c_str(), F_OK) == 0) return true;
+  return errno == ENOTDIR && find_inside(path).has_value();
+}
 
 MappedFile::MappedFile(const std::string& path) {
-  const File file = open_file(path);
-  size_ = static_cast<size_t>(status_of(file, path).st_size);
+  const std::optional<Inside> inside = is_below_a_file(path) ? find_inside(path) : std::nullopt;
+  const File file = open_file(inside ? inside->file : path);
+  const auto end = static_cast<size_t>(status_of(file, path).st_size);
+  const size_t offset = inside ? inside->offset : 0;
+  size_ = inside ? inside->size : end;
+  if (offset > end || size_ > end - offset) {
+    throw damaged_error({path, " lies behind the end of its file"}, {"The file was truncated or changed."});
+  }
   if (size_ == 0) return;
-  void* memory = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file.descriptor(), 0);
+  // The kernel maps whole pages. Weights begin with one; what lies somewhere in one brings its beginning along.
+  const size_t before = offset % static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  void* memory = mmap(nullptr, before + size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file.descriptor(),
+                      static_cast<off_t>(offset - before));
   if (memory == MAP_FAILED) throw file_error(path, errno);
-  data_ = static_cast<uint8_t*>(memory);
+  before_ = before;
+  data_ = static_cast<uint8_t*>(memory) + before;
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      before_(std::exchange(other.before_, 0)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(before_, other.before_);
   return *this;
 }
 
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) munmap(data_, size_);
+  if (data_ != nullptr) munmap(data_ - before_, before_ + size_);
 }
 
 }  // namespace aot

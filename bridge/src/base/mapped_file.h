@@ -30,9 +30,11 @@ class File {
 /// Opens a regular file for reading. Throws AOT_DAMAGED with the system's reason.
 File open_file(const std::string& path);
 
+/// Whether there is a file or folder; also in a bundle that is one file, whose parts have paths (base/single_file.h).
 bool exists(const std::string& path);
 
-/// A whole file in memory, read when touched. Writable for the process alone: the file itself never changes.
+/// A whole file in memory, read when touched. Writable for the process alone: the file itself never changes. A part of
+/// a bundle that is one file is mapped from where it lies in that.
 class MappedFile {
  public:
   MappedFile() = default;
@@ -47,6 +49,7 @@ class MappedFile {
  private:
   uint8_t* data_ = nullptr;
   size_t size_ = 0;
+  size_t before_ = 0;  // bytes mapped in front of `data_`
 };
 
 }  // namespace aot

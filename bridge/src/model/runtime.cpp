@@ -20,7 +20,10 @@ std::unique_ptr<const Runtime> loaded;
 
 }  // namespace
 
-bool Runtime::is_slim() { return exists(own_folder() + "/libaot_slim.so"); }
+bool Runtime::is_slim() {
+  constexpr const char* kName = "libaot_slim.so";
+  return is_from_memory() ? is_loaded(kName) : exists(own_folder() + '/' + kName);
+}
 
 std::string Runtime::library_name() { return is_slim() ? "libaot_slim.so" : "libtorch_cpu.so"; }
 

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/own_names.h"
+#include "base/single_file.h"
 #include "package/archive.h"
 #include "package/elf_check.h"
 
@@ -31,6 +32,12 @@ Package open_folder(const std::string& path) {
   package.library_path = path + "/model.so";
   const MappedFile library(package.library_path);
   check_library(library.data(), library.size(), package.library_path);
+  if (is_below_a_file(package.library_path)) {
+    package.library_file = file_in_memory("model.so", library.data(), library.size());
+    package.library_path = package.library_file.is_open()
+                               ? path_of(package.library_file)
+                               : package.scratch.write("model.so", library.data(), library.size());
+  }
 
   if (exists(path + "/weights.blob")) {
     package.storage = MappedFile(path + "/weights.blob");
@@ -129,12 +136,13 @@ Package::~Package() = default;
 
 Package open_package(const std::string& path, bool own_names) {
   struct stat status {};
+  if (is_folder(path)) return open_folder(path);
   if (stat(path.c_str(), &status) != 0) {
     if (errno != ENOENT && errno != ENOTDIR) throw file_error(path, errno);
     throw damaged_error({"there is no model at ", path, ": ", std::strerror(errno)},
                         {"A model folder of a bundle or a .pt2 file was expected."});
   }
-  return S_ISDIR(status.st_mode) ? open_folder(path) : open_archive(path, own_names);
+  return open_archive(path, own_names);
 }
 
 }  // namespace aot

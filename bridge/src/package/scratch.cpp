@@ -80,7 +80,9 @@ void ScratchFolder::remove() noexcept {
 }
 
 File file_in_memory(const char* name, const uint8_t* data, size_t size) {
-  File file(memfd_create(name, MFD_CLOEXEC));
+  constexpr unsigned kExecutable = 0x10;  // MFD_EXEC, since Linux 6.3: whatever the system's default is
+  File file(memfd_create(name, MFD_CLOEXEC | kExecutable));
+  if (!file.is_open() && errno == EINVAL) file = File(memfd_create(name, MFD_CLOEXEC));
   if (!file.is_open() || !write_all(file, data, size) || access(path_of(file).c_str(), R_OK) != 0) return {};
   return file;
 }

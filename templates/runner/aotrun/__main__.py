@@ -4,6 +4,14 @@ import gc
 import os
 import sys
 
+# Started as a script in isolated mode, where nobody has put the package's own folder on the path.
+runner = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, runner)
+if sys.version_info >= (3, 8) and not os.path.isdir(runner):  # the bundle is one file
+    from aotpack_doctor.base import in_memory
+
+    in_memory.install(os.path.dirname(runner))
+
 try:
     import ctypes
 except ImportError:
@@ -21,9 +29,6 @@ if sys.version_info < (3, 8) or ctypes is None:
 
 # One run and the process ends: looking for cycles costs more than it frees.
 gc.disable()
-
-# Started as a script in isolated mode, where nobody has put the package's own folder on the path.
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from aotrun.cli import main  # noqa: E402
 

@@ -6,6 +6,7 @@ The numbers are the exit codes of the command line and the statuses of the C API
 from __future__ import annotations
 
 import errno
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -113,4 +114,10 @@ def from_status(status: int, message: str) -> AotError:
 
 def report(error: AotError) -> None:
     """Print an error's three lines on standard error, whatever is in the file names that they speak of."""
-    print("error: " + "\n".join(map(printable, error.lines)), file=sys.stderr)
+    print("error: " + "\n".join(map(printable, map(_named, error.lines))), file=sys.stderr)
+
+
+def _named(line: str) -> str:
+    """A line with the name of the file that is the whole bundle, which this process knows by its descriptor."""
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    return line if os.path.isdir(root) else line.replace(root, os.path.realpath(root))

@@ -13,6 +13,7 @@ from aotpack.elf.facts import Elf, is_elf, read_elf
 from aotpack.environment.search import detect
 from aotpack.environment.torch import TorchInfo
 from aotpack.errors import UsageError
+from aotpack_doctor.base.single_file import is_single_file
 
 
 def inspect(path: str | os.PathLike[str]) -> Bundle | Package | TorchInfo | Elf:
@@ -26,7 +27,7 @@ def inspect(path: str | os.PathLike[str]) -> Bundle | Package | TorchInfo | Elf:
         AotpackError: its other subclasses, for what is damaged or holds no torch.
     """
     path = Path(path)
-    if path.is_dir() and (path / manifest.NAME).is_file():
+    if is_single_file(str(path)) or (path.is_dir() and (path / manifest.NAME).is_file()):
         bundle = Bundle(path)
         _ = bundle.description  # raises for what is none
         return bundle

@@ -15,6 +15,7 @@ from aotpack.verifying import static
 from aotpack.verifying.digest import check_digest
 from aotpack.verifying.run import RunResult
 from aotpack.verifying.static import Problem
+from aotpack.verifying.unpacked import as_folder
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def verify(
         aotpack.verify("dist/mlp", run=True)
 
     Args:
-        bundle: the folder.
+        bundle: the folder, or the single file.
         run: run every model on its recorded sample in a root that holds the bundle and nothing else.
         key: public key; ask for a signature by its private half.
         certificate_chain: certificates; ask for a signature by one that they vouch for.
@@ -115,12 +116,12 @@ def examine(
     if key is not None or chain:
         from aotpack.release import signing
 
-        with reporter.step("checking the signature"):
-            signature = signing.verify(folder, key=None if key is None else Path(key), chain=chain)
+        with reporter.step("checking the signature"), as_folder(folder) as unpacked:
+            signature = signing.verify(unpacked, key=None if key is None else Path(key), chain=chain)
     result = None
     if run:
-        with reporter.step("running every model"):
-            result = running.check_run(folder, report.bundle)
+        with reporter.step("running every model"), as_folder(folder) as unpacked:
+            result = running.check_run(unpacked, report.bundle)
     return Verification(folder, report.bundle, (), (*report.notes, *_unlicensed(folder)), signature, result)
 
 

@@ -182,15 +182,22 @@ def json_schema() -> bytes:
 
 
 def load_bundle(folder: Path) -> Bundle:
-    """The description of a bundle. Raises UsageError when the folder is none, DamagedError when it cannot be read."""
+    """The description of a bundle, a folder or a single file. Raises UsageError when it is none, DamagedError when it
+    cannot be read."""
     path = folder / NAME
     try:
         content = read_regular(str(path), follow=False)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(
             f"{folder}: has no {NAME}",
-            meaning="this folder is not a bundle",
-            fix="name the folder that aotpack build --output made",
+            meaning="this is not a bundle",
+            fix="name the folder that aotpack build --output made, or the file of aotpack pack --format file",
+        ) from error
+    except ValueError as error:
+        raise DamagedError(
+            f"{folder}: {error}",
+            meaning="a bundle that is one file was truncated or changed since it was packed",
+            fix="copy the file again",
         ) from error
     except SpecialFileError as error:
         raise DamagedError(

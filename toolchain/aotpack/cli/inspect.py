@@ -24,6 +24,7 @@ Examples:
   aotpack inspect mlp.pt2           what the model is, asks for and imports
   aotpack inspect dist/mlp          what the bundle holds, by part
   aotpack inspect dist/mlp --sbom   what it is made of: versions, suppliers, licences (--json: CycloneDX)
+  aotpack inspect dist/mlp.aot      the same of a single file
   aotpack inspect .venv             which torch that is, and why that one
   aotpack inspect libfoo.so         what the loader reads of it
 """

@@ -9,7 +9,7 @@ import click
 from aotpack.cli import console
 
 #: As `aotpack.release.packing.FORMATS`, whose import can wait (a test holds them together).
-FORMATS = ("tar.zst", "tar", "zip", "oci", "wheel")
+FORMATS = ("tar.zst", "tar", "zip", "oci", "file", "wheel")
 
 
 @click.command(
@@ -18,6 +18,7 @@ Examples:
   aotpack pack dist/mlp                                     dist/mlp.tar.zst
   aotpack pack dist/mlp --format oci --tag mlp:1.0          an image layout in dist/mlp-image
   aotpack pack dist/mlp --format oci --push registry.example.org/mlp:1.0
+  aotpack pack dist/mlp --format file                       dist/mlp.aot, which runs as it is: ./mlp.aot infer ...
   aotpack pack dist/mlp --format wheel --tag mlp:1.0        a wheel: import mlp; mlp(x)
 """
 )

@@ -19,12 +19,13 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     epilog="""\b
 Examples:
   aotpack verify dist/mlp           every file, link and ELF header
+  aotpack verify dist/mlp.aot       the same of a single file
   aotpack verify dist/mlp --run     and a real inference in an empty root
   aotpack verify dist/mlp --key public.pem          signed with that key's private half, and whole
   aotpack verify dist/mlp --digest sha256:1f2e...   the one whose digest travelled another way
 """
 )
-@click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("bundle", type=click.Path(path_type=Path, exists=True))
 @click.option("--run", "do_run", is_flag=True, help="Run every model on its recorded sample in an empty root.")
 @click.option("--key", type=_FILE, metavar="PUBLIC.pem", help="Ask for a signature by this key's private half.")
 @click.option(

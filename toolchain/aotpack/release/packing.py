@@ -12,14 +12,15 @@ from pathlib import Path
 from aotpack.bundle.manifest import Bundle, load_bundle
 from aotpack.errors import UsageError
 from aotpack.release import archives, oci
-from aotpack.release.contents import Bytes, Item, contents, refuse_inside, total, whole_bundle
+from aotpack.release.contents import OPEN, Bytes, Item, contents, refuse_inside, total, whole_bundle
 from aotpack.release.dates import release_date
+from aotpack.release.single_file import write_single_file
 from aotpack.release.wheel import pack_wheel
 from aotpack.tools.scratch import scratch_folder
 from aotpack_doctor.base import hashing
 
 #: What `--format` takes; the first is the default.
-FORMATS = ("tar.zst", "tar", "zip", "oci", "wheel")
+FORMATS = ("tar.zst", "tar", "zip", "oci", "file", "wheel")
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,11 @@ def pack(request: PackRequest, progress: Bytes) -> Release:
         name = folder.name if named is None else named.name.rpartition("/")[2]
         return _released(pack_wheel(output, name, version, bundle, items, date, progress))
     with archives.written(output) as stream, progress(f"packing {output.name}", total(items)) as done:
-        archives.WRITERS[request.form](stream, folder.name, items, date, done)
+        if request.form == "file":
+            write_single_file(stream, bundle, items, date, done)
+            os.fchmod(stream.fileno(), OPEN)
+        else:
+            archives.WRITERS[request.form](stream, folder.name, items, date, done)
     return _released(output)
 
 
@@ -100,7 +105,7 @@ def _verified(folder: Path, progress: Bytes) -> Bundle:
 def _default_output(folder: Path, form: str) -> Path:
     if form == "wheel":
         return folder.parent
-    return folder.with_name(f"{folder.name}-image" if form == "oci" else f"{folder.name}.{form}")
+    return folder.with_name(folder.name + {"oci": "-image", "file": ".aot"}.get(form, f".{form}"))
 
 
 def _image_name(text: str) -> str:

@@ -129,13 +129,15 @@ class Range(NamedTuple):
     size: Optional[int] = None
 
 
-def pieces(path: str, size: int) -> tuple[Range, ...]:
-    """The pieces of a file of `size` bytes, in order; none when it is small."""
+def pieces(path: str, size: int, begin: int = 0) -> tuple[Range, ...]:
+    """The pieces of `size` bytes of a file from `begin` on, in order; none when they are few."""
     starts = range(0, size, PIECE) if size > PIECE else ()
-    return tuple(Range(path, start, min(PIECE, size - start)) for start in starts)
+    return tuple(Range(path, begin + start, min(PIECE, size - start)) for start in starts)
 
 
-def sealed(path: str, size: int, digest: str, piece_digests: Sequence[str] = ()) -> dict[Range, str]:
+def sealed(
+    path: str, size: int, digest: str, piece_digests: Sequence[str] = (), begin: int | None = None
+) -> dict[Range, str]:
     """What to hash to know that a file is as it was sealed, with the hashes that must come out.
 
     Args:
@@ -143,10 +145,11 @@ def sealed(path: str, size: int, digest: str, piece_digests: Sequence[str] = ())
         size: bytes, as sealed.
         digest: SHA-256 of the content.
         piece_digests: those of its `pieces`; anything else than one for each means that they are not to be used.
+        begin: where in `path` it begins, when it is a part of it.
     """
-    parts = pieces(path, size)
+    parts = pieces(path, size, begin or 0)
     if len(parts) != len(piece_digests) or not parts:
-        return {Range(path): digest}
+        return {Range(path) if begin is None else Range(path, begin, size): digest}
     return {part: piece_digests[index] for index, part in enumerate(parts)}
 
 

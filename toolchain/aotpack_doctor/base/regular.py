@@ -10,6 +10,8 @@ import os
 import stat
 from io import BufferedReader
 
+from aotpack_doctor.base import single_file
+
 
 class SpecialFileError(OSError):
     """Something lies where a regular file belongs; `strerror` says what."""
@@ -19,7 +21,7 @@ def open_regular(path: str, *, follow: bool = True) -> BufferedReader:
     """A regular file for reading.
 
     Args:
-        path: of the file.
+        path: of the file; also of one in a bundle that is one file, such as `mlp.aot/bundle.json`.
         follow: whether the path may be a link to it.
 
     Raises:
@@ -30,6 +32,12 @@ def open_regular(path: str, *, follow: bool = True) -> BufferedReader:
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
     try:
         descriptor = os.open(path, flags)
+    except NotADirectoryError:
+        found = single_file.inside(path)
+        entry = None if found is None else found[0].find(found[1])
+        if found is None or entry is None or entry.offset is None:
+            raise
+        return found[0].open(entry)
     except OSError as error:
         raise _special(path, error, follow) from None
     try:

@@ -9,7 +9,7 @@ from typing import Callable
 
 from aotpack_doctor.base import hashing
 from aotpack_doctor.facts import Bundle, Fault, FaultKind, Host, Model
-from aotpack_doctor.reading import bundle_files
+from aotpack_doctor.reading import bundle_files, single
 from aotpack_doctor.reading.description import NAME, Description, read_description
 from aotpack_doctor.reading.host import mount_of
 from aotpack_doctor.reading.materials import unlicensed
@@ -26,10 +26,12 @@ def read_bundle(path: str, host: Host, root: str = "/") -> tuple[Bundle, tuple[M
     """A bundle and its models. Contents are not read (see `compare_contents`), only sizes and ELF headers.
 
     Args:
-        path: its folder.
+        path: its folder, or the file that it is.
         host: the machine, for what of it would interfere.
         root: where the machine's file system is.
     """
+    if os.path.isfile(path):
+        return single.read_single_file(path)
     try:
         description, problem = read_description(path)
     except OSError as error:
@@ -86,10 +88,10 @@ def compare_contents(
     sealed = {}
     for record in description.files if description else ():
         if record.link is None and record.path not in known:
-            path = os.path.join(bundle.path, record.path)
+            path, begin = single.place_of(bundle.path, record.path)
             # What is a vendor's is held against the vendor's own hash, which is one of the whole file.
             pieces = () if record.wheel_sha256 else record.pieces
-            sealed[record.path] = hashing.sealed(path, record.size, record.sha256, pieces)
+            sealed[record.path] = hashing.sealed(path, record.size, record.sha256, pieces, begin)
     faults: list[Fault] = []
     found = hashing.sha256_of_all([part for expected in sealed.values() for part in expected], progress, by)
     for name, expected in sealed.items():
@@ -127,10 +129,11 @@ def is_as_sealed(folder: str, name: str) -> bool:
     which a damaged library may kill."""
     description = _description(folder)
     record = description.record_of(name) if description else None
-    try:
-        return record is not None and hashing.sha256_of(os.path.join(folder, name)) == record.sha256
-    except OSError:
+    if record is None:
         return False
+    path, begin = single.place_of(folder, name)
+    part = hashing.Range(path) if begin is None else hashing.Range(path, begin, record.size)
+    return hashing.sha256_of_all([part], lambda _done: None)[part] == record.sha256
 
 
 def _description(folder: str) -> Description | None:

@@ -13,15 +13,16 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, Optional, Sequence, Tuple
+    from typing import Any, Dict, Optional, Sequence, Tuple
 
 
 def tolerances() -> Dict[str, float]:
     """Largest error of an output by its dtype, such as `float32`; dtypes that are not there must be equal."""
     import json
 
-    with open(os.path.join(os.path.dirname(__file__), "tolerances.json"), encoding="ascii") as file:
-        table: Dict[str, float] = json.load(file)
+    # From wherever this module came: a folder, or a bundle that is one file.
+    loader: Any = __spec__.loader
+    table: Dict[str, float] = json.loads(loader.get_data(os.path.join(os.path.dirname(__file__), "tolerances.json")))
     return table
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import sys
@@ -11,13 +10,14 @@ from ctypes import byref
 from aotrun.arrays.closeness import compare, tolerances
 from aotrun.commands.session import model_path, open_model
 from aotrun.errors import AotError, DamagedError, MachineMismatchError, RunError, printable, refused
+from aotrun.formats import places
 from aotrun.formats.documents import SCHEMA, dumps
 from aotrun.library import bundle, ffi
 from aotrun.library.sample import read_sample, recorded, sample_inputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, List, Mapping, Tuple
+    from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
     from aotrun.arrays.array import Array
     from aotrun.library.model import Model
@@ -45,7 +45,7 @@ def main(values: Dict[str, Any]) -> int:
         if not values["json"] and not (values["quiet"] and result["ok"]):
             _tell(result)
     if values["json"]:
-        print(dumps({"schema": SCHEMA, "bundle": bundle.HERE, "ok": code == 0, "checks": results}))
+        print(dumps({"schema": SCHEMA, "bundle": bundle.NAME, "ok": code == 0, "checks": results}))
     return code
 
 
@@ -63,15 +63,9 @@ def _files() -> str:
     total = 0
     for record in records:
         path = os.path.join(bundle.HERE, record["path"])
-        try:
-            status = os.stat(path)
-        except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                raise refused(path, error) from None
-            status = None
-        size = status.st_size if status is not None and stat.S_ISREG(status.st_mode) else None
+        size = _size(path)
         if "link" in record:
-            found, wanted = status is not None, True
+            found, wanted = places.exists(path), True
         else:
             found, wanted = size is not None, size == record.get("size", 0)
             total += size or 0
@@ -84,6 +78,19 @@ def _files() -> str:
             )
     # So that nobody takes this for more than it is.
     return f"{len(records)} files, {total / 1e6:.1f} MB; contents are compared by: aotrun doctor"
+
+
+def _size(path: str) -> Optional[int]:
+    """Bytes of a regular file; None when there is none."""
+    try:
+        status = os.stat(path)
+    except NotADirectoryError:
+        return places.size_of(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise refused(path, error) from None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _cpu(values: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import os
 
 from aotrun.commands.session import model_path
 from aotrun.errors import printable
+from aotrun.formats import places
 from aotrun.formats.documents import SCHEMA, dumps
 from aotrun.library import bundle, ffi
 
@@ -19,7 +20,7 @@ def main(values: Dict[str, Any]) -> int:
     import json
 
     # A folder of models without bundle.json, as a build of one's own may be, is told about as far as it goes.
-    described = os.path.exists(os.path.join(bundle.HERE, "bundle.json"))
+    described = places.exists(os.path.join(bundle.HERE, "bundle.json"))
     document = bundle.manifest(bundle.HERE) if described else {}
     models = document.get("models", {})
     if values["model"] is not None:
@@ -27,9 +28,9 @@ def main(values: Dict[str, Any]) -> int:
     build = json.loads(ffi.bridge(bundle.lib_folder(bundle.HERE)).aot_build_info())
     if values["json"]:
         shown = {key: value for key, value in document.items() if key not in ("schema", "files", "models")}
-        print(dumps({"schema": SCHEMA, "path": bundle.HERE, "bundle": shown, "bridge": build, "models": models}))
+        print(dumps({"schema": SCHEMA, "path": bundle.NAME, "bundle": shown, "bridge": build, "models": models}))
         return 0
-    print(printable(f"bundle    {bundle.HERE}"))
+    print(printable(f"bundle    {bundle.NAME}"))
     for line in _about(document, build):
         print(printable(line))
     for name, metadata in models.items():

@@ -10,6 +10,8 @@ import io
 import os
 import stat
 
+from aotrun.formats import places
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO, Tuple
@@ -22,8 +24,14 @@ class SpecialFileError(OSError):
 
 
 def open_regular(path: str) -> BinaryIO:
-    """A regular file for reading. Raises OSError."""
-    descriptor = _opened(path)
+    """A regular file for reading, also one of a bundle that is one file. Raises OSError."""
+    try:
+        descriptor = _opened(path)
+    except NotADirectoryError:
+        stream = places.open_inside(path)
+        if stream is None:
+            raise
+        return stream
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from aotrun.errors import DamagedError, UsageError, refused
+from aotrun.formats import places
 from aotrun.formats.opening import open_regular
 from aotrun.library.ffi import LIBRARY
 
@@ -12,8 +13,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
-#: The bundle that this package lies in: BUNDLE/runner/aotrun.
+#: The bundle that this package lies in: BUNDLE/runner/aotrun. One that is a single file has the name of the descriptor
+#: that the launcher opened, which stays the same file whatever becomes of its name.
 HERE = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 3))
+#: What people call it.
+NAME = HERE if os.path.isdir(HERE) else os.path.realpath(HERE)
 
 
 def lib_folder(root: str) -> str:
@@ -23,10 +27,7 @@ def lib_folder(root: str) -> str:
 
 def model_names(root: str) -> Tuple[str, ...]:
     """The models of a bundle, sorted."""
-    try:
-        return tuple(sorted(entry.name for entry in os.scandir(os.path.join(root, "models")) if entry.is_dir()))
-    except FileNotFoundError:
-        return ()
+    return places.folders(os.path.join(root, "models"))
 
 
 def model_folder(root: str, name: Optional[str]) -> str:

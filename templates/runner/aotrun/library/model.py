@@ -7,6 +7,7 @@ from ctypes import byref, c_int32, c_size_t, c_void_p, string_at
 
 from aotrun.arrays.dtypes import BY_CODE
 from aotrun.errors import UsageError
+from aotrun.formats import places
 from aotrun.library import bundle, ffi
 from aotrun.library.foreign import Views
 from aotrun.library.tensor import Tensor
@@ -132,6 +133,7 @@ class Model:
         self.path = path
         options = ffi.LoadOptions(num_runners=runners, device=device.encode() if device else None, num_threads=threads)
         ffi.check(library, library.aot_model_load(os.fsencode(path), byref(options), byref(self._handle)))
+        places.share_memory(path)
         handle = self._handle
         self.inputs = self._specs(library.aot_model_num_inputs(handle), library.aot_model_input_info)
         self.outputs = self._specs(library.aot_model_num_outputs(handle), library.aot_model_output_info)

@@ -7,6 +7,7 @@ import os
 
 from aotrun.arrays.array import Array
 from aotrun.errors import DamagedError, UsageError
+from aotrun.formats import places
 from aotrun.formats.npy import read_npz
 from aotrun.formats.opening import SpecialFileError, open_regular
 
@@ -25,9 +26,9 @@ _LARGEST_SAMPLE = 1 << 26
 
 def read_sample(path: str) -> Optional[Dict[str, Array]]:
     """The recorded inputs (`in.NAME`) and eager outputs (`out.NAME`) of a model; None when it has none."""
-    if os.path.isdir(path):
+    if places.is_folder(path):
         sample = os.path.join(path, SAMPLE)
-        if not os.path.exists(sample):
+        if not places.exists(sample):
             return None
         with _opened(sample) as stream:
             return read_npz(stream, sample)

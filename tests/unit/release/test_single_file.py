@@ -1,0 +1,219 @@
+"""The single file of a small bundle made by hand: what is where in it, and what becomes of damage and malice."""
+
+from __future__ import annotations
+
+import random
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from aotpack.backend import Backend
+from aotpack.bundle.manifest import Bundle, load_bundle
+from aotpack.errors import DamagedError, UsageError
+from aotpack.release.contents import contents
+from aotpack.release.dates import release_date
+from aotpack.release.packing import PackRequest, pack
+from aotpack.release.single_file import Segment, segments, write_single_file
+from aotpack.verifying.static import check_static
+from aotpack.verifying.unpacked import as_folder
+from aotpack_doctor.base.sharing import _outside
+from aotpack_doctor.base.sharing import segments as loaded_segments
+from aotpack_doctor.base.single_file import DIGEST_AT, HEAD_SIZE, INDEX_AT, MARK, SingleFile, gaps, inside
+from tests.support.hand_made import elf_file
+from tests.unit.release import test_archives
+from tests.unit.release.test_archives import made, tree
+
+MODULES = {
+    "python/lib/python3.11/encodings/__init__.pyc": b"bytecode",
+    "python/lib/python3.11/json/__init__.pyc": b"more bytecode",
+    "runner/aotrun/__main__.py": b"print()",
+    "runner/aotrun/__pycache__/__main__.cpython-311.pyc": b"its bytecode",
+}
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    files = {**test_archives.FILES, "bin/aotrun": b"a launcher that knows " + MARK, **MODULES}
+    monkeypatch.setattr(test_archives, "FILES", files)
+    (tmp_path / "small").mkdir()
+    return made(tmp_path / "small")
+
+
+@pytest.fixture
+def packed(bundle: Path, tmp_path: Path, nothing: Callable[..., Any]) -> Path:
+    release = pack(PackRequest(bundle, "file"), nothing)
+    assert release.output == tmp_path / "small.aot"
+    return release.output
+
+
+def test_it_holds_the_folder_and_gives_it_back(packed: Path, bundle: Path) -> None:
+    assert packed.stat().st_mode & 0o777 == 0o755
+    file = SingleFile(str(packed))
+    for path, content in test_archives.FILES.items():
+        assert file.read(path) == content
+    with as_folder(packed) as folder:
+        assert tree(folder) == tree(bundle)
+    with as_folder(bundle) as folder:
+        assert folder == bundle
+    assert check_static(packed).problems == ()
+    assert load_bundle(packed) == load_bundle(bundle)
+
+
+def test_links_lead_where_they_do_in_the_folder(packed: Path) -> None:
+    file = SingleFile(str(packed))
+    up = file.find("models/mlp/up")
+    assert up is not None
+    assert up.path == "bin/aotrun"
+    assert file.find("models/mlp/../../lib/link.so") is not None
+    assert file.find("models/none") is None
+    assert file.names("models") == ("mlp",)
+    assert inside(f"{packed}/models/mlp/weights.blob") is not None
+    assert inside(f"{packed.parent}/none/models") is None
+    with file.open(up) as stream:
+        stream.seek(-4, 2)
+        assert stream.read() == MARK[-4:]
+        assert stream.tell() == up.size
+
+
+def test_weights_begin_with_a_page_and_modules_lie_in_a_zip(packed: Path) -> None:
+    file = SingleFile(str(packed))
+    assert (file.entries["models/mlp/weights.blob"].offset or 1) % 4096 == 0
+    with zipfile.ZipFile(packed) as archive:
+        assert archive.testzip() is None
+        names = archive.namelist()
+        assert archive.read("runner/aotrun/__main__.pyc") == b"its bytecode"  # where a zip importer looks for it
+    assert "python/lib/python3.11/encodings/__init__.pyc" in names
+    assert "python/lib/python3.11/json/__init__.pyc" not in names
+
+
+def test_pages_are_as_large_as_the_machine_may_have_them(bundle: Path) -> None:
+    items = contents(bundle, load_bundle(bundle))
+    places = {}
+    end = 0
+    for segment in segments(items, "aarch64", release_date()):
+        if not isinstance(segment.content, bytes):
+            places[segment.content.path] = end
+        end += len(segment.content) if isinstance(segment.content, bytes) else segment.content.size
+    assert places["models/mlp/weights.blob"] % 65536 == 0
+
+
+def test_every_changed_byte_is_found(packed: Path, tmp_path: Path) -> None:
+    """Of the frame by its digest, of a file by its own."""
+    whole = SingleFile(str(packed))
+    sound = {path: whole.read(path) for path, entry in whole.entries.items() if entry.offset is not None}
+    content = packed.read_bytes()
+    chosen = random.Random(1)  # noqa: S311
+    index_end = INDEX_AT + HEAD_SIZE + 2000
+    places = [chosen.randrange(len(content)) for _ in range(100)]
+    places += [chosen.randrange(INDEX_AT, index_end) for _ in range(200)]
+    for place in places:
+        changed = bytearray(content)
+        changed[place] ^= 1 << chosen.randrange(8)
+        (tmp_path / "changed").write_bytes(changed)
+        try:
+            file = SingleFile(str(tmp_path / "changed"))
+            if file.frame_digest() != file.digest:
+                continue
+        except ValueError:
+            continue
+        assert any(file.read(path) != was for path, was in sound.items()), place
+
+
+@pytest.mark.parametrize("size", [INDEX_AT + 20, INDEX_AT + HEAD_SIZE + 10, -1])
+def test_a_truncated_one_is_refused(packed: Path, size: int) -> None:
+    packed.write_bytes(packed.read_bytes()[:size])
+    with pytest.raises(DamagedError, match=r"truncated|bytes") as raised:
+        load_bundle(packed)
+    assert raised.value.exit_code == 6
+    with pytest.raises(DamagedError), as_folder(packed):
+        pass
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "file\t644\t0\t5\t../outside",
+        "file\t644\t0\t5\t/etc/passwd",
+        "file\t644\t0\t5\ta//b",
+        "file\t644\t0\t99999999\tlong",
+        "file\t644\t-5\t5\tbefore",
+        "file\t644\tx\t5\tno number",
+        "file\t644\t0\t5",
+        "folder\tlib",
+        "device\tnull",
+        "",
+    ],
+)
+def test_a_hostile_index_is_refused(packed: Path, tmp_path: Path, line: str) -> None:
+    content = packed.read_bytes()
+    index = f"{line}\nfolder\tlib\n".encode()
+    head = MARK + b"%020d %020d %s\n" % (len(content), len(index), b"0" * 64)
+    (tmp_path / "hostile").write_bytes(content[:INDEX_AT] + head + index + content[INDEX_AT + len(head + index) :])
+    with pytest.raises(ValueError, match=r"has an index|at a place|invalid literal"):
+        SingleFile(str(tmp_path / "hostile"))
+
+
+def test_files_that_overlap_are_found(packed: Path) -> None:
+    assert list(gaps([(0, 5), (7, 3), (7, 3)], 12)) == [(5, 7), (10, 12)]
+    with pytest.raises(ValueError, match="same place"):
+        list(gaps([(0, 5), (4, 3)], 12))
+
+
+def test_a_changed_file_is_named(packed: Path) -> None:
+    weights = SingleFile(str(packed)).entries["models/mlp/weights.blob"]
+    content = bytearray(packed.read_bytes())
+    content[(weights.offset or 0) + 10] = 1
+    packed.write_bytes(content)
+    (problem,) = check_static(packed).problems
+    assert problem.path == "models/mlp/weights.blob"
+
+
+def test_what_is_none_is_no_bundle(tmp_path: Path) -> None:
+    (tmp_path / "x.npy").write_bytes(bytes(100_000))
+    with pytest.raises(UsageError, match="has no bundle"):
+        load_bundle(tmp_path / "x.npy")
+
+
+def changed(folder: Path, **fields: Any) -> Bundle:
+    return msgspec.structs.replace(load_bundle(folder), **fields)
+
+
+def refused(folder: Path, bundle: Bundle, tmp_path: Path) -> str:
+    with pytest.raises(UsageError) as raised, (tmp_path / "out").open("wb") as stream:
+        write_single_file(stream, bundle, contents(folder, bundle), release_date(), lambda _done: None)
+    return str(raised.value)
+
+
+def test_bundles_that_cannot_be_one_file(bundle: Path, tmp_path: Path) -> None:
+    assert "cuda" in refused(bundle, changed(bundle, backend=Backend.CUDA), tmp_path)
+    host = msgspec.structs.replace(load_bundle(bundle).built_on, glibc="2.28")
+    assert "2.28" in refused(bundle, changed(bundle, built_on=host), tmp_path)
+    files = load_bundle(bundle).files
+    strange = msgspec.structs.replace(files[0], path="models/a\tb", link="x")
+    assert "control character" in refused(bundle, changed(bundle, files=(*files, strange)), tmp_path)
+    (bundle / "bin" / "aotrun").write_bytes(b"an older launcher")
+    assert "older aotpack" in refused(bundle, load_bundle(bundle), tmp_path)
+
+
+def test_the_head_is_where_all_readers_expect_it(bundle: Path) -> None:
+    parts = segments(contents(bundle, load_bundle(bundle)), "x86_64", release_date())
+    assert isinstance(parts[2], Segment)
+    assert isinstance(parts[2].content, bytes)
+    head = parts[2].content
+    assert head[DIGEST_AT - 1 : DIGEST_AT] == b" "
+    assert head[HEAD_SIZE - 1 : HEAD_SIZE] == b"\n"
+
+
+def test_what_is_shared_of_a_library(bundle: Path) -> None:
+    """What is written to stays a process's own."""
+    assert list(_outside(0, 100, [])) == [(0, 100)]
+    assert list(_outside(0, 100, [(40, 60)])) == [(0, 40), (60, 100)]
+    assert list(_outside(0, 100, [(90, 160)])) == [(0, 90)]
+    assert list(_outside(0, 100, [(100, 160)])) == [(0, 100)]
+    assert list(_outside(50, 100, [(0, 60)])) == [(60, 100)]
+    (segment,) = loaded_segments(elf_file())
+    assert (segment.offset, segment.address, segment.size, segment.flags) == (0, 0, 4096, 5)

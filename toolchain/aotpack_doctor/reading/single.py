@@ -1,0 +1,73 @@
+"""Reads a bundle that is one file. Its libraries and folders were looked at when it was packed, so what remains is
+whether all is there as it was sealed."""
+
+from __future__ import annotations
+
+import os
+from typing import Iterator
+
+from aotpack_doctor.base import single_file
+from aotpack_doctor.base.signatures import is_signature
+from aotpack_doctor.facts import Bundle, Fault, FaultKind, Model
+from aotpack_doctor.reading.description import NAME, Description, read_description
+from aotpack_doctor.reading.materials import unlicensed
+from aotpack_doctor.reading.models import read_model
+
+
+def place_of(bundle: str, name: str) -> tuple[str, int | None]:
+    """The file that a part of a bundle lies in, and where in it: None for all of it, as in a folder."""
+    found = single_file.inside(os.path.join(bundle, name)) if os.path.isfile(bundle) else None
+    entry = None if found is None else found[0].entries.get(name)
+    if entry is None or entry.offset is None:
+        return os.path.join(bundle, name), None
+    return bundle, entry.offset
+
+
+def read_single_file(path: str) -> tuple[Bundle, tuple[Model, ...]]:
+    """A bundle and its models. Contents are not read, but for what is no file's content."""
+    try:
+        file = single_file.SingleFile(path)
+        if file.frame_digest() != file.digest:
+            return Bundle(path, problem=f"{path} was changed in its index, or between its files"), ()
+        description, problem = read_description(path)
+    except (ValueError, OSError) as error:
+        return Bundle(path, problem=f"{path} {error}"), ()
+    if description is None:
+        return Bundle(path, problem=problem), ()
+    bundle = Bundle(
+        path,
+        problem=problem,
+        backend=description.backend,
+        runtime=description.runtime,
+        portable=description.portable,
+        libc=description.libc,
+        machine=description.machine,
+        torch_version=description.torch_version,
+        gpu_archs=description.gpu_archs,
+        cpu_features=description.cpu_features,
+        floors=description.floors,
+        faults=tuple(_faults(file, description)),
+        sizes=tuple((record.path, record.part, record.size) for record in description.files),
+        unlicensed=unlicensed(path),
+    )
+    return bundle, tuple(
+        read_model(name, record, os.path.join(path, "models", name), frozenset())
+        for name, record in description.models.items()
+    )
+
+
+def _faults(file: single_file.SingleFile, description: Description) -> Iterator[Fault]:
+    known = {NAME}
+    for record in description.files:
+        known.add(record.path)
+        entry = file.entries.get(record.path)
+        if entry is None:
+            yield Fault(record.path, "is missing", FaultKind.MISSING)
+        elif record.link != entry.link or (record.link is None and entry.offset is None):
+            yield Fault(record.path, "is another kind of thing than was sealed", FaultKind.CHANGED)
+        elif record.link is None and entry.size != record.size:
+            yield Fault(record.path, f"has {entry.size} bytes instead of {record.size}", FaultKind.CHANGED)
+    for path, entry in file.entries.items():
+        is_folder = entry.offset is None and entry.link is None
+        if path not in known and not is_folder and not is_signature(path):
+            yield Fault(path, "is not part of the bundle", FaultKind.FOREIGN)
