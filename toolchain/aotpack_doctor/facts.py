@@ -294,6 +294,9 @@ class Bundle(NamedTuple):
         edges: (file, file it needs), for the report.
         sizes: (path, part, bytes).
         unlicensed: components whose licence the bill of materials does not say.
+        is_single: whether it is one file.
+        signed: the signature that holds, where a key was given to ask for one.
+        unsigned: why none does.
     """
 
     path: str
@@ -313,6 +316,9 @@ class Bundle(NamedTuple):
     edges: tuple[tuple[str, str], ...] = ()
     sizes: tuple[tuple[str, str, int], ...] = ()
     unlicensed: tuple[str, ...] = ()
+    is_single: bool = False
+    signed: str | None = None
+    unsigned: str | None = None
 
     def faults_of(self, *kinds: FaultKind) -> tuple[Fault, ...]:
         """What is wrong of these sorts."""

@@ -6,12 +6,13 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import sys
 from typing import Callable, Iterator, Sequence
 
 from aotpack_doctor import render
 from aotpack_doctor.base import hashing, in_memory
-from aotpack_doctor.base.regular import open_regular
+from aotpack_doctor.base.regular import open_regular, read_regular
 from aotpack_doctor.facts import Bundle, DriverFloor, HostFacts
 from aotpack_doctor.findings import catalog, finding
 from aotpack_doctor.findings.catalog import examine
@@ -19,7 +20,9 @@ from aotpack_doctor.findings.explain import explain
 from aotpack_doctor.findings.wording import for_target
 from aotpack_doctor.reading import gpus
 from aotpack_doctor.reading.bundle import announce_contents, compare_contents, is_as_sealed, read_bundle
+from aotpack_doctor.reading.description import read_description
 from aotpack_doctor.reading.host import read_host
+from aotpack_doctor.reading.signature import check_signature
 
 _HELP = """Usage: aotrun doctor [options]
 
@@ -27,6 +30,7 @@ Says whether this machine can run this bundle, and if not, why and what to type.
 
 Options:
   --quick      do not compare the files' contents with their hashes
+  --key FILE   ask for a signature by the private half of this public key (PEM); for bundles built --with-crypto
   --json       one JSON document on standard output
   --explain X  explain a finding by its code (AP603), or with - an error message on standard input
   --list       all findings there are
@@ -49,6 +53,13 @@ _TOLD = ("LD_LIBRARY_PATH", "LD_PRELOAD")
 _QUIET = ("-q", "--quiet")
 _SWITCHES = ("--json", "--quick", "--list", "-h", "--help", "-v", "--verbose", *_QUIET)
 
+#: OpenSSL's, where a bundle brings it.
+_LIBCRYPTO = re.compile(r"python/lib/libcrypto\.so[.\d]*")
+_KEY = (
+    "a signature is checked with a public key in PEM, by the libcrypto of a bundle that was built --with-crypto\n"
+    "  without one: aotpack verify BUNDLE --key FILE, or the official model_signing verify, where there is a Python"
+)
+
 NOT_KNOWN = """error: this text holds no message that the doctor knows
   it looks for error messages of loaders, drivers, torch and libraries
   fix: paste the whole output, from the first line with "error" on, or run {command} and look at its findings
@@ -69,11 +80,15 @@ def main(words: Sequence[str], root: str | None = None) -> int:
         words_after = rest[place + 1 : place + 2]
         explaining = "-" if not words_after or words_after[0].startswith("--") else words_after[0]
         del rest[place : place + (1 if explaining not in words_after else 2)]
+    key = None
+    if "--key" in rest:
+        place = rest.index("--key")
+        key = "".join(rest[place + 1 : place + 2])
+        del rest[place : place + 2]
     unknown = [word for word in rest if word not in _SWITCHES]
     if unknown:
-        sys.stderr.write(
-            f"error: unknown option {unknown[0]}\n  known: {', '.join(_SWITCHES)}\n  see: aotrun doctor --help\n"
-        )
+        known = ", ".join((*_SWITCHES, "--key FILE"))
+        sys.stderr.write(f"error: unknown option {unknown[0]}\n  known: {known}\n  see: aotrun doctor --help\n")
         return 2
     if "-h" in rest or "--help" in rest:
         sys.stdout.write(_HELP)
@@ -91,6 +106,13 @@ def main(words: Sequence[str], root: str | None = None) -> int:
     if "--quick" not in rest:
         announce_contents(bundle)
     facts = read_facts(bundle)
+    if key is not None:
+        try:
+            facts = facts._replace(bundle=_with_signature(facts.bundle or Bundle(bundle), key))
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            sys.stderr.write(f"error: --key {key}: {reason}\n  {_KEY}\n")
+            return 2
     if facts.bundle is not None and "--quick" not in rest:
         # The slow part comes last.
         with _progress(facts.bundle, silent=any(word in rest for word in _QUIET)) as progress:
@@ -101,6 +123,24 @@ def main(words: Sequence[str], root: str | None = None) -> int:
     findings = list(map(for_target, examine(facts)))
     write_findings(facts, findings, as_json, "aotrun doctor")
     return finding.exit_code(findings)
+
+
+def _with_signature(bundle: Bundle, key: str) -> Bundle:
+    """The bundle with what is to be said of its signature.
+
+    Raises OSError or ValueError when the key cannot be used, or the bundle has nothing to check it by.
+    """
+    content = read_regular(key)
+    description = None if bundle.problem else read_description(bundle.path)[0]
+    if description is None:
+        return bundle._replace(unsigned="what is signed cannot be read")
+    name = next((record.path for record in description.files if _LIBCRYPTO.fullmatch(record.path)), None)
+    if name is None:
+        raise ValueError("this bundle brings no libcrypto to check it by")
+    if not is_as_sealed(bundle.path, name):
+        return bundle._replace(unsigned=f"{name}, by which it would be checked, is damaged")
+    found = check_signature(bundle.path, description, content, in_memory.library(os.path.join(bundle.path, name)))
+    return bundle._replace(signed=found.signed, unsigned=found.problem)
 
 
 def read_facts(bundle: str) -> HostFacts:

@@ -150,7 +150,8 @@ def _bundle(bundle: Bundle) -> str:
         return bundle.path
     size = sum(size for _path, _part, size in bundle.sizes)
     kind = "portable" if bundle.portable else "development"
-    return f"{bundle.path} · {bundle.backend} · {bundle.runtime} runtime · {kind} · {size / 1e6:.0f} MB"
+    signed = " · signed by this key" if bundle.signed else ""
+    return f"{bundle.path} · {bundle.backend} · {bundle.runtime} runtime · {kind} · {size / 1e6:.0f} MB{signed}"
 
 
 def listing(rows: list[tuple[str, str, str, str]]) -> str:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from aotpack.backend import Backend
+from aotpack.building.build import build
+from aotpack.building.request import BuildRequest
 from aotpack.bundle import manifest, signatures
 from aotpack.errors import DamagedError, UsageError
+from aotpack.progress.reporter import Reporter
 from aotpack.release.signing import sign, verify
 from aotpack.verifying.digest import check_digest
 from aotpack.verifying.static import check_static
-from tests.integration.release.conftest import Keys
+from tests.integration.release.conftest import Keys, packed
 from tests.support import faults
 
 
@@ -184,3 +193,159 @@ def test_the_commands_and_their_exit_codes(copy: Path, keys: Keys) -> None:
     assert aotpack("verify", copy, "--digest", "sha256:" + "0" * 64).returncode == 6
     (copy / "lib" / "extra.so").write_text("extra")
     assert aotpack("sign", copy, "--key", keys.alice.private).returncode == 6
+
+
+@pytest.fixture(scope="module")
+def with_crypto(backend_venv: Path, exported: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that checks signatures itself. Tests must not change it."""
+    output = tmp_path_factory.mktemp("crypto") / "mlp"
+    models = (("mlp", exported("mlp")),)
+    request = BuildRequest(
+        backend=Backend.CPU, output=output, models=models, portable=True, with_crypto=True, venv=backend_venv
+    )
+    build(request, Reporter())
+    return output
+
+
+def on_target(bundle: Path, *words: str | Path) -> tuple[int, str]:
+    """What the bundle's own doctor says."""
+    program = bundle / "bin" / "aotrun" if bundle.is_dir() else bundle
+    done = subprocess.run([program, "doctor", *words], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_doctor_on_the_target(with_crypto: Path, keys: Keys, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(with_crypto, tmp_path / "mlp", symlinks=True))
+    alice = ("--key", keys.alice.public)
+    assert not check_static(bundle).problems
+    code, text = on_target(bundle, *alice)
+    assert (code, "has no signature" in text) == (6, True)
+    sign(bundle, keys.alice.private)
+    code, text = on_target(bundle, *alice)
+    assert (code, "signed by this key" in text) == (0, True), text
+    code, text = on_target(bundle, "--key", keys.mallory.public, "--quick")
+    assert (code, "not made with the private key" in text) == (6, True)
+    code, text = on_target(bundle, "--key", keys.alice.private)
+    assert (code, "no public key" in text) == (2, True)
+    assert on_target(bundle, "--key", tmp_path / "none.pem")[0] == 2
+    single = packed(bundle, "file", tmp_path / "mlp.aot").output
+    code, text = on_target(single, *alice)
+    assert (code, "signed by this key" in text) == (0, True), text
+
+
+def _resealed(bundle: Path) -> None:
+    """Somebody changes a file and the description with it."""
+    weights = bundle / "models" / "mlp" / "sample.npz"
+    weights.write_bytes(weights.read_bytes() + b"x")
+    document = manifest.load_bundle(bundle)
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    name = weights.relative_to(bundle).as_posix()
+    files = tuple(
+        msgspec.structs.replace(record, sha256=digest, size=record.size + 1) if record.path == name else record
+        for record in document.files
+    )
+    (bundle / manifest.NAME).write_bytes(manifest.encode(msgspec.structs.replace(document, files=files)))
+
+
+def _another_payload(bundle: Path) -> None:
+    signature = bundle / signatures.NAME
+    document = json.loads(signature.read_bytes())
+    payload = json.loads(base64.b64decode(document["dsseEnvelope"]["payload"]))
+    payload["predicate"]["resources"].pop()
+    document["dsseEnvelope"]["payload"] = base64.b64encode(json.dumps(payload).encode()).decode()
+    signature.write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_resealed, "is of other files than these"),
+        (_another_payload, "not made with the private key"),
+        (lambda bundle: (bundle / signatures.NAME).write_text("{}"), "no signature of a model"),
+        (lambda bundle: (bundle / signatures.NAME).unlink(), "has no signature"),
+        (lambda bundle: shutil.copy(bundle / signatures.NAME, bundle / "other.sig"), "several signatures"),
+        (lambda bundle: (bundle / "bin" / "aotrun").write_bytes(b""), "AP501"),
+    ],
+)
+def test_the_doctor_on_the_target_believes_nothing_else(
+    change: Callable[[Path], object], words: str, with_crypto: Path, keys: Keys, tmp_path: Path
+) -> None:
+    """What was changed is checked by an interpreter that was not."""
+    bundle = Path(shutil.copytree(with_crypto, tmp_path / "mlp", symlinks=True))
+    sign(bundle, keys.alice.private)
+    change(bundle)
+    library = str(with_crypto / "runner")
+    code = f"import sys; sys.path.insert(0, {library!r}); from aotpack_doctor import on_target; "
+    code += f"sys.exit(on_target.main(['--key', {str(keys.alice.public)!r}], {str(bundle)!r}))"
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 6, done.stdout + done.stderr
+    assert words in done.stdout
+
+
+def test_a_signature_by_a_certificate_is_not_one_by_a_key(with_crypto: Path, keys: Keys, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(with_crypto, tmp_path / "mlp", symlinks=True))
+    sign(bundle, keys.alice.private, keys.alice.certificate)
+    code, text = on_target(bundle, "--key", keys.alice.public)
+    assert (code, "with a certificate" in text) == (6, True)
+
+
+def test_a_bundle_without_crypto_says_so(small: Path, keys: Keys) -> None:
+    code, text = on_target(small, "--key", keys.alice.public)
+    assert (code, "brings no libcrypto" in text, "--with-crypto" in text) == (2, True, True)
+
+
+def test_the_doctor_of_the_build_machine(copy: Path, keys: Keys) -> None:
+    from aotpack.api.diagnosis import doctor
+
+    def codes(key: Path) -> list[str]:
+        return [each.kind.code for each in doctor(bundle=copy, key=key).findings if each.kind.group == "bundle"]
+
+    sign(copy, keys.alice.private)
+    assert codes(keys.alice.public) == []
+    assert codes(keys.mallory.public) == ["AP516"]
+
+
+def offline(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run `aotpack` where nothing beyond this machine can be reached."""
+    nowhere = "http://127.0.0.1:9"
+    places = {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CACHE_HOME": str(folder)}
+    proxies = {
+        name: nowhere for each in ("http", "https", "all") for name in (f"{each}_proxy", f"{each}_proxy".upper())
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "aotpack", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **places, **proxies},
+    )
+
+
+def test_sigstore_needs_the_network(copy: Path, keys: Keys, tmp_path: Path) -> None:
+    """What it does with one is not proven here."""
+    asked = ("--sigstore", "--identity", "alice@example.org", "--identity-provider", "https://accounts.example.org")
+    sign(copy, keys.alice.private, keys.alice.certificate)
+    for command in (("sign", copy, "--sigstore"), ("verify", copy, *asked)):
+        done = offline(tmp_path, *command)
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert "error: Sigstore: " in done.stderr
+        assert "it needs the network" in done.stderr
+    assert verify(copy, chain=(keys.authority,)).name == signatures.NAME  # the one that was there is left
+    sign(copy, keys.alice.private)
+    done = offline(tmp_path, "verify", copy, *asked)
+    assert (done.returncode, "with a bare key, not by Sigstore" in done.stderr) == (6, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("verify", "--sigstore"),
+        ("verify", "--identity", "a"),
+        ("verify", "--sigstore", "--identity", "a", "--identity-provider", "b", "--key", "c.pem"),
+        ("sign",),
+        ("sign", "--sigstore", "--key", "private.pem"),
+    ],
+)
+def test_options_of_sigstore_that_do_not_go_together(words: tuple[str, ...], small: Path, tmp_path: Path) -> None:
+    done = offline(tmp_path, words[0], small, *words[1:])
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 3)

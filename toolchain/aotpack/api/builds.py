@@ -33,6 +33,7 @@ def build(
     libc: Literal["bundled", "host"] = "bundled",
     archs: Iterable[str] = (),
     features: Iterable[str] = (),
+    with_crypto: bool = False,
     model_cards: Mapping[str, str | os.PathLike[str]] | None = None,
     assets: Mapping[str, str | os.PathLike[str]] | None = None,
     metadata: Mapping[str, bool | int | float | str] | None = None,
@@ -58,6 +59,7 @@ def build(
         python, libc: what travels of a portable bundle, or is the target's.
         archs: GPUs whose code is kept; all by default.
         features: library groups beyond what the models need.
+        with_crypto: libcrypto travels, so that `bin/aotrun doctor --key` checks signatures on the target.
         model_cards: by model, JSON files of what is known of its training.
         assets: by name, files (and folders of files) that travel with the models: `model.asset("labels.txt")`.
         metadata: a few facts that travel with them: `model.metadata["sample_rate"]`.
@@ -86,6 +88,7 @@ def build(
         libc=libc,
         archs=tuple(archs),
         features=tuple(features),
+        with_crypto=with_crypto,
         model_cards=tuple((name or None, Path(card)) for name, card in (model_cards or {}).items()),
         assets=tuple((name, Path(file)) for name, file in (assets or {}).items()),
         metadata=metadata or {},

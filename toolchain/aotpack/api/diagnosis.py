@@ -9,9 +9,11 @@ from pathlib import Path
 
 from aotpack.backend import Backend
 from aotpack.diagnosing import build_machine
+from aotpack.errors import DamagedError
 from aotpack.native.launcher import fastest_sha256
 from aotpack.progress.choosing import Progress, reporter_for
-from aotpack_doctor.facts import HostFacts
+from aotpack.verifying.unpacked import as_folder
+from aotpack_doctor.facts import Bundle, HostFacts
 from aotpack_doctor.findings import finding
 from aotpack_doctor.findings.catalog import examine
 from aotpack_doctor.findings.finding import Finding
@@ -49,6 +51,7 @@ def doctor(
     bundle: str | os.PathLike[str] | None = None,
     venv: str | os.PathLike[str] | None = None,
     quick: bool = False,
+    key: str | os.PathLike[str] | None = None,
     progress: Progress = None,
 ) -> Diagnosis:
     """Look at this machine, its tools and its torch, and at packages and a bundle.
@@ -62,7 +65,11 @@ def doctor(
         bundle: a bundle to look at.
         venv: where torch is.
         quick: do not compare the bundle's files with their hashes.
+        key: a public key; ask for a signature of the bundle by its private half (`pip install 'aotpack[release]'`).
         progress: as for `aotpack.export`.
+
+    Raises:
+        AotpackError: one of its subclasses, for what cannot be looked at; what is found to be wrong is a finding.
     """
     folder = None if bundle is None else Path(bundle)
     if folder is not None and not quick:
@@ -78,4 +85,16 @@ def doctor(
         total = sum(size for _path, _part, size in facts.bundle.sizes)
         with reporter_for(progress).bytes(f"comparing contents of {total / 1e6:.1f} MB", total) as done:
             facts = facts._replace(bundle=compare_contents(facts.bundle, done, fastest_sha256()))
+    if facts.bundle is not None and key is not None:
+        facts = facts._replace(bundle=_with_signature(facts.bundle, Path(key)))
     return Diagnosis(facts, tuple(examine(facts)))
+
+
+def _with_signature(bundle: Bundle, key: Path) -> Bundle:
+    from aotpack.release import signing
+
+    try:
+        with as_folder(Path(bundle.path)) as folder:
+            return bundle._replace(signed=signing.verify(folder, key=key).name)
+    except DamagedError as error:
+        return bundle._replace(unsigned=error.what)

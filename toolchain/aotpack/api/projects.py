@@ -85,6 +85,7 @@ def requests_of(
             libc=bundle.libc,
             archs=bundle.archs,
             features=bundle.features,
+            with_crypto=bundle.with_crypto,
             model_cards=tuple((model, folder / card) for model, card in bundle.model_cards.items()),
             assets=tuple((asset, folder / file) for asset, file in bundle.assets.items()),
             metadata=bundle.metadata,

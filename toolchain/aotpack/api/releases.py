@@ -43,7 +43,7 @@ def pack(
 
 def sign(
     bundle: str | os.PathLike[str],
-    key: str | os.PathLike[str],
+    key: str | os.PathLike[str] | None,
     *,
     certificate: str | os.PathLike[str] | None = None,
     certificate_chain: Iterable[str | os.PathLike[str]] = (),
@@ -53,7 +53,7 @@ def sign(
 
     Args:
         bundle: the folder.
-        key: private elliptic-curve key, PEM without a password.
+        key: private elliptic-curve key, PEM without a password; None to sign by Sigstore, which needs the network.
         certificate: the signer's, to be named in the signature.
         certificate_chain: what stands between it and its issuer.
         progress: as for `aotpack.export`.
@@ -70,5 +70,7 @@ def sign(
     with reporter.bytes("verifying the bundle", size) as done:
         whole_bundle(folder, done)
     with reporter.step("signing"):
+        if key is None:
+            return signing.sign_by_sigstore(folder)
         named = None if certificate is None else Path(certificate)
         return signing.sign(folder, Path(key), named, tuple(map(Path, certificate_chain)))

@@ -67,6 +67,7 @@ def verify(
     run: bool = False,
     key: str | os.PathLike[str] | None = None,
     certificate_chain: Iterable[str | os.PathLike[str]] = (),
+    sigstore: tuple[str, str] | None = None,
     digest: str | None = None,
     progress: Progress = None,
 ) -> Verification:
@@ -79,6 +80,7 @@ def verify(
         run: run every model on its recorded sample in a root that holds the bundle and nothing else.
         key: public key; ask for a signature by its private half.
         certificate_chain: certificates; ask for a signature by one that they vouch for.
+        sigstore: identity and identity provider; ask for a signature by them through Sigstore, which needs the network.
         digest: `sha256:...`; ask for the bundle of this digest.
         progress: as for `aotpack.export`.
 
@@ -86,7 +88,15 @@ def verify(
         DamagedError: something is not what was built, signed or asked for.
         AotpackError: its other subclasses, as the exit codes say.
     """
-    found = examine(bundle, run=run, key=key, certificate_chain=certificate_chain, digest=digest, progress=progress)
+    found = examine(
+        bundle,
+        run=run,
+        key=key,
+        certificate_chain=certificate_chain,
+        sigstore=sigstore,
+        digest=digest,
+        progress=progress,
+    )
     found.raise_for_problems()
     return found
 
@@ -97,6 +107,7 @@ def examine(
     run: bool = False,
     key: str | os.PathLike[str] | None = None,
     certificate_chain: Iterable[str | os.PathLike[str]] = (),
+    sigstore: tuple[str, str] | None = None,
     digest: str | None = None,
     progress: Progress = None,
 ) -> Verification:
@@ -113,11 +124,14 @@ def examine(
         return Verification(folder, report.bundle, report.problems, report.notes)
     signature = None
     chain = tuple(map(Path, certificate_chain))
-    if key is not None or chain:
+    if key is not None or chain or sigstore is not None:
         from aotpack.release import signing
 
         with reporter.step("checking the signature"), as_folder(folder) as unpacked:
-            signature = signing.verify(unpacked, key=None if key is None else Path(key), chain=chain)
+            if sigstore is not None:
+                signature = signing.verify_by_sigstore(unpacked, *sigstore)
+            else:
+                signature = signing.verify(unpacked, key=None if key is None else Path(key), chain=chain)
     result = None
     if run:
         with reporter.step("running every model"), as_folder(folder) as unpacked:

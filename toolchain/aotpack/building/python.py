@@ -33,7 +33,7 @@ def python_files(order: BuildOrder, torch: TorchInfo, finder: DiskFinder) -> Pyt
     if not order.portable:
         link = Entry(PYTHON_PROGRAM, Part.PYTHON, "starts the runner", Link(str(python)))
         return PythonFiles((link,), version=torch.python_version)
-    plan = plan_interpreter(python)
+    plan = plan_interpreter(python, with_crypto=order.with_crypto)
     closure = walk(plan.roots, finder)
     own = {root.name for root in plan.roots}  # they are entries of the plan already
     needs = replace(closure, libraries=tuple(library for library in closure.libraries if library.name not in own))

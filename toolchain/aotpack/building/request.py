@@ -35,6 +35,8 @@ class BuildRequest:
     archs: tuple[str, ...] = ()
     #: Feature groups beyond those that the models need.
     features: tuple[str, ...] = ()
+    #: Whether libcrypto travels, so that the target's doctor can check signatures.
+    with_crypto: bool = False
     #: (model or None for the only one, JSON file): what is known of its training.
     model_cards: tuple[tuple[str | None, Path], ...] = ()
     #: (name below `assets/`, file or folder) of what travels with the models.
@@ -68,6 +70,7 @@ class BuildOrder:
     libc: Literal["bundled", "host"]
     archs: tuple[str, ...]
     features: tuple[str, ...]
+    with_crypto: bool
     #: Model -> its model card.
     cards: tuple[tuple[str, Path], ...]
     #: Name below `assets/` -> file.
@@ -105,6 +108,12 @@ def order_of(request: BuildRequest) -> BuildOrder:
             meaning="a development bundle links to the venv, so nothing is left out of it",
             fix="add --portable, or drop the option",
         )
+    if request.with_crypto and not (request.portable and request.python == "bundled"):
+        raise UsageError(
+            "--with-crypto needs --portable and --python bundled",
+            meaning="the libcrypto that would travel is the one of the Python that travels",
+            fix="add --portable, or drop the option",
+        )
     models: dict[str, Path] = {}
     for given, path in request.models:
         name = given or path.stem
@@ -131,6 +140,7 @@ def order_of(request: BuildRequest) -> BuildOrder:
         libc=request.libc,
         archs=request.archs,
         features=request.features,
+        with_crypto=request.with_crypto,
         cards=tuple(_cards(request, models).items()),
         assets=check_assets(request.assets),
         metadata=check_metadata(request.metadata),

@@ -55,6 +55,9 @@ Examples:
 @click.option("--arch", metavar="SM_OR_GFX,...", help="Keep the GPU code of these targets only.")
 @click.option("--features", metavar="GROUP,...", help="Carry these library groups beyond what the models need.")
 @click.option(
+    "--with-crypto", is_flag=True, help="Let libcrypto travel (5 MB): bin/aotrun doctor --key checks signatures."
+)
+@click.option(
     "--model-card", "cards", multiple=True, metavar="[NAME=]FILE", help="What is known of a model's training, as JSON."
 )
 @click.option(
@@ -93,6 +96,7 @@ def command(
     libc: Literal["bundled", "host"],
     arch: str | None,
     features: str | None,
+    with_crypto: bool,
     cards: tuple[str, ...],
     assets: tuple[str, ...],
     metadata: tuple[str, ...],
@@ -149,6 +153,7 @@ def command(
         libc=libc,
         archs=_listed(arch),
         features=_listed(features),
+        with_crypto=with_crypto,
         model_cards=tuple((name, Path(file)) for name, file in map(_named, cards)),
         assets=tuple((name or Path(file).name, Path(file)) for name, file in map(_named, assets)),
         metadata=dict(map(_fact, metadata)),

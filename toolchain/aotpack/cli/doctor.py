@@ -28,9 +28,15 @@ Examples:
 @click.option(
     "--model", "models", multiple=True, type=click.Path(path_type=Path), help="A .pt2 to look at; may be repeated."
 )
-@click.option("--bundle", type=click.Path(path_type=Path, exists=True, file_okay=False), help="A bundle to look at.")
+@click.option("--bundle", type=click.Path(path_type=Path, exists=True), help="A bundle to look at.")
 @console.venv_option("Where torch is.")
 @click.option("--quick", is_flag=True, help="Do not compare the bundle's files with their hashes.")
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PUBLIC.pem",
+    help="Ask for a signature of the bundle by this key's private half.",
+)
 @click.option("--explain", metavar="CODE|FILE|-", help="Explain a finding's code, or an error message; - reads it.")
 @click.option("--list", "show_list", is_flag=True, help="Show all findings there are.")
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write a self-contained HTML page.")
@@ -43,6 +49,7 @@ def command(
     bundle: Path | None,
     venv: Path | None,
     quick: bool,
+    key: Path | None,
     explain: str | None,
     show_list: bool,
     report: Path | None,
@@ -62,9 +69,16 @@ def command(
     if explain is not None:
         page = str(resources.DOCTOR_PAGE)
         sys.exit(on_target.write_explanation(_text_of(explain), as_json, "aotpack doctor", page))
+    if key is not None and bundle is None:
+        raise UsageError(
+            f"--key {key} without --bundle",
+            meaning="the key is that of whoever signed a bundle",
+            fix=f"aotpack doctor --bundle DIR --key {key}",
+        )
     from aotpack.api.diagnosis import doctor
 
-    found = doctor(backend=backend, models=models, bundle=bundle, venv=venv, quick=quick, progress=console.reporter())
+    reporter = console.reporter()
+    found = doctor(backend=backend, models=models, bundle=bundle, venv=venv, quick=quick, key=key, progress=reporter)
     on_target.write_findings(found.facts, list(found.findings), as_json, "aotpack doctor")
     if report:
         from aotpack.tools.scratch import write_whole

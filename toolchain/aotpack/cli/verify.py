@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aotpack.cli import console
+from aotpack.errors import UsageError
 
 if TYPE_CHECKING:
     from aotpack.api.verification import Verification
@@ -31,11 +32,22 @@ Examples:
 @click.option(
     "--certificate-chain", "chain", type=_FILE, multiple=True, metavar="CA.pem", help="Or by one that this vouches for."
 )
+@click.option("--sigstore", is_flag=True, help="Or by Sigstore, in the name of --identity; online.")
+@click.option("--identity", metavar="WHO", help="An address, or the URL of a CI's workflow.")
+@click.option("--identity-provider", "provider", metavar="URL", help="Who knows them by that name.")
 @click.option("--digest", metavar="sha256:...", help="Ask for the bundle of this digest.")
 @console.json_option
 @console.common_options
 def command(
-    bundle: Path, do_run: bool, key: Path | None, chain: tuple[Path, ...], digest: str | None, as_json: bool
+    bundle: Path,
+    do_run: bool,
+    key: Path | None,
+    chain: tuple[Path, ...],
+    sigstore: bool,
+    identity: str | None,
+    provider: str | None,
+    digest: str | None,
+    as_json: bool,
 ) -> None:
     """Check a bundle, and with --run prove it by a real inference.
 
@@ -48,7 +60,15 @@ def command(
     """
     from aotpack.api.verification import examine
 
-    found = examine(bundle, run=do_run, key=key, certificate_chain=chain, digest=digest, progress=console.reporter())
+    found = examine(
+        bundle,
+        run=do_run,
+        key=key,
+        certificate_chain=chain,
+        sigstore=_signer(identity, provider, asked=sigstore, otherwise=bool(key or chain)),
+        digest=digest,
+        progress=console.reporter(),
+    )
     if as_json:
         console.print_json(_document(found))
         console.json_output = False  # the document is out; an error goes to stderr alone
@@ -58,9 +78,7 @@ def command(
     console.tell(f"{bundle}: whole ({len(found.description.files)} files, {console.human_size(found.size)})")
     console.tell(f"  digest {found.digest}")
     if found.signature is not None:
-        console.tell(
-            f"  signed: {found.signature.name}, by {'this key' if key else 'a certificate that is vouched for'}"
-        )
+        console.tell(f"  signed: {found.signature.name}, by {_by(key, identity)}")
     for note in found.notes:
         console.tell(f"  note: {note}")
     result = found.run
@@ -72,6 +90,25 @@ def command(
             console.tell("  note: the bundle has no model to run")
         elif result.sandbox is None:
             console.tell(f"  note: {result.why_no_sandbox}")
+
+
+def _signer(identity: str | None, provider: str | None, *, asked: bool, otherwise: bool) -> tuple[str, str] | None:
+    """Whose signature by Sigstore is asked for. Raises UsageError for options that do not go together."""
+    if not asked and not identity and not provider:
+        return None
+    if not (asked and identity and provider) or otherwise:
+        raise UsageError(
+            "a signature by Sigstore is checked by --sigstore, --identity and --identity-provider together",
+            meaning="it is in somebody's name, as a provider has it; a key or certificate says nothing of that",
+            fix="--sigstore --identity you@example.org --identity-provider https://accounts.google.com",
+        )
+    return identity, provider
+
+
+def _by(key: Path | None, identity: str | None) -> str:
+    if identity is not None:
+        return identity
+    return "this key" if key else "a certificate that is vouched for"
 
 
 def _document(found: Verification) -> dict[str, Any]:

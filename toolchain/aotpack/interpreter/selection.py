@@ -75,25 +75,29 @@ def runner_packages() -> tuple[Path, ...]:
     return (resources.TEMPLATES / "runner" / "aotrun", resources.DOCTOR)
 
 
-def plan_interpreter(python: Path, packages: Sequence[Path] | None = None) -> InterpreterPlan:
+def plan_interpreter(
+    python: Path, packages: Sequence[Path] | None = None, *, with_crypto: bool = False
+) -> InterpreterPlan:
     """Choose what of an interpreter travels.
 
     Args:
         python: an interpreter, or a venv's link to one; any CPython from 3.8 on.
         packages: folders of the packages that must run; the runner's by default.
+        with_crypto: whether its module `_hashlib` travels, which needs libcrypto.
 
     Raises:
         BuildToolError: the interpreter cannot be run, or lacks what the packages import.
     """
     chosen = tuple(path.resolve() for path in (runner_packages() if packages is None else packages))
-    folder = cached_folder("python", _key(python, chosen), lambda target: _fill(python, chosen, target))
+    more = ("_hashlib",) if with_crypto else ()
+    folder = cached_folder("python", _key(python, chosen, more), lambda target: _fill(python, chosen, more, target))
     facts = msgspec.json.decode((folder / _FACTS).read_bytes(), type=_Facts)
     return InterpreterPlan(facts.version, tuple(_entries(folder, facts)), tuple(_roots(facts)))
 
 
-def _key(python: Path, packages: Sequence[Path]) -> str:
+def _key(python: Path, packages: Sequence[Path], more: Sequence[str]) -> str:
     stat = python.stat()
-    parts: list[str | bytes] = [str(python), str(python.resolve()), str(stat.st_size), str(stat.st_mtime_ns)]
+    parts: list[str | bytes] = [*more, str(python), str(python.resolve()), str(stat.st_size), str(stat.st_mtime_ns)]
     parts += [_WORKER.read_bytes(), Path(__file__).read_bytes()]
     for package in packages:
         for path in sorted(package.rglob("*.py")):
@@ -101,9 +105,10 @@ def _key(python: Path, packages: Sequence[Path]) -> str:
     return content_key(parts)
 
 
-def _fill(python: Path, packages: Sequence[Path], folder: Path) -> None:
+def _fill(python: Path, packages: Sequence[Path], more: Sequence[str], folder: Path) -> None:
     """Make the cache folder: bytecode from the worker, native files with the build's prefix blanked out."""
-    request = msgspec.json.encode({"packages": [str(path) for path in packages], "output": str(folder)}).decode()
+    wanted = {"packages": [str(path) for path in packages], "more": list(more), "output": str(folder)}
+    request = msgspec.json.encode(wanted).decode()
     command = [str(python), "-I", "-S", "-B", str(_WORKER), request]
     try:
         done = subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL)

@@ -1,8 +1,8 @@
 """Runs inside the interpreter that will travel: finds the part of its standard library that some packages use.
 
 A script of its own, standard library only, Python 3.8 and newer: `python -I -S worker.py REQUEST`, where REQUEST
-is JSON: `{"packages": [folders of packages], "output": folder}`. Prints JSON: facts of the interpreter and the native
-files to copy. Bytecode is written to the output folder in a bundle's layout.
+is JSON: `{"packages": [folders of packages], "more": [modules in C], "output": folder}`. Prints JSON: facts of the
+interpreter and the native files to copy. Bytecode is written to the output folder in a bundle's layout.
 
 What it writes depends on the sources alone: no time stamps, no path of this machine.
 """
@@ -223,6 +223,11 @@ def main() -> None:
             inside = os.path.join("runner", os.path.relpath(file, os.path.dirname(owner)))
             target = importlib.util.cache_from_source(os.path.join(request["output"], inside), optimization="")
             write_bytecode(file, inside, target, 0)
+    for name in request["more"]:
+        spec = importlib.util.find_spec(name)
+        if spec is None or not spec.origin or not spec.origin.endswith(suffixes):
+            sys.exit("this Python has no module %s that is a file of its own" % name)
+        natives["python/lib/python%s/lib-dynload/%s" % (version, os.path.basename(spec.origin))] = spec.origin
     # Where it was installed, and where its sources were when it was compiled.
     sources = sysconfig.get_config_vars("abs_srcdir", "abs_builddir")
     configured = [sys.base_prefix, sys.base_exec_prefix, *sources]

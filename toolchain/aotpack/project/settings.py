@@ -60,6 +60,8 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     archs: tuple[str, ...] = ()
     #: Library groups beyond what the models need.
     features: tuple[str, ...] = ()
+    #: libcrypto travels, so that `bin/aotrun doctor --key` checks signatures on the target.
+    with_crypto: bool = False
     #: Model -> JSON file of what is known of its training.
     model_cards: dict[str, str] = {}
     #: Name -> file or folder that travels with the models.

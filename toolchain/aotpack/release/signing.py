@@ -66,6 +66,32 @@ def sign(folder: Path, key: Path, certificate: Path | None = None, chain: tuple[
             meaning="a bundle is signed with an elliptic-curve private key (P-256, P-384 or P-521) without a password",
             fix="openssl ecparam -name prime256v1 -genkey -noout -out private.pem",
         ) from error
+    return _write(folder, config)
+
+
+def sign_by_sigstore(folder: Path) -> Path:
+    """Sign a bundle with a certificate that Sigstore gives for minutes to whoever proves an identity.
+
+    That is the identity of a CI's job where there is one, else the one that a person logs in with, in a browser.
+
+    Returns:
+        Where the signature is.
+
+    Raises:
+        BuildToolError: the library is not installed.
+        AotpackError: Sigstore cannot be reached, or does not give a certificate.
+    """
+    config = _library("signing").Config().set_hashing_config(_hashing(folder))
+    try:
+        with _quiet():
+            config.use_sigstore_signer(use_ambient_credentials=True)
+        return _write(folder, config)
+    except Exception as error:  # of a dozen libraries below it
+        raise _unreached(error, "aotpack sign BUNDLE --key private.pem") from error
+
+
+def _write(folder: Path, config: Any) -> Path:
+    """Sign as configured, and replace what was there once the signature is whole."""
     target = folder / NAME
     clear(folder)  # it would be signed as well
     with tempfile.TemporaryDirectory() as elsewhere:  # where nothing is left in the bundle while all of it is read
@@ -118,6 +144,38 @@ def verify(folder: Path, *, key: Path | None = None, chain: tuple[Path, ...] = (
             meaning="a signature is checked with the signer's public key or with its issuer's certificate, in PEM",
             fix="openssl ec -in private.pem -pubout -out public.pem",
         ) from error
+    return _check(folder, signature, config)
+
+
+def verify_by_sigstore(folder: Path, identity: str, provider: str) -> Path:
+    """Check that somebody signed the bundle by Sigstore, and Sigstore's log has it.
+
+    Args:
+        folder: the bundle.
+        identity: who, as the identity provider calls them: an address, or the URL of a CI's workflow.
+        provider: the identity provider's URL.
+
+    Returns:
+        The signature that holds.
+
+    Raises:
+        BuildToolError: the library is not installed.
+        DamagedError: there is no signature, it is by somebody else or not by Sigstore, or a file is another one.
+        AotpackError: Sigstore's keys cannot be had.
+    """
+    signature = _signature(folder)
+    _refuse_key(signature)
+    config = _library("verifying").Config().set_hashing_config(_hashing(folder))
+    try:
+        with _quiet():
+            config.use_sigstore_verifier(identity=identity, oidc_issuer=provider)
+    except Exception as error:  # of a dozen libraries below it
+        raise _unreached(error, "aotpack verify BUNDLE --key public.pem, if it was signed with a key") from error
+    return _check(folder, signature, config)
+
+
+def _check(folder: Path, signature: Path, config: Any) -> Path:
+    """Check a signature as configured."""
     try:
         with _quiet():
             config.verify(folder, signature)
@@ -126,6 +184,29 @@ def verify(folder: Path, *, key: Path | None = None, chain: tuple[Path, ...] = (
     except Exception as error:  # libraries below it raise a dozen kinds; none of them means that it holds
         raise _explained(folder, signature, error) from error
     return signature
+
+
+def _unreached(error: Exception, instead: str) -> AotpackError:
+    return AotpackError(
+        f"Sigstore: {_first_line(error)[:200] or type(error).__name__}",
+        meaning="it needs the network: the keys that Sigstore is trusted by, an identity provider, and its public log",
+        fix=f"connect this machine to the internet, or do without: {instead}",
+    )
+
+
+def _refuse_key(signature: Path) -> None:
+    """Tell a signature by a bare key before anybody asks Sigstore."""
+    try:
+        material = json.loads(signature.read_bytes())["verificationMaterial"]
+        is_sigstores = "certificate" in material or "x509CertificateChain" in material
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _no_signature(signature, f"{type(error).__name__}: {_first_line(error)}") from None
+    if not is_sigstores:
+        raise DamagedError(
+            f"{signature}: was made with a bare key, not by Sigstore",
+            meaning="an identity was asked for, but the signature names none",
+            fix="name the signer's public key: aotpack verify --key public.pem",
+        )
 
 
 def _library(part: str) -> Any:

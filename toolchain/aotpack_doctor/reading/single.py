@@ -28,12 +28,12 @@ def read_single_file(path: str) -> tuple[Bundle, tuple[Model, ...]]:
     try:
         file = single_file.SingleFile(path)
         if file.frame_digest() != file.digest:
-            return Bundle(path, problem=f"{path} was changed in its index, or between its files"), ()
+            return Bundle(path, problem=f"{path} was changed in its index, or between its files", is_single=True), ()
         description, problem = read_description(path)
     except (ValueError, OSError) as error:
-        return Bundle(path, problem=f"{path} {error}"), ()
+        return Bundle(path, problem=f"{path} {error}", is_single=True), ()
     if description is None:
-        return Bundle(path, problem=problem), ()
+        return Bundle(path, problem=problem, is_single=True), ()
     bundle = Bundle(
         path,
         problem=problem,
@@ -49,6 +49,7 @@ def read_single_file(path: str) -> tuple[Bundle, tuple[Model, ...]]:
         faults=tuple(_faults(file, description)),
         sizes=tuple((record.path, record.part, record.size) for record in description.files),
         unlicensed=unlicensed(path),
+        is_single=True,
     )
     return bundle, tuple(
         read_model(name, record, os.path.join(path, "models", name), frozenset())

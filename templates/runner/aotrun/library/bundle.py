@@ -48,16 +48,17 @@ def model_folder(root: str, name: Optional[str]) -> str:
 
 
 def locate(path: str, model: Optional[str] = None) -> Tuple[str, str]:
-    """The bundle and the model path (a folder or a .pt2) for what a user names: a bundle, a model folder, a .pt2.
+    """The bundle and the model path (a folder or a .pt2) for what a user names: a bundle (a folder or a single file), a
+    model folder, a .pt2.
 
     A model outside of any bundle runs with the libraries of the bundle that this package lies in.
     Raises UsageError, DamagedError.
     """
     path = os.path.abspath(path)
-    if not os.path.exists(path):
+    if not places.exists(path):
         raise UsageError(f"{path}: no such file or folder", "There is nothing to load.", "Check the path.")
-    if os.path.isdir(path) and not os.path.exists(os.path.join(path, "model.json")):
-        if not os.path.exists(os.path.join(path, "lib", LIBRARY)):
+    if places.is_folder(path) and not places.exists(os.path.join(path, "model.json")):
+        if not places.exists(os.path.join(path, "lib", LIBRARY)):
             raise UsageError(
                 f"{path}: no bundle and no model folder",
                 f"A bundle has lib/{LIBRARY}, a model folder has model.json.",
@@ -67,7 +68,7 @@ def locate(path: str, model: Optional[str] = None) -> Tuple[str, str]:
     if model is not None:
         raise UsageError(f"{path} is a model, and model={model!r} names another", "One is enough.", "Leave one out.")
     root = os.path.dirname(os.path.dirname(path))
-    inside = os.path.isdir(path) and os.path.exists(os.path.join(root, "lib", LIBRARY))
+    inside = places.is_folder(path) and places.exists(os.path.join(root, "lib", LIBRARY))
     return (root if inside else HERE), path
 
 

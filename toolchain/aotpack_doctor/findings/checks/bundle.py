@@ -7,7 +7,7 @@ import re
 from typing import Iterator
 
 from aotpack_doctor.base.printable import quoted
-from aotpack_doctor.facts import Fault, FaultKind, HostFacts
+from aotpack_doctor.facts import Bundle, Fault, FaultKind, HostFacts
 from aotpack_doctor.findings.finding import Finding, Kind, Severity
 from aotpack_doctor.findings.registry import check
 
@@ -113,14 +113,27 @@ UNLICENSED = Kind(
     6,
 )
 
+UNSIGNED = Kind(
+    "AP516",
+    Severity.ERROR,
+    "The bundle is not signed by the key that you gave",
+    "It is not what the owner of that key passed on, or nobody can say that it is.",
+    6,
+)
+
 _BUILD = "aotpack build --portable --force ...   # build it again"
 _SHOWN = 5
 #: GNU's, Intel's and LLVM's, under whatever name a wheel gives them.
 _OPENMP = re.compile(r"(libgomp|libiomp5|libomp)\b.*\.so")
 
 
-def _copy(path: str) -> str:
-    return f"rsync -a --checksum SOURCE/ {quoted(path)}/   # copy the bundle again from where it came"
+def _copy(bundle: Bundle) -> str:
+    command = (
+        f"cp SOURCE {quoted(bundle.path)}"
+        if bundle.is_single
+        else f"rsync -a --checksum SOURCE/ {quoted(bundle.path)}/"
+    )
+    return f"{command}   # copy the bundle again from where it came"
 
 
 def _list(faults: tuple[Fault, ...]) -> str:
@@ -131,7 +144,7 @@ def _list(faults: tuple[Fault, ...]) -> str:
 @check(UNTRUSTED)
 def description(facts: HostFacts) -> Iterator[Finding]:
     if facts.bundle and facts.bundle.problem:
-        yield UNTRUSTED.found(facts.bundle.problem, _copy(facts.bundle.path), _BUILD)
+        yield UNTRUSTED.found(facts.bundle.problem, _copy(facts.bundle), _BUILD)
 
 
 @check(CHANGED, MISSING, FOREIGN)
@@ -143,7 +156,7 @@ def files(facts: HostFacts) -> Iterator[Finding]:
         (MISSING, facts.bundle.faults_of(FaultKind.MISSING)),
     ):
         if faults:
-            yield kind.found(_list(faults), _copy(facts.bundle.path), _BUILD)
+            yield kind.found(_list(faults), _copy(facts.bundle), _BUILD)
     if foreign := facts.bundle.faults_of(FaultKind.FOREIGN):
         names = " ".join(quoted(f"./{fault.path}") for fault in foreign[:_SHOWN])
         yield FOREIGN.found(_list(foreign), f"cd {quoted(facts.bundle.path)} && rm {names}")
@@ -199,6 +212,14 @@ def terms(facts: HostFacts) -> Iterator[Finding]:
     if facts.bundle and facts.bundle.unlicensed:
         yield UNLICENSED.found(
             ", ".join(facts.bundle.unlicensed), f"aotpack inspect --sbom {quoted(facts.bundle.path)}"
+        )
+
+
+@check(UNSIGNED)
+def signature(facts: HostFacts) -> Iterator[Finding]:
+    if facts.bundle and facts.bundle.unsigned:
+        yield UNSIGNED.found(
+            facts.bundle.unsigned, _copy(facts.bundle), "ask the publisher which key it is signed with"
         )
 
 
