@@ -342,7 +342,7 @@ def _explained(folder: Path, signature: Path, error: Exception) -> DamagedError:
         )
     if text.startswith("Signature mismatch"):
         return DamagedError(
-            f"{folder}: {text.removeprefix('Signature mismatch: ')[:300]}",
+            f"{folder}: {_unquoted(text.removeprefix('Signature mismatch: '))[:300]}",
             meaning="the signature is genuine, but files were changed, added or removed since",
             fix="copy the bundle again from its publisher",
         )
@@ -365,3 +365,8 @@ def _no_signature(signature: Path, reason: str) -> DamagedError:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0]
+
+
+def _unquoted(text: str) -> str:
+    """A message that the library prints as Python does a list of texts: by what is in them, it quotes the quotes."""
+    return text.replace("\\'", "'")
