@@ -436,6 +436,7 @@ def test_it_speaks_python_3_8_and_imports_nothing_of_aotpack() -> None:
 #: Modules of the standard library that bundles carry; hashlib where it is there.
 STANDARD = {
     "__future__",
+    "binascii",
     "contextlib",
     "ctypes",
     "enum",
@@ -449,6 +450,8 @@ STANDARD = {
     "re",
     "stat",
 }
+#: Of the interpreter itself, in every one.
+STANDARD |= {"_frozen_importlib", "_frozen_importlib_external", "_imp", "marshal", "posixpath", "types"}
 STANDARD |= {"_sha2", "_sha256", "struct", "sys", "textwrap", "threading", "typing"}
 
 

@@ -6,7 +6,7 @@ against.
 
 from __future__ import annotations
 
-import base64
+import binascii
 import json
 import os
 import posixpath
@@ -50,8 +50,8 @@ def check_signature(bundle: str, description: Description, key: bytes, library: 
         if "x509CertificateChain" in document["verificationMaterial"]:
             return Checked(problem=f"{names[0]} was made with a certificate, not with a bare key")
         envelope = document["dsseEnvelope"]
-        kind, payload = str(envelope["payloadType"]), base64.b64decode(envelope["payload"], validate=True)
-        signature = base64.b64decode(envelope["signatures"][0]["sig"], validate=True)
+        kind, payload = str(envelope["payloadType"]), binascii.a2b_base64(envelope["payload"])
+        signature = binascii.a2b_base64(envelope["signatures"][0]["sig"])
     except (ValueError, KeyError, TypeError, IndexError, OSError, RecursionError) as error:
         return Checked(problem=f"{names[0]} is no signature of a model ({type(error).__name__})")
     if not libcrypto.verifies(library, key, signature, _signed(kind, payload)):
