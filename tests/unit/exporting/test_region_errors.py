@@ -18,8 +18,25 @@ PROGRAM = """
 #include <stdexcept>
 #define AOTI_TORCH_CHECK(that, text) if (!(that)) throw std::runtime_error(text)
 
-void kernel(const long* index, long* out, long bad)
+extern "C" void kernel(const long* index, long* out, long bad)
 {
+    auto helper = [&](long i) { AOTI_TORCH_CHECK(i >= -100, "in a function"); return i; };
+    const auto multiply = [&]
+    {
+        #pragma omp for
+        for(long x0=0L; x0<8L; x0+=1L)
+        {
+            for (long x1=0L; x1<2L; x1+=1L) {
+                AOTI_TORCH_CHECK(bad != 97 || omp_get_thread_num() != 1, "in a product");
+            }
+        }
+        if (omp_get_thread_num() == 0) {
+            AOTI_TORCH_CHECK(bad != 96, "behind a product");
+        }
+        #pragma omp barrier
+    };
+    #pragma omp parallel num_threads(2)
+    multiply();
     #pragma omp parallel num_threads(3)
     {
         int tid = omp_get_thread_num();
@@ -30,8 +47,12 @@ void kernel(const long* index, long* out, long bad)
                 for(long x1=0L; x1<8L; x1+=1L)
                 {
                     {
-                        AOTI_TORCH_CHECK(index[x0] != bad, "index out of bounds");
-                        out[x0 * 8 + x1] = index[x0] + x1;
+                        #pragma omp simd
+                        for (long x2=0L; x2<1L; x2+=1L)
+                        {
+                            AOTI_TORCH_CHECK(index[x0] != bad, "index out of bounds");
+                            out[x0 * 8 + x1] = helper(index[x0]) + x1;
+                        }
                     }
                 }
             }
@@ -54,7 +75,7 @@ void kernel(const long* index, long* out, long bad)
 int main()
 {
     long index[8] = {0, 1, 2, 3, 4, 5, 6, 7}, out[64];
-    for (long bad : {-1L, 3L, 99L, 98L})
+    for (long bad : {-1L, 3L, 99L, 98L, 97L, 96L})
     {
         try { kernel(index, out, bad); std::puts("none"); }
         catch (const std::exception& error) { std::puts(error.what()); }
@@ -72,19 +93,20 @@ def test_what_is_thrown_in_a_region_arrives_outside(tmp_path: Path) -> None:
     (tmp_path / "a.cpp").write_text(thrown_outside(PROGRAM))
     subprocess.run(["g++", "-fopenmp", "-o", tmp_path / "a", tmp_path / "a.cpp"], check=True)
     said = subprocess.run([tmp_path / "a"], capture_output=True, text=True, check=True).stdout
-    assert said.splitlines() == ["none", "index out of bounds", "in a single", "outside", str(8 * 28 * 2 + 64)]
+    errors = ["index out of bounds", "in a single", "outside", "in a product", "behind a product"]
+    assert said.splitlines() == ["none", *errors, str(8 * 28 * 2 + 64)]
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "",
-        "void f() { for (;;) { AOTI_TORCH_CHECK(a, b); } }",
+        'extern "C" void f() { for (;;) { AOTI_TORCH_CHECK(a, b); } }',
         PROGRAM.replace("AOTI_TORCH_CHECK(", "CHECK("),
-        "#pragma omp parallel\n",
-        "#pragma omp parallel\n{ AOTI_TORCH_CHECK(a, b);",
-        "#pragma omp parallel\n{\n#pragma omp for\nAOTI_TORCH_CHECK(a, b);\n}",
-        "#pragma omp parallel\n{\n#pragma omp for\nfor (a\n{ AOTI_TORCH_CHECK(a, b); }\n}",
+        'extern "C" void f()\n{\n#pragma omp parallel\n{ AOTI_TORCH_CHECK(a, b);',
+        'extern "C" void f()\n{\n#pragma omp parallel\nAOTI_TORCH_CHECK(a, b); }',
+        'extern "C" void f(\n{\n#pragma omp parallel\n{ for (a\n{ AOTI_TORCH_CHECK(a, b); }}}',
+        PROGRAM.replace('extern "C"', ""),
     ],
 )
 def test_what_needs_nothing_or_is_not_understood_stays(text: str) -> None:

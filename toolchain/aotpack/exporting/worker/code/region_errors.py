@@ -1,8 +1,9 @@
-"""Errors of generated loops that several threads share: an index out of range, or an assertion.
+"""Errors of generated code that several threads run: an index out of range, or an assertion.
 
 Generated code throws where it finds one. OpenMP lets no exception leave a region, so with libtorch that ends the
-process of whoever loaded the model. Here each thread keeps what was thrown in its part of a loop, and the thread that
-began the region throws the first of them once all have left it. Nothing of torch is imported: what is changed is text.
+process of whoever loaded the model. Here each thread keeps what was thrown in its part of the work and goes on behind
+it, to where the others wait; the function throws the first of them when all is done. Nothing of torch is imported: what
+is changed is text.
 """
 
 from __future__ import annotations
@@ -11,15 +12,21 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-#: What throws. Loops without one are left as they are: the compiler makes vectors of those.
+#: What throws. Blocks without one are left as they are: the compiler makes vectors of their loops.
 _CHECK = "AOTI_TORCH_CHECK("
-_REGION = re.compile(r"^[ \t]*#pragma omp parallel\b(?! for).*$", re.MULTILINE)
-_SHARED = re.compile(r"^[ \t]*#pragma omp (?:for\b(?:.*collapse\((\d+)\))?|single\b).*$", re.MULTILINE)
+_KERNEL = re.compile(r'extern "C"[^({;]*\(')
+_REGION = re.compile(r"#pragma omp parallel\b")
+#: Where threads wait for one another or share work, and loops that nothing may be thrown out of (`simd`): a block that
+#: has one inside must not be left early.
+_TOGETHER = re.compile(r"#pragma omp ")
+#: What stands before the body of a loop whose inner loops are shared as well, which must stay nested perfectly.
+_COLLAPSED = re.compile(r"#pragma omp for\b.*\bcollapse\((\d+)\).*\n\s*for\s*\([^{}]*\)\s*$")
+_FUNCTION = re.compile(r"\]\s*(\([^(){}]*\))?[^;{}()]*$")
 
-_BEFORE = "std::atomic<bool> region_failed{false};\nstd::exception_ptr region_error;\n"
+_BEFORE = "\nstd::atomic<bool> region_failed{false};\nstd::exception_ptr region_error;"
 _TRY = "\ntry {"
 _CATCH = "} catch (...) {\nif (!region_failed.exchange(true)) region_error = std::current_exception();\n}\n"
-_AFTER = "\nif (region_failed) std::rethrow_exception(region_error);"
+_AFTER = "if (region_failed) std::rethrow_exception(region_error);\n"
 
 
 def leave_regions_first() -> None:
@@ -36,49 +43,39 @@ def leave_regions_first() -> None:
 
 def thrown_outside(source: str) -> str:
     """The source of a kernel whose errors leave its parallel regions first. What is not understood stays as it is."""
-    done, rest = "", source
-    while found := _REGION.search(rest):
-        begin = rest.find("{", found.end())
-        end = _closing(rest, begin)
-        if begin < 0 or end < 0:
-            break
-        region = rest[begin : end + 1]
-        caught = _caught(region) if _CHECK in region else region
-        if caught != region:
-            done += f"{rest[: found.start()]}{{\n{_BEFORE}{rest[found.start() : begin]}{caught}{_AFTER}\n}}"
-        else:
-            done += rest[: end + 1]
+    kernels = list(_KERNEL.finditer(source))
+    if not kernels:
+        return source
+    begin = source.find("{", _closing(source, kernels[-1].end() - 1))
+    end = _closing(source, begin)
+    if end < 0 or not _REGION.search(source, begin, end):
+        return source
+    body = source[begin + 1 : end]
+    caught = _caught(body, 0)
+    if caught == body:
+        return source
+    return f"{source[: begin + 1]}{_BEFORE}{caught}{_AFTER}{source[end:]}"
+
+
+def _caught(text: str, collapsed: int) -> str:
+    """The inside of a block, in which the largest blocks that check, and in which nobody waits, catch what they throw.
+
+    Args:
+        collapsed: how many loops that begin here are shared with the one around them.
+    """
+    done, rest = "", text
+    while (begin := rest.find("{")) >= 0 and (end := _closing(rest, begin)) >= 0:
+        before, inside = rest[:begin], rest[begin + 1 : end]
+        if _CHECK in inside and not _FUNCTION.search(before.rpartition("\n\n")[2]):
+            shared = _COLLAPSED.search(before)
+            deeper = int(shared[1]) - 1 if shared else max(collapsed - 1, 0)
+            is_whole = deeper == 0 and not _TOGETHER.search(inside)
+            inside = f"{_TRY}{inside}{_CATCH}" if is_whole else _caught(inside, deeper)
+        elif _CHECK in inside and _TOGETHER.search(inside):
+            inside = _caught(inside, 0)
+        done += f"{before}{{{inside}}}"
         rest = rest[end + 1 :]
     return done + rest
-
-
-def _caught(region: str) -> str:
-    """The region, with what is thrown in a shared loop kept there."""
-    done, rest = "", region
-    while found := _SHARED.search(rest):
-        loops = 0 if "single" in found[0] else int(found[1] or 1)
-        begin = _body(rest, found.end(), loops)
-        end = _closing(rest, begin)
-        if begin < 0 or end < 0:
-            break
-        body = rest[begin + 1 : end]
-        body = f"{_TRY}{body}{_CATCH}" if _CHECK in body else body
-        done += rest[: begin + 1] + body + "}"
-        rest = rest[end + 1 :]
-    return done + rest
-
-
-def _body(text: str, place: int, loops: int) -> int:
-    """Where the braces open that `loops` perfectly nested loops at `place` have around what they do; -1 if nowhere."""
-    for _ in range(loops):
-        loop = re.compile(r"\s*\{?\s*for\s*\(").match(text, place)
-        if loop is None:
-            return -1
-        place = _closing(text, loop.end() - 1) + 1
-        if place == 0:
-            return -1
-    opening = re.compile(r"\s*\{").match(text, place)
-    return opening.end() - 1 if opening else -1
 
 
 def _closing(text: str, place: int) -> int:
