@@ -231,6 +231,90 @@ class Plain(unittest.TestCase):
 
         self.check(module(forward), (torch.randn(5, 3),))
 
+    def test_cond_within_cond_and_sizes_within(self):
+        def inner(x):
+            return torch.cond(x.sum() > 0, lambda x: x[2:] * self_weight.sum(), lambda x: x[:3] - 1, (x,))
+
+        self_weight = torch.randn(3)
+
+        def forward(self, p, x, y):
+            n = y.shape[0]
+            return torch.cond(p, inner, lambda x: x + n, (x,)).sum(), x.sum() * n
+
+        n, m = Dim("n", min=6, max=60), Dim("m", min=2, max=60)
+        calls = [
+            (torch.tensor(p), torch.randn(rows, 3), torch.randn(other))
+            for p, rows, other in ((True, 7, 4), (False, 9, 9))
+        ]
+        self.check(module(forward), *calls, shapes=({}, {0: n}, {0: m}))
+
+    def test_while_loop_with_a_convolution(self):
+        convolution = nn.Conv2d(4, 4, 3, padding=1).double()
+
+        def forward(self, n, x):
+            loop = torch._higher_order_ops.while_loop
+            return loop(lambda n, x: n > 0, lambda n, x: (n - 1, self.c(x)), (n, x))
+
+        x = torch.randn(2, 4, 4, 4, dtype=torch.float64)
+        self.check(module(forward, c=convolution), (torch.tensor(3), x), (torch.tensor(0), x))
+
+    def test_a_size_that_a_branch_uses(self):
+        def forward(self, x, n):
+            k = n.item()
+            torch._check(k >= 2)
+            torch._check(k <= 50)
+            y = torch.ones(k, 4)
+            return torch.cond(x.sum() > 0, lambda x: x * y.sum(), lambda x: x - k, (x,)), y
+
+        self.check(module(forward), (torch.ones(3), torch.tensor(4)), (-torch.ones(3), torch.tensor(7)))
+
+    # What is empty
+
+    def test_weights_and_buffers_of_no_elements(self):
+        def forward(self, x):
+            y = self.b(torch.relu(self.a(x.mean((2, 3)))))
+            return x * torch.sigmoid(y)[:, :, None, None], self.nothing, self.nothing.sum()
+
+        subject = module(
+            forward, a=nn.Linear(4, 0, bias=False), b=nn.Linear(0, 4, bias=False), nothing=torch.zeros(0, 0)
+        )
+        self.check(subject, (torch.rand(2, 4, 3, 3),))
+
+    def test_no_rows(self):
+        n = Dim("n", min=0, max=64)
+        subject = module(lambda self, x: (self.a(x).relu(), x.sum(0), x.cumsum(0)), a=nn.Linear(8, 4))
+        self.check(subject, (torch.randn(4, 8),), (torch.randn(9, 8),), shapes=({0: n},))
+
+    # How it is compiled
+
+    def test_a_profile_of_kernels(self):
+        subject = module(lambda self, x: F.linear(x, self.w, self.b), w=torch.randn(6, 16), b=torch.randn(6))
+        self.check(subject, (torch.randn(2, 8, 16),), **{"cpp.enable_kernel_profile": True})
+
+    def test_one_thread(self):
+        self.check(module(lambda self, x: torch.softmax(x @ x.t(), -1)), (torch.randn(64, 64),), **{"cpp.threads": 1})
+
+    def test_without_vectors(self):
+        subject = module(lambda self, x: (x.exp() * 2).sum(0) + x.mean(1, keepdim=True))
+        self.check(subject, (torch.randn(33, 33),), **{"cpp.simdlen": 0})
+
+    def test_tuned(self):
+        layers = nn.Sequential(nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 32), nn.Sigmoid())
+        bags = nn.EmbeddingBag(128, 32)
+
+        def forward(self, x, y):
+            return self.c(torch.cat([self.a(x), self.b(y)], 1))
+
+        subject = module(forward, a=layers, b=bags, c=nn.Linear(64, 32))
+        self.check(subject, (torch.randn(16, 128), torch.randint(0, 128, (16, 10))), max_autotune=True)
+
+    def test_everything_in_one_index_put(self):
+        def forward(self, x, mask, where, values):
+            return x.index_put((mask,), values.sum()), x.index_put((where, where), values, accumulate=True)
+
+        x = torch.zeros(4, 4, dtype=torch.int64)
+        self.check(module(forward), (x, x == 0, torch.tensor([0, 3, 3]), torch.tensor([5, 6, 7])))
+
     # Ops that call out
 
     def test_bags(self):

@@ -13,7 +13,7 @@ import pytest
 from aotpack.backend import Backend
 from aotpack.environment.search import find_torch
 from tests.support import sanitizing
-from tests.support.exporting import EXAMPLES, ROOT, cached_export
+from tests.support.exporting import ROOT, SUPPORT, cached_export
 
 SCRIPT = Path(__file__).with_name("hostile_layouts.py")
 #: Lies of a short run, the same ones each time.
@@ -23,12 +23,12 @@ SHORT = 250
 @pytest.mark.xdist_group("asan")
 def test_no_lie_makes_a_model_leave_its_memory(tmp_path: Path) -> None:
     venv = ROOT / ".venv"
-    package = cached_export(venv, EXAMPLES / "convnet.py")
+    package = cached_export(venv, SUPPORT / "packed_models.py")
     runtime = sanitizing.address_runtime(find_torch(Backend.CPU, venv=venv))
-    bundle = sanitizing.slim_bundle(tmp_path / "bundle", venv, {"convnet": package}, runtime)
-    assert json.loads((bundle / "models/convnet/model.json").read_text())["layouts"], "nothing is packed"
+    bundle = sanitizing.slim_bundle(tmp_path / "bundle", venv, {"packed": package}, runtime)
+    assert json.loads((bundle / "models/packed/model.json").read_text())["layouts"], "nothing is packed"
     environment = {**sanitizing.environment("libasan.so", "libubsan.so"), "PYTHONPATH": str(bundle / "runner")}
-    command = [sys.executable, SCRIPT, bundle, "convnet", str(SHORT), os.environ.get("AOT_FUZZ_SECONDS", "0")]
+    command = [sys.executable, SCRIPT, bundle, "packed", str(SHORT), os.environ.get("AOT_FUZZ_SECONDS", "0")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-8000:]
     outcomes = json.loads(done.stdout)

@@ -2,6 +2,8 @@
 #include <torch/csrc/inductor/aoti_torch/c/shim_cpu.h>
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
 #include <string_view>
 #include <vector>
 
@@ -52,7 +54,7 @@ Layer checked(const Tensor& x, const Tensor& w, const Tensor& weight_scales, con
   check_weights(weight_scales, weight_zero_points, w.sizes[1]);
   Dims shape = x.sizes;
   shape[shape.size() - 1] = w.sizes[1];
-  const int64_t rows = x.numel() / std::max<int64_t>(w.sizes[0], 1);
+  const int64_t rows = std::accumulate(shape.begin(), shape.end() - 1, int64_t{1}, std::multiplies<>());
   return {contiguous(reshape(x, {rows, w.sizes[0]})), shape};
 }
 

@@ -148,7 +148,8 @@ void Container::check(AOTIRuntimeError code, const char* doing) const {
         {"Pass such an array; inputs count from 0. Of a size that may vary torch's check demands two and ",
          "more, whatever was declared: build the package into a bundle, which takes one."});
   }
-  if (!Runtime::is_slim() && reason.find("FBGEMM") != std::string::npos && !exists("/proc/cpuinfo")) {
+  const bool asks_cpuinfo = reason.find("FBGEMM") != std::string::npos || reason.find("cpuinfo") != std::string::npos;
+  if (!Runtime::is_slim() && asks_cpuinfo && !exists("/proc/cpuinfo")) {
     throw Error(AOT_MACHINE_MISMATCH,
                 {package_.path, " failed while ", doing, ": ", reason, "; there is no /proc/cpuinfo"},
                 {"libtorch reads there what this processor can do; without it, some of its ops refuse to run."},

@@ -181,15 +181,15 @@ def test_on_another_debian(suite: str, portable: Path, tmp_path: Path) -> None:
 
 def test_what_the_full_runtime_needs_of_proc(backend_venv: Path, tmp_path: Path) -> None:
     """libtorch reads there what the processor can do; an op that refuses without it says so, and what to do."""
-    package = cached_export(backend_venv, Path(__file__).with_name("half_attention.py"))
+    package = cached_export(backend_venv, Path(__file__).with_name("bags.py"))
     output = tmp_path / "bundle"
-    models = (("attention", package),)
+    models = (("bags", package),)
     request = BuildRequest(
         backend=Backend.CPU, output=output, models=models, portable=True, runtime="full", venv=backend_venv
     )
     build(request, Reporter())
     box = isolation.empty_root()
-    check = [f"{INSIDE}/bin/aotrun", "check", "--model", "attention", "--json"]
+    check = [f"{INSIDE}/bin/aotrun", "check", "--model", "bags", "--json"]
     assert report(run(box.command(output, check, kernel=True)))["ok"]
     without = run(box.command(output, check))
     assert without.returncode == 7, without.stdout + without.stderr

@@ -22,6 +22,7 @@ from aotpack.environment.torch import TorchInfo
 from aotpack.native.slim import SlimBuild, build_slim
 from aotpack.runtime import slim_table
 from aotpack.runtime.slim_table import OWN_NAMES, Part
+from tests.fuzz.bridge_corpus import descriptor
 from tests.support import sanitizing
 from tests.support.exporting import SUPPORT, cached_export
 
@@ -261,6 +262,50 @@ def test_openmp_does_what_it_should(built: SlimBuild, tmp_path: Path, threads: s
     environment = {**os.environ, "OMP_NUM_THREADS": threads}
     done = subprocess.run([program, "fork"], env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr[-2000:]
+
+
+def test_a_quantised_layer_of_no_features_gives_its_bias(core: Core) -> None:
+    """With torch it is a division by zero."""
+    kept: list[Any] = []
+
+    def tensor(dtype: str, values: Any, sizes: tuple[int, ...], packed: bytes = b"") -> ctypes.c_void_p:
+        strides = [1] * len(sizes)
+        arrays = [(ctypes.c_int64 * len(sizes))(*numbers) for numbers in (sizes, strides)]
+        layout = core.aoti_torch_layout__mkldnn() if packed else core.aoti_torch_layout_strided()
+        kept.extend([*arrays, values, packed])
+        handle = ctypes.c_void_p()
+        number = getattr(core, f"aoti_torch_dtype_{dtype}")()
+        where = (ctypes.c_int64(0), number, 0, -1, ctypes.byref(handle), layout)
+        code = core.aoti_torch_create_tensor_from_blob_v2(
+            values, ctypes.c_int64(len(sizes)), *arrays, *where, packed or None, ctypes.c_int64(len(packed))
+        )
+        assert code == 0, core.torch_exception_get_what()
+        return handle
+
+    weights = tensor("int8", (ctypes.c_int8 * 1)(), (0, 4), descriptor((0, 4), (4, 1), ()))
+    bias = tensor("float32", (ctypes.c_float * 4)(1, 2, 3, 4), (4,))
+    result, number = ctypes.c_void_p(), ctypes.c_int32(core.aoti_torch_dtype_float32())
+    code = core.aoti_torch_cpu__qlinear_pointwise_tensor(
+        tensor("uint8", (ctypes.c_uint8 * 1)(), (5, 0)),
+        tensor("float32", (ctypes.c_float * 1)(0.1), ()),
+        tensor("int32", (ctypes.c_int32 * 1)(3), ()),
+        weights,
+        tensor("float32", (ctypes.c_float * 4)(1, 1, 1, 1), (4,)),
+        tensor("int32", (ctypes.c_int32 * 4)(), (4,)),
+        ctypes.byref(bias),
+        ctypes.c_double(1),
+        ctypes.c_int64(0),
+        ctypes.byref(number),
+        b"none",
+        None,
+        ctypes.c_int64(0),
+        b"",
+        ctypes.byref(result),
+    )
+    assert code == 0, core.torch_exception_get_what()
+    data = ctypes.c_void_p()
+    assert core.aoti_torch_get_data_ptr(result, ctypes.byref(data)) == 0
+    assert list((ctypes.c_float * 20).from_address(data.value or 0)) == [1, 2, 3, 4] * 5
 
 
 def test_processors_beyond_the_first_1024_count(built: SlimBuild, tmp_path: Path) -> None:
