@@ -123,6 +123,9 @@ typedef struct aot_load_options {
   const char* device;   /* "cpu", "cuda", "cuda:1", "rocm", "rocm:1"; NULL means the model's own */
   uint32_t num_threads; /* of the CPU thread pool, process-wide; 0 leaves the runtime's choice */
   uint32_t reserved;    /* 0 */
+  /* since version 4 */
+  const char* variant; /* of a model that has several, the one to run, such as "avx2"; NULL: what the environment
+                          variable AOT_VARIANT names, or the best that this machine can run */
 } aot_load_options;
 
 /* Loads a bundle's model folder (bundle/models/NAME) or a .pt2 archive. `options` may be NULL.
@@ -173,6 +176,17 @@ AOT_API const char* aot_model_metadata(const aot_model* model);
  * long as the model, for reading only. `name` is relative, with '/' between folders. AOT_USAGE when there is none of
  * that name, as of a model outside of a bundle. Since version 4. */
 AOT_API aot_status aot_model_asset(const aot_model* model, const char* name, const void** data, size_t* size);
+
+/* The name of the variant that runs, such as "avx2"; "" when the model has one form only. Valid as long as the model.
+ * Since version 4. */
+AOT_API const char* aot_model_variant(const aot_model* model);
+
+/* Which variants the model at `path` has, and which one aot_model_load would take here with the same `options`, as one
+ * JSON object: {"schema": 1, "chosen": "avx2", "variants": [{"name": "baseline", "device": "cpu", "cpu_features": [],
+ * "gpu_archs": [], "obstacle": null}, ...]}, the least demanding first. `obstacle` says why this machine cannot run
+ * one; `chosen` is null when it can run none, or when there are none. Loads no code. `*out` is valid until this
+ * thread's next call of this function. Since version 4. */
+AOT_API aot_status aot_model_variants(const char* path, const aot_load_options* options, const char** out);
 
 typedef struct aot_run_stats {
   uint32_t struct_size;

@@ -468,6 +468,7 @@ struct LoadOptions {
   std::string device = {};        ///< "cpu", "cuda", "cuda:1", "rocm", ...; empty for the model's own
   std::uint32_t num_runners = 1;  ///< callers that run at the same time; others wait
   std::uint32_t num_threads = 0;  ///< of the CPU thread pool, process-wide; 0 leaves the runtime's choice
+  std::string variant = {};       ///< such as "avx2"; empty: AOT_VARIANT's, or the best that this machine can run
 };
 
 /// The range of one size.
@@ -506,6 +507,7 @@ class Model {
     raw.num_runners = options.num_runners;
     raw.device = options.device.empty() ? nullptr : options.device.c_str();
     raw.num_threads = options.num_threads;
+    raw.variant = options.variant.empty() ? nullptr : options.variant.c_str();
     aot_model* handle = nullptr;
     const aot_status status = aot_model_load(path.c_str(), &raw, &handle);
     if (status != AOT_OK) return Error::last(status);

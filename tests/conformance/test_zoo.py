@@ -68,7 +68,7 @@ def exported(name: str, zoo_packages: Path) -> Path:
     if not package.exists() or package.stat().st_mtime < (HERE / "zoo.py").stat().st_mtime:
         RESULTS.mkdir(parents=True, exist_ok=True)
         where = {"AOTPACK_ZOO_PACKAGES": str(zoo_packages)}
-        aotpack("export", f"{HERE / 'zoo.py'}:{name}", "--output", package, **where)
+        aotpack("export", f"{HERE / 'zoo.py'}:{name}", "--output", package, "--cpu-isa", "native", **where)
     return package
 
 

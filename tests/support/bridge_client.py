@@ -58,6 +58,7 @@ class LoadOptions(c.Structure):
         ("device", c.c_char_p),
         ("num_threads", c.c_uint32),
         ("reserved", c.c_uint32),
+        ("variant", c.c_char_p),
     )
 
 

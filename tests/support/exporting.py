@@ -34,14 +34,17 @@ class Silent:
 
 
 def cached_export(venv: Path, source: Path, **options: str | bool) -> Path:
-    """Export once per content of the source, the exporter, torch and the options; processes wait for each other."""
+    """Export once per content of the source, the exporter, torch and the options; processes wait for each other.
+
+    For this machine alone unless `cpu_isa` says otherwise: several variants would take longer.
+    """
     torch = find_torch(Backend.CPU, venv=venv)
     exporter = ROOT / "toolchain" / "aotpack"
     files = (source, exporter / "package" / "metadata.py", *sorted(exporter.glob("exporting/**/*.py")))
 
     def make(package: Path) -> None:
         request = driving.ExportRequest(
-            **{"file": source, "function": "model", "output": package, "verify": True, **options}  # type: ignore[arg-type]
+            **{"file": source, "function": "model", "output": package, "verify": True, "cpu_isa": "native", **options}  # type: ignore[arg-type]
         )
         driving.export(request, driving.interpreter(torch), Silent())
 

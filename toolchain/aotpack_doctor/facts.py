@@ -213,6 +213,14 @@ class Torch(NamedTuple):
     rocm: RocmTree | None = None
 
 
+class Variant(NamedTuple):
+    """One of several compiled forms of a model."""
+
+    name: str
+    device: str
+    cpu_features: tuple[str, ...]
+
+
 class Model(NamedTuple):
     """One model: a package, or one inside a bundle.
 
@@ -221,6 +229,7 @@ class Model(NamedTuple):
         device: `cpu`, `cuda` or `rocm`.
         torch_version: that compiled it.
         gpu_archs: GPU code inside.
+        variants: its forms, the least demanding first, of which the other fields tell; none where it has one.
         missing_symbols: imported symbols that no library of the bundle's runtime exports.
         needs_proxy: whether it calls ops that have no C shim.
         custom_ops: such ops that are not torch's own.
@@ -234,6 +243,7 @@ class Model(NamedTuple):
     torch_version: str | None = None
     cpu_features: tuple[str, ...] = ()
     gpu_archs: tuple[str, ...] = ()
+    variants: tuple[Variant, ...] = ()
     glibc: str | None = None
     glibcxx: str | None = None
     missing_symbols: tuple[str, ...] = ()

@@ -12,6 +12,7 @@
 #include "device/device.h"
 #include "model/model.h"
 #include "model/tensor.h"
+#include "model/variants.h"
 #include "package/scratch.h"
 
 namespace {
@@ -213,6 +214,21 @@ aot_device aot_model_device(const aot_model* model) {
 
 const char* aot_model_metadata(const aot_model* model) {
   return model == nullptr ? "{}" : model->metadata().text.c_str();
+}
+
+const char* aot_model_variant(const aot_model* model) {
+  return model == nullptr ? "" : model->metadata().variant.c_str();
+}
+
+aot_status aot_model_variants(const char* path, const aot_load_options* options, const char** out) {
+  return guarded([&] {
+    require(out, "out");
+    *out = nullptr;
+    require(path, "path");
+    static thread_local std::string text;
+    text = aot::explain_variants(take(options), aot::read_metadata(path), path);
+    *out = text.c_str();
+  });
 }
 
 aot_status aot_model_run(aot_model* model, const aot_view* inputs, size_t num_inputs, aot_tensor** outputs,

@@ -59,11 +59,15 @@ class Container {
   };
   void load_constants();
   std::vector<Constant> list_constants(bool* has_folded) const;
-  bool map_weights(const std::vector<Constant>& constants);
-  void copy_weights();
+  /// Where each constant lies in the files of weights.
+  std::vector<uint8_t*> find_weights(const std::vector<Constant>& constants) const;
+  bool map_weights(const std::vector<Constant>& constants, const std::vector<uint8_t*>& places);
+  void copy_weights(const std::vector<Constant>& constants, const std::vector<uint8_t*>& places);
   /// Fills `constant_memory_` with the container's own copies; false when the model is older than the function that
   /// tells of them.
   bool find_copies();
+  /// Brings `constant_memory_` into the order of addresses.
+  void sort_ranges();
 
   std::vector<std::string> names(decltype(&AOTInductorModelContainerGetNumInputs) count,
                                  decltype(&AOTInductorModelContainerGetInputName) name) const;

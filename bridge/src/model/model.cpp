@@ -18,6 +18,7 @@
 #include "model/signature.h"
 #include "model/tensor.h"
 #include "model/threads.h"
+#include "model/variants.h"
 
 namespace {
 
@@ -40,7 +41,7 @@ void check_machine(const aot::Package& package) {
   }
   throw Error(AOT_MACHINE_MISMATCH, {package.path, " needs CPU features that this machine lacks: ", aot::join(missing)},
               {"The model was exported for a newer CPU (this one is: ", aot::cpu_brand(), ")."},
-              {"Run it on a newer CPU, or export it again with --cpu-isa avx2."});
+              {"Run it on a newer CPU, or export it again with --cpu-isa portable."});
 }
 
 const aot::Device& choose_device(const aot::Package& package, const char* wanted) {
@@ -54,17 +55,6 @@ const aot::Device& choose_device(const aot::Package& package, const char* wanted
                 {"Leave the device out, or export the model with --device ", wanted, "."});
   }
   return aot::find_device(asked);
-}
-
-void check_gpu(const aot::Package& package, const aot::Device& device) {
-  const std::vector<std::string>& codes = package.metadata.gpu_archs;
-  const std::string gpu = device.architecture();
-  const auto runs = [&](const std::string& code) { return aot::gpu_code_runs(code, gpu); };
-  if (gpu.empty() || codes.empty() || std::any_of(codes.begin(), codes.end(), runs)) return;
-  throw Error(AOT_MODEL_MISMATCH,
-              {package.path, " has code for ", aot::join(codes), "; ", aot::to_string(device.id()), " is ", gpu},
-              {"Compiled GPU code runs on the architecture that it was exported for."},
-              {"Choose another device, or export the model on a machine with a GPU like this one."});
 }
 
 std::vector<aot::TensorInfo> describe(const std::vector<aot::TensorSpec>& specs) {
@@ -143,10 +133,13 @@ aot_model::aot_model(const std::string& path, const aot_load_options& options)
       assets_(path) {
   aot::refuse_orphans();
   const aot::Stopwatch watch;
-  aot::Package package = aot::open_package(path, aot::Runtime::is_slim());
+  const auto choose = [&](aot::Metadata* metadata, const std::string& where) {
+    aot::choose_variant(options, metadata, where);
+  };
+  aot::Package package = aot::open_package(path, aot::Runtime::is_slim(), choose);
   check_machine(package);
   device_ = &choose_device(package, options.device);
-  check_gpu(package, *device_);
+  aot::check_gpu(path, package.metadata.gpu_archs, *device_);
   aot::Runtime::load(*device_);
   const aot::AtWork at_work;
   const aot::CallThreads threads(num_threads_);

@@ -34,21 +34,17 @@ void Container::load_constants() {
   size_t needed = 0;
   for (const Constant& constant : constants) needed += constant.bytes;
 
-  if (package_.weights != nullptr) {
-    // The container reads as many bytes as its constants have, without asking how many there are.
-    if (package_.weights_size < needed) {
-      throw damaged_error(
-          {"the weights of ", package_.path, " have ", package_.weights_size, " bytes; the model needs ", needed},
-          {"The weights are truncated, or belong to another model."});
-    }
-    if (map_weights(constants)) {
-      constant_memory_.push_back({package_.weights, package_.weights + package_.weights_size});
+  if (!package_.weights.empty()) {
+    const std::vector<uint8_t*> places = find_weights(constants);
+    if (map_weights(constants, places)) {
+      for (const Weights& file : package_.weights) constant_memory_.push_back({file.data, file.data + file.size});
+      sort_ranges();
     } else if (package_.metadata.is_rearranged) {
       // Copied, they would be taken for what the model's code says of them.
       throw damaged_error({"the weights of ", package_.path, " lie in another order than its code knows"},
                           {"They can only be used where they are mapped, and model.json does not say how."});
     } else {
-      copy_weights();
+      copy_weights(constants, places);
     }
   }
   has_hidden_constants_ = has_folded;
@@ -99,7 +95,43 @@ std::vector<Container::Constant> Container::list_constants(bool* has_folded) con
   return constants;
 }
 
-bool Container::map_weights(const std::vector<Constant>& constants) {
+std::vector<uint8_t*> Container::find_weights(const std::vector<Constant>& constants) const {
+  const std::vector<ConstantSpec>& specs = package_.metadata.constants;
+  const bool are_placed =
+      std::any_of(specs.begin(), specs.end(), [](const ConstantSpec& spec) { return spec.begin >= 0; });
+  if (are_placed && specs.size() != constants.size()) {
+    throw damaged_error({package_.path, " describes ", specs.size(), " weights and its code has ", constants.size()},
+                        {"The description belongs to another model."});
+  }
+  struct Place {
+    size_t file;
+    size_t begin;
+  };
+  std::vector<Place> found;
+  std::vector<size_t> needed(package_.metadata.weights.size());  // of each file, up to the end of its last weight
+  size_t next = 0;
+  for (size_t i = 0; i < constants.size(); ++i) {
+    const size_t file = are_placed ? static_cast<size_t>(specs[i].file) : 0;
+    const size_t begin = are_placed && specs[i].begin >= 0 ? static_cast<size_t>(specs[i].begin) : next;
+    if (__builtin_add_overflow(begin, constants[i].bytes, &next)) next = kBeyondAnyFile;
+    needed[file] = std::max(needed[file], next);
+    found.push_back({file, begin});
+  }
+  // The container reads as many bytes as its constants have, without asking how many there are.
+  for (size_t file = 0; file < needed.size(); ++file) {
+    const size_t size = file < package_.weights.size() ? package_.weights[file].size : 0;
+    if (needed[file] > size) {
+      throw damaged_error({"the weights of ", package_.path, " have ", size, " bytes; the model needs ", needed[file]},
+                          {"The weights are truncated, or belong to another model."});
+    }
+  }
+  std::vector<uint8_t*> places;
+  places.reserve(found.size());
+  for (const Place& place : found) places.push_back(package_.weights[place.file].data + place.begin);
+  return places;
+}
+
+bool Container::map_weights(const std::vector<Constant>& constants, const std::vector<uint8_t*>& places) {
   // Spelled out, so that headers older than the function serve too.
   struct Pair {
     const char* name;
@@ -110,13 +142,13 @@ bool Container::map_weights(const std::vector<Constant>& constants) {
   // AOTInductor's own copy has this alignment.
   constexpr uintptr_t kAlignment = 64;
   const std::vector<ConstantSpec>& specs = package_.metadata.constants;
+  const auto is_unaligned = [](const uint8_t* place) { return reinterpret_cast<uintptr_t>(place) % kAlignment != 0; };
   if (update == nullptr || package_.metadata.device != "cpu" || specs.size() != constants.size() ||
-      reinterpret_cast<uintptr_t>(package_.weights) % kAlignment != 0) {
+      std::any_of(places.begin(), places.end(), is_unaligned)) {
     return false;
   }
   std::vector<TensorHandle> handles;
   std::vector<Pair> pairs;
-  uint8_t* next = package_.weights;
   for (size_t i = 0; i < specs.size(); ++i) {
     const Constant& constant = constants[i];
     const ConstantSpec& spec = specs[i];
@@ -137,10 +169,9 @@ bool Container::map_weights(const std::vector<Constant>& constants) {
       throw damaged_error({"the weight ", constant.name, " of ", package_.path, " is described larger than it is"},
                           {"The description belongs to another model."});
     }
-    const Memory memory{next, spec.shape.data(), ndim, strides, spec.offset, constant.dtype, {AOT_DEVICE_CPU, 0}};
+    const Memory memory{places[i], spec.shape.data(), ndim, strides, spec.offset, constant.dtype, {AOT_DEVICE_CPU, 0}};
     handles.push_back(borrow_memory(memory, layout));
     pairs.push_back({constant.name, handles.back().get()});
-    next += constant.bytes;
   }
   check(update(handle_, pairs.data(), pairs.size(), /*use_inactive=*/false, /*validate_full_update=*/true),
         "mapping the weights");
@@ -148,13 +179,24 @@ bool Container::map_weights(const std::vector<Constant>& constants) {
   return true;
 }
 
-void Container::copy_weights() {
+void Container::copy_weights(const std::vector<Constant>& constants, const std::vector<uint8_t*>& places) {
   // Spelled out as above: since torch 2.10, which was the first to keep weights in a file of their own.
   AOTIRuntimeError (*update)(AOTInductorModelContainerHandle, const uint8_t*) = nullptr;
   bind(library_, "AOTInductorModelUpdateConstantsFromBlob", update);
-  check(update(handle_, package_.weights), "loading the weights");
-  package_.weights = nullptr;
-  package_.storage = MappedFile();
+  // The container takes them one behind the other. So they lie, unless they are shared with another model's.
+  std::vector<uint8_t> gathered;
+  const uint8_t* weights = places.empty() ? nullptr : places[0];
+  for (size_t i = 1; i < places.size(); ++i) {
+    if (places[i] == places[i - 1] + constants[i - 1].bytes) continue;
+    for (size_t j = 0; j < places.size(); ++j) {
+      gathered.insert(gathered.end(), places[j], places[j] + constants[j].bytes);
+    }
+    weights = gathered.data();
+    break;
+  }
+  check(update(handle_, weights), "loading the weights");
+  package_.weights.clear();
+  package_.storage.clear();
 }
 
 bool Container::find_copies() {
@@ -184,9 +226,13 @@ bool Container::find_copies() {
     const auto* begin = static_cast<const uint8_t*>(data);
     constant_memory_.push_back({begin, begin + bytes});
   }
+  sort_ranges();
+  return true;
+}
+
+void Container::sort_ranges() {
   const auto by_place = [](const Range& left, const Range& right) { return left.begin < right.begin; };
   std::sort(constant_memory_.begin(), constant_memory_.end(), by_place);
-  return true;
 }
 
 bool Container::may_be_constant(const void* address) const {

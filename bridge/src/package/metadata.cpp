@@ -11,7 +11,7 @@
 namespace aot {
 namespace {
 
-constexpr int64_t kSchema = 3;
+constexpr int64_t kSchema = 4;
 
 Error malformed(const std::string& where, const std::string& reason) {
   return damaged_error({where, " is malformed: ", reason}, {"The description of the model cannot be read."});
@@ -99,13 +99,15 @@ std::string parse_bytes(const std::string& text) {
   return bytes;
 }
 
-std::vector<ConstantSpec> parse_constants(const Json& document, size_t layouts) {
+std::vector<ConstantSpec> parse_constants(const Json& document, size_t layouts, size_t files) {
   std::vector<ConstantSpec> constants;
   if (const Json* values = given(document, "constants")) {
     for (const Json& value : values->items()) {
-      ConstantSpec constant{sizes_at(value, "shape"), sizes_at(value, "strides"), integer_at(value, "offset", 0),
-                            integer_at(value, "layout", -1)};
+      ConstantSpec constant{sizes_at(value, "shape"),       sizes_at(value, "strides"),
+                            integer_at(value, "offset", 0), integer_at(value, "layout", -1),
+                            integer_at(value, "begin", -1), integer_at(value, "file", 0)};
       if (constant.offset < 0 || constant.layout < -1 || constant.layout >= static_cast<int64_t>(layouts) ||
+          constant.begin < -1 || constant.file < 0 || constant.file >= static_cast<int64_t>(files) ||
           (!constant.strides.empty() && constant.strides.size() != constant.shape.size())) {
         throw JsonError("a constant cannot lie as described");
       }
@@ -113,6 +115,42 @@ std::vector<ConstantSpec> parse_constants(const Json& document, size_t layouts) 
     }
   }
   return constants;
+}
+
+/// A name of a file or folder, and no way out of the place it is in.
+std::string name_at(const Json& object, const char* key, const char* otherwise) {
+  std::string name = text_at(object, key, otherwise);
+  if (name == "." || name == ".." || name.find_first_of(std::string_view("/\0", 2)) != std::string::npos) {
+    throw JsonError(concat({"\"", key, "\" is no name of a file"}));
+  }
+  return name;
+}
+
+std::vector<Variant> parse_variants(const Json& document, const Metadata& metadata) {
+  std::vector<Variant> variants;
+  const Json* values = given(document, "variants");
+  if (values == nullptr) return variants;
+  for (const Json& value : values->items()) {
+    Variant variant;
+    variant.name = value.at("name").text();
+    variant.folder = name_at(value, "folder", "");
+    variant.library = name_at(value, "library", "model.so");
+    variant.device = text_at(value, "device", metadata.device.c_str());
+    variant.cpu_features = texts_at(value, "cpu_features");
+    variant.gpu_archs = texts_at(value, "gpu_archs");
+    if (const Json* floors = given(value, "floors")) variant.glibc_floor = text_at(*floors, "glibc", "");
+    if (const Json* constants = given(value, "constants")) {
+      variant.has_constants = true;
+      for (const Json& index : constants->items()) {
+        if (index.integer() < 0 || index.integer() >= static_cast<int64_t>(metadata.constants.size())) {
+          throw JsonError(concat({"the variant \"", variant.name, "\" has a constant that there is not"}));
+        }
+        variant.constants.push_back(static_cast<size_t>(index.integer()));
+      }
+    }
+    variants.push_back(std::move(variant));
+  }
+  return variants;
 }
 
 /// What Inductor's instruction sets stand for.
@@ -147,6 +185,21 @@ Metadata::Metadata(Metadata&& other) noexcept = default;
 Metadata& Metadata::operator=(Metadata&& other) noexcept = default;
 Metadata::~Metadata() = default;
 
+void Metadata::take(const Variant& chosen) {
+  variant = chosen.name;
+  folder = chosen.folder;
+  library = chosen.library;
+  device = chosen.device;
+  cpu_features = chosen.cpu_features;
+  gpu_archs = chosen.gpu_archs;
+  glibc_floor = chosen.glibc_floor;
+  if (!chosen.has_constants) return;
+  std::vector<ConstantSpec> own;
+  own.reserve(chosen.constants.size());
+  for (const size_t index : chosen.constants) own.push_back(constants[index]);
+  constants = std::move(own);
+}
+
 Metadata parse_metadata(std::string_view text, const std::string& where) {
   try {
     const Json document = Json::parse(text);
@@ -175,10 +228,13 @@ Metadata parse_metadata(std::string_view text, const std::string& where) {
     metadata.cpu_features = texts_at(document, "cpu_features");
     metadata.gpu_archs = texts_at(document, "gpu_archs");
     for (const std::string& layout : texts_at(document, "layouts")) metadata.layouts.push_back(parse_bytes(layout));
-    metadata.constants = parse_constants(document, metadata.layouts.size());
+    metadata.weights = texts_at(document, "weights");
+    if (metadata.weights.empty()) metadata.weights.push_back("weights.blob");
+    metadata.constants = parse_constants(document, metadata.layouts.size(), metadata.weights.size());
     const Json* is_rearranged = given(document, "rearranged");
     metadata.is_rearranged = is_rearranged != nullptr && is_rearranged->boolean();
     if (const Json* floors = given(document, "floors")) metadata.glibc_floor = text_at(*floors, "glibc", "");
+    metadata.variants = parse_variants(document, metadata);
     metadata.text = std::string(text);
     return metadata;
   } catch (const JsonError& error) {

@@ -37,6 +37,21 @@ struct ConstantSpec {
   std::vector<int64_t> strides;  // empty for C order
   int64_t offset = 0;            // of its storage before the first one
   int64_t layout = -1;           // which of the document's, of one that oneDNN has packed
+  int64_t begin = -1;            // its first byte in its file; -1: behind the one before it
+  int64_t file = 0;              // which of the document's files of weights
+};
+
+/// One of several compiled forms of a model: all have its signature and its results, and differ in what they ask for.
+struct Variant {
+  std::string name;
+  std::string folder;   // below the model's; empty: the model's own
+  std::string library;  // file name of its code
+  std::string device;
+  std::vector<std::string> cpu_features;
+  std::vector<std::string> gpu_archs;
+  std::string glibc_floor;
+  bool has_constants = false;
+  std::vector<size_t> constants;  // which of the document's, in the order of its code; all of them when not said
 };
 
 struct Metadata {
@@ -45,6 +60,9 @@ struct Metadata {
   Metadata(Metadata&& other) noexcept;
   Metadata& operator=(Metadata&& other) noexcept;
   ~Metadata();
+
+  /// Says from now on what is true of one of the variants.
+  void take(const Variant& chosen);
 
   bool has_signature = false;
   std::vector<TensorSpec> inputs;
@@ -58,6 +76,11 @@ struct Metadata {
   std::vector<ConstantSpec> constants;  // in the order of the weights' file; empty when not known
   std::vector<std::string> layouts;     // of packed ones: oneDNN's descriptors, bytes
   bool is_rearranged = false;           // packed ones lie in other layouts than the model's code says
+  std::vector<std::string> weights;     // files that constants lie in, relative to the model's folder
+  std::vector<Variant> variants;        // the least demanding first; empty: there is one form of the model
+  std::string folder;                   // of the variant that is taken: where its files are below the model's folder
+  std::string library = "model.so";     // its code there
+  std::string variant;                  // its name; empty: there are none
   std::string glibc_floor;  // the oldest glibc that the code accepts, such as "2.34"; empty when it asks for none
   std::string text;         // the document itself
 };

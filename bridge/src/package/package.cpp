@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/own_names.h"
 #include "base/single_file.h"
+#include "base/text.h"
 #include "package/archive.h"
 #include "package/elf_check.h"
 
@@ -23,13 +24,41 @@ bool ends_with(std::string_view text, std::string_view end) {
   return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
 }
 
-Package open_folder(const std::string& path) {
-  Package package;
-  package.path = path;
+Metadata metadata_of_folder(const std::string& path) {
   const MappedFile document(path + "/model.json");
-  package.metadata = parse_metadata(text_of(document.data(), document.size()), path + "/model.json");
+  return parse_metadata(text_of(document.data(), document.size()), path + "/model.json");
+}
 
-  package.library_path = path + "/model.so";
+void map_weights(const std::string& folder, Package* package) {
+  const std::vector<std::string>& files = package->metadata.weights;
+  // A lone file goes unsaid, and is not there when the weights are inside the library, or there are none.
+  if (files.size() == 1 && !exists(folder + '/' + files[0])) return;
+  for (const std::string& file : files) {
+    package->storage.emplace_back(folder + '/' + file);
+    package->weights.push_back({package->storage.back().data(), package->storage.back().size()});
+  }
+}
+
+Package open_folder(const std::string& model, const Chooser& choose);
+
+/// A variant with a folder of its own, which is that of a model.
+Package open_variant(const std::string& model, const Metadata& chosen) {
+  const auto keep = [](Metadata* /*metadata*/, const std::string& /*path*/) {};
+  Package package = open_folder(concat({model, "/", chosen.folder}), keep);
+  package.path = model;
+  package.metadata.variant = chosen.variant;
+  return package;
+}
+
+Package open_folder(const std::string& model, const Chooser& choose) {
+  Package package;
+  package.path = model;
+  package.metadata = metadata_of_folder(model);
+  choose(&package.metadata, model);
+  if (!package.metadata.folder.empty()) return open_variant(model, package.metadata);
+  const std::string& path = model;
+
+  package.library_path = path + '/' + package.metadata.library;
   const MappedFile library(package.library_path);
   check_library(library.data(), library.size(), package.library_path);
   if (is_below_a_file(package.library_path)) {
@@ -39,11 +68,7 @@ Package open_folder(const std::string& path) {
                                : package.scratch.write("model.so", library.data(), library.size());
   }
 
-  if (exists(path + "/weights.blob")) {
-    package.storage = MappedFile(path + "/weights.blob");
-    package.weights = package.storage.data();
-    package.weights_size = package.storage.size();
-  }
+  map_weights(model, &package);
   if (exists(path + "/kernels")) package.kernels_folder = path + "/kernels";
   if (exists(path + "/extern_kernel_nodes.json")) {
     const MappedFile nodes(path + "/extern_kernel_nodes.json");
@@ -72,21 +97,39 @@ const Entry& find_library(const Archive& archive, const std::string& path) {
   return *only;
 }
 
-Package open_archive(const std::string& path, bool own_names) {
+/// The name of the package's own library without its end, which its other files' names begin with.
+std::string stem_of(const Entry& library) { return library.name.substr(0, library.name.size() - std::strlen(".so")); }
+
+Metadata metadata_of_archive(const Archive& archive, const Entry& library, const std::string& path) {
+  const Entry* document = archive.find(stem_of(library) + "_metadata.json");
+  if (document == nullptr) return parse_aoti_metadata("{}", path);
+  check_integrity(*document, path);
+  return parse_aoti_metadata(text_of(document->data, document->size), path + ':' + document->name);
+}
+
+/// The code of the variant that was chosen: the package's own library, or one that lies apart from what torch knows.
+const Entry& chosen_library(const Archive& archive, const Entry& own, const Metadata& metadata,
+                            const std::string& path) {
+  if (metadata.library == Metadata().library) return own;
+  const Entry* found = archive.find(concat({own.name.substr(0, own.name.find('/')), "/aotpack/", metadata.library}));
+  if (found == nullptr) {
+    throw damaged_error({path, " has no ", metadata.library, ", the code of its variant ", metadata.variant},
+                        {"The package is incomplete."});
+  }
+  return *found;
+}
+
+Package open_archive(const std::string& path, bool own_names, const Chooser& choose) {
   Package package;
   package.path = path;
-  package.storage = MappedFile(path);
-  const Archive archive(package.storage.data(), package.storage.size(), path);
-  const Entry& library = find_library(archive, path);
-  const std::string folder = library.name.substr(0, library.name.rfind('/') + 1);
-  const std::string stem = library.name.substr(0, library.name.size() - std::strlen(".so"));
-
-  if (const Entry* document = archive.find(stem + "_metadata.json")) {
-    check_integrity(*document, path);
-    package.metadata = parse_aoti_metadata(text_of(document->data, document->size), path + ':' + document->name);
-  } else {
-    package.metadata = parse_aoti_metadata("{}", path);
-  }
+  package.storage.emplace_back(path);
+  const Archive archive(package.storage[0].data(), package.storage[0].size(), path);
+  const Entry& torchs = find_library(archive, path);
+  const std::string folder = torchs.name.substr(0, torchs.name.rfind('/') + 1);
+  const std::string stem = stem_of(torchs);
+  package.metadata = metadata_of_archive(archive, torchs, path);
+  choose(&package.metadata, path);
+  const Entry& library = chosen_library(archive, torchs, package.metadata, path);
 
   check_library(library.data, library.size, path + ':' + library.name);
   check_integrity(library, path);
@@ -102,8 +145,7 @@ Package open_archive(const std::string& path, bool own_names) {
                                                         : package.scratch.write("model.so", code, library.size);
 
   if (const Entry* weights = archive.find(stem + "_weights.blob")) {
-    package.weights = weights->data;
-    package.weights_size = weights->size;
+    package.weights.push_back({weights->data, weights->size});
   }
   if (const Entry* nodes = archive.find(stem + ".json")) {
     check_integrity(*nodes, path);
@@ -128,21 +170,32 @@ Package open_archive(const std::string& path, bool own_names) {
   return package;
 }
 
+void refuse_absent(const std::string& path) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) == 0) return;
+  if (errno != ENOENT && errno != ENOTDIR) throw file_error(path, errno);
+  throw damaged_error({"there is no model at ", path, ": ", std::strerror(errno)},
+                      {"A model folder of a bundle or a .pt2 file was expected."});
+}
+
 }  // namespace
 
 Package::Package() = default;
 Package::Package(Package&& other) noexcept = default;
 Package::~Package() = default;
 
-Package open_package(const std::string& path, bool own_names) {
-  struct stat status {};
-  if (is_folder(path)) return open_folder(path);
-  if (stat(path.c_str(), &status) != 0) {
-    if (errno != ENOENT && errno != ENOTDIR) throw file_error(path, errno);
-    throw damaged_error({"there is no model at ", path, ": ", std::strerror(errno)},
-                        {"A model folder of a bundle or a .pt2 file was expected."});
-  }
-  return open_archive(path, own_names);
+Package open_package(const std::string& path, bool own_names, const Chooser& choose) {
+  if (is_folder(path)) return open_folder(path, choose);
+  refuse_absent(path);
+  return open_archive(path, own_names, choose);
+}
+
+Metadata read_metadata(const std::string& path) {
+  if (is_folder(path)) return metadata_of_folder(path);
+  refuse_absent(path);
+  const MappedFile file(path);
+  const Archive archive(file.data(), file.size(), path);
+  return metadata_of_archive(archive, find_library(archive, path), path);
 }
 
 }  // namespace aot

@@ -127,7 +127,7 @@ def test_weights_packed_by_onednn_run_on_the_full_runtime(tmp_path: Path, backen
     """Such a weight has no address: torch refuses to tell one."""
     source, package, output = tmp_path / "recurrent.py", tmp_path / "recurrent.pt2", tmp_path / "dist"
     source.write_text(RECURRENT)
-    target = ("--venv", backend_venv, "--output", package)
+    target = ("--venv", backend_venv, "--output", package, "--cpu-isa", "native")
     done = aotpack("export", f"{source}:model", *target)
     assert done.returncode == 0, done.stderr
     done = build(output, backend_venv, "--runtime", "full", "--model", package)

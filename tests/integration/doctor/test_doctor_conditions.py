@@ -21,7 +21,7 @@ import msgspec
 import pytest
 
 from aotpack.bundle import manifest
-from aotpack.package.metadata import ModelMetadata
+from aotpack.package.metadata import ModelMetadata, Variant
 from aotpack.tools import programs as programs_of_aotpack
 from aotpack.tools import sandbox
 from aotpack.verifying import static
@@ -780,6 +780,14 @@ def a_kernel_that_keeps_the_tiles(machine: Machine, patch: pytest.MonkeyPatch) -
     machine.write("proc/cpuinfo", "model name\t: Sapphire Rapids\nflags\t\t: fpu pni avx amx_tile amx_bf16\n")
     machine.seal(floors={"cpu_features": ("amx_tile", "avx2")})
     patch.setattr(host, "_tiles_refused", lambda _machine: "Operation not permitted")
+
+
+@condition("AP613")
+def a_cpu_without_what_a_better_variant_asks_for(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    folder = machine.bundle / "models/mlp"
+    shutil.copy2(folder / "model.so", folder / "model.avx512.so")
+    least = Variant("avx2", cpu_features=("avx2",))
+    machine.seal(model={"variants": (least, Variant("avx512", "model.avx512.so", cpu_features=("avx512f",)))})
 
 
 @condition("AP513")

@@ -18,7 +18,7 @@ from aotpack.elf.facts import Elf
 from aotpack.errors import BuildToolError
 from aotpack.libraries.closure import Closure, Library, Missing
 from aotpack.libraries.recipe import Dlopen, Edits, Recipe, TorchSource
-from aotpack.package.metadata import ModelMetadata
+from aotpack.package.metadata import ModelMetadata, Variant
 from tests.support.inputs import build_inputs
 
 RECIPE = Recipe(
@@ -175,3 +175,26 @@ def test_what_a_vendors_file_would_look_for_outside_is_loaded_before_it() -> Non
     # Its own folder first, or nothing of the bundle to look for: every edit is a risk.
     assert added(linked("libvendor_sparse.so.1", jit.name), jit) == ()
     assert added(linked("libvendor_sparse.so.1", "libc.so.6", runpath=outside)) == ()
+
+
+def test_a_variant_in_a_folder_of_its_own_looks_one_folder_further_up() -> None:
+    nested = replace(MODEL, name="mlp/cuda-sm_90")
+    variant = contents(plan(models=(MODEL, nested)))["models/mlp/cuda-sm_90/model.so"]
+    assert isinstance(variant, Member)
+    assert variant.edit.search_path == "$ORIGIN/../../../lib:$ORIGIN/../../../lib/gcc"
+
+
+def test_all_variants_of_a_model_get_its_runtime() -> None:
+    forms = (Variant("baseline"), Variant("avx2", "model.avx2.so"), Variant("cuda", folder="cuda"))
+    members = (*MODEL.members, ("mlp/aotpack/model.avx2.so", "model.avx2.so"))
+    placed = contents(plan(models=(replace(MODEL, metadata=ModelMetadata(variants=forms), members=members),)))
+    code = [placed[f"models/mlp/{name}"] for name in ("model.so", "model.avx2.so")]
+    first, second = (each.edit for each in code if isinstance(each, Member))
+    assert first == second
+    assert "models/mlp/cuda" not in placed
+
+
+def test_a_model_whose_weights_others_have_gets_no_file() -> None:
+    placed = contents(plan(models=(replace(MODEL, ranges=()),)))
+    assert "models/mlp/model.so" in placed
+    assert "models/mlp/weights.blob" not in placed

@@ -172,7 +172,7 @@ WHERE = "where the bundle was built:"
 STEPS = {
     "aotpack build --portable ...   # again": f"{WHERE} build the bundle again, with --portable (again)",
     "aotpack verify BUNDLE   # who needs libx.so": "BUNDLE/bin/aotrun doctor   # who needs libx.so",
-    "aotpack export --cpu-isa avx2 ...": f"{WHERE} export the model again, with --cpu-isa avx2",
+    "aotpack export --cpu-isa portable ...": f"{WHERE} export the model again, with --cpu-isa portable",
     "sudo reboot": "sudo reboot",
 }
 

@@ -19,7 +19,7 @@ import pytest
 
 from aotpack.backend import Backend
 from aotpack.errors import AotpackError, BuildToolError, TorchMismatchError, UsageError
-from aotpack.exporting.driving import ExportRequest, check_output, export, parse_device
+from aotpack.exporting.driving import ExportRequest, check_output, export, parse_device, parse_isas
 from aotpack.exporting.worker import naming
 from tests.support import faults
 
@@ -66,9 +66,9 @@ GOOD = f"""
     send("note", text="careful")
     send("phase", text="second")
     metadata = dict(inputs=[dict(name="x", dtype="int64", dims=[dict(symbol="n", min=1, max=None), 3])], outputs=[],
-                    device="cpu", torch_version="2.13.0", compiler="g++ 12", cpu_features=["avx2"], gpu_archs=[],
-                    frozen=True)
-    send("compiled", model_so={LIBRARY!r}, metadata=metadata)
+                    device="cpu", torch_version="2.13.0", compiler="g++ 12", gpu_archs=[], frozen=True)
+    variant = dict(name="native", model_so={LIBRARY!r}, cpu_features=["avx2"], constants=None)
+    send("compiled", variants=[variant], metadata=metadata)
     document = read()
     open(request["output"], "w").write(json.dumps(document))
     send("done", comparisons=[dict(sizes="x [2]", name="y", absolute=0.5, relative=0.25)])
@@ -89,6 +89,30 @@ def test_a_whole_conversation(play: Callable[..., Any], tmp_path: Path) -> None:
     assert report.metadata == msgspec.json.decode(report.output.read_text(), type=type(report.metadata))
     (comparison,) = report.comparisons
     assert (comparison.absolute, comparison.relative) == (0.5, 0.25)
+
+
+def test_what_is_said_of_several_variants(play: Callable[..., Any]) -> None:
+    """Of the model what is true of the least demanding one, and of each what its own file tells."""
+    body = GOOD.replace("[variant]", "[variant, dict(variant, name='avx2', constants=[0])]")
+    body = body.replace("frozen=True)", "frozen=True, constants=[dict(shape=[1], begin=0, size=64)])")
+    metadata = play(body).metadata
+    assert [(each.name, each.library, each.constants) for each in metadata.variants] == [
+        ("native", "model.so", None),
+        ("avx2", "model.avx2.so", (0,)),
+    ]
+    assert {each.floors for each in metadata.variants} == {metadata.floors}
+    assert metadata.cpu_features == metadata.variants[0].cpu_features
+
+
+@pytest.mark.parametrize("text", ["portable", "native", "avx2", "baseline, avx512", "amx"])
+def test_cpus_that_may_be_named(text: str) -> None:
+    assert parse_isas(text) == text.replace(" ", "")
+
+
+@pytest.mark.parametrize("text", ["", "avx3", "avx2,native", "avx2,avx2", "avx2,"])
+def test_cpus_that_may_not(text: str) -> None:
+    with pytest.raises(UsageError, match="--cpu-isa"):
+        parse_isas(text)
 
 
 @pytest.mark.parametrize(

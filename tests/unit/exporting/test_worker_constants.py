@@ -31,7 +31,17 @@ def packed(index: int, **fields: str) -> str:
 
 
 def constants(text: str) -> list[dict[str, Any]]:
-    return list(describe(text, {})["constants"])
+    """How they lie; where is another matter."""
+    return [
+        {key: value for key, value in constant.items() if key not in ("begin", "size")}
+        for constant in describe(text, {})["constants"]
+    ]
+
+
+def test_one_lies_behind_the_other() -> None:
+    text = info(0, data_size="128") + info(1, from_folded="true", data_size="4") + info(2)
+    places = [(constant["begin"], constant["size"]) for constant in describe(text, {})["constants"]]
+    assert places == [(0, 128), (128, 64)]
 
 
 def test_shapes_in_the_order_of_the_blob() -> None:
@@ -54,20 +64,19 @@ def test_folded_constants_are_not_in_the_blob() -> None:
 
 def test_packed_weights_say_in_which_layout_they_are() -> None:
     text = info(0) + packed(1) + packed(2, opaque_metadata="{2L}") + packed(3)
-    assert describe(text, {}) == {
-        "constants": [
-            {"shape": [2, 3], "offset": 0},
-            {"shape": [2, 3], "offset": 0, "layout": 0},
-            {"shape": [2, 3], "offset": 0, "layout": 1},
-            {"shape": [2, 3], "offset": 0, "layout": 0},
-        ],
-        "layouts": ["01ff10", "02"],
-        "packed_weights": [
-            {"constant": 1, "begin": 64},
-            {"constant": 2, "begin": 128},
-            {"constant": 3, "begin": 192},
-        ],
-    }
+    assert constants(text) == [
+        {"shape": [2, 3], "offset": 0},
+        {"shape": [2, 3], "offset": 0, "layout": 0},
+        {"shape": [2, 3], "offset": 0, "layout": 1},
+        {"shape": [2, 3], "offset": 0, "layout": 0},
+    ]
+    document = describe(text, {})
+    assert document["layouts"] == ["01ff10", "02"]
+    assert document["packed_weights"] == [
+        {"constant": 1, "begin": 64},
+        {"constant": 2, "begin": 128},
+        {"constant": 3, "begin": 192},
+    ]
 
 
 def test_weights_of_linear_layers_say_on_how_many_rows() -> None:
@@ -86,7 +95,11 @@ def test_a_layout_that_is_not_known_leaves_them_to_be_copied() -> None:
 def test_the_metadata_takes_it() -> None:
     document = describe(info(0) + info(1, stride="{1, 2}") + packed(2, name='"w"'), {"w": 7})
     metadata = msgspec.convert(document, ModelMetadata)
-    assert metadata.constants == (Constant((2, 3)), Constant((2, 3), strides=(1, 2)), Constant((2, 3), layout=0))
+    assert metadata.constants == (
+        Constant((2, 3), begin=0, size=64),
+        Constant((2, 3), strides=(1, 2), begin=64, size=64),
+        Constant((2, 3), layout=0, begin=128, size=64),
+    )
     assert metadata.layouts == ("01ff10",)
     assert metadata.packed_weights == (PackedWeight(2, 128, 7),)
 
@@ -99,6 +112,10 @@ def test_the_metadata_takes_it() -> None:
         {"layouts": ["000"]},
         {"constants": [{"shape": [2], "layout": 0}]},
         {"constants": [{"shape": [2], "layout": -1}], "layouts": ["00"]},
+        {"constants": [{"shape": [2], "file": 1}]},
+        {"constants": [{"shape": [2]}], "variants": [{"name": "avx2", "constants": [1]}]},
+        {"variants": [{"name": "avx2", "library": "../model.so"}]},
+        {"variants": [{"name": "avx2", "folder": ".."}]},
         {"packed_weights": [{"constant": 0, "begin": 0, "rows": 1}]},
         {"constants": [{"shape": [2]}], "packed_weights": [{"constant": 0, "begin": 0}, {"constant": 0, "begin": 64}]},
         {"constants": [{"shape": [2]}], "packed_weights": [{"constant": 0, "begin": -1, "rows": 1}]},

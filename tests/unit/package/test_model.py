@@ -13,7 +13,7 @@ import pytest
 
 from aotpack.elf.facts import read_elf
 from aotpack.errors import AotpackError, DamagedError, ModelMismatchError
-from aotpack.package.metadata import DynamicDim, ModelMetadata, TensorSpec
+from aotpack.package.metadata import DynamicDim, ModelMetadata, TensorSpec, Variant
 from aotpack.package.model import cpu_features, read_model
 from aotpack_doctor.reading.models import custom
 
@@ -193,3 +193,15 @@ def test_names_of_instruction_sets() -> None:
     assert cpu_features("AVX2") == ("avx2", "fma", "f16c")
     assert cpu_features("INVALID_VEC_ISA") == ()
     assert cpu_features("asimd") == ()
+
+
+def test_variants_bring_their_code_and_what_it_needs(tmp_path: Path) -> None:
+    document = ModelMetadata(variants=(Variant("baseline"), Variant("avx2", library="model.avx2.so")))
+    keys = {"aotpack": msgspec.json.encode(document).decode()}
+    code = {"m/aotpack/model__avx2__so": LIBRARY.read_bytes()}
+    model = read_model(package(tmp_path / "m.pt2", keys=keys, **code))
+    assert ("m/aotpack/model.avx2.so", "model.avx2.so") in model.members
+    assert model.metadata.variants[1].floors == model.metadata.floors
+    assert model.needed == read_elf(LIBRARY).needed
+    missing = refusal(DamagedError, package(tmp_path / "m.pt2", keys=keys))
+    assert "there is no model.avx2.so, the code of its variant avx2" in missing.what

@@ -56,7 +56,8 @@ def export(
         output: the `.pt2` to write; without it, the package is kept as long as the returned object.
         device: what it will run on: `cpu`, `cuda`, `cuda:1`, `rocm`, ...
         constants: `frozen`: weights folded and packed for speed; `updatable`: as the module has them.
-        cpu_isa: CPU instructions that the code may use.
+        cpu_isa: CPUs that it is to run on: `portable` for all, `native` for those like this one, or some of `baseline`,
+            `avx2`, `avx512` and `amx` with commas between.
         verify: compare with eager PyTorch; a package that differs is not kept.
         sample: record the example inputs and outputs in the package.
         allow_fixed: accept that sizes vary less than asked where torch cannot do it.
@@ -81,7 +82,7 @@ def export(
         output=Path(output),
         device=torch_device,
         constants=constants,
-        cpu_isa=cpu_isa,
+        cpu_isa=driving.parse_isas(cpu_isa),
         verify=verify,
         sample=sample,
         allow_fixed=allow_fixed,
@@ -150,7 +151,7 @@ def export_once(
         output=Path(f"{name or source.name}.pt2"),
         device=torch_device,
         constants=constants,
-        cpu_isa=cpu_isa,
+        cpu_isa=driving.parse_isas(cpu_isa),
         verify=verify,
         sample=sample,
         allow_fixed=allow_fixed,

@@ -7,6 +7,7 @@ from aotpack.building.own_files import license_texts, own_files
 from aotpack.building.python import python_files
 from aotpack.building.request import BuildOrder
 from aotpack.building.runtime_files import hashes_of_wheels, runtime_files
+from aotpack.building.weights import share
 from aotpack.bundle.inputs import BuildInputs
 from aotpack.bundle.tree_layout import find_data
 from aotpack.environment.torch import TorchInfo
@@ -44,7 +45,7 @@ def gather(order: BuildOrder, torch: TorchInfo, reporter: Reporter) -> BuildInpu
         stubs=runtime.stubs,
         data=find_data(runtime.closure.libraries, recipe) if order.portable else (),
         wheel_hashes=hashes_of_wheels(torch, runtime.closure),
-        models=planned(models, runtime.choice, dict(order.metadata)),
+        models=share(planned(models, runtime.choice, dict(order.metadata))),
         assets=order.assets,
         interpreter=python.entries,
         interpreter_closure=python.closure,

@@ -9,6 +9,7 @@ import msgspec
 
 from aotpack.backend import Backend
 from aotpack.building.archs import check_model_archs
+from aotpack.building.devices import as_variants
 from aotpack.building.request import NamedModel
 from aotpack.bundle.assets import Scalar
 from aotpack.bundle.inputs import PlannedModel
@@ -16,7 +17,8 @@ from aotpack.elf.renaming import Renaming
 from aotpack.errors import ModelMismatchError
 from aotpack.libraries.closure import Root
 from aotpack.libraries.finder import DiskFinder
-from aotpack.package.model import WEIGHTS, ModelInfo, read_model
+from aotpack.package.metadata import WEIGHTS
+from aotpack.package.model import ModelInfo, read_model
 from aotpack.runtime import slim_weights
 from aotpack.runtime.choice import RuntimeChoice
 from aotpack.runtime.slim_weights import Packing
@@ -25,8 +27,8 @@ from aotpack.runtime.slim_weights import Packing
 def read_models(
     models: Sequence[NamedModel], backend: Backend, archs: Sequence[str]
 ) -> tuple[tuple[str, ModelInfo], ...]:
-    """The packages by name. Raises ModelMismatchError for those of another backend, machine or GPU."""
-    return tuple((model.name, _read(model, backend, archs)) for model in models)
+    """The packages by their places. Raises ModelMismatchError for those of another backend, machine or GPU."""
+    return as_variants([(model, _read(model, backend, archs)) for model in models])
 
 
 def _read(model: NamedModel, backend: Backend, archs: Sequence[str]) -> ModelInfo:

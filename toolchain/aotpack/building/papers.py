@@ -44,7 +44,7 @@ def papers(
     components = _components(inputs, entries)
     listed = [record for record in records if record.part != Part.LICENSES.value]
     cards = {name: _card(path) for name, path in order.cards}
-    models = {model.name: model.metadata for model in inputs.models}
+    models = {model.name: model.metadata for model in inputs.models if not model.is_variant}
     bill = sbom.bill(sbom.Materials(models, cards, listed, components, _needs(folder, listed)))
     if cards and (problem := sbom.problems(bill)):
         raise _misfit(order.cards[0][1], problem)
@@ -135,7 +135,10 @@ def _parameters(order: BuildOrder, inputs: BuildInputs) -> Mapping[str, Any]:
         "debug": order.debug,
         "assets": [name for name, _ in order.assets],
         "metadata": dict(order.metadata),
-        "models": {model.name: model.package.name for model in order.models},
+        "models": {
+            name: ", ".join(model.package.name for model in order.models if model.name == name)
+            for name in dict.fromkeys(model.name for model in order.models)
+        },
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -114,7 +114,7 @@ def order_of(request: BuildRequest) -> BuildOrder:
             meaning="the libcrypto that would travel is the one of the Python that travels",
             fix="add --portable, or drop the option",
         )
-    models: dict[str, Path] = {}
+    models: list[NamedModel] = []
     for given, path in request.models:
         name = given or path.stem
         if not _MODEL_NAME.fullmatch(name):
@@ -123,17 +123,17 @@ def order_of(request: BuildRequest) -> BuildOrder:
                 meaning="the name becomes a folder: letters, digits, '.', '_' and '-', not starting with a dot",
                 fix=f"--model NAME={path}",
             )
-        if name in models:
+        if given is None and name in [model.name for model in models]:
             raise UsageError(
                 f"--model {path}: the name {name} is taken by another --model",
-                meaning="each model of a bundle has its own name",
-                fix=f"--model OTHER={path}",
+                meaning="each model of a bundle has its own name; packages of one model for several devices share one",
+                fix=f"--model OTHER={path}, or --model {name}={path} if it is the same model for another device",
             )
-        models[name] = path.absolute()
+        models.append(NamedModel(name, path.absolute()))
     return BuildOrder(
         backend=request.backend,
         output=Path(os.path.realpath(request.output)),  # links in a circle stay what they are
-        models=tuple(NamedModel(name, path) for name, path in models.items()),
+        models=tuple(models),
         portable=request.portable,
         runtime=request.runtime,
         python=request.python,
@@ -141,7 +141,7 @@ def order_of(request: BuildRequest) -> BuildOrder:
         archs=request.archs,
         features=request.features,
         with_crypto=request.with_crypto,
-        cards=tuple(_cards(request, models).items()),
+        cards=tuple(_cards(request, list(dict.fromkeys(model.name for model in models))).items()),
         assets=check_assets(request.assets),
         metadata=check_metadata(request.metadata),
         debug=request.debug,
@@ -150,11 +150,11 @@ def order_of(request: BuildRequest) -> BuildOrder:
     )
 
 
-def _cards(request: BuildRequest, models: Mapping[str, Path]) -> dict[str, Path]:
+def _cards(request: BuildRequest, models: Sequence[str]) -> dict[str, Path]:
     """The model cards by model. Raises UsageError when it is not clear whose one is."""
     cards: dict[str, Path] = {}
     for given, path in request.model_cards:
-        name = given or (next(iter(models)) if len(models) == 1 else "")
+        name = given or (models[0] if len(models) == 1 else "")
         if not request.portable or name not in models or name in cards:
             if not request.portable:
                 what, fix = "needs --portable", "add --portable, or drop the option"

@@ -42,7 +42,7 @@ def describe(folder: Path, records: Sequence[FileRecord], inputs: BuildInputs, p
         gpu_archs=tuple(sorted(archs)),
         features=inputs.features,
         host_libraries=plan.host_libraries,
-        models={model.name: model.metadata for model in inputs.models},
+        models={model.name: model.metadata for model in inputs.models if not model.is_variant},
         files=tuple(records),
     )
 

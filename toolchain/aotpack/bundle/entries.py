@@ -80,7 +80,9 @@ class Member:
     name: str
     edit: ElfEdit = field(default_factory=ElfEdit)
     executable: bool = False
-    #: Weights in it to put into another order.
+    #: First byte and size of the parts that are taken, in ascending order; None for all of it.
+    ranges: tuple[tuple[int, int], ...] | None = None
+    #: Weights in what was taken to put into another order.
     packings: tuple[Packing, ...] = ()
 
 

@@ -20,6 +20,7 @@ from aotpack.runtime.slim_weights import Packing
 class PlannedModel:
     """A model and where its files come from."""
 
+    #: Its folder below `models/`: a name, or for a variant with a folder of its own the model's name and its own.
     name: str
     metadata: ModelMetadata
     archive: Path
@@ -31,8 +32,16 @@ class PlannedModel:
     runtime: tuple[str, ...] = ()
     #: Weights that this runtime wants in another order than the package has them.
     packings: tuple[Packing, ...] = ()
+    #: First byte and size of what its own file of weights has of the package's, in its order; None for all of it. The
+    #: places of `packings` are in that file.
+    ranges: tuple[tuple[int, int], ...] | None = None
     #: What this runtime's functions are called.
     renaming: Renaming = field(default_factory=Renaming)
+
+    @property
+    def is_variant(self) -> bool:
+        """Whether another model lists it."""
+        return "/" in self.name
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ libraries go: `FlatLayout` puts them in one folder, `layout_tree.TreeLayout` kee
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from aotpack.bundle import assets
@@ -32,7 +32,8 @@ from aotpack.elf.edits import ElfEdit
 from aotpack.errors import BuildToolError
 from aotpack.libraries.closure import Library, Missing
 from aotpack.libraries.origins import Origin
-from aotpack.package.model import EXTERN_KERNELS, LIBRARY, WEIGHTS
+from aotpack.package.metadata import LIBRARY, WEIGHTS
+from aotpack.package.model import EXTERN_KERNELS
 from aotpack.patterns import matches
 
 
@@ -117,18 +118,24 @@ def _search_path(model: PlannedModel, layout: Layout, placed: Sequence[Entry]) -
     # Not libc, which is on no library's path: the launcher alone names it.
     needed = [str(place.parent) for place in places if place.name in model.needed and place.parts[0] == LIB]
     folders = dict.fromkeys((*layout.runtime_folders, *needed, GCC))
-    return ":".join(name if name.startswith("/") else f"$ORIGIN/../../{name}" for name in folders)
+    return ":".join(name if name.startswith("/") else f"$ORIGIN/{_up_from(model)}{name}" for name in folders)
+
+
+def _up_from(model: PlannedModel) -> str:
+    """From a model's folder to the bundle's."""
+    return "../" * len(PurePosixPath(MODELS, model.name).parts)
 
 
 def _model(model: PlannedModel, search_path: str) -> Iterator[Entry]:
     import msgspec
 
     folder = f"{MODELS}/{model.name}"
+    libraries = {LIBRARY, *(variant.library for variant in model.metadata.variants if not variant.folder)}
     document = msgspec.json.format(msgspec.json.encode(model.metadata), indent=1) + b"\n"
     yield Entry(f"{folder}/model.json", Part.MODEL, "what the model is", Text(document))
     for member, name in model.members:
         edit = ElfEdit()
-        if name == LIBRARY:
+        if name in libraries:
             # Plain PyTorch links to libtorch_cpu.so, or to nothing: name the runtime that is in this bundle.
             torch_libraries = tuple(
                 soname for soname in model.needed if matches(soname, ("libtorch*.so", "libc10*.so"))
@@ -141,13 +148,16 @@ def _model(model: PlannedModel, search_path: str) -> Iterator[Entry]:
                 renaming=model.renaming,
                 clear_executable_stack=True,
             )
-        packings = model.packings if name == WEIGHTS else ()
-        content = Member(model.archive, member, edit, packings=packings)
+        content = Member(model.archive, member, edit)
+        if name == WEIGHTS:
+            if model.ranges == ():
+                continue  # other models of the bundle have them all
+            content = replace(content, ranges=model.ranges, packings=model.packings)
         yield Entry(f"{folder}/{name}", Part.MODEL, f"model {model.name}", content)
         if name == EXTERN_KERNELS:
             # libtorch's proxy executor wants a library beside the description of the ops; without the link, the bridge
             # would have to make one in a temporary folder.
-            link = Link(f"../../{PROXY}")
+            link = Link(f"{_up_from(model)}{PROXY}")
             yield Entry(f"{folder}/{Path(name).stem}.so", Part.MODEL, f"runs the ops of {name}", link)
 
 

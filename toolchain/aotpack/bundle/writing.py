@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,7 +51,8 @@ def _write(folder: Path, entry: Entry, progress: Progress) -> FileRecord:
     else:
         with open_member(content.archive, content.name) as source:
             executable = content.executable
-            _pour(source.read, path, progress)
+            read = source.read if content.ranges is None else _parts(source.read, content.ranges)
+            _pour(read, path, progress)
         if content.packings:
             slim_weights.rearrange(path, content.packings)
     if isinstance(content, Copy | Member):
@@ -96,6 +97,26 @@ def digests(path: Path, size: int) -> tuple[str, tuple[str, ...]]:
         return digest
 
     return of(whole), tuple(of(part) for part in parts)
+
+
+def _parts(read: Callable[[int], bytes], ranges: Sequence[tuple[int, int]]) -> Callable[[int], bytes]:
+    """Reads those parts of a stream, one behind the other, and the rest of it to its end, where it checks itself."""
+
+    def chunks() -> Iterator[bytes]:
+        position = 0
+        for begin, size in ranges:
+            for length, is_taken in ((begin - position, False), (size, True)):
+                left = length
+                while left > 0 and (chunk := read(min(left, _CHUNK))):
+                    left -= len(chunk)
+                    if is_taken:
+                        yield chunk
+            position = begin + size
+        while read(_CHUNK):
+            pass
+
+    taken = chunks()
+    return lambda _size: next(taken, b"")
 
 
 def _pour(read: Callable[[int], bytes], path: Path, progress: Progress) -> None:

@@ -21,7 +21,8 @@ FUNCTION returns (module, inputs) or (module, inputs, dynamic_shapes):
 \b
 Examples:
   aotpack export examples/mlp.py:model --output mlp.pt2 --verify
-  aotpack export examples/mlp.py:model --output mlp.pt2 --cpu-isa avx2
+  aotpack export examples/mlp.py:model --output mlp.pt2 --cpu-isa native       for CPUs like this one alone
+  aotpack export examples/mlp.py:model --output mlp.pt2 --cpu-isa avx2,avx512  for these, whatever is measured here
   aotpack export examples/mlp.py:model --output mlp.pt2 --constants updatable
   aotpack export model.py:model --output model.pt2 --device cuda --venv .venv-cuda
   aotpack export package.module:model --output model.pt2      found as python -m finds it

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from aotpack.exporting.driving import CONSTANTS, CPU_ISAS, ExportRequest
+from aotpack.exporting.driving import CONSTANTS, ExportRequest
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -44,10 +44,10 @@ _OPTIONS = (
     ),
     click.option(
         "--cpu-isa",
-        type=click.Choice(CPU_ISAS),
         default=ExportRequest.cpu_isa,
         show_default=True,
-        help="CPU instructions the code may use.",
+        metavar="portable|native|ISA,...",
+        help="CPUs it will run on: all, this one, or baseline, avx2, avx512, amx.",
     ),
     click.option(
         "--allow-fixed", is_flag=True, help="Accept that sizes vary less than asked where torch cannot do it."

@@ -103,7 +103,7 @@ def _bundle(path: Path, bundle: Description) -> Shown:
     for name, model in bundle.models.items():
         lines.append(f"  model {name}")
         lines += [f"    {key} = {value!r}" for key, value in model.metadata.items()]
-        lines += [f"    {line}" for line in _signature(model)]
+        lines += [f"    {line}" for line in (*_signature(model), *_variants(model))]
     return {"kind": "bundle", "bundle": msgspec.to_builtins(bundle)}, lines
 
 
@@ -151,6 +151,7 @@ def _model(path: Path, model: ModelInfo) -> Shown:
         f"{path}: model for {known.device} on {known.machine}, {made_by}",
         *(f"  {line}" for line in _signature(known)),
         f"  CPU features    {_words(known.cpu_features) or 'baseline'}",
+        *(f"  {line}" for line in _variants(known)),
         f"  glibc floor     {known.floors.glibc or 'none'}",
         f"  GLIBCXX floor   {known.floors.glibcxx or 'none'}",
     ]
@@ -174,6 +175,15 @@ def _model(path: Path, model: ModelInfo) -> Shown:
         "slim": {"served": verdict.served and not model.needs_proxy, "unserved": unserved},
     }
     return document, lines
+
+
+def _variants(model: ModelMetadata) -> list[str]:
+    """What each asks for, the least demanding first; nothing of a model with one form."""
+    return [
+        f"variant {each.name}{'' if each.device == 'cpu' else f' ({each.device} {_words(each.gpu_archs)})'}: "
+        f"{_words(each.cpu_features) or 'any CPU'}"
+        for each in model.variants
+    ]
 
 
 def _signature(model: ModelMetadata) -> list[str]:

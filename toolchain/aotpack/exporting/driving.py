@@ -28,15 +28,17 @@ from aotpack.elf.facts import read_elf
 from aotpack.environment.torch import TorchInfo
 from aotpack.errors import AotpackError, BuildToolError, ModelMismatchError, TorchMismatchError, UsageError
 from aotpack.exporting.options import Value
-from aotpack.package.metadata import Floors, ModelMetadata
+from aotpack.package.metadata import LIBRARY, Floors, ModelMetadata, Variant
 from aotpack.tools import steps
 from aotpack.tools.scratch import scratch_folder
 from aotpack_doctor.base.regular import kind
 
 #: `--constants`: whether weights are folded and packed into what is fastest, or stay as the module has them.
 CONSTANTS = ("frozen", "updatable")
-#: `--cpu-isa`: the instruction set the code may use.
-CPU_ISAS = ("native", "avx2", "avx512")
+#: The instruction sets of `--cpu-isa`, the least demanding first: x86-64-v2, v3, v4, and AMX.
+ISAS = ("baseline", "avx2", "avx512", "amx")
+#: `--cpu-isa`: this machine's CPU; those ISAS that pay, for every CPU.
+NATIVE, PORTABLE = "native", "portable"
 
 _ERRORS: dict[str, type[AotpackError]] = {
     "usage": UsageError,
@@ -70,7 +72,8 @@ class ExportRequest:
     #: torch's name: `cpu`, `cuda` or `cuda:N`.
     device: str = "cpu"
     constants: str = "frozen"
-    cpu_isa: str = "native"
+    #: `portable`, `native`, or some of ISAS with commas between.
+    cpu_isa: str = PORTABLE
     #: Compare with eager PyTorch, and fail when they differ.
     verify: bool = False
     #: Record the example inputs and eager outputs in the package (when they are under 1 MB).
@@ -133,6 +136,18 @@ def parse_device(text: str) -> tuple[Backend, str]:
         )
     # torch for ROCm calls its devices cuda.
     return Backend(kind), text.replace("rocm", "cuda")
+
+
+def parse_isas(text: str) -> str:
+    """Check `--cpu-isa`. Raises UsageError."""
+    words = [word.strip() for word in text.split(",")]
+    if text not in (NATIVE, PORTABLE) and not (set(words) <= set(ISAS) and len(set(words)) == len(words)):
+        raise UsageError(
+            f"--cpu-isa {text}: not what a CPU can be",
+            meaning=f"it is {PORTABLE}, {NATIVE}, or some of {', '.join(ISAS)} with commas between",
+            fix=f"--cpu-isa {PORTABLE}",
+        )
+    return ",".join(words)
 
 
 def interpreter(torch: TorchInfo) -> Path:
@@ -342,16 +357,30 @@ def _send(worker: subprocess.Popen[str], document: str) -> None:
 
 
 def _complete(event: dict[str, Any], request: ExportRequest, notes: list[str]) -> ModelMetadata:
-    """The metadata: what the worker knows, and what the ELF file tells."""
-    elf = read_elf(Path(event["model_so"]))
+    """The metadata: what the worker knows, and what the ELF files tell."""
     known = msgspec.convert(event["metadata"], ModelMetadata)
+    variants = tuple(_variant(each, is_first=each is event["variants"][0]) for each in event["variants"])
     return msgspec.structs.replace(
         known,
-        machine=elf.machine,
-        cpu_features=told_from_code(Path(event["model_so"]), known.cpu_features),
-        floors=Floors(glibc=elf.floor("GLIBC"), glibcxx=elf.floor("GLIBCXX")),
+        machine=read_elf(Path(event["variants"][0]["model_so"])).machine,
+        cpu_features=variants[0].cpu_features,
+        floors=variants[0].floors,
+        variants=variants if len(variants) > 1 else (),
         notes=tuple(notes),
         aotpack_version=__version__,
+    )
+
+
+def _variant(told: dict[str, Any], *, is_first: bool) -> Variant:
+    library = Path(told["model_so"])
+    elf = read_elf(library)
+    chosen = told["constants"]
+    return Variant(
+        name=told["name"],
+        library=LIBRARY if is_first else f"model.{told['name']}.so",
+        cpu_features=told_from_code(library, told["cpu_features"]),
+        floors=Floors(glibc=elf.floor("GLIBC"), glibcxx=elf.floor("GLIBCXX")),
+        constants=None if chosen is None else tuple(chosen),
     )
 
 

@@ -12,8 +12,13 @@ from typing import Any
 import msgspec
 
 #: Grows when a field changes meaning; new fields may appear without it.
-#: 2: `constants` may be packed. 3: `guards` must hold as well.
-SCHEMA = 3
+#: 2: `constants` may be packed. 3: `guards` must hold as well. 4: constants say where they lie, and there are variants.
+SCHEMA = 4
+
+#: The file that a model's weights lie in where nothing else is said.
+WEIGHTS = "weights.blob"
+#: The file of a model's code where nothing else is said.
+LIBRARY = "model.so"
 
 #: torch dtype names without the `torch.` prefix, as used in signatures and in JSON inputs.
 DTYPES: tuple[str, ...] = (
@@ -83,7 +88,7 @@ class Floors(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Constant(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How one weight lies in `weights.blob`."""
+    """How one weight lies in a file of weights."""
 
     shape: tuple[int, ...]
     #: In elements; None for C order.
@@ -92,6 +97,28 @@ class Constant(msgspec.Struct, frozen=True, omit_defaults=True):
     offset: int = 0
     #: For one that oneDNN has packed: which of `layouts` it is in. Strides and offset mean nothing then.
     layout: int | None = None
+    #: Its first byte in its file, and how many there are, filling included; None: behind the one before it.
+    begin: int | None = None
+    size: int | None = None
+    #: Which of the model's `weights`.
+    file: int = 0
+
+
+class Variant(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One of several compiled forms of a model: all have its signature, and differ in what they ask for."""
+
+    #: Such as `baseline`, `avx2`, `cuda`.
+    name: str
+    #: The file of its code: beside `model.json`, or in a package below `aotpack/` but for the package's own.
+    library: str = LIBRARY
+    #: Where its files lie below the model's folder; empty: there. Of a bundle alone.
+    folder: str = ""
+    device: str = "cpu"
+    cpu_features: tuple[str, ...] = ()
+    gpu_archs: tuple[str, ...] = ()
+    floors: Floors = msgspec.field(default_factory=Floors)
+    #: Which of the model's constants its code has, in its order; None for all of them.
+    constants: tuple[int, ...] | None = None
 
 
 class PackedWeight(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -99,7 +126,7 @@ class PackedWeight(msgspec.Struct, frozen=True, omit_defaults=True):
 
     #: Which of `constants`.
     constant: int
-    #: Its first byte in `weights.blob`.
+    #: Its first byte in its file.
     begin: int
     #: Where nothing but linear layers multiplies by it: on how many rows, at most, at the example's sizes; 0 where that
     #: is not known.
@@ -130,9 +157,14 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     cpu_features: tuple[str, ...] = ()
     #: GPU code inside: `sm_90`, `gfx90a`, ...; empty for a CPU model.
     gpu_archs: tuple[str, ...] = ()
-    #: Of the weights in the order of `weights.blob`, so that a CPU can use them where they are mapped. Empty when that
-    #: is not known or not possible: then they are copied.
+    #: Of the weights in the order of `weights.blob`, so that a CPU can use them where they are mapped; those of all
+    #: variants. Empty when that is not known or not possible: then they are copied.
     constants: tuple[Constant, ...] = ()
+    #: The files that constants lie in, relative to the folder of `model.json`: another model's where both have them.
+    weights: tuple[str, ...] = (WEIGHTS,)
+    #: The least demanding first, of which `device`, `cpu_features`, `gpu_archs` and `floors` tell; empty where the
+    #: model has one form only.
+    variants: tuple[Variant, ...] = ()
     #: oneDNN's descriptors of packed constants as it writes them down, in hexadecimal.
     layouts: tuple[str, ...] = ()
     packed_weights: tuple[PackedWeight, ...] = ()
@@ -154,8 +186,20 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
         for constant in self.constants:
             if constant.layout is not None and not 0 <= constant.layout < len(self.layouts):
                 raise ValueError(f"a constant is in layout {constant.layout} of {len(self.layouts)}")
+            if not 0 <= constant.file < len(self.weights):
+                raise ValueError(f"a constant is in file {constant.file} of {len(self.weights)}")
+        for variant in self.variants:
+            if not all(0 <= index < len(self.constants) for index in variant.constants or ()):
+                raise ValueError(f"variant {variant.name} has a constant that there is not")
+            if not _is_name(variant.library) or (variant.folder and not _is_name(variant.folder)):
+                raise ValueError(f"variant {variant.name} lies in {variant.folder}/{variant.library}")
         last = PackedWeight(-1, 0)
         for weight in self.packed_weights:
             if not last.constant < weight.constant < len(self.constants) or weight.begin < last.begin:
                 raise ValueError(f"packed constant {weight.constant} of {len(self.constants)} at {weight.begin}")
             last = weight
+
+
+def _is_name(text: str) -> bool:
+    """Whether it names a file, and no place elsewhere."""
+    return text not in ("", ".", "..") and text.isprintable() and "/" not in text

@@ -22,7 +22,7 @@ from aotpack.elf.facts import Elf, parse_elf
 from aotpack.elf.symbols import imported_names
 from aotpack.errors import DamagedError, ModelMismatchError
 from aotpack.package.archive import Archive, open_archive
-from aotpack.package.metadata import SCHEMA, Floors, ModelMetadata
+from aotpack.package.metadata import LIBRARY, SCHEMA, WEIGHTS, Floors, ModelMetadata, Variant
 from aotpack.package.plain_inputs import inputs_of
 
 #: AOTInductor's files within an archive: root folder, model name, file.
@@ -30,8 +30,6 @@ _AOTI_ENTRY = re.compile(r"[^/]+/data/aotinductor/([^/]+)/(.+)")
 _SAMPLE_ENTRY = re.compile(r"[^/]+/aotpack/sample\.npz")
 
 #: Names below `models/NAME/` of a bundle.
-LIBRARY = "model.so"
-WEIGHTS = "weights.blob"
 EXTERN_KERNELS = "extern_kernel_nodes.json"
 SAMPLE = "sample.npz"
 KERNELS = "kernels"
@@ -57,9 +55,9 @@ class ModelInfo:
         name: the model's name inside the archive; torch calls a lone one `model`.
         metadata: the document that becomes `model.json`.
         members: (entry of the archive, name below `models/NAME/`) of everything a bundle takes.
-        needed: libraries that model.so asks for by name.
-        shim_symbols: functions of AOTInductor's C shim that model.so imports, sorted.
-        imports: all symbols that model.so imports, sorted.
+        needed: libraries that its code asks for by name, that of all variants.
+        shim_symbols: functions of AOTInductor's C shim that its code imports, sorted.
+        imports: all symbols that its code imports, sorted.
         extern_ops: ops without a C shim, such as `torchvision::nms`; they run through libtorch's proxy executor.
     """
 
@@ -95,6 +93,7 @@ def read_model(path: Path, name: str | None = None) -> ModelInfo:
         with archive.open_seekable(files[library]) as stream:
             elf, imports = _read_library(stream, f"{path}: {library}")
             metadata = _metadata(archive, files, elf)
+            forms = _variants(archive, files[library], metadata)
             if not metadata.has_signature and (used := features_used(stream)) is not None:
                 # torch's own key says what Inductor vectorised for, not what the compiler made of it.
                 metadata = msgspec.structs.replace(metadata, cpu_features=tuple(sorted(used)))
@@ -105,7 +104,12 @@ def read_model(path: Path, name: str | None = None) -> ModelInfo:
         # torch's loader, too, looks for the ops beside the library, under its name.
         nodes = files.get(f"{library.removesuffix('.so')}.json")
         extern_ops = () if nodes is None else _extern_ops(archive, nodes)
-        members = tuple(_members(archive, files, library))
+        members = (*_members(archive, files, library), *((form.entry, form.variant.library) for form in forms))
+        if forms:
+            variants = (metadata.variants[0], *(form.variant for form in forms))
+            metadata = msgspec.structs.replace(metadata, variants=variants)
+        imports = tuple(sorted({*imports, *(name for form in forms for name in form.imports)}))
+        needed = tuple(dict.fromkeys((*elf.needed, *(name for form in forms for name in form.elf.needed))))
         if nodes is not None and extern_ops:
             members = (*members, (nodes, EXTERN_KERNELS))
     return ModelInfo(
@@ -113,7 +117,7 @@ def read_model(path: Path, name: str | None = None) -> ModelInfo:
         name=chosen,
         metadata=metadata,
         members=members,
-        needed=elf.needed,
+        needed=needed,
         shim_symbols=tuple(symbol for symbol in imports if symbol.startswith("aoti_torch_")),
         imports=imports,
         extern_ops=extern_ops,
@@ -129,6 +133,34 @@ def holds_program(path: Path) -> bool:
 
 def _has_program(archive: Archive) -> bool:
     return any("/models/" in entry or entry.endswith("serialized_exported_program.json") for entry in archive.names)
+
+
+@dataclass(frozen=True)
+class _Form:
+    """The code of a variant that torch does not know of."""
+
+    variant: Variant
+    entry: str
+    elf: Elf
+    imports: tuple[str, ...]
+
+
+def _variants(archive: Archive, library: str, metadata: ModelMetadata) -> tuple[_Form, ...]:
+    """All variants but the first, whose code is the package's own library."""
+    forms = []
+    for variant in metadata.variants[1:]:
+        entry = f"{library.partition('/')[0]}/aotpack/{variant.library}"
+        if entry not in archive.names:
+            raise DamagedError(
+                f"{archive.path}: there is no {variant.library}, the code of its variant {variant.name}",
+                meaning="the package is incomplete, or another tool has written it again",
+                fix="export the model again, or copy the package again",
+            )
+        with archive.open_seekable(entry) as stream:
+            elf, imports = _read_library(stream, f"{archive.path}: {variant.library}")
+        floors = Floors(glibc=elf.floor("GLIBC"), glibcxx=elf.floor("GLIBCXX"))
+        forms.append(_Form(msgspec.structs.replace(variant, floors=floors), entry, elf, imports))
+    return tuple(forms)
 
 
 def _choose(archive: Archive, wanted: str | None) -> tuple[str, dict[str, str]]:

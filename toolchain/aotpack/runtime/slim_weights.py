@@ -20,7 +20,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from aotpack.errors import DamagedError
-from aotpack.package.metadata import Constant, ModelMetadata, PackedWeight
+from aotpack.package.metadata import ModelMetadata, PackedWeight
 
 #: Output features in a panel; within one, they vary fastest.
 PANEL = 16
@@ -112,7 +112,7 @@ def for_slim(metadata: ModelMetadata) -> tuple[ModelMetadata, tuple[Packing, ...
         layout = _rearranged(given, packing).hex()
         if layout not in layouts:
             layouts.append(layout)
-        constants[weight.constant] = Constant(constant.shape, layout=layouts.index(layout))
+        constants[weight.constant] = replace(constant, layout=layouts.index(layout))
     if not packings:
         return metadata, ()
     changed = replace(metadata, constants=tuple(constants), layouts=tuple(layouts), packed_weights=(), rearranged=True)

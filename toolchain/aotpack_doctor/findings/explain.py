@@ -220,7 +220,10 @@ _PATTERNS = (
     _Pattern(
         r"(?i)illegal instruction|SIGILL",
         target.CPU,
-        ("aotpack export --cpu-isa avx2 ...   # for older CPUs", "grep -m1 flags /proc/cpuinfo   # what this CPU has"),
+        (
+            "aotpack export --cpu-isa portable ...   # for all CPUs",
+            "grep -m1 flags /proc/cpuinfo   # what this CPU has",
+        ),
     ),
     _Pattern(
         r"(?:(\S+): )?cannot allocate memory in static TLS block",
@@ -367,7 +370,10 @@ _PATTERNS = (
     _Pattern(
         r"has not got these instructions",
         model.ISA,
-        ("aotpack export --cpu-isa avx2 ...   # then build again", "BUNDLE/bin/aotrun doctor   # what is missing here"),
+        (
+            "aotpack export --cpu-isa portable ...   # then build again",
+            "BUNDLE/bin/aotrun doctor   # what is missing here",
+        ),
     ),
     _Pattern(
         r"may not be (?:used|read|executed)|not allowed to look at: |: Permission denied$",

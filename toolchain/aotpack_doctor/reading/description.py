@@ -35,6 +35,16 @@ class Record(NamedTuple):
         return "\0" not in self.path and not {"", ".", ".."}.intersection(parts)
 
 
+class VariantRecord(NamedTuple):
+    """What is said of one form of a model."""
+
+    name: str
+    #: Of its code, relative to the model's folder.
+    library: str
+    device: str
+    cpu_features: tuple[str, ...]
+
+
 class ModelRecord(NamedTuple):
     """What is said of a model; `document` is all of it, as in its own model.json."""
 
@@ -43,6 +53,7 @@ class ModelRecord(NamedTuple):
     torch_version: str | None
     cpu_features: tuple[str, ...]
     gpu_archs: tuple[str, ...]
+    variants: tuple[VariantRecord, ...]
     glibc: str | None
     glibcxx: str | None
     aotpack_version: str | None
@@ -111,10 +122,25 @@ def parse_model(document: object) -> ModelRecord:
         torch_version=_text(model, "torch_version"),
         cpu_features=_words(model, "cpu_features"),
         gpu_archs=_words(model, "gpu_archs"),
+        variants=tuple(_variant(each) for each in _field(model, "variants", list, [])),
         glibc=_text(floors, "glibc"),
         glibcxx=_text(floors, "glibcxx"),
         aotpack_version=_text(model, "aotpack_version"),
         document=model,
+    )
+
+
+def _variant(document: object) -> VariantRecord:
+    variant: dict[str, Any] = _typed(document, dict, "a variant")
+    folder, library = _field(variant, "folder", str, ""), _field(variant, "library", str, "model.so")
+    place = f"{folder}/{library}" if folder else library
+    if not Record(place, "model").is_inside:
+        raise ValueError(f"a variant lies in {place!r}")
+    return VariantRecord(
+        name=_field(variant, "name", str),
+        library=place,
+        device=_field(variant, "device", str, "cpu"),
+        cpu_features=_words(variant, "cpu_features"),
     )
 
 

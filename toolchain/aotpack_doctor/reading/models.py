@@ -9,7 +9,7 @@ from typing import Iterator
 
 from aotpack_doctor.base import elf, hashing, versions
 from aotpack_doctor.base.regular import read_regular
-from aotpack_doctor.facts import Fault, FaultKind, Model
+from aotpack_doctor.facts import Fault, FaultKind, Model, Variant
 from aotpack_doctor.reading.description import Description, ModelRecord, Record, parse_model
 from aotpack_doctor.reading.host import listing
 
@@ -42,7 +42,8 @@ def read_model(name: str, record: ModelRecord, folder: str, runtime: frozenset[s
         if os.path.exists(nodes):
             ops = extern_ops(read_regular(nodes).decode())
         if runtime:
-            lacking = elf.shim_names(os.path.join(folder, "model.so")) - runtime
+            libraries = [variant.library for variant in record.variants] or ["model.so"]
+            lacking = frozenset().union(*(elf.shim_names(os.path.join(folder, each)) for each in libraries)) - runtime
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass  # a damaged file is the business of the bundle's checks
     return Model(
@@ -52,6 +53,7 @@ def read_model(name: str, record: ModelRecord, folder: str, runtime: frozenset[s
         torch_version=record.torch_version,
         cpu_features=record.cpu_features,
         gpu_archs=record.gpu_archs,
+        variants=tuple(Variant(each.name, each.device, each.cpu_features) for each in record.variants),
         glibc=record.glibc,
         glibcxx=record.glibcxx,
         missing_symbols=tuple(sorted(lacking)),
@@ -65,7 +67,7 @@ def disagreements(folder: str, description: Description) -> Iterator[Fault]:
     """Where what a bundle says of its models and what they say of themselves differ. Damage is looked for elsewhere."""
     floor = description.floors.get("glibc", "0")
     for name, record in description.models.items():
-        for file in ("model.so", "model.json"):
+        for file in dict.fromkeys(("model.so", "model.json", *(variant.library for variant in record.variants))):
             if description.record_of(f"models/{name}/{file}") is None:
                 yield Fault(f"models/{name}/{file}", "is missing", FaultKind.MISSING)
         path = f"models/{name}/model.json"

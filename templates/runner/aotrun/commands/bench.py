@@ -37,6 +37,7 @@ def main(values: Dict[str, Any]) -> int:
         "schema": SCHEMA,
         "model": os.path.basename(model.path),
         "inputs": [{"dtype": array.dtype.name, "shape": list(array.shape)} for array in inputs],
+        "variant": model.variant,
         "threads": values["threads"] or _default_threads(),
         "warmup": values["warmup"],
         "iterations": values["iterations"],
@@ -52,7 +53,8 @@ def main(values: Dict[str, Any]) -> int:
         print(dumps(document))
     else:
         runs = f"{values['iterations']} runs after {values['warmup']}"
-        print(f"{printable(document['model'])}: {runs}, {document['threads']} threads")
+        form = f", variant {model.variant}" if model.variant else ""
+        print(printable(f"{document['model']}: {runs}, {document['threads']} threads{form}"))
         for key in ("load_ms", "first_run_ms", "median_ms", "p90_ms", "min_ms", "mean_ms", "latency_ms"):
             print(f"  {key[:-3].replace('_', ' '):<10} {document[key]:10.4f} ms")
         print(f"  peak RSS   {result.peak_rss_bytes / 1e6:10.1f} MB")

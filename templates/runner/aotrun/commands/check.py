@@ -107,7 +107,7 @@ def _cpu(values: Mapping[str, Any]) -> str:
             raise MachineMismatchError(
                 f"model {name} needs {', '.join(missing)}",
                 "This CPU has not got these instructions; the model would be killed by the first of them.",
-                "Export it with a lower --cpu-isa (avx2), or run it on a newer CPU.",
+                "Export it with --cpu-isa portable, or run it on a newer CPU.",
             )
     wanted = sorted({feature for metadata in models.values() for feature in metadata.get("cpu_features", [])})
     return f"has {' '.join(wanted)}" if wanted else "nothing special asked for"
@@ -136,7 +136,8 @@ def _model(values: Mapping[str, Any]) -> str:
         return f"{values['model']}: loads; the package has no recorded sample to run"
     result = model.run(*inputs)
     worst = _compare(model, result.outputs, sample)
-    return f"{values['model']}: as recorded at export (largest error {worst:.3g}), {result.latency_ms:.3f} ms"
+    form = f"{values['model']}, variant {model.variant}" if model.variant else values["model"]
+    return f"{form}: as recorded at export (largest error {worst:.3g}), {result.latency_ms:.3f} ms"
 
 
 def _compare(model: Model, outputs: Mapping[str, Tensor], sample: Mapping[str, Array]) -> float:

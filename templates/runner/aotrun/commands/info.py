@@ -9,6 +9,7 @@ from aotrun.errors import printable
 from aotrun.formats import places
 from aotrun.formats.documents import SCHEMA, dumps
 from aotrun.library import bundle, ffi
+from aotrun.library.model import variants
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,9 +27,11 @@ def main(values: Dict[str, Any]) -> int:
     if values["model"] is not None:
         models = {values["model"]: _metadata(values["model"])}
     build = json.loads(ffi.bridge(bundle.lib_folder(bundle.HERE)).aot_build_info())
+    forms = {name: variants(bundle.HERE, model_path(name)) for name in models}
     if values["json"]:
         shown = {key: value for key, value in document.items() if key not in ("schema", "files", "models")}
-        print(dumps({"schema": SCHEMA, "path": bundle.NAME, "bundle": shown, "bridge": build, "models": models}))
+        told = {"schema": SCHEMA, "path": bundle.NAME, "bundle": shown, "bridge": build, "models": models}
+        print(dumps({**told, "variants": forms}))
         return 0
     print(printable(f"bundle    {bundle.NAME}"))
     for line in _about(document, build):
@@ -37,6 +40,8 @@ def main(values: Dict[str, Any]) -> int:
         print(printable(f"model     {name}"))
         for line in _signature(metadata):
             print(printable(line))
+        for line in _variants(forms[name]):
+            print(printable(f"  variant {line}"))
     return 0
 
 
@@ -51,6 +56,19 @@ def _signature(metadata: Mapping[str, Any]) -> Iterator[str]:
         yield f"  guard   {guard['text']}"
     if not metadata.get("has_signature", True):
         yield "  made by plain PyTorch, which records no names, no outputs, and no conditions on sizes: none is guarded"
+
+
+def _variants(told: Mapping[str, Any]) -> Iterator[str]:
+    """A line each: what it asks for, and whether it is taken here."""
+    for variant in told["variants"]:
+        device = "" if variant["device"] == "cpu" else f", {variant['device']} {' '.join(variant['gpu_archs'])}"
+        needs = f"{' '.join(variant['cpu_features']) or 'any CPU'}{device}"
+        if variant["name"] == told["chosen"]:
+            # The last that runs; or one that was asked for, whatever else there is.
+            note = f"taken ({'AOT_VARIANT' if os.environ.get('AOT_VARIANT') else 'the best that this machine can run'})"
+        else:
+            note = f"cannot run here: {variant['obstacle']}" if variant["obstacle"] else "could run here"
+        yield f"{variant['name']}: needs {needs}; {note}"
 
 
 def _metadata(name: str) -> Any:

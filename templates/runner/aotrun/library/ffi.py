@@ -82,6 +82,7 @@ class LoadOptions(Sized):
         ("device", c_char_p),
         ("num_threads", c_uint32),
         ("reserved", c_uint32),
+        ("variant", c_char_p),
     ]
 
 
@@ -139,6 +140,8 @@ _FUNCTIONS = {
     "aot_model_output_info": (c_int32, c_void_p, c_size_t, c_void_p),
     "aot_model_metadata": (c_char_p, c_void_p),
     "aot_model_asset": (c_int32, c_void_p, c_char_p, c_void_p, c_void_p),
+    "aot_model_variant": (c_char_p, c_void_p),
+    "aot_model_variants": (c_int32, c_char_p, c_void_p, c_void_p),
     "aot_model_run": (c_int32, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p),
     "aot_device_check": (c_int32, c_char_p, c_void_p),
     "aot_build_info": (c_char_p,),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from ctypes import byref, c_int32, c_size_t, c_void_p, string_at
+from ctypes import byref, c_char_p, c_int32, c_size_t, c_void_p, string_at
 
 from aotrun.arrays.dtypes import BY_CODE
 from aotrun.errors import UsageError
@@ -102,6 +102,7 @@ def load(
     device: Optional[str] = None,
     runners: int = 1,
     threads: int = 0,
+    variant: Optional[str] = None,
 ) -> Model:
     """Load a model.
 
@@ -111,12 +112,32 @@ def load(
         device: `cpu`, `cuda`, `cuda:1`, `rocm`, ...; the model's own by default.
         runners: how many threads can run it at the same time; others wait.
         threads: size of the CPU thread pool, process-wide; 0 leaves the runtime's choice.
+        variant: of a model that has several, such as `avx2`; AOT_VARIANT's, or the best that this machine can run, by
+            default.
 
     Raises:
         AotError: one of its subclasses, with what to do about it.
     """
     root, model_path = bundle.locate(os.fspath(path), model)
-    return Model(root, model_path, device=device, runners=runners, threads=threads)
+    return Model(root, model_path, device=device, runners=runners, threads=threads, variant=variant)
+
+
+def variants(root: str, path: str) -> Dict[str, Any]:
+    """The variants of a model, which of them this machine takes, and why not the others: see aot_model_variants.
+
+    Args:
+        root: the bundle whose bridge is asked.
+        path: a model folder or a .pt2.
+
+    Raises AotError.
+    """
+    import json
+
+    library = ffi.bridge(bundle.lib_folder(root))
+    text = c_char_p()
+    ffi.check(library, library.aot_model_variants(os.fsencode(path), None, byref(text)))
+    document: Dict[str, Any] = json.loads(text.value or b"{}")
+    return document
 
 
 class Model:
@@ -127,11 +148,25 @@ class Model:
         inputs, outputs: the signature, in call order.
     """
 
-    def __init__(self, root: str, path: str, *, device: Optional[str], runners: int, threads: int) -> None:
+    def __init__(
+        self,
+        root: str,
+        path: str,
+        *,
+        device: Optional[str],
+        runners: int,
+        threads: int,
+        variant: Optional[str] = None,
+    ) -> None:
         self._handle = c_void_p()
         self._library = library = ffi.bridge(bundle.lib_folder(root))
         self.path = path
-        options = ffi.LoadOptions(num_runners=runners, device=device.encode() if device else None, num_threads=threads)
+        options = ffi.LoadOptions(
+            num_runners=runners,
+            device=device.encode() if device else None,
+            num_threads=threads,
+            variant=variant.encode() if variant else None,
+        )
         ffi.check(library, library.aot_model_load(os.fsencode(path), byref(options), byref(self._handle)))
         places.share_memory(path)
         handle = self._handle
@@ -184,6 +219,12 @@ class Model:
 
         document: Dict[str, Any] = json.loads(self._library.aot_model_metadata(self._handle or self._closed()))
         return document
+
+    @property
+    def variant(self) -> str:
+        """The variant that runs, such as `avx2`; empty when the model has one form only."""
+        name: bytes = self._library.aot_model_variant(self._handle or self._closed())
+        return name.decode("utf-8")
 
     def __repr__(self) -> str:
         name = os.path.basename(self.path)

@@ -2,7 +2,7 @@
 
 1. in:  the request (the fields of `aotpack.exporting.driving.ExportRequest`)
 2. out: any number of `phase`, `note` and `trying` events; the last names the sizes that are run next
-3. out: `compiled`, with what is known about the model now that its code exists
+3. out: `compiled`, with what is known about the model now that its code exists, and the libraries of its variants
 4. in:  the metadata to put into the package, which only the toolchain can complete (it reads the ELF file)
 5. out: `done`, with the comparison against eager PyTorch, or at any time `error`
 """
@@ -88,8 +88,8 @@ class Export:
         from . import source
 
         torch_version = source.import_torch()
-        from . import packing, reading, running, verifying
-        from .code import compiling, constants, options, reproducible
+        from . import packing, reading, running, variants, verifying
+        from .code import compiling, isas, options, reproducible
         from .graph import sizing
 
         options.ask(request["options"])
@@ -107,31 +107,39 @@ class Export:
         for note in sized.described.notes:
             self._note(note)
 
-        self._begin("compiling with AOTInductor")
-        with reproducible.one_thread():
-            compiled = compiling.compile_program(
-                sized.program,
-                subject.path,
-                request["constants"],
-                request["cpu_isa"],
-                Path(request["workspace"]),
-                changes=sized.changes,
-            )
-        described = sized.after_compilation(allow_fixed=request["allow_fixed"], note=self._note)
+        names, why = isas.chosen(request["cpu_isa"], sized.program, on_cpu=compiling.is_on_cpu(sized.program))
+        if why:
+            self._note(why)
+        several = f" for {', '.join(names)}" if len(names) > 1 else ""
+        self._begin(f"compiling with AOTInductor{several}")
+        made = variants.compile_all(names, sized, request, note=self._note, phase=self._begin)
+        if request["cpu_isa"] == isas.PORTABLE and len(made.members) > 1:
+            self._begin("measuring which variants pay")
+            made = variants.without_idle_ones(made, subject, Path(request["workspace"]), self._note)
+        made = variants.share_weights(made, self._note)
+        described = made.signature
+        first = made.members[0].compiled
         self._send(
             "compiled",
-            model_so=compiled.model_so,
+            variants=[
+                {
+                    "name": member.name,
+                    "model_so": member.compiled.model_so,
+                    "cpu_features": member.compiled.cpu_features,
+                    "constants": member.constants,
+                }
+                for member in made.members
+            ],
             metadata={
                 "inputs": described.inputs,
                 "outputs": described.outputs,
                 "guards": [{"that": guard.that, "text": guard.text} for guard in described.guards],
-                "device": compiled.backend,
+                "device": first.backend,
                 "torch_version": torch_version,
-                "compiler": compiled.compiler,
-                "cpu_features": compiled.cpu_features,
-                "gpu_archs": compiled.gpu_archs,
-                "frozen": compiled.frozen,
-                **constants.describe(compiled.wrapper, compiled.linear_rows),
+                "compiler": first.compiler,
+                "gpu_archs": first.gpu_archs,
+                "frozen": first.frozen,
+                **made.weights,
             },
         )
         document = read().rstrip("\n")
@@ -139,17 +147,31 @@ class Export:
         sample = packing.sample(described, expected) if request["sample"] else None
         if request["sample"] and sample is None:
             self._note("the example inputs and outputs are over 1 MB, so the package carries no sample")
-        packing.write(request["output"], compiled.files, document, sample)
+        others = {packing.library_of(member.name): member.compiled.model_so for member in made.others}
+        packing.write(request["output"], made.files, document, sample, others)
 
         comparisons: list[dict[str, Any]] = []
         if request["verify"]:
             self._begin("verifying against eager PyTorch")
-            verifier = verifying.Verifier(
-                request["output"],
-                subject,
-                described,
-                request["tolerances"],
-                lambda text: self._send("trying", text=text),
-            )
-            comparisons = verifier.compare()
+            for label, package in self._to_verify(made, request).items():
+                verifier = verifying.Verifier(
+                    package,
+                    subject,
+                    described,
+                    request["tolerances"],
+                    lambda text: self._send("trying", text=text),
+                )
+                comparisons += [{**entry, "sizes": f"{label}{entry['sizes']}"} for entry in verifier.compare()]
         self._send("done", comparisons=comparisons, files=files)
+
+    def _to_verify(self, made: Any, request: dict[str, Any]) -> dict[str, str]:
+        """The package, or one of each variant that this machine can run, by what to call it."""
+        if not made.others:
+            return {"": request["output"]}
+        from . import variants
+
+        found = variants.packages(made, Path(request["workspace"]))
+        unproven = [member.name for member in made.members if member.name not in found]
+        if unproven:
+            self._note(f"not verified, since this machine cannot run it: {', '.join(unproven)}")
+        return {f"{name}: ": path for name, path in found.items()}

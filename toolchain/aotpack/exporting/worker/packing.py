@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +19,38 @@ from .running import Run
 #: A sample larger than this is not worth carrying.
 SAMPLE_LIMIT = 1_000_000
 #: Not under `extra/`, where torch.export.pt2_archive expects UTF-8 text.
-SAMPLE_ENTRY = "aotpack/sample.npz"
+FOLDER = "aotpack"
+SAMPLE_ENTRY = f"{FOLDER}/sample.npz"
 
 
-def write(output: str, files: list[str], document: str, sample: bytes | None) -> None:
-    """Write the package: `files` of AOTInductor, `document` under the key `aotpack`, and the sample."""
+def library_of(variant: str) -> str:
+    """What the code of a variant other than the package's own is called; see aotpack.package.metadata.Variant."""
+    return f"model.{variant}.so"
+
+
+def write(
+    output: str, files: list[str], document: str, sample: bytes | None, others: Mapping[str, str] | None = None
+) -> None:
+    """Write the package: `files` of AOTInductor, `document` under the key `aotpack`, and what torch does not know of.
+
+    Args:
+        sample: its entry's content.
+        others: libraries of other variants, by their names in the package.
+    """
     for file in files:
         if file.endswith("_metadata.json"):
             path = Path(file)
             path.write_text(json.dumps({**json.loads(path.read_text()), "aotpack": document}))
     package_aoti(output, files)
+    entries = {f"{FOLDER}/{name}": Path(path).read_bytes() for name, path in (others or {}).items()}
     if sample is not None:
+        entries[SAMPLE_ENTRY] = sample
+    if entries:
         with zipfile.ZipFile(output, "a") as archive:
-            entry = zipfile.ZipInfo(f"{Path(output).stem}/{SAMPLE_ENTRY}")  # of 1980: no clock gets in
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, sample)
+            for name, content in entries.items():
+                entry = zipfile.ZipInfo(f"{Path(output).stem}/{name}")  # of 1980: no clock gets in
+                entry.external_attr = 0o644 << 16
+                archive.writestr(entry, content)
 
 
 def sample(described: Signature, run: Run) -> bytes | None:

@@ -143,7 +143,7 @@ def isa(facts: HostFacts) -> Iterator[Finding]:
                 f"{model.name} uses {', '.join(lacking)}; {facts.host.cpu_model or 'this CPU'} has none of them"
                 if len(lacking) > 1
                 else f"{model.name} uses {lacking[0]}; {facts.host.cpu_model or 'this CPU'} does not have it",
-                f"{_EXPORT} --cpu-isa avx2",
+                f"{_EXPORT} --cpu-isa portable",
                 severity=Severity.ERROR if facts.runs_here else Severity.WARNING,
             )
 

@@ -97,6 +97,17 @@ TILES = Kind(
     7,
 )
 
+VARIANT = Kind(
+    "AP613",
+    Severity.INFO,
+    "A model does not run in the best of its variants, or has none for this CPU",
+    "It runs, and gives the same; a variant that uses more of this CPU's instructions may be faster.",
+    7,
+)
+
+#: What tells the instruction sets of `--cpu-isa` apart, best first; see aotpack.exporting.driving.ISAS.
+_LEVELS = (("amx", "amx_tile"), ("avx512", "avx512f"), ("avx2", "avx2"))
+
 _SHOWN = 5
 
 
@@ -136,8 +147,40 @@ def cpu(facts: HostFacts) -> Iterator[Finding]:
     if lacking:
         yield CPU.found(
             f"missing: {', '.join(lacking)} ({facts.host.cpu_model or 'model not known'})",
-            "aotpack export --cpu-isa avx2 ...   # then build again",
+            "aotpack export --cpu-isa portable ...   # then build again",
         )
+
+
+@check(VARIANT)
+def variants(facts: HostFacts) -> Iterator[Finding]:
+    """Which one runs, where that is not the best there is or could be."""
+    if _whole(facts) is None or facts.host.cpu_features is None:
+        return
+    have = {plain_feature(name) for name in facts.host.cpu_features}
+    if facts.host.tiles_refused is not None:
+        have = {name for name in have if not name.startswith("amx")}
+    for model in facts.models:
+        lacking = {
+            each.name: [name for name in each.cpu_features if plain_feature(name) not in have]
+            for each in model.variants
+            if each.device == "cpu"
+        }
+        running = [name for name, missing in lacking.items() if not missing]
+        if not running:
+            continue
+        passed = [f"for {name} this CPU lacks {', '.join(missing)}" for name, missing in lacking.items() if missing]
+        if passed:
+            seen = f"{model.name} runs as {running[-1]}; {'; '.join(passed)}"
+            yield VARIANT.found(seen, "run it on a newer CPU; emulators and clouds may hide what a CPU has")
+            continue
+        # AMX pays for some models only, which export knows.
+        best = next((name for name, feature in _LEVELS[1:] if plain_feature(feature) in have), "baseline")
+        if best not in lacking:
+            yield VARIANT.found(
+                f"{model.name} runs as {running[-1]}; this CPU has {best}, for which it has no variant",
+                f"aotpack export --cpu-isa {','.join([*lacking, best])} ...   "
+                "# export leaves out what gains nothing on its machine",
+            )
 
 
 @check(TILES)

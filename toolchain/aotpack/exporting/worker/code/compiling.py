@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import platform
-import shutil
 import subprocess
 import tempfile
 import traceback
@@ -17,12 +15,11 @@ from typing import Any
 
 import torch
 import torch._inductor
-from torch._inductor import config, cpp_builder, cpu_vec_isa
-from torch._inductor.exc import InvalidCxxCompiler
+from torch._inductor import config
 from torch.utils._pytree import tree_leaves
 
 from ..failure import WorkerError, essence, no_space
-from . import extern_kernels, faults, lazy_views, linear_weights, matrix_products, region_errors, reproducible
+from . import extern_kernels, faults, isas, lazy_views, linear_weights, matrix_products, region_errors, reproducible
 
 #: Options of every package.
 COMMON: dict[str, Any] = {
@@ -66,61 +63,6 @@ STATE: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Isa:
-    """A pinned x86 instruction set."""
-
-    #: For the compiler: the oldest processor that has it, a name that also compilers before gcc 11 know.
-    march: str
-    #: What Inductor may vectorise for, best first.
-    vectors: tuple[str, ...]
-
-
-#: `--cpu-isa`, apart from `native`.
-ISAS: dict[str, Isa] = {
-    "avx2": Isa("haswell", ("VecAVX2",)),
-    "avx512": Isa("skylake-avx512", ("VecAVX512", "VecAVX2")),
-}
-
-#: Compiler macro -> CPU feature as the bridge names it: those that compilers and vector headers use by themselves.
-FEATURE_MACROS: dict[str, str] = {
-    "__SSE3__": "sse3",
-    "__SSSE3__": "ssse3",
-    "__SSE4_1__": "sse4_1",
-    "__SSE4_2__": "sse4_2",
-    "__POPCNT__": "popcnt",
-    "__AVX__": "avx",
-    "__F16C__": "f16c",
-    "__FMA__": "fma",
-    "__BMI__": "bmi1",
-    "__BMI2__": "bmi2",
-    "__LZCNT__": "lzcnt",
-    "__MOVBE__": "movbe",
-    "__AVX2__": "avx2",
-    "__AVX512F__": "avx512f",
-    "__AVX512CD__": "avx512cd",
-    "__AVX512BW__": "avx512bw",
-    "__AVX512DQ__": "avx512dq",
-    "__AVX512VL__": "avx512vl",
-    "__AVX512IFMA__": "avx512ifma",
-    "__AVX512VBMI__": "avx512vbmi",
-    "__AVX512VBMI2__": "avx512_vbmi2",
-    "__AVX512VNNI__": "avx512_vnni",
-    "__AVX512BITALG__": "avx512_bitalg",
-    "__AVX512VPOPCNTDQ__": "avx512_vpopcntdq",
-    "__AVX512BF16__": "avx512_bf16",
-    "__AVX512FP16__": "avx512_fp16",
-    "__GFNI__": "gfni",
-    "__AVXVNNI__": "avx_vnni",
-    "__AMX_TILE__": "amx_tile",
-    "__AMX_BF16__": "amx_bf16",
-    "__AMX_INT8__": "amx_int8",
-    "__ARM_FEATURE_SVE": "sve",
-    "__ARM_FEATURE_SVE2": "sve2",
-    "__ARM_FEATURE_BF16_VECTOR_ARITHMETIC": "bf16",
-}
-
-
 @dataclass
 class Compiled:
     """What AOTInductor made, still unpacked."""
@@ -139,21 +81,39 @@ class Compiled:
     #: Whether constants were folded and packed: they have lost the names and shapes that the module gave them.
     frozen: bool
 
+    @property
+    def blob(self) -> Path | None:
+        """The file of weights; None where there is none beside the library."""
+        return next((Path(file) for file in self.files if file.endswith(".blob")), None)
+
+    @property
+    def extern_kernels(self) -> str:
+        """What it says of its ops without a C shim."""
+        return next((Path(file).read_text() for file in self.files if file.endswith(extern_kernels.SUFFIX)), "")
+
 
 def compile_program(
-    program: Any, source: Path, constants: str, cpu_isa: str, folder: Path, *, changes: Sequence[str] = ()
+    program: Any,
+    source: Path,
+    constants: str,
+    cpu_isa: str,
+    folder: Path,
+    *,
+    changes: Sequence[str] = (),
+    shares_weights: bool = False,
 ) -> Compiled:
     """Compile to a shared library, a weights blob and their metadata, all in `folder`. Raises WorkerError.
 
     Args:
         source: the user's file, in whose lines a failure is told.
         constants: `frozen` or `updatable`. Code for a GPU is not frozen, nor is a module that changes its buffers.
+        cpu_isa: `native`, or one of `isas.ISAS`, which this process is then bound to.
         changes: buffers that a call changes.
+        shares_weights: whether code for other instruction sets is to use the same weights.
     """
-    compiler = _compiler()
+    compiler = isas.compiler()
     args, kwargs = program.example_inputs
-    tensors = [*program.state_dict.values(), *program.constants.values(), *tree_leaves((args, kwargs))]
-    on_cpu = all(tensor.device.type == "cpu" for tensor in tensors if isinstance(tensor, torch.Tensor))
+    on_cpu = is_on_cpu(program)
     updatable = constants == "updatable"
     options = dict(COMMON)
     if on_cpu and not updatable:
@@ -161,10 +121,10 @@ def compile_program(
     if updatable or changes:
         options |= STATE
     options.update(reproducible.options(folder))
-    if cpu_isa != "native":
-        options["cpp.march"] = _pin(cpu_isa)
-    options = {key: value for key, value in options.items() if _known(key)}
-    if all(map(_known, BLOB)):
+    if cpu_isa != isas.NATIVE:
+        options["cpp.march"] = isas.pin(cpu_isa, has_int8=bool(isas.low_precision(program) - {"bfloat16"}))
+    options = {key: value for key, value in options.items() if isas.is_known(key)}
+    if all(map(isas.is_known, BLOB)):
         options.update(BLOB)
     lazy_views.compute_at_once()
     linear_rows: dict[str, int] = {}
@@ -172,8 +132,9 @@ def compile_program(
     if frozen:  # which is what packs them
         options["post_grad_custom_post_pass"] = linear_weights.finder(linear_rows)
     if on_cpu:
-        # Only freezing drops weights that generated code has in another order.
-        matrix_products.choose_by_size(keeps_weights=not frozen)
+        # Only freezing drops weights that generated code has in another order, and each instruction set has its own.
+        keeps_weights = not frozen or shares_weights
+        matrix_products.choose_by_size(keeps_weights=keeps_weights, generates=cpu_isa != "baseline")
         matrix_products.divide_large_ones_only()
         matrix_products.allow_no_rows()
         region_errors.leave_regions_first()
@@ -197,7 +158,7 @@ def compile_program(
     capability = keys.get("AOTI_COMPUTE_CAPABILITY", "")
     archs = [capability if capability.startswith("gfx") else f"sm_{capability}"] if capability else []
     with config.patch({key: options[key] for key in ("cpp.march", "cpp.vec_isa_ok") if key in options}):
-        features = _cpu_features()
+        features = isas.cpu_features()
     return Compiled(
         files=paths,
         model_so=next(path for path in paths if path.endswith(".so")),
@@ -211,75 +172,15 @@ def compile_program(
     )
 
 
-def _known(key: str) -> bool:
-    """Whether this torch has the option: a few came after 2.9."""
-    holder: Any = config
-    for part in key.split("."):
-        if not hasattr(holder, part):
-            return False
-        holder = getattr(holder, part)
-    return True
-
-
-def _compiler() -> str:
-    name = os.environ.get("CXX", "g++")
-    try:
-        name = str(cpp_builder.get_cpp_compiler())
-        found = shutil.which(name)
-    except InvalidCxxCompiler:
-        found = None
-    if found is None:
-        raise WorkerError(
-            f"{name}: no C++ compiler on PATH",
-            meaning="AOTInductor generates C++ and compiles it on this machine",
-            fix="apt install g++, or set CXX to a compiler",
-            kind="tool",
-        )
-    return found
+def is_on_cpu(program: Any) -> bool:
+    """Whether all of an exported program's tensors are the CPU's."""
+    tensors = [*program.state_dict.values(), *program.constants.values(), *tree_leaves(program.example_inputs)]
+    return all(tensor.device.type == "cpu" for tensor in tensors if isinstance(tensor, torch.Tensor))
 
 
 def _version_line(compiler: str) -> str:
     done = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
     return (done.stdout.splitlines() or [compiler])[0]
-
-
-def _pin(cpu_isa: str) -> str:
-    """Let Inductor vectorise for one instruction set only; returns the compiler's `-march`. Raises WorkerError."""
-    if platform.machine() != "x86_64":
-        raise WorkerError(
-            f"--cpu-isa {cpu_isa}: this machine is {platform.machine()}",
-            meaning="avx2 and avx512 are instruction sets of x86_64",
-            fix="leave --cpu-isa out",
-            kind="usage",
-        )
-    if not _known("cpp.march"):
-        raise WorkerError(
-            f"--cpu-isa {cpu_isa}: torch {torch.__version__} compiles for this machine's own CPU only",
-            meaning="pinning an instruction set needs the Inductor option cpp.march of a newer torch",
-            fix="aotpack init --torch 2.13.0, or leave --cpu-isa out",
-            kind="torch",
-        )
-    isa = ISAS[cpu_isa]
-    cpu_vec_isa.supported_vec_isa_list[:] = [getattr(cpu_vec_isa, name)() for name in isa.vectors]
-    cpu_vec_isa.valid_vec_isa_list.cache_clear()
-    # Otherwise bfloat16 instructions join where this machine has them.
-    torch.cpu._is_avx512_bf16_supported = lambda: False
-    return isa.march
-
-
-def _cpu_features() -> list[str]:
-    """What the code may use, from the compiler itself under the flags that Inductor gave it."""
-    isa = cpu_vec_isa.pick_vec_isa()
-    compiler = _compiler()
-    flags = [f"-{flag}" for flag in cpp_builder._get_optimization_cflags(compiler)[0] if flag.startswith("march")]
-    done = subprocess.run(
-        [compiler, *flags, *isa.build_arch_flags().split(), "-dM", "-E", "-x", "c++", "/dev/null"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    macros = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("#define ")}
-    return [feature for macro, feature in FEATURE_MACROS.items() if macro in macros]
 
 
 def _compile_failure(error: Exception, compiler: str, program: Any, path: Path) -> WorkerError:

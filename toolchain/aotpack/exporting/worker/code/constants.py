@@ -29,7 +29,8 @@ def describe(wrapper: str, linear_rows: Mapping[str, int]) -> dict[str, Any]:
         if info.get("from_folded") == "true":
             continue  # computed when the model is loaded
         shape = _numbers(info["shape"])
-        constant: dict[str, Any] = {"shape": shape, "offset": int(info["offset"])}
+        size = int(info["data_size"])
+        constant: dict[str, Any] = {"shape": shape, "offset": int(info["offset"]), "begin": begin, "size": size}
         if "opaque_metadata" in info:
             layout = bytes(_numbers(info["opaque_metadata"])).hex()
             constant["layout"] = layouts.setdefault(layout, len(layouts))
@@ -43,7 +44,7 @@ def describe(wrapper: str, linear_rows: Mapping[str, int]) -> dict[str, Any]:
             if strides != _c_order(shape):
                 constant["strides"] = strides
         constants.append(constant)
-        begin += int(info["data_size"])
+        begin += size
     return {"constants": constants, "layouts": list(layouts), "packed_weights": packed}
 
 

@@ -14,7 +14,7 @@ from torch._export.serde.serialize import GraphModuleSerializer
 from ..failure import WorkerError, line_in
 
 #: Beside the library `x.wrapper.so`.
-_DESCRIPTION = ".wrapper.json"
+SUFFIX = ".wrapper.json"
 #: Where an implementation that serves our devices may be registered.
 _KEYS = ("CPU", "CUDA", "CompositeExplicitAutograd", "CompositeImplicitAutograd")
 
@@ -76,7 +76,7 @@ def refuse_python(files: Sequence[str], program: Any, source: Path) -> None:
 def _names(files: Sequence[str]) -> list[str]:
     names: dict[str, None] = {}
     for file in files:
-        if file.endswith(_DESCRIPTION):
+        if file.endswith(SUFFIX):
             for entry in json.loads(Path(file).read_text())["nodes"]:
                 # `torch.ops.ns.name.overload`, `ns::name` or `ns::name.overload`, as the release writes it.
                 target = str(entry["node"]["target"]).removeprefix("torch.ops.").replace("::", ".")

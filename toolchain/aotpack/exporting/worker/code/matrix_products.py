@@ -64,9 +64,13 @@ def is_generated(rows: int, columns: int, depth: int, *, keeps_weights: bool) ->
     return rows * columns * depth <= MOST_GENERATED or (rows == 1 and not keeps_weights)
 
 
-def choose_by_size(*, keeps_weights: bool) -> None:
-    """Let no clock decide between generated code and the library from now on in this process."""
-    select_algorithm.add_preprocessing_fn(functools.partial(_choose, keeps_weights=keeps_weights))
+def choose_by_size(*, keeps_weights: bool, generates: bool = True) -> None:
+    """Let no clock decide between generated code and the library from now on in this process.
+
+    Without vectors (`generates`), Inductor has nothing but a loop that is there to be compared with.
+    """
+    choose = functools.partial(_choose, keeps_weights=keeps_weights, generates=generates)
+    select_algorithm.add_preprocessing_fn(choose)
 
 
 def divide_large_ones_only() -> None:
@@ -88,11 +92,13 @@ def allow_no_rows() -> None:
         setattr(cpp_gemm_template, name, text.replace(_DYNAMIC_ROWS, _DYNAMIC_ROWS + _NO_ROWS))
 
 
-def _choose(choices: list[ChoiceCaller], *, keeps_weights: bool) -> list[ChoiceCaller]:
+def _choose(choices: list[ChoiceCaller], *, keeps_weights: bool, generates: bool) -> list[ChoiceCaller]:
     library = [choice for choice in choices if isinstance(choice, select_algorithm.ExternKernelCaller)]
     generated = [choice for choice in choices if choice not in library]
     if not generated or not library:
         return choices
+    if not generates:
+        return library
     template: Any = generated[0].template
     rows, columns, depth = map(_likely, (template.m, template.n, template.k))
     return generated[:1] if is_generated(rows, columns, depth, keeps_weights=keeps_weights) else library

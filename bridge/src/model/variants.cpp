@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/variants.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "base/amx.h"
+#include "base/cpu_features.h"
+#include "base/error.h"
+#include "base/libc_version.h"
+#include "base/text.h"
+#include "package/json.h"
+
+namespace aot {
+namespace {
+
+constexpr const char* kVariable = "AOT_VARIANT";
+
+std::vector<std::string> names_of(const std::vector<Variant>& variants) {
+  std::vector<std::string> names;
+  for (const Variant& variant : variants) names.push_back(variant.name);
+  return names;
+}
+
+bool is_gpu(const std::string& device) { return parse_device(device).type != AOT_DEVICE_CPU; }
+
+bool gpu_runs(const std::vector<std::string>& archs, const std::string& gpu) {
+  const auto runs = [&](const std::string& code) { return gpu_code_runs(code, gpu); };
+  return gpu.empty() || archs.empty() || std::any_of(archs.begin(), archs.end(), runs);
+}
+
+/// Why a device of a variant's kind is not to be had: empty when it is.
+std::string lacks_device(const Variant& variant, const char* wanted) {
+  try {
+    const DeviceName own = parse_device(variant.device);
+    const DeviceName name = wanted != nullptr ? parse_device(wanted) : own;
+    if ((name.type == AOT_DEVICE_CPU) != (own.type == AOT_DEVICE_CPU)) return concat({"not for ", wanted});
+    if (own.type == AOT_DEVICE_CPU) return "";
+    const std::string gpu = find_device(name).architecture();
+    if (gpu_runs(variant.gpu_archs, gpu)) return "";
+    return concat({"code for ", join(variant.gpu_archs), "; the GPU is ", gpu});
+  } catch (const Error& error) {
+    const std::string_view text = error.what();
+    return std::string(text.substr(0, text.find('\n')));
+  }
+}
+
+/// Why this machine cannot run a variant: empty when it can.
+std::string obstacle(const Variant& variant, const char* device) {
+  const std::string libc = libc_version();
+  if (!libc.empty() && is_older(libc, variant.glibc_floor)) {
+    return concat({"needs glibc ", variant.glibc_floor, "; this process has ", libc});
+  }
+  const std::vector<std::string> missing = missing_cpu_features(variant.cpu_features);
+  if (!missing.empty()) return concat({"this CPU lacks ", join(missing)});
+  if (uses_tiles(variant.cpu_features)) {
+    const int refusal = ask_for_tiles();
+    if (refusal != 0) return concat({"the kernel refuses the registers of AMX: ", std::strerror(refusal)});
+  }
+  return lacks_device(variant, device);
+}
+
+/// The name that was asked for: empty when none was.
+std::string wanted_name(const aot_load_options& options) {
+  if (options.variant != nullptr) return options.variant;
+  const char* set = std::getenv(kVariable);  // NOLINT(concurrency-mt-unsafe)
+  return set != nullptr ? set : "";
+}
+
+struct Choice {
+  const Variant* variant;
+  std::vector<std::string> obstacles;  // of each variant; empty texts for those that run
+};
+
+Choice choose(const aot_load_options& options, const std::vector<Variant>& variants, const std::string& path,
+              bool is_explaining) {
+  Choice choice{nullptr, std::vector<std::string>(variants.size())};
+  const std::string wanted = wanted_name(options);
+  for (size_t i = variants.size(); i-- > 0;) {
+    if (!wanted.empty() && !is_explaining && variants[i].name != wanted) continue;
+    if (wanted.empty() || is_explaining) choice.obstacles[i] = obstacle(variants[i], options.device);
+    const bool is_named = variants[i].name == wanted;
+    if (choice.variant == nullptr && (wanted.empty() ? choice.obstacles[i].empty() : is_named)) {
+      choice.variant = &variants[i];
+      if (!is_explaining) break;
+    }
+  }
+  if (choice.variant == nullptr && !wanted.empty()) {
+    throw usage_error({path, " has no variant \"", wanted, "\"; it has ", join(names_of(variants))},
+                      {"A variant is named by aot_load_options.variant, or by the environment variable AOT_VARIANT."},
+                      {"Name one of them, or none: then the best that this machine can run is taken."});
+  }
+  return choice;
+}
+
+/// The least demanding one for the kind of device that was asked for.
+const Variant* least(const aot_load_options& options, const std::vector<Variant>& variants) {
+  for (const Variant& variant : variants) {
+    if (options.device == nullptr || is_gpu(variant.device) == is_gpu(options.device)) return &variant;
+  }
+  return &variants.front();
+}
+
+}  // namespace
+
+void choose_variant(const aot_load_options& options, Metadata* metadata, const std::string& path) {
+  if (metadata->variants.empty()) {
+    if (options.variant == nullptr) return;
+    throw usage_error({path, " has no variant \"", options.variant, "\"; it has one form only"},
+                      {"Its package was made for one kind of CPU."},
+                      {"Leave the variant out, or export the model again with --cpu-isa portable."});
+  }
+  const Choice choice = choose(options, metadata->variants, path, /*is_explaining=*/false);
+  const Variant& taken = choice.variant != nullptr ? *choice.variant : *least(options, metadata->variants);
+  metadata->take(Variant(taken));
+}
+
+std::string explain_variants(const aot_load_options& options, Metadata metadata, const std::string& path) {
+  std::string rows;
+  std::string chosen;
+  if (!metadata.variants.empty()) {
+    const Choice choice = choose(options, metadata.variants, path, /*is_explaining=*/true);
+    if (choice.variant != nullptr) chosen = choice.variant->name;
+    for (size_t i = 0; i < metadata.variants.size(); ++i) {
+      const Variant& variant = metadata.variants[i];
+      rows += concat({rows.empty() ? "" : ", ", "{\"name\": ", json_quote(variant.name), ", \"device\": ",
+                      json_quote(variant.device), ", \"cpu_features\": ", json_quote(variant.cpu_features),
+                      ", \"gpu_archs\": ", json_quote(variant.gpu_archs),
+                      ", \"obstacle\": ", choice.obstacles[i].empty() ? "null" : json_quote(choice.obstacles[i]), "}"});
+    }
+  }
+  return concat(
+      {"{\"schema\": 1, \"chosen\": ", chosen.empty() ? "null" : json_quote(chosen), ", \"variants\": [", rows, "]}"});
+}
+
+void check_gpu(const std::string& path, const std::vector<std::string>& archs, const Device& device) {
+  const std::string gpu = device.architecture();
+  if (gpu_runs(archs, gpu)) return;
+  throw Error(AOT_MODEL_MISMATCH, {path, " has code for ", join(archs), "; ", to_string(device.id()), " is ", gpu},
+              {"Compiled GPU code runs on the architecture that it was exported for."},
+              {"Choose another device, or export the model on a machine with a GPU like this one."});
+}
+
+}  // namespace aot

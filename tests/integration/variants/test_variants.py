@@ -1,0 +1,245 @@
+"""One package and one bundle for every CPU: what each variant's code uses, which one is taken, what it computes.
+
+qemu-user emulates what comes before AVX-512: Nehalem and Haswell are real runs of `baseline` and `avx2`. Told to be a
+Skylake server or a Sapphire Rapids it warns that AVX-512 and AMX are missing and shows a CPU without them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aotpack.backend import Backend
+from aotpack.building.build import build
+from aotpack.building.request import BuildRequest
+from aotpack.elf.cpu_features import features_used
+from aotpack.elf.edits import ElfEdit, apply_edit
+from aotpack.package.model import read_model
+from aotpack.progress.reporter import Reporter
+from tests.support.sharing import once
+
+pytestmark = pytest.mark.xdist_group("variants")
+
+ALL = "baseline,avx2,avx512"
+MODELS = ("mlp", "convnet", "transformer")
+#: x86-64-v2, v3 and v4 as the bridge names what is in them.
+V2 = {"sse3", "ssse3", "sse4_1", "sse4_2", "popcnt", "cx16"}
+V3 = V2 | {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "lzcnt", "movbe"}
+V4 = V3 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+LEVELS = {"baseline": V2, "avx2": V3, "avx512": V4}
+
+
+def best_here() -> str:
+    """The best of ALL that this machine runs."""
+    flags = set(Path("/proc/cpuinfo").read_text().split())
+    return "avx512" if flags >= {"avx512f", "avx512dq", "avx512bw", "avx512vl"} else "avx2"
+
+
+@pytest.fixture(scope="module")
+def packages(exported: Callable[..., Path]) -> dict[str, Path]:
+    return {name: exported(name, cpu_isa=ALL) for name in MODELS}
+
+
+@pytest.fixture(scope="module")
+def bundle(packages: dict[str, Path], backend_venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All three models with the slim runtime, which is what runs on CPUs that old."""
+
+    def make(folder: Path) -> None:
+        request = BuildRequest(
+            backend=Backend.CPU,
+            output=folder / "bundle",
+            models=tuple(packages.items()),
+            portable=True,
+            runtime="slim",
+            venv=backend_venv,
+        )
+        build(request, Reporter())
+
+    return once(tmp_path_factory, "variants", make) / "bundle"
+
+
+def aotrun(bundle: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [bundle / "bin" / "aotrun", *words]
+    environment = {**os.environ, **variables}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_each_variant_uses_what_its_level_has(packages: dict[str, Path], name: str) -> None:
+    """Told from the instructions, with nothing taken for granted: a package that lies ends in SIGILL elsewhere."""
+    model = read_model(packages[name])
+    assert [variant.name for variant in model.metadata.variants] == list(LEVELS)
+    with zipfile.ZipFile(packages[name]) as archive:
+        for entry, place in model.members:
+            if not place.endswith(".so"):
+                continue
+            variant = next(each for each in model.metadata.variants if each.library == place)
+            with archive.open(entry) as stream:
+                used = features_used(stream)
+            assert used is not None
+            # tzcnt, which compilers write for bsf where it does not matter, decodes as bmi1.
+            assert used - {"bmi1"} <= LEVELS[variant.name]
+            assert set(variant.cpu_features) <= LEVELS[variant.name]
+
+
+def test_the_weights_are_there_once(packages: dict[str, Path]) -> None:
+    """All variants of a model multiply by the same ones; only small products have a copy in an order of their own."""
+    metadata = read_model(packages["transformer"]).metadata
+    first, *others = (set(variant.constants or range(len(metadata.constants))) for variant in metadata.variants)
+    sizes = [constant.size or 0 for constant in metadata.constants]
+    for other in others:
+        assert first & other
+    assert sum(sizes[index] for index in set().union(*others) - first) <= 3 * sum(sizes[index] for index in first)
+
+
+@pytest.mark.parametrize("variant", LEVELS)
+@pytest.mark.parametrize("name", MODELS)
+def test_each_variant_computes_what_eager_pytorch_does(bundle: Path, name: str, variant: str) -> None:
+    if variant == "avx512" and best_here() != "avx512":
+        pytest.skip("this machine has no AVX-512")
+    done = aotrun(bundle, "check", "--model", name, AOT_VARIANT=variant)
+    assert done.returncode == 0, done.stderr
+    assert f"{name}, variant {variant}: as recorded at export" in done.stdout
+
+
+def test_the_best_is_taken_and_said(bundle: Path) -> None:
+    document = json.loads(aotrun(bundle, "info", "--json").stdout)
+    for name in MODELS:
+        told = document["variants"][name]
+        assert told["chosen"] == best_here()
+        assert [variant["name"] for variant in told["variants"]] == list(LEVELS)
+        assert [each["obstacle"] for each in told["variants"][:2]] == [None, None]
+    text = aotrun(bundle, "info").stdout
+    assert f"variant {best_here()}: needs" in text
+    assert "taken (the best that this machine can run)" in text
+
+
+def test_a_package_by_itself_is_chosen_from_as_well(portable: Path, packages: dict[str, Path]) -> None:
+    """With the full runtime, which code of the exporter names."""
+    for variant in ("baseline", "avx2"):
+        done = aotrun(portable, "bench", "--model", str(packages["mlp"]), "--json", AOT_VARIANT=variant)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["variant"] == variant
+
+
+def test_a_name_that_is_none_is_a_usage_error(bundle: Path) -> None:
+    done = aotrun(bundle, "check", "--model", "mlp", AOT_VARIANT="avx3")
+    assert done.returncode == 2
+    assert 'has no variant "avx3"; it has baseline, avx2, avx512' in done.stderr
+
+
+@pytest.fixture
+def demanding(bundle: Path, tmp_path: Path) -> Iterator[Path]:
+    """The MLP's folder with what no CPU has asked for by all but the first variant, and a function to change more."""
+    folder = bundle / "models" / "demanding"
+    shutil.copytree(bundle / "models" / "mlp", folder)
+    document = json.loads((folder / "model.json").read_text())
+    for variant in document["variants"][1:]:
+        variant["cpu_features"] = ["avx1024"]
+    (folder / "model.json").write_text(json.dumps(document))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def told(bundle: Path, folder: Path) -> dict[str, Any]:
+    library = ctypes.CDLL(str(bundle / "lib" / "libaot_bridge.so"))
+    text = ctypes.c_char_p()
+    assert library.aot_model_variants(os.fsencode(folder), None, ctypes.byref(text)) == 0
+    assert text.value is not None
+    document = json.loads(text.value)
+    assert isinstance(document, dict)
+    return document
+
+
+def test_what_the_machine_cannot_run_is_passed_over(bundle: Path, demanding: Path) -> None:
+    assert aotrun(bundle, "check", "--model", "demanding").returncode == 0
+    document = told(bundle, demanding)
+    assert document["chosen"] == "baseline"
+    assert document["variants"][2]["obstacle"] == "this CPU lacks avx1024"
+
+
+def test_one_that_is_forced_and_cannot_run_is_refused(bundle: Path, demanding: Path) -> None:
+    done = aotrun(bundle, "bench", "--model", "demanding", AOT_VARIANT="avx512")
+    assert done.returncode == 7
+    assert "needs CPU features that this machine lacks: avx1024" in done.stderr
+
+
+def test_a_machine_below_the_least_is_refused(bundle: Path, demanding: Path) -> None:
+    document = json.loads((demanding / "model.json").read_text())
+    document["variants"][0]["cpu_features"] = ["sse9"]
+    (demanding / "model.json").write_text(json.dumps(document))
+    done = aotrun(bundle, "bench", "--model", "demanding")
+    assert done.returncode == 7
+    assert "needs CPU features that this machine lacks: sse9" in done.stderr
+    assert told(bundle, demanding)["chosen"] is None
+
+
+@pytest.fixture
+def with_gpu(bundle: Path) -> Iterator[Path]:
+    """The MLP's folder with a variant for a GPU in a folder of its own: a double, whose code is the CPU's."""
+    folder = bundle / "models" / "with_gpu"
+    shutil.copytree(bundle / "models" / "mlp", folder)
+    shutil.copytree(bundle / "models" / "mlp", folder / "cuda-sm_90")
+    inner = json.loads((folder / "cuda-sm_90" / "model.json").read_text())
+    del inner["variants"]
+    inner |= {"device": "cuda", "gpu_archs": ["sm_90"]}
+    (folder / "cuda-sm_90" / "model.json").write_text(json.dumps(inner))
+    document = json.loads((folder / "model.json").read_text())
+    variant = {"name": "cuda-sm_90", "folder": "cuda-sm_90", "device": "cuda", "gpu_archs": ["sm_90"]}
+    document["variants"].append(variant)
+    (folder / "model.json").write_text(json.dumps(document))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_without_a_driver_the_cpu_s_variant_runs(bundle: Path, with_gpu: Path) -> None:
+    done = aotrun(bundle, "check", "--model", "with_gpu")
+    assert done.returncode == 0, done.stderr
+    assert f"with_gpu, variant {best_here()}: as recorded" in done.stdout
+    document = told(bundle, with_gpu)
+    assert document["chosen"] == best_here()
+    # This bundle's bridge is for the CPU alone.
+    assert "cuda" in document["variants"][3]["obstacle"]
+
+
+def test_a_device_that_is_named_is_not_replaced(bundle: Path, with_gpu: Path) -> None:
+    assert aotrun(bundle, "check", "--model", "with_gpu", "--device", "cpu").returncode == 0
+    done = aotrun(bundle, "bench", "--model", "with_gpu", "--device", "cuda")
+    assert done.returncode == 7
+    assert "cuda" in done.stderr
+
+
+def test_a_variant_in_a_folder_of_its_own(bundle: Path, with_gpu: Path) -> None:
+    """Its own description says how its weights lie, and its code looks one folder further up for the runtime."""
+    for path in (with_gpu / "model.json", with_gpu / "cuda-sm_90" / "model.json"):
+        path.write_text(path.read_text().replace('"cuda"', '"cpu"'))
+    library = with_gpu / "cuda-sm_90" / "model.so"
+    apply_edit(library, ElfEdit(search_path="$ORIGIN/../../../lib:$ORIGIN/../../../lib/gcc"), library)
+    done = aotrun(bundle, "check", "--model", "with_gpu")
+    assert done.returncode == 0, done.stderr
+    assert "with_gpu, variant cuda-sm_90: as recorded" in done.stdout
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("cpu", "variant"), [("Nehalem", "baseline"), ("Haswell", "avx2"), ("Skylake-Server", "avx2")])
+def test_other_cpus(bundle: Path, cpu: str, variant: str, name: str) -> None:
+    """By emulation; of a Skylake server qemu 7.2 shows what is not AVX-512."""
+    qemu = shutil.which("qemu-x86_64")
+    if qemu is None:
+        pytest.skip("qemu-user is not installed: variants are not proven on other CPUs (tests/system-packages)")
+    # What the launcher would do, which would leave the emulator with the first of its steps.
+    loader = next((bundle / "libc").glob("ld-linux*"))
+    command = [qemu, "-cpu", cpu, loader, "--library-path", bundle / "libc", bundle / "python" / "bin" / "python3"]
+    command += ["-I", "-S", "-B", bundle / "runner" / "aotrun" / "__main__.py", "check", "--model", name]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"{name}, variant {variant}: as recorded at export" in done.stdout
