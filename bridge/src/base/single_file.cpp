@@ -102,7 +102,8 @@ std::optional<Inside> find(const std::string& file, std::string name) {
     }
     if (target.empty()) return std::nullopt;
     const size_t slash = name.rfind('/');
-    name = normal((slash == std::string::npos ? "" : name.substr(0, slash + 1)) + target);
+    if (slash != std::string::npos) target.insert(0, name, 0, slash + 1);
+    name = normal(target);
   }
   return std::nullopt;
 }

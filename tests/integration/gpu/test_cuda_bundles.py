@@ -145,8 +145,7 @@ def test_the_bundle_is_whole_by_its_own_description(whole: Path) -> None:
     # The doctor has nothing to say of it either: it asks the same reader.
     found = compare_contents(read_bundle(str(whole), Host())[0], lambda _done: None)
     facts = HostFacts(backend="cuda", host=Host(), bundle=found)
-    codes = {finding.kind.code for finding in examine(facts) if finding.kind.code.startswith("AP5")}
-    assert codes == {"AP515"}  # no wheel says that the double's libraries are its own
+    assert [finding.seen for finding in examine(facts) if finding.kind.code.startswith("AP5")] == []
 
 
 @pytest.mark.parametrize("double", ["cu12"], indirect=True)

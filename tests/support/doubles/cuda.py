@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.doubles.elf import Double, compile_doubles
-from tests.support.doubles.environment import make_environment, record
+from tests.support.doubles.environment import CPU_LIBRARIES, make_environment, record
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,11 @@ def make_cuda(prefix: Path, backend_venv: Path, scratch: Path, layout: Layout) -
     driver = Double("libcuda.so.1", "int cuInit(unsigned flags) { return (int)flags; }\n")
     compile_doubles(scratch / "driver", [driver], scratch)
     vendor = _vendor_doubles(layout)
-    compile_doubles(site_packages, [*vendor, *_torch_doubles(layout)], scratch)
+    torch = _torch_doubles(layout)
+    compile_doubles(site_packages, [*vendor, *torch], scratch)
+    own = [site_packages / "torch" / "lib" / name for name in CPU_LIBRARIES]
+    own += [site_packages / double.path for double in torch]
+    record(site_packages, f"torch-{layout.version.partition('+')[0]}", own, "BSD-3-Clause")
     by_wheel: dict[str, list[Path]] = {}
     for double in vendor:
         wheel = "nvidia_" + Path(double.path).parts[1] + "-" + layout.cuda
@@ -129,7 +133,7 @@ def make_cuda(prefix: Path, backend_venv: Path, scratch: Path, layout: Layout) -
         licence = site_packages / f"{wheel}.dist-info" / "licenses" / "License.txt"
         licence.parent.mkdir(parents=True)
         licence.write_text("the vendor's licence\n")
-        record(site_packages, wheel, [*files, licence])
+        record(site_packages, wheel, [*files, licence], "LicenseRef-NVIDIA-Proprietary")
     return CudaDouble(prefix, site_packages, layout)
 
 

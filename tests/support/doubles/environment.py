@@ -42,10 +42,13 @@ def link_or_copy(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def record(site_packages: Path, wheel: str, files: list[Path]) -> None:
-    """Write a wheel's `RECORD` of files, with their hashes, as pip leaves it."""
+def record(site_packages: Path, wheel: str, files: list[Path], licence: str) -> None:
+    """Write a wheel's `RECORD` of files, with their hashes, as pip leaves it, and `METADATA` with its licence."""
     info = site_packages / f"{wheel}.dist-info"
     info.mkdir(exist_ok=True)
+    name, version = wheel.rsplit("-", 1)
+    fields = ("Metadata-Version: 2.4", f"Name: {name}", f"Version: {version}", f"License-Expression: {licence}")
+    (info / "METADATA").write_text("\n".join(fields) + "\n")
     lines = []
     for file in files:
         digest = base64.urlsafe_b64encode(hashlib.sha256(file.read_bytes()).digest()).rstrip(b"=").decode()
