@@ -133,6 +133,8 @@ _BY_NAME = {command.name: command for command in COMMANDS}
 def _help() -> str:
     rows = [(command.name, command.summary) for command in COMMANDS]
     options = [("-h, --help", "this text; after a command, its options"), ("--version", "the version")]
+    if not os.path.isdir(os.path.dirname(__file__)):  # the bundle is one file, whose launcher serves this one
+        options.append(("--unpack DIR", "make a folder of the bundle"))
     examples = "  aotrun infer --input x.npy\n  aotrun check\n  aotrun infer --help"
     return (
         "Usage: aotrun COMMAND [options]\n\nRuns the models of the bundle that it lies in.\n\n"

@@ -63,6 +63,7 @@ def test_it_does_what_the_folder_does(single: Path, small: Path, x: Path) -> Non
     for words in (["check", "--model", "mlp"], ["bench", "--iterations", "3"], ["doctor"], ["--version"]):
         done = run(single, *words)
         assert done.returncode == 0, done.stdout + done.stderr
+    assert "--unpack DIR" in run(single, "--help").stdout
     info = json.loads(run(single, "info", "--json").stdout)
     assert info["path"] == str(single)
     assert list(info["models"]) == ["mlp"]
