@@ -3,11 +3,14 @@
 
 #include <dlfcn.h>
 #include <link.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cfenv>
+#include <map>
+#include <mutex>
 #include <string_view>
 #include <utility>
 
@@ -185,6 +188,29 @@ bool is_loaded(const std::string& path) {
   void* handle = dlopen(path.c_str(), RTLD_LAZY | RTLD_NOLOAD);
   if (handle != nullptr) dlclose(handle);
   return handle != nullptr;
+}
+
+std::string path_as_of_now(const std::string& path) {
+  struct Identity {
+    dev_t device;
+    ino_t inode;
+    int64_t seconds, nanoseconds;
+    bool operator==(const Identity& other) const {
+      return device == other.device && inode == other.inode && seconds == other.seconds &&
+             nanoseconds == other.nanoseconds;
+    }
+  };
+  static std::mutex mutex;
+  static std::map<std::string, Identity> loaded;  // what each path was when it was first asked for
+
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0) return path;  // the loader says why
+  const Identity now{status.st_dev, status.st_ino, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
+  const std::scoped_lock lock(mutex);
+  std::string written = path;
+  const size_t name = path.rfind('/') + 1;  // 0 without a slash
+  while (!(loaded.try_emplace(written, now).first->second == now)) written.insert(name, "./");
+  return written;
 }
 
 void* Library::find(const char* name) const { return dlsym(handle_, name); }

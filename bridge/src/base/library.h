@@ -35,6 +35,11 @@ class Library {
 /// Whether the loader has a library by this path, whoever loaded it.
 bool is_loaded(const std::string& path);
 
+/// A path to the file that is there now. The loader knows libraries by their path, and answers with the one that it has
+/// when another file has taken its place since, such as that of a bundle which was built anew; then the path is written
+/// in another way.
+std::string path_as_of_now(const std::string& path);
+
 /// Fills a function pointer of whatever type from the library.
 template <class Function>
 void bind(const Library& library, const char* name, Function*& function) {

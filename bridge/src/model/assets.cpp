@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/assets.h"
 
-#include <sys/stat.h>
-
-#include <cerrno>
 #include <string_view>
-#include <utility>
 
 #include "base/error.h"
+#include "base/single_file.h"
 
 namespace aot {
 namespace {
@@ -28,6 +25,17 @@ bool stays_inside(std::string_view name) {
                     {"Build the bundle with --asset ", stays_inside(name) ? name : "NAME", "=FILE."});
 }
 
+/// The bundle of a model's folder, BUNDLE/models/NAME. A bundle that is one file has no folders to go up in.
+std::string bundle_of(std::string path) {
+  if (!is_below_a_file(path)) return path + "/../..";
+  for (int level = 0; level < 2; ++level) {
+    path.erase(path.find_last_not_of('/') + 1);
+    path.erase(path.find_last_of('/') + 1);
+  }
+  path.erase(path.find_last_not_of('/') + 1);
+  return path;
+}
+
 }  // namespace
 
 Assets::Assets(const std::string& path) : path_(path) {}
@@ -37,16 +45,10 @@ const MappedFile& Assets::find(const std::string& name) const {
   const std::scoped_lock lock(mutex_);
   const auto known = mapped_.find(name);
   if (known != mapped_.end()) return known->second;
-  struct stat status {};
-  if (stat(path_.c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) {
-    refuse(name, path_, "It is a package by itself; assets belong to a bundle.");
-  }
-  const std::string file = path_ + "/../../assets/" + name;
-  if (stat(file.c_str(), &status) != 0) {
-    if (errno != ENOENT && errno != ENOTDIR) throw file_error(file, errno);
-    refuse(name, path_, "The bundle was built without it.");
-  }
-  if (S_ISDIR(status.st_mode)) refuse(name, path_, "It is a folder; each file in it has a name of its own.");
+  if (!is_folder(path_)) refuse(name, path_, "It is a package by itself; assets belong to a bundle.");
+  const std::string file = bundle_of(path_) + "/assets/" + name;
+  if (!exists(file)) refuse(name, path_, "The bundle was built without it.");
+  if (is_folder(file)) refuse(name, path_, "It is a folder; each file in it has a name of its own.");
   return mapped_.emplace(name, MappedFile(file)).first->second;
 }
 

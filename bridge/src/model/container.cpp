@@ -57,7 +57,9 @@ std::mutex InputChecks::mutex_;
 /// The model's code, whose imports the loader looks for when it is loaded.
 Library open_library(const Package& package) {
   if (Runtime::is_slim()) refuse_without_libtorch(package);
-  return {package.library_path, RTLD_NOW | RTLD_LOCAL, package.path};
+  const bool is_in_memory = package.library_file.is_open();
+  const std::string path = is_in_memory ? package.library_path : path_as_of_now(package.library_path);
+  return {path, RTLD_NOW | RTLD_LOCAL, package.path};
 }
 
 }  // namespace

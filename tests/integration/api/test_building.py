@@ -61,7 +61,7 @@ def build(folder: Path, venv: Path, output: Path) -> dict[str, object]:
     """By the command line, which calls what Python calls."""
     command = [sys.executable, "-m", "aotpack", "build", "--model", f"encode={folder}/m.py:encode"]
     command += ["--model", f"{folder}/m.py:decode", "--output", str(output), "--portable", "--verify", "--json"]
-    command += ["--option", "epilogue_fusion=false", "--venv", str(venv)]
+    command += ["--option", "epilogue_fusion=false", "--cpu-isa", "avx2", "--venv", str(venv)]
     command += ["--asset", str(folder / "labels.txt"), "--asset", f"tokenizer={folder / 'words'}"]
     command += ["--metadata", "sample_rate=16000", "--metadata", "voice=on the line", "--metadata", "loud=true"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -26,11 +26,19 @@ from aotpack.release.packing import PackRequest, Release, pack
 @pytest.fixture(scope="session")
 def small(backend_venv: Path, exported: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A portable bundle of the MLP with the slim runtime. Tests must not change it."""
-    output = tmp_path_factory.mktemp("small") / "mlp"
-    models = (("mlp", exported("mlp")),)
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "greeting.txt").write_text("hello")
+    output = folder / "mlp"
     build(
         BuildRequest(
-            backend=Backend.CPU, output=output, models=models, portable=True, runtime="slim", venv=backend_venv
+            backend=Backend.CPU,
+            output=output,
+            models=(("mlp", exported("mlp")),),
+            portable=True,
+            runtime="slim",
+            assets=(("words/greeting.txt", folder / "greeting.txt"),),
+            metadata={"sample_rate": 16000},
+            venv=backend_venv,
         ),
         Reporter(),
     )

@@ -262,6 +262,21 @@ print(json.dumps([before, after, done, y]))
     assert len(y) == 2
 
 
+def test_its_assets_are_read_where_they_lie(single: Path) -> None:
+    code = """
+from aotrun import UsageError, load
+from aotrun.library import bundle
+model = load(bundle.HERE)
+print(model.asset("words/greeting.txt").decode(), model.metadata["sample_rate"])
+for name in ("words", "none", "../bundle.json"):
+    try:
+        model.asset(name)
+    except UsageError:
+        print("refused")
+"""
+    assert started_as_the_launcher_does(single, code).split() == ["hello", "16000", *["refused"] * 3]
+
+
 def started_as_the_launcher_does(single: Path, code: str) -> str:
     """The output of Python code in an interpreter that was started from the single file."""
     file = SingleFile(str(single))

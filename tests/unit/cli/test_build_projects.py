@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,14 @@ def test_what_the_file_says_is_not_said_twice(capsys: pytest.CaptureFixture[str]
     lines = told(capsys, "build", "--portable")
     assert lines[0] == "error: --portable without a SOURCE"
     assert "aotpack.toml" in lines[1]
+
+
+def test_an_option_of_exporting_has_something_to_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with zipfile.ZipFile("m.pt2", "w") as archive:
+        archive.writestr("m/data/aotinductor/model/model.so", "")
+    lines = told(capsys, "build", "m.pt2", "--cpu-isa", "avx2")
+    assert lines[0] == "error: --cpu-isa with packages alone"
+    assert "aotpack build model.py:model --cpu-isa" in lines[2]
 
 
 def test_an_example_overwrites_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -15,6 +16,7 @@ from aotpack.project import settings
 from aotpack.project.example import FILES
 from aotpack.project.reading import find_project, parse_project
 from aotpack.project.settings import Bundle, Model
+from tests.support.exporting import ROOT
 
 WHOLE = """
 venv = "../.venv"
@@ -105,3 +107,23 @@ def test_the_schema_is_that_of_the_types_and_takes_what_they_take() -> None:
         jsonschema.validate(msgspec.toml.decode(text), json.loads(shipped))
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"bundles": {"a": {"portabel": True}}}, json.loads(shipped))
+
+
+def test_the_document_shows_a_project_that_is_one() -> None:
+    (shown,) = re.findall(r"^```toml\n(.*?)^```$", (ROOT / "docs" / "python.md").read_text(), re.MULTILINE | re.DOTALL)
+    project = parse_project(shown, "docs/python.md")
+    assert set(project.bundles) == {"voice"}
+
+
+@pytest.mark.parametrize(
+    "example", sorted((ROOT / "examples").glob("*/aotpack.toml")), ids=lambda path: path.parent.name
+)
+def test_the_examples_describe_what_is_there(example: Path) -> None:
+    found = find_project(example.parent)
+    assert found is not None
+    assert found.file == example
+    for model in found.project.models.values():
+        assert isinstance(model, str)
+        assert (example.parent / model.partition(":")[0]).is_file()
+    (name,) = found.project.bundles
+    assert f"dist/{name}" in example.read_text()

@@ -132,7 +132,7 @@ def packages_of(
     given: dict[str, Any] = {"device": backend, **options}
     packages: list[Named] = []
     for name, model in _pairs(models):
-        source = _source(model)
+        source = source_of(model)
         if source is None:
             packages.append((name, Path(model)))
             continue
@@ -153,7 +153,7 @@ def _pairs(models: Models) -> list[tuple[str | None, ModelLike]]:
     return [model if isinstance(model, tuple) else (None, model) for model in models]
 
 
-def _source(model: ModelLike) -> Source | None:
+def source_of(model: ModelLike) -> Source | None:
     """What is to be exported first; None for a package. Raises UsageError, DamagedError for what is neither."""
     text = os.fspath(model)
     if is_source(text):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -116,10 +117,11 @@ def command(
 
     Without a SOURCE, all bundles are built that aotpack.toml (or [tool.aotpack] of a pyproject.toml) describes, in this
     folder or the nearest one above; a SOURCE may be the name of one of them.
+
     Without --portable the bundle links to the libraries of the venv and runs on this machine only. With --portable it
     holds all that it needs, down to libc and the Python interpreter of its command line.
     """
-    from aotpack.api.builds import default_output, packages_of
+    from aotpack.api.builds import default_output, packages_of, source_of
     from aotpack.api.projects import requests_of, the_project
     from aotpack.building.request import BuildRequest
 
@@ -134,6 +136,8 @@ def command(
         )
         _carry_out(requests, start, dry_run=dry_run, as_json=as_json, several=True)
         return
+    if not any(source_of(source) for _, source in named):
+        _refuse_given(("constants", "cpu_isa", "allow_fixed", "no_sample", "inductor"), _COMPILED)
     packages = packages_of(
         named,
         backend=backend,
@@ -179,17 +183,30 @@ def _project_of(sources: tuple[str, ...], models: tuple[str, ...]) -> Found | No
     return found if found is not None and set(sources) <= set(found.project.bundles) else None
 
 
+#: What is wrong with an option, what it means, what to type: `{option}` is its name.
+_COMPILED = (
+    "{option} with packages alone",
+    "a package is compiled already; the option is one of exporting",
+    "name the function instead: aotpack build model.py:model {option} ...",
+)
+
+
 def _refuse_others(file: Path) -> None:
     """A project file says all that there is to say of its bundles. Raises UsageError for options that contradict it."""
+    others = [name for name in click.get_current_context().params if name not in _BESIDE_A_PROJECT]
+    meaning = f"what is built then, and how, is said in {file}"
+    fix = "write it there, or name what to build: aotpack build SOURCE {option} ..."
+    _refuse_given(others, ("{option} without a SOURCE", meaning, fix))
+
+
+def _refuse_given(names: Sequence[str], told: tuple[str, str, str]) -> None:
+    """Raise UsageError for the first of these parameters that stands on the command line."""
     context = click.get_current_context()
-    for name in context.params:
-        if name not in _BESIDE_A_PROJECT and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            option = next(each.opts[0] for each in context.command.params if each.name == name)
-            raise UsageError(
-                f"{option} without a SOURCE",
-                meaning=f"what is built then, and how, is said in {file}",
-                fix=f"write it there, or name what to build: aotpack build SOURCE {option} ...",
-            )
+    for name in names:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = max(next(each.opts for each in context.command.params if each.name == name), key=len)
+            what, meaning, fix = (text.replace("{option}", option) for text in told)
+            raise UsageError(what, meaning=meaning, fix=fix)
 
 
 def _carry_out(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,18 +38,24 @@ def run_eager(subject: Subject, args: Any, kwargs: Any) -> Run:
 
     A module that changes its own state gets it back as it was: the package starts with it.
     """
-    modules = list(subject.module.modules())
-    plain = [{key: value for key, value in vars(module).items() if _is_plain(value)} for module in modules]
-    owned = [dict(module._buffers) for module in modules]
-    buffers = [(buffer, buffer.clone()) for buffer in subject.module.buffers()]
-    run = call_eager(subject, args, kwargs)
-    for module, before, tensors_before in zip(modules, plain, owned, strict=True):
-        vars(module).update(before)
-        module._buffers.update(tensors_before)  # `self.count = self.count + 1` puts another tensor there
+    with state_kept(subject.module):
+        return call_eager(subject, args, kwargs)
+
+
+@contextlib.contextmanager
+def state_kept(module: Any) -> Iterator[None]:
+    """Whatever is called within, the module then has the state that it had."""
+    modules = list(module.modules())
+    plain = [{key: value for key, value in vars(each).items() if _is_plain(value)} for each in modules]
+    owned = [dict(each._buffers) for each in modules]
+    buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
+    yield
+    for each, before, tensors_before in zip(modules, plain, owned, strict=True):
+        vars(each).update(before)
+        each._buffers.update(tensors_before)  # `self.count = self.count + 1` puts another tensor there
     with torch.no_grad():
         for buffer, before_call in buffers:
             buffer.copy_(before_call)
-    return run
 
 
 def _is_plain(value: Any) -> bool:
