@@ -1,5 +1,6 @@
 // Convolutions by every instruction set that this machine has, against sums in double. All numbers end where a page
 // begins that nobody may touch.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -15,17 +16,25 @@ using namespace checks;
 
 namespace {
 
-// Where the numbers of a picture of these sizes lie, channels last or first, with a gap behind each line.
-Steps steps_of(const int64_t (&sizes)[kPlaces], int64_t channels, bool last, int64_t gap) {
+// Where the numbers of pictures of these sizes lie, channels last or elsewhere, with a gap behind each line. Tensors
+// may be permuted in any way, so any dim may be the next.
+Steps steps_of(const int64_t (&sizes)[kPlaces], int64_t batch, int64_t channels, bool last, int64_t gap,
+               Random& random) {
   Steps steps{};
-  steps.channel = last ? 1 : 0;
-  int64_t step = last ? channels : 1;
-  for (int d = kPlaces - 1; d >= 0; --d) {
-    steps.place[d] = step;
-    step = step * sizes[d] + gap;
+  struct Dim {
+    int64_t* step;
+    int64_t size;
+  };
+  std::vector<Dim> dims;
+  for (int d = kPlaces - 1; d >= 0; --d) dims.push_back({&steps.place[d], sizes[d]});
+  dims.insert(last ? dims.begin() : dims.end(), {&steps.channel, channels});
+  dims.push_back({&steps.batch, batch});
+  if (random() % 2 == 0) std::shuffle(dims.begin() + (last ? 1 : 0), dims.end(), random);
+  int64_t step = 1;
+  for (size_t i = 0; i < dims.size(); ++i) {
+    *dims[i].step = step;
+    step = step * dims[i].size + (i > 0 || !last ? gap : 0);
   }
-  if (!last) steps.channel = step;
-  steps.batch = last ? step : step * channels;
   return steps;
 }
 
@@ -49,14 +58,16 @@ Geometry draw(Random& random) {
   g.inputs = depthwise ? 1 : below(random, g.groups > 4 ? 4 : 40);
   g.outputs = depthwise ? 1 : below(random, g.groups > 4 ? 4 : 70);
   g.transposed = random() % 3 == 0;
+  // Lines of a few numbers and no more than one tap: a tile has several of them.
+  const bool small = random() % 4 == 0;
   for (int d = 0; d < kPlaces; ++d) {
     g.in[d] = g.out[d] = g.kernel[d] = g.stride[d] = g.dilation[d] = 1;
     if (d < static_cast<int>(random() % kPlaces)) continue;
-    g.kernel[d] = 1 + below(random, 4);
-    g.stride[d] = 1 + below(random, 3);
-    g.padding[d] = below(random, 3);
+    g.kernel[d] = small ? 1 : 1 + below(random, 4);
+    g.stride[d] = small ? 1 : 1 + below(random, 3);
+    g.padding[d] = small ? 0 : below(random, 3);
     g.dilation[d] = 1 + below(random, 2);
-    g.in[d] = 1 + below(random, d == 0 ? 3 : 20);
+    g.in[d] = 1 + below(random, d == 0 || small ? 3 : 20);
     const int64_t reach = g.dilation[d] * (g.kernel[d] - 1) + 1;
     g.out[d] = g.transposed ? (g.in[d] - 1) * g.stride[d] - 2 * g.padding[d] + reach + below(random, 3)
                             : (g.in[d] + 2 * g.padding[d] - reach) / g.stride[d] + 1;
@@ -112,12 +123,10 @@ std::string text(const Geometry& g, Isa isa) {
   return said;
 }
 
-void check(const Geometry& g, Isa isa, Random& random) {
+void check(const Geometry& g, const Steps& from, const Steps& to, Isa isa, Random& random) {
   std::normal_distribution<float> normal;
   const int64_t inputs = g.groups * g.inputs;
   const int64_t outputs = g.groups * g.outputs;
-  const Steps from = steps_of(g.in, inputs, g.is_depthwise() || random() % 2 == 0, below(random, 2) * 3);
-  const Steps to = steps_of(g.out, outputs, random() % 2 == 0, below(random, 2) * 3);
   const int64_t results = extent(to, g.batch, outputs, g.out);
   Guarded source(extent(from, g.batch, inputs, g.in));
   Guarded weights(outputs * g.taps() * g.inputs);
@@ -176,6 +185,22 @@ void check(const Geometry& g, Isa isa, Random& random) {
   }
 }
 
+void check(const Geometry& g, Isa isa, Random& random) {
+  const int64_t inputs = g.groups * g.inputs;
+  const int64_t outputs = g.groups * g.outputs;
+  const bool last = g.is_depthwise() || random() % 2 == 0;
+  const Steps from = steps_of(g.in, g.batch, inputs, last, below(random, 2) * 3, random);
+  const Steps to = steps_of(g.out, g.batch, outputs, random() % 2 == 0, below(random, 2) * 3, random);
+  check(g, from, to, isa, random);
+}
+
+// Two pictures of which each line lies beside the same one of the other: the last of the four numbers of a channel is
+// as far from the first as if they came in the order of the pictures.
+void check_interleaved(Isa isa, Random& random) {
+  const Geometry g{2, 1, 2, 3, {1, 2, 1}, {1, 2, 1}, {1, 1, 1}, {1, 1, 1}, {0, 0, 0}, {1, 1, 1}, false};
+  check(g, {1, 4, {4, 2, 1}}, {6, 2, {2, 1, 1}}, isa, random);
+}
+
 // One LSTM step against the formula.
 void check_lstm(Isa isa, Random& random) {
   std::normal_distribution<float> normal(0, 3);
@@ -212,6 +237,7 @@ int main(int count, char** arguments) {
     std::printf("%s\n", name_of(isa));
     for (long i = 0; i < draws; ++i) {
       check(draw(random), isa, random);
+      check_interleaved(isa, random);
       check_lstm(isa, random);
     }
   }

@@ -199,7 +199,7 @@ class Windows {
     for (const Tap& tap : axis.taps) {
       const char* at[kMostRows];
       int64_t step[kMostRows];  // in bytes
-      bool all = true;
+      bool together = true;     // all are there, one behind the other
       for (int64_t i = 0; i < rows; ++i) {
         const int64_t x = row[i].at[2] + tap.offset;
         const bool inside = line[i] != nullptr && axis.has(x);
@@ -209,11 +209,11 @@ class Windows {
           at[i] = reinterpret_cast<const char*>(line[i] + x * from_.place[2]);
           step[i] = from_.channel * 4;
         }
-        all = all && inside;
+        together = together && inside && at[i] == at[0] + i * 4;
       }
       if (from_.channel == 1) {
         kernels_.gather(at, rows, channels_, rows, to);
-      } else if (all && at[rows - 1] == at[0] + (rows - 1) * 4 && axis.in_step * from_.place[2] == 1) {
+      } else if (together) {
         for (int64_t c = 0; c < channels_; ++c) copy_words(at[0] + c * step[0], rows, to + c * rows);
       } else {
         for (int64_t c = 0; c < channels_; ++c) {
