@@ -41,10 +41,12 @@ void quantise(const float* from, int64_t depth, Row& row) {
   const float from_least = kLow + least * scale;
   const float from_most = kHigh + most * scale;
   const float point = from_least + from_most > 0 ? kLow - least * scale : kHigh - most * scale;
-  const auto zero_point = static_cast<int32_t>(std::lrint(std::min(std::max(point, kLow), kHigh)));
+  const auto zero_point = static_cast<int32_t>(std::lrint(point > kLow ? std::min(point, kHigh) : kLow));
   for (int64_t k = 0; k < depth; ++k) {
-    const auto number = static_cast<int32_t>(std::round(from[k] * scale)) + zero_point;
-    row.less_zero_point[static_cast<size_t>(k)] = std::min(std::max(number, -128), 127) - zero_point;
+    // Kept in the range as a float: what is no number, or too large for an integer, must not be made one.
+    const float number = std::round(from[k] * scale) + static_cast<float>(zero_point);
+    const float kept = number > kLow ? std::min(number, kHigh) : kLow;
+    row.less_zero_point[static_cast<size_t>(k)] = static_cast<int32_t>(kept) - zero_point;
   }
 }
 

@@ -38,17 +38,25 @@ Tensor widened(const Tensor& self, const Tensor& scale) {
 }
 
 template <class Narrow>
-void narrow_into(const Tensor& out, const Tensor& from) {
+void narrow_into(const Tensor& out, const Tensor& from, float scale) {
   for (int64_t i = 0; i < out.sizes[0]; ++i) {
     for (int64_t j = 0; j < out.sizes[1]; ++j)
       out.data<uint8_t>()[i * out.strides[0] + j * out.strides[1]] =
-          Narrow(from.data<float>()[i * from.strides[0] + j * from.strides[1]]).x;
+          Narrow(from.data<float>()[i * from.strides[0] + j * from.strides[1]] / scale).x;
   }
 }
 
+// What one of a result of eight bits stands for. Torch heeds it where that dtype was asked for, and nowhere else.
+float scale_of(const Tensor* scale_result, const int32_t* out_dtype) {
+  require(scale_result == nullptr || (scale_result->numel() == 1 && scale_result->dtype == ScalarType::Float),
+          "the scale of a result must be one float32");
+  const ScalarType asked = optional_dtype(out_dtype).value_or(ScalarType::Float);
+  const bool narrows = asked == ScalarType::Float8_e4m3fn || asked == ScalarType::Float8_e5m2;
+  return scale_result != nullptr && narrows ? *scale_result->data<float>() : 1;
+}
+
 void scaled_mm(const Tensor& out, const Tensor& a, const Tensor& b, const Tensor& scale_a, const Tensor& scale_b,
-               const Tensor* bias, const Tensor* scale_result) {
-  require(scale_result == nullptr || scale_result->numel() == 1, "a result of more than one scale");
+               const Tensor* bias, float scale) {
   require(a.dim() == 2 && b.dim() == 2 && a.sizes[1] == b.sizes[0] && out.sizes == Dims{a.sizes[0], b.sizes[1]},
           "matrices of sizes ", to_string(a.sizes), " and ", to_string(b.sizes), " do not make one of ",
           to_string(out.sizes));
@@ -56,8 +64,8 @@ void scaled_mm(const Tensor& out, const Tensor& a, const Tensor& b, const Tensor
   const bool added = bias != nullptr && sums.numel() > 0;
   if (added) copy(sums, expand(*bias, out.sizes));
   gemm(sums, widened(a, scale_a), widened(b, scale_b), added ? 1 : 0, 1);
-  if (out.dtype == ScalarType::Float8_e4m3fn) return narrow_into<c10::Float8_e4m3fn>(out, sums);
-  if (out.dtype == ScalarType::Float8_e5m2) return narrow_into<c10::Float8_e5m2>(out, sums);
+  if (out.dtype == ScalarType::Float8_e4m3fn) return narrow_into<c10::Float8_e4m3fn>(out, sums, scale);
+  if (out.dtype == ScalarType::Float8_e5m2) return narrow_into<c10::Float8_e5m2>(out, sums, scale);
   copy(out, sums);
 }
 
@@ -67,11 +75,11 @@ extern "C" {
 
 AOTITorchError aoti_torch_cpu__scaled_mm_out(AtenTensorHandle out, AtenTensorHandle self, AtenTensorHandle mat2,
                                              AtenTensorHandle scale_a, AtenTensorHandle scale_b, AtenTensorHandle* bias,
-                                             AtenTensorHandle* scale_result, int32_t* /*out_dtype*/,
+                                             AtenTensorHandle* scale_result, int32_t* out_dtype,
                                              int32_t /*use_fast_accum*/) {
   return guard(__func__, [&] {
     scaled_mm(get(out), get(self), get(mat2), get(scale_a), get(scale_b), get_optional(bias),
-              get_optional(scale_result));
+              scale_of(get_optional(scale_result), out_dtype));
   });
 }
 
@@ -84,7 +92,8 @@ AOTITorchError aoti_torch_cpu__scaled_mm(AtenTensorHandle self, AtenTensorHandle
     const Tensor& b = get(mat2);
     require(a.dim() == 2 && b.dim() == 2, "a scaled product of ", a.dim(), " and ", b.dim(), " dims");
     Tensor out = empty({a.sizes[0], b.sizes[1]}, optional_dtype(out_dtype).value_or(a.dtype));
-    scaled_mm(out, a, b, get(scale_a), get(scale_b), get_optional(bias), get_optional(scale_result));
+    scaled_mm(out, a, b, get(scale_a), get(scale_b), get_optional(bias),
+              scale_of(get_optional(scale_result), out_dtype));
     *ret0 = give(std::move(out));
   });
 }
