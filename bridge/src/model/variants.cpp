@@ -107,7 +107,7 @@ const Variant* least(const aot_load_options& options, const std::vector<Variant>
 
 void choose_variant(const aot_load_options& options, Metadata* metadata, const std::string& path) {
   if (metadata->variants.empty()) {
-    if (options.variant == nullptr) return;
+    if (options.variant == nullptr || *options.variant == '\0') return;
     throw usage_error({path, " has no variant \"", options.variant, "\"; it has one form only"},
                       {"Its package was made for one kind of CPU."},
                       {"Leave the variant out, or export the model again with --cpu-isa portable."});

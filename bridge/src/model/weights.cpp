@@ -127,7 +127,11 @@ std::vector<uint8_t*> Container::find_weights(const std::vector<Constant>& const
   }
   std::vector<uint8_t*> places;
   places.reserve(found.size());
-  for (const Place& place : found) places.push_back(package_.weights[place.file].data + place.begin);
+  for (const Place& place : found) {
+    // Of an archive, which has one file: an empty weight may be said to lie in another.
+    const bool is_there = place.file < package_.weights.size();
+    places.push_back(is_there ? package_.weights[place.file].data + place.begin : nullptr);
+  }
   return places;
 }
 
