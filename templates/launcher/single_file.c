@@ -326,13 +326,24 @@ __attribute__((noreturn)) static void fail_to_unpack(const char* folder, long er
        "Name another folder; it is made, and holds the bundle alone.");
 }
 
+/* Makes a folder beside `folder`. Names are taken where processes of several containers have one pid, or where one was
+ * ended in the middle and comes again with the same. Returns 0, or -errno. */
+static long make_partial(const char* folder, char* partial) {
+  enum { TRIES = 1000 };
+  char with_dot[PATH_SIZE];
+  join(with_dot, folder, ".part-");
+  long error = -EEXIST;
+  for (long i = 0; error == -EEXIST && i < TRIES; i++) {
+    error = sys_mkdir(join_number(partial, with_dot, sys_pid() + i));
+  }
+  return error;
+}
+
 /* Unpacks into a folder beside `folder`, which takes its place once it is whole. Returns 0, or -errno. */
 static long unpack(const struct single_file* file, const char* folder) {
   char partial[PATH_SIZE];
-  char with_dot[PATH_SIZE];
   char path[PATH_SIZE];
-  join_number(partial, join(with_dot, folder, ".part-"), sys_pid());
-  long error = sys_mkdir(partial);
+  long error = make_partial(folder, partial);
   if (error < 0) return error;
   error = sys_chmod(partial, 0755);
   struct line line;

@@ -94,6 +94,14 @@ def test_nothing_is_left_of_what_could_not_be_unpacked(single: Path, tmp_path: P
     assert not (tmp_path / "back").exists()
 
 
+def test_it_unpacks_beside_what_another_of_its_pid_left(single: Path, tmp_path: Path) -> None:
+    """As of a container that was ended in the middle: in the next one it has the same pid."""
+    script = 'mkdir "$2.part-$$" && exec "$1" --unpack "$2"'
+    assert run(Path("/bin/sh"), "-c", script, "sh", single, tmp_path / "back").returncode == 0
+    assert (tmp_path / "back" / "bundle.json").exists()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_several_copies_at_once_as_any_user_from_a_read_only_disk(single: Path, x: Path) -> None:
     """In a root with nothing but the file, /proc and the input."""
     box = isolation.empty_root()
