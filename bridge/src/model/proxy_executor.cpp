@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/single_file.h"
 #include "base/text.h"
 #include "model/runtime.h"
 #include "package/json.h"
@@ -69,11 +70,11 @@ ProxyExecutor::ProxyExecutor(Package& package, const Device& device) {
   bind(library_, "aot_proxy_delete", delete_);
   bind(library_, "aot_proxy_resolve", resolve_);
 
-  // libtorch wants the description and a library side by side. A bundle has them so; otherwise a folder is made for the
-  // moment.
+  // libtorch wants the description and a library side by side. A bundle that is a folder has them so; otherwise one is
+  // made for the moment.
   std::string path = package.path + "/extern_kernel_nodes.so";
   ScratchFolder scratch;
-  if (!exists(path)) {
+  if (is_below_a_file(path) || !exists(path)) {
     const auto* json = reinterpret_cast<const uint8_t*>(package.extern_nodes.data());
     scratch.write("extern_kernel_nodes.json", json, package.extern_nodes.size());
     path = scratch.link("extern_kernel_nodes.so", path_of_symbol(reinterpret_cast<const void*>(create)));

@@ -62,10 +62,10 @@ Package open_folder(const std::string& model, const Chooser& choose) {
   const MappedFile library(package.library_path);
   check_library(library.data(), library.size(), package.library_path);
   if (is_below_a_file(package.library_path)) {
-    package.library_file = file_in_memory("model.so", library.data(), library.size());
-    package.library_path = package.library_file.is_open()
-                               ? path_of(package.library_file)
-                               : package.scratch.write("model.so", library.data(), library.size());
+    const std::string name = package.library_path.substr(package.library_path.rfind('/') + 1);
+    package.library_file = file_in_memory(name.c_str(), library.data(), library.size());
+    package.library_path = package.library_file.is_open() ? path_of(package.library_file)
+                                                          : package.scratch.write(name, library.data(), library.size());
   }
 
   map_weights(model, &package);

@@ -45,6 +45,22 @@ def small(backend_venv: Path, exported: Callable[..., Path], tmp_path_factory: p
     return output
 
 
+@pytest.fixture(scope="session")
+def with_crypto(backend_venv: Path, exported: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that checks signatures itself. Tests must not change it."""
+    folder = tmp_path_factory.mktemp("crypto")
+    request = BuildRequest(
+        backend=Backend.CPU,
+        output=folder / "mlp",
+        models=(("mlp", exported("mlp")),),
+        portable=True,
+        with_crypto=True,
+        venv=backend_venv,
+    )
+    build(request, Reporter())
+    return folder / "mlp"
+
+
 @pytest.fixture
 def copy(small: Path, tmp_path: Path) -> Path:
     """A copy of it to change."""

@@ -15,12 +15,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from aotpack.backend import Backend
-from aotpack.building.build import build
-from aotpack.building.request import BuildRequest
 from aotpack.bundle import manifest, signatures
 from aotpack.errors import DamagedError, UsageError
-from aotpack.progress.reporter import Reporter
 from aotpack.release.signing import sign, verify
 from aotpack.verifying.digest import check_digest
 from aotpack.verifying.static import check_static
@@ -193,18 +189,6 @@ def test_the_commands_and_their_exit_codes(copy: Path, keys: Keys) -> None:
     assert aotpack("verify", copy, "--digest", "sha256:" + "0" * 64).returncode == 6
     (copy / "lib" / "extra.so").write_text("extra")
     assert aotpack("sign", copy, "--key", keys.alice.private).returncode == 6
-
-
-@pytest.fixture(scope="module")
-def with_crypto(backend_venv: Path, exported: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle that checks signatures itself. Tests must not change it."""
-    output = tmp_path_factory.mktemp("crypto") / "mlp"
-    models = (("mlp", exported("mlp")),)
-    request = BuildRequest(
-        backend=Backend.CPU, output=output, models=models, portable=True, with_crypto=True, venv=backend_venv
-    )
-    build(request, Reporter())
-    return output
 
 
 def on_target(bundle: Path, *words: str | Path) -> tuple[int, str]:
