@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/single_file.h"
 #include "base/view.h"
 #include "fuzz.h"
 #include "model/signature.h"
@@ -52,6 +53,13 @@ void read_archive(const Bytes& bytes) {
     if (archive.find(entry.name) == nullptr) fault("an entry that is not found");
   }
   for (const aot::Entry& entry : archive.entries()) aot::check_integrity(entry, "fuzz");
+}
+
+void read_index(const Bytes& bytes) {
+  for (const char* name : {"", "models/m/weights.blob", "lib/link", "lib/circle"}) {
+    const auto found = aot::find_in_index(text_of(bytes), name, "fuzz");
+    if (found && found->file != "fuzz") fault("another file");
+  }
 }
 
 void read_library(const Bytes& bytes) { aot::check_library(bytes.data(), bytes.size(), "fuzz"); }
@@ -236,6 +244,7 @@ const std::vector<fuzz::Target>& fuzz::targets() {
                                          "\"n\""};
   static const std::vector<Target> all = {
       {"archive", read_archive, {"PK\1\2", "PK\3\4", "PK\5\6", "PK\6\6", "PK\6\7", "..", "/"}},
+      {"index", read_index, {"file\t", "link\t", "folder\t", "\n", "..", "99999999999999999999999"}},
       {"library", read_library, {"\177ELF"}},
       {"metadata", read_metadata, json},
       {"package_metadata", read_aoti_metadata, json},

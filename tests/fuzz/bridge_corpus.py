@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator
 
 #: Those of bridge/tests/fuzz_targets.cpp.
-TARGETS = ("archive", "library", "metadata", "package_metadata", "packed", "view")
+TARGETS = ("archive", "index", "library", "metadata", "package_metadata", "packed", "view")
 
 #: A description with all that the bridge reads of it.
 DESCRIPTION = {
@@ -93,6 +93,11 @@ def corpus(target: str) -> Iterator[bytes]:
     """Inputs of one target of the fuzzer."""
     if target == "archive":
         yield from (_package(), _package(zipfile.ZIP_DEFLATED), b"PK\5\6" + bytes(18))
+    elif target == "index":
+        yield (
+            b"folder\tmodels\nfile\t644\t00000000000000065536\t1234\tmodels/m/weights.blob\n"
+            b"file\t755\t00000000000000069632\t4096\tlib/a.so\nlink\ta.so\tlib/link\nlink\tcircle\tlib/circle\n"
+        )
     elif target == "library":
         yield from (_library(), _library()[:100])
     elif target == "metadata":

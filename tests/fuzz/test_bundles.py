@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,11 @@ from aotrun.library import bundle as places
 from aotpack.building import output_folder
 from aotpack.bundle import manifest
 from aotpack.errors import AotpackError, UsageError
+from aotpack.release.contents import Item
+from aotpack.release.dates import release_date
+from aotpack.release.single_file import segments
 from aotpack.verifying.static import check_static
+from aotpack_doctor.base import single_file
 from aotpack_doctor.facts import Host
 from aotpack_doctor.reading.bundle import read_bundle
 from tests.fuzz.mutating import mutated_bytes, mutated_document, text_of
@@ -73,6 +78,42 @@ def sealed(document: Any) -> bytes:
         with contextlib.suppress(ValueError, TypeError, UnicodeError, OverflowError):
             document = {**document, "digest": manifest.digest_of(document)}
     return text_of(document)
+
+
+def test_a_single_file_is_read_within_itself_or_refused(folder: Path, tmp_path: Path) -> None:
+    (folder / "bin").mkdir()
+    (folder / "bin/aotrun").write_bytes(b"a launcher")
+    (folder / "bundle.json").write_bytes(sealed(DOCUMENT))
+    items = [
+        Item(path.relative_to(folder).as_posix(), link="a.txt")
+        if path.is_symlink()
+        else Item(path.relative_to(folder).as_posix(), path if path.is_file() else None, size=path.stat().st_size)
+        for path in sorted(folder.rglob("*"))
+    ]
+    parts = segments([replace(item, size=0) if item.file is None else item for item in items], "x86_64", release_date())
+    whole = b"".join(
+        part.content if isinstance(part.content, bytes) else (part.content.file or Path()).read_bytes()
+        for part in parts
+    )
+    end = whole.index(b"a.txt", single_file.INDEX_AT) + 400  # of what is not the padding in front
+
+    def make(dice: random.Random) -> bytes:
+        start = single_file.INDEX_AT
+        return whole[:start] + mutated_bytes(dice, [whole[start:end]]) + whole[end:]
+
+    def read(content: bytes) -> None:
+        (tmp_path / "single.aot").write_bytes(content)
+        file = single_file.SingleFile(str(tmp_path / "single.aot"))
+        file.frame_digest()
+        for path in file.entries:
+            entry = file.find(path)
+            if entry is not None and entry.offset is not None:
+                with file.open(entry) as stream:
+                    assert len(stream.read()) == entry.size
+        with contextlib.suppress(AotpackError):
+            check_static(tmp_path / "single.aot")
+
+    fuzz("single_file", make, read, ValueError)
 
 
 def test_a_description_is_taken_or_refused(folder: Path) -> None:

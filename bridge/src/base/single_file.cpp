@@ -84,9 +84,9 @@ std::string normal(std::string_view path) {
   return result;
 }
 
-std::optional<Inside> find(const std::string& file, std::string name) {
-  const std::string index = read_index(file);
-  if (index.empty()) return std::nullopt;
+}  // namespace
+
+std::optional<Inside> find_in_index(std::string_view index, std::string name, const std::string& file) {
   for (int links = 0; links < kMostLinks; ++links) {
     if (name.empty()) return Inside{file, true, 0, 0};
     std::string_view rest = index;
@@ -108,8 +108,6 @@ std::optional<Inside> find(const std::string& file, std::string name) {
   return std::nullopt;
 }
 
-}  // namespace
-
 bool is_below_a_file(const std::string& path) { return access(path.c_str(), F_OK) != 0 && errno == ENOTDIR; }
 
 std::optional<Inside> find_inside(const std::string& path) {
@@ -121,7 +119,9 @@ std::optional<Inside> find_inside(const std::string& path) {
     file.resize(slash);
   }
   if (!S_ISREG(status.st_mode)) return std::nullopt;
-  return find(file, normal(std::string_view(path).substr(file.size())));
+  const std::string index = read_index(file);
+  if (index.empty()) return std::nullopt;
+  return find_in_index(index, normal(std::string_view(path).substr(file.size())), file);
 }
 
 bool is_folder(const std::string& path) {

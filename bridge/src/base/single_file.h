@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace aot {
 
@@ -16,6 +17,10 @@ struct Inside {
   size_t offset;  // of a file's content
   size_t size;
 };
+
+/// What a name without "." and ".." leads to in a single file with such an index (its lines), links followed; empty
+/// when there is no such thing. Throws AOT_DAMAGED for an index that cannot be read.
+std::optional<Inside> find_in_index(std::string_view index, std::string name, const std::string& file);
 
 /// Whether a path leads through something that is no folder.
 bool is_below_a_file(const std::string& path);
