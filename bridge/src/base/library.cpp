@@ -106,6 +106,7 @@ std::string_view own_runpath() {
   for (const ElfW(Dyn)* entry = own->l_ld; entry->d_tag != DT_NULL; ++entry) {
     if (entry->d_tag == DT_RUNPATH) path = entry;
     // The loader has made an address of it.
+    // NOLINTNEXTLINE(performance-no-int-to-ptr)
     if (entry->d_tag == DT_STRTAB) strings = reinterpret_cast<const char*>(entry->d_un.d_ptr);
   }
   return path != nullptr && strings != nullptr ? strings + path->d_un.d_val : std::string_view();

@@ -20,6 +20,7 @@ constexpr const char* kVariable = "AOT_VARIANT";
 
 std::vector<std::string> names_of(const std::vector<Variant>& variants) {
   std::vector<std::string> names;
+  names.reserve(variants.size());
   for (const Variant& variant : variants) names.push_back(variant.name);
   return names;
 }

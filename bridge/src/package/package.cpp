@@ -34,7 +34,7 @@ void map_weights(const std::string& folder, Package* package) {
   // A lone file goes unsaid, and is not there when the weights are inside the library, or there are none.
   if (files.size() == 1 && !exists(folder + '/' + files[0])) return;
   for (const std::string& file : files) {
-    package->storage.emplace_back(folder + '/' + file);
+    package->storage.emplace_back(concat({folder, "/", file}));
     package->weights.push_back({package->storage.back().data(), package->storage.back().size()});
   }
 }
