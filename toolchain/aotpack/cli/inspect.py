@@ -9,7 +9,7 @@ import click
 
 from aotpack.bundle.entries import Part
 from aotpack.cli import console
-from aotpack.package.metadata import Dim, DynamicDim, ModelMetadata, TensorSpec
+from aotpack.package.metadata import Dim, DynamicDim, ModelMetadata, TensorSpec, precision_lines
 
 if TYPE_CHECKING:
     from aotpack.bundle.manifest import Bundle as Description
@@ -192,6 +192,7 @@ def _signature(model: ModelMetadata) -> list[str]:
         f"{kind:<6} {spec.name}: {spec.dtype}[{', '.join(map(_dim, spec.dims))}]{_note(spec)}" for kind, spec in rows
     ]
     lines += [f"guard  {guard.text}" for guard in model.guards]
+    lines += precision_lines(model.precision)
     if not model.has_signature:
         lines.append("made by plain PyTorch, which records no names, no outputs, and no conditions on sizes")
     return lines

@@ -133,6 +133,28 @@ class PackedWeight(msgspec.Struct, frozen=True, omit_defaults=True):
     rows: int | None = None
 
 
+class LayerPrecision(msgspec.Struct, frozen=True):
+    """How many layers of a kind are computed in one precision."""
+
+    #: `linear layer`, `convolution`, `embedding` or `recurrent layer`.
+    kind: str
+    #: `float32`, `bfloat16`, ...; `int8` for products of bytes by bytes; `int8 weights`, `int4 weights`,
+    #: `float8_e4m3fn weights` for weights that are stored so and meet activations of floats.
+    precision: str
+    count: int
+
+
+def precision_lines(layers: tuple[LayerPrecision, ...]) -> list[str]:
+    """A sentence for each kind: `24 of 24 linear layers int8`, `22 of 24 linear layers int8, 2 float32`."""
+    lines = []
+    for kind in dict.fromkeys(layer.kind for layer in layers):
+        some = sorted((layer for layer in layers if layer.kind == kind), key=lambda layer: -layer.count)
+        total = sum(layer.count for layer in some)
+        parts = [f"{some[0].count} of {total} {kind}{'' if total == 1 else 's'} {some[0].precision}"]
+        lines.append(", ".join(parts + [f"{layer.count} {layer.precision}" for layer in some[1:]]))
+    return lines
+
+
 class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     """The document described in docs/bundle-format.md under "model.json"."""
 
@@ -171,6 +193,8 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     #: Whether packed constants lie in other layouts than the model's code says.
     rearranged: bool = False
     floors: Floors = msgspec.field(default_factory=Floors)
+    #: In which precision layers with weights are computed; empty where that is not known.
+    precision: tuple[LayerPrecision, ...] = ()
     #: Whether constants were folded and packed at export, so that they may have lost their names and shapes.
     frozen: bool = False
     #: What whoever built the bundle says of the model, such as a sample rate.

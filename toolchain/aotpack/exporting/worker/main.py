@@ -119,6 +119,8 @@ class Export:
         made = variants.share_weights(made, self._note)
         described = made.signature
         first = made.members[0].compiled
+        for sentence in first.lost_precision:
+            self._note(sentence)
         self._send(
             "compiled",
             variants=[
@@ -139,6 +141,7 @@ class Export:
                 "compiler": first.compiler,
                 "gpu_archs": first.gpu_archs,
                 "frozen": first.frozen,
+                "precision": first.precision,
                 **made.weights,
             },
         )

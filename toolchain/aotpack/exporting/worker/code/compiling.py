@@ -8,7 +8,7 @@ import os
 import subprocess
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from torch._inductor import config
 from torch.utils._pytree import tree_leaves
 
 from ..failure import WorkerError, essence, no_space
-from . import extern_kernels, faults, isas, lazy_views, linear_weights, matrix_products, region_errors, reproducible
+from ..layers import linear_weights, precision, quantised_weights
+from . import extern_kernels, faults, isas, lazy_views, matrix_products, region_errors, reproducible
 
 #: Options of every package.
 COMMON: dict[str, Any] = {
@@ -78,6 +79,10 @@ class Compiled:
     gpu_archs: list[str]
     #: Constants that linear layers multiply by, and on how many rows.
     linear_rows: dict[str, int]
+    #: In which precision layers are computed, see `precision.describe`.
+    precision: list[dict[str, Any]]
+    #: Sentences about layers that run in another precision than the module asks for.
+    lost_precision: list[str]
     #: Whether constants were folded and packed: they have lost the names and shapes that the module gave them.
     frozen: bool
 
@@ -129,8 +134,8 @@ def compile_program(
     lazy_views.compute_at_once()
     linear_rows: dict[str, int] = {}
     frozen = bool(options.get("freezing"))
-    if frozen:  # which is what packs them
-        options["post_grad_custom_post_pass"] = linear_weights.finder(linear_rows)
+    layers: list[precision.Layer] = []
+    options["post_grad_custom_post_pass"] = _observer(layers, linear_rows if frozen else None)
     if on_cpu:
         # Only freezing drops weights that generated code has in another order, and each instruction set has its own.
         keeps_weights = not frozen or shares_weights
@@ -139,7 +144,12 @@ def compile_program(
         matrix_products.allow_no_rows()
         region_errors.leave_regions_first()
     try:
-        with torch.no_grad(), reproducible.without_folders(folder), extern_kernels.whole_descriptions():
+        with (
+            torch.no_grad(),
+            reproducible.without_folders(folder),
+            extern_kernels.whole_descriptions(),
+            quantised_weights.kept(),
+        ):
             files = torch._inductor.aot_compile(program.module(), args, kwargs, options=options)
     except Exception as error:
         traceback.print_exc()
@@ -168,8 +178,23 @@ def compile_program(
         cpu_features=features,
         gpu_archs=archs,
         linear_rows=linear_rows,
+        precision=precision.describe(layers),
+        lost_precision=precision.lost(precision.layers(program.graph), layers, frozen=frozen),
         frozen=frozen,
     )
+
+
+def _observer(layers: list[precision.Layer], linear_rows: dict[str, int] | None) -> Callable[[Any], None]:
+    """A pass that fills both in: the latter where there are weights that freezing has packed."""
+    observe = precision.observer(layers)
+    find = None if linear_rows is None else linear_weights.finder(linear_rows)
+
+    def look(graph: Any) -> None:
+        observe(graph)
+        if find is not None:
+            find(graph)
+
+    return look
 
 
 def is_on_cpu(program: Any) -> bool:

@@ -1,0 +1,107 @@
+"""Weights quantised in the module stay so in the package, which says in which precision layers are computed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from aotpack.package.metadata import precision_lines
+from aotpack.package.model import read_model
+from aotpack.runtime.slim_table import judge
+from tests.support.exporting import ROOT, SUPPORT, cached_export
+
+#: What torchao's int8 weights come to in a graph, without torchao.
+BY_HAND = """
+import torch
+from torch import nn
+
+class Bytes(nn.Module):
+    def __init__(self, shape):
+        super().__init__()
+        weight = torch.randn(shape)
+        self.register_buffer("scale", weight.abs().amax(1, keepdim=True) / 127)
+        self.register_buffer("bytes", (weight / self.scale).round().to(torch.int8))
+
+    def forward(self):
+        return self.bytes.float() * self.scale
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words, self.layer, self.last = Bytes((500, 256)), Bytes((512, 256)), nn.Linear(512, 64)
+
+    def forward(self, words):
+        x = nn.functional.embedding(words, self.words())
+        return self.last(torch.relu(nn.functional.linear(x, self.layer())))
+
+def model():
+    torch.manual_seed(0)
+    return Model().eval(), (torch.randint(0, 500, (2, 9)),)
+"""
+
+
+def test_bytes_stay_bytes_and_the_package_says_so(backend_venv: Path, tmp_path: Path) -> None:
+    source = tmp_path / "by_hand.py"
+    source.write_text(BY_HAND)
+    package = cached_export(backend_venv, source)
+    model = read_model(package)
+    (blob,) = [entry for entry in zipfile.ZipFile(package).infolist() if entry.filename.endswith(".blob")]
+    bytes_, floats = 500 * 256 + 512 * 256, 4 * (500 + 512 + 512 * 64 + 64)
+    assert blob.file_size < 1.1 * (bytes_ + floats)
+    assert "aoti_torch_cpu__weight_int8pack_mm" in model.imports
+    assert judge(model.imports).served
+    lines = precision_lines(model.metadata.precision)
+    assert (
+        "1 of 2 linear layers int8 weights, 1 float32" in lines
+        or "1 of 2 linear layers float32, 1 int8 weights" in lines
+    )
+    assert "1 of 1 embedding int8 weights" in lines
+
+
+#: Functions of quantised_models.py: what their packages say of linear layers, or of convolutions.
+MODELS = {
+    "linear_static": "3 of 3 linear layers int8",
+    "linear_dynamic": "3 of 3 linear layers int8",
+    "linear_trained": "3 of 3 linear layers int8",
+    "convolutions_static": "4 of 4 convolutions int8",
+    "convolutions_trained": "4 of 4 convolutions int8",
+    "int8_weights": "3 of 3 linear layers int8 weights",
+    "int8_weights_bfloat16": "3 of 3 linear layers int8 weights",
+    "int8_dynamic": "3 of 3 linear layers int8",
+    "intx_weights": "3 of 3 linear layers int8 weights",
+    "float8_weights": "3 of 3 linear layers float8_e4m3fn weights",
+    "int8_embedding": "1 of 1 embedding int8 weights",
+    "mixed": "1 of 3 linear layers",
+}
+
+
+@pytest.fixture(scope="module")
+def torchao(backend_python: Path) -> Path:
+    """A folder with torchao, which needs nothing but torch."""
+    folder = ROOT / ".cache" / "quantised-packages"
+    if not (folder / "torchao").is_dir():
+        pip = [backend_python, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder]
+        subprocess.run([*pip, "torchao==0.18.0"], check=True)
+    return folder
+
+
+@pytest.mark.zoo
+@pytest.mark.parametrize("name", MODELS)
+def test_what_torchao_quantises_runs_slim(name: str, torchao: Path, tmp_path: Path) -> None:
+    package, bundle = tmp_path / f"{name}.pt2", tmp_path / name
+    tool = [sys.executable, "-m", "aotpack"]
+    environment = {**os.environ, "AOTPACK_QUANTISED_PACKAGES": str(torchao)}
+    source = f"{SUPPORT / 'quantised_models.py'}:{name}"
+    for command in (
+        ["export", source, "--output", package, "--verify", "--cpu-isa", "native"],
+        ["build", "--model", package, "--output", bundle, "--runtime", "slim"],
+        ["verify", bundle, "--run"],
+    ):
+        done = subprocess.run([*tool, *command], capture_output=True, text=True, check=False, env=environment)
+        assert done.returncode == 0, done.stderr
+    assert any(MODELS[name] in line for line in precision_lines(read_model(package).metadata.precision))
