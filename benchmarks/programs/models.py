@@ -95,3 +95,10 @@ def wide():
     torch.manual_seed(0)
     layers = (module for _ in range(8) for module in (nn.Linear(4000, 4000), nn.ReLU()))
     return nn.Sequential(*layers).eval(), (torch.randn(16, 4000),)
+
+
+def large():
+    """5 GB of weights."""
+    torch.manual_seed(0)
+    layers = (module for _ in range(78) for module in (nn.Linear(4000, 4000), nn.ReLU()))
+    return nn.Sequential(*layers).eval(), (torch.randn(16, 4000),)

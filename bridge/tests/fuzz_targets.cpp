@@ -93,7 +93,13 @@ void read_metadata(const Bytes& bytes) {
   }
   for (const aot::ConstantSpec& spec : metadata.constants) {
     if (spec.layout >= static_cast<int64_t>(metadata.layouts.size())) fault("a layout that is not there");
+    if (spec.file >= static_cast<int64_t>(metadata.weights.size())) fault("a file that is not there");
     if (!spec.strides.empty() && spec.strides.size() != spec.shape.size()) fault("strides of another rank");
+  }
+  for (size_t i = 0; i < metadata.variants.size(); ++i) {
+    aot::Metadata taken = aot::parse_metadata(text_of(bytes), "fuzz");
+    taken.take(aot::Variant(taken.variants[i]));
+    if (taken.library.find('/') != std::string::npos || taken.folder == "..") fault("code that lies elsewhere");
   }
   check_sizes(metadata, [](const aot::Dim& dim) { return dim.min; });
   check_sizes(metadata, [](const aot::Dim& dim) { return dim.max; });

@@ -13,7 +13,7 @@ TARGETS = ("archive", "index", "library", "metadata", "package_metadata", "packe
 
 #: A description with all that the bridge reads of it.
 DESCRIPTION = {
-    "schema": 2,
+    "schema": 4,
     "has_signature": True,
     "device": "cpu",
     "machine": "x86_64",
@@ -30,7 +30,16 @@ DESCRIPTION = {
         {"that": ["or", ["not", ["<", ["*", "n", "n"], ["max", 7, ["//", "n", -1]]]], [">=", "n", 0]], "text": "t"},
     ],
     "outputs": [{"name": "z", "dtype": "bool", "dims": [None, 8]}],
-    "constants": [{"shape": [2, 3], "strides": [1, 2], "offset": 0}, {"shape": [8, 8], "layout": 0}],
+    "constants": [
+        {"shape": [2, 3], "strides": [1, 2], "offset": 0, "begin": 64, "size": 64},
+        {"shape": [8, 8], "layout": 0, "begin": 0, "size": 256, "file": 1},
+    ],
+    "weights": ["weights.blob", "../other/weights.blob"],
+    "variants": [
+        {"name": "baseline", "constants": [1, 0]},
+        {"name": "avx2", "library": "model.avx2.so", "cpu_features": ["avx2"], "floors": {"glibc": "2.34"}},
+        {"name": "cuda", "folder": "cuda", "device": "cuda", "gpu_archs": ["sm_90"]},
+    ],
     "layouts": ["00ff"],
     "rearranged": True,
 }

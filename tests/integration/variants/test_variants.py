@@ -25,6 +25,7 @@ from aotpack.elf.cpu_features import features_used
 from aotpack.elf.edits import ElfEdit, apply_edit
 from aotpack.package.model import read_model
 from aotpack.progress.reporter import Reporter
+from tests.support.exporting import cached_export
 from tests.support.sharing import once
 
 pytestmark = pytest.mark.xdist_group("variants")
@@ -208,7 +209,7 @@ def test_without_a_driver_the_cpu_s_variant_runs(bundle: Path, with_gpu: Path) -
     document = told(bundle, with_gpu)
     assert document["chosen"] == best_here()
     # This bundle's bridge is for the CPU alone.
-    assert "cuda" in document["variants"][3]["obstacle"]
+    assert "CUDA" in document["variants"][3]["obstacle"]
 
 
 def test_a_device_that_is_named_is_not_replaced(bundle: Path, with_gpu: Path) -> None:
@@ -243,3 +244,23 @@ def test_other_cpus(bundle: Path, cpu: str, variant: str, name: str) -> None:
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f"{name}, variant {variant}: as recorded at export" in done.stdout
+
+
+def test_amx_for_what_multiplies_bfloat16(backend_venv: Path, tmp_path: Path) -> None:
+    """Compiled here, whatever this machine has; where it has none, what comes before runs."""
+    package = cached_export(backend_venv, Path(__file__).with_name("low_precision.py"), cpu_isa="avx2,amx")
+    variants = read_model(package).metadata.variants
+    assert [variant.name for variant in variants] == ["avx2", "amx"]
+    assert {"amx_tile", "amx_bf16"} <= set(variants[1].cpu_features)
+    assert not {"avx512f", "amx_tile"} & set(variants[0].cpu_features)
+    request = BuildRequest(
+        backend=Backend.CPU, output=tmp_path / "b", models=(("low", package),), portable=True, venv=backend_venv
+    )
+    build(request, Reporter())
+    done = aotrun(tmp_path / "b", "check", "--model", "low")
+    assert done.returncode == 0, done.stderr
+    has_amx = "amx_bf16" in Path("/proc/cpuinfo").read_text()
+    assert f"low, variant {'amx' if has_amx else 'avx2'}: as recorded" in done.stdout
+    if not has_amx:
+        assert "amx: needs" in aotrun(tmp_path / "b", "info").stdout
+        assert "cannot run here: this CPU lacks amx_" in aotrun(tmp_path / "b", "info").stdout
