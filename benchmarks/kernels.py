@@ -1,4 +1,4 @@
-"""Products of matrices by themselves: the slim runtime's kernels, oneDNN and MKL, by shape and kind of processor.
+"""Products and convolutions by themselves: the slim runtime's kernels, oneDNN and MKL, by shape and kind of processor.
 
 `python -m benchmarks.kernels` writes this processor's sections of RESULTS-kernels.md and leaves those of others alone.
 """
@@ -35,11 +35,11 @@ LEAST_OF_PEAK, MOST_OF_TIME = 0.85, 1.03
 GOALS = ("128 x 768 x 768", "128 x 768 x 3072", "128 x 3072 x 768", "1 x 768 x 3072")
 
 
-def program(folder: Path) -> Path:
-    """Compile the program that measures."""
+def program(folder: Path, source: str) -> Path:
+    """Compile a program that measures, in a folder of its own."""
     onednn = find_onednn()
     definitions = {
-        "AOT_PROGRAM": str(HERE / "programs" / "kernels.cpp"),
+        "AOT_PROGRAM": str(HERE / "programs" / source),
         "CMAKE_CXX_FLAGS": f"-isystem {onednn.include}",
         "CMAKE_CXX_STANDARD_LIBRARIES": f"{onednn.library} -ldl -Wl,-rpath,{onednn.library.parent}",
     }
@@ -77,22 +77,38 @@ def section(lines: list[str]) -> Iterator[str]:
     yield from ("", *notes, "")
 
 
+def convolutions(lines: list[str], peak: float) -> Iterator[str]:
+    """The table of convolutions of one kind of processor, from their program's output."""
+    yield "| convolution, channels last | slim | of the peak |"
+    yield "|---|---|---|"
+    for line in lines:
+        inputs, outputs, size, kernel, stride, groups, gflops = line.split()
+        title = f"{inputs} to {outputs} channels, {size} x {size}, {kernel} x {kernel}"
+        title += f", stride {stride}" if stride != "1" else ""
+        title += ", depthwise" if groups != "1" else ""
+        yield f"| {title} | {gflops} | {float(gflops) / peak:.0%} |"
+    yield ""
+
+
 def main() -> None:
     """Measure each kind that this processor can show."""
     torch = find_torch(Backend.CPU, venv=HERE.parent / ".venv")
     library = torch.lib_dirs[0] / "libtorch_cpu.so"
     with tempfile.TemporaryDirectory() as folder:
-        binary = program(Path(folder))
+        products = program(Path(folder) / "products", "kernels.cpp")
+        pictures = program(Path(folder) / "convolutions", "convolutions.cpp")
         for kind, limits in KINDS.items():
             environment = {**os.environ, **limits, "AOT_SLIM_ISA": kind}
             done = subprocess.run(
-                [binary, library, str(ROUNDS)], env=environment, capture_output=True, text=True, check=True
+                [products, library, str(ROUNDS)], env=environment, capture_output=True, text=True, check=True
             )
             lines = done.stdout.splitlines()
             if lines[-1].split()[1] != kind:
                 continue  # more than this processor has
             title = f"{processor(Path('/proc/cpuinfo').read_text(encoding='utf-8'))}, {kind}"
-            table = list(section(lines))
+            done = subprocess.run([pictures, str(ROUNDS)], env=environment, capture_output=True, text=True, check=True)
+            peak = float(lines[-1].split()[2])
+            table = [*section(lines), *convolutions(done.stdout.splitlines(), peak)]
             RESULTS.write_text(with_section(RESULTS.read_text(encoding="utf-8"), title, table), encoding="utf-8")
             print(title, *table, sep="\n")
 

@@ -68,7 +68,7 @@ def serve(folder: str, name: str, threads: int) -> None:
     """Answer the questions of `Bundle` until there are no more."""
     sys.path.insert(0, f"{folder}/runner")
     import aotrun
-    from aotrun.commands.session import read_sample, sample_inputs
+    from aotrun.library.sample import read_sample, sample_inputs
 
     model = aotrun.load(folder, model=name, threads=threads)
     sample = read_sample(f"{folder}/models/{name}")

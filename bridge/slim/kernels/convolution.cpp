@@ -53,6 +53,7 @@ Tensor ordered(const Tensor& weight, const Convolution& how) {
 
 matrix::Geometry geometry_of(const Tensor& input, const Tensor& out, const Dims& kernel, const Convolution& how) {
   matrix::Geometry geometry{};
+  if (input.dtype == ScalarType::BFloat16) geometry.numbers = matrix::Numbers::kBfloat16;
   geometry.batch = input.sizes[0];
   geometry.groups = how.groups;
   geometry.inputs = input.sizes[1] / how.groups;
@@ -85,9 +86,13 @@ matrix::Steps steps_of(const Tensor& picture) {
 void convolve_floats(const Tensor& input, const Tensor& weight, const Tensor* bias, const Tensor& out,
                      const Dims& kernel, const Convolution& how) {
   const matrix::Geometry geometry = geometry_of(input, out, kernel, how);
-  const bool turned = geometry.is_depthwise() && input.sizes[1] > 1 && input.strides[1] != 1;
-  const Tensor source = turned ? empty(input.sizes, input.dtype, channels_last_of(input.dim())) : input;
+  const bool halves = input.dtype == ScalarType::BFloat16;
+  const MemoryFormat last = channels_last_of(input.dim());
+  const bool apart = geometry.is_depthwise() && input.sizes[1] > 1 && input.strides[1] != 1;
+  const bool turned = apart || (halves && !input.is_contiguous(last));
+  const Tensor source = turned ? empty(input.sizes, input.dtype, last) : input;
   if (turned) copy(source, input);
+  const Dims steps = halves ? strides_of(source.sizes, last) : source.strides;  // those of dims of 1 may be odd
   Storage made;
   const bool packed = weight.layout == Layout::kMkldnn;
   const void* panels = packed ? panels_of(weight, geometry) : fresh_panels(ordered(weight, how), geometry, made);
@@ -104,7 +109,8 @@ void convolve_floats(const Tensor& input, const Tensor& weight, const Tensor* bi
     }
     result.other = other.data<float>();
   }
-  matrix::convolve(geometry, source.data<float>(), steps_of(source), panels, steps_of(out), result);
+  matrix::convolve(geometry, source.raw(), steps_of(view_as(source, source.sizes, steps, source.offset)), panels,
+                   steps_of(out), result);
 }
 
 // Doubles. Each output element sums over the inputs that reach it.
@@ -176,8 +182,11 @@ void convolve_into(const Tensor& out, const Tensor& input, const Tensor& weight,
   const Tensor wide_bias = bias ? to(*bias, kWide) : Tensor();
   const Tensor other = how.other ? to(*how.other, kWide) : Tensor();
   if (how.other) wide.other = &other;
-  const Tensor w = weight.layout == Layout::kMkldnn ? weight : to(weight, kWide);
-  convolve_floats(to(input, kWide), w, bias ? &wide_bias : nullptr, result, kernel, wide);
+  // Pairs of inputs are multiplied at once where there are instructions for them.
+  const int64_t inputs = input.sizes[1] / how.groups;
+  const bool halves = out.dtype == ScalarType::BFloat16 && inputs % 2 == 0 && matrix::has_bfloat16();
+  const Tensor w = halves || weight.layout == Layout::kMkldnn ? weight : to(weight, kWide);
+  convolve_floats(halves ? input : to(input, kWide), w, bias ? &wide_bias : nullptr, result, kernel, wide);
   copy(out, result);
 }
 

@@ -24,7 +24,12 @@ bool lies_in_panels(const Tensor& weight, const matrix::Geometry& geometry) {
   const auto rank = static_cast<int64_t>(layout.dims.size());
   const int64_t lead = geometry.groups > 1 ? 1 : 0;
   const int64_t blocked = geometry.is_depthwise() ? 0 : lead;
-  if (rank < lead + 3 || (lead == 1 && layout.dims[0] != geometry.groups)) return false;
+  Dims sizes{geometry.outputs, geometry.inputs};
+  if (lead == 1) sizes.insert(0, geometry.groups);
+  for (int64_t dim = lead + 2 - rank + matrix::kPlaces; dim < matrix::kPlaces; ++dim) {
+    if (dim >= 0) sizes.push_back(geometry.kernel[dim]);
+  }
+  if (rank < lead + 3 || layout.dims != sizes) return false;
   Dims padded = layout.dims;
   auto& filled = padded[static_cast<size_t>(blocked)];
   filled = (filled + matrix::kPanel - 1) / matrix::kPanel * matrix::kPanel;
@@ -40,12 +45,6 @@ bool lies_in_panels(const Tensor& weight, const matrix::Geometry& geometry) {
   if (lead == 1) set(0);
   return layout.padded == padded && layout.strides == strides && layout.inner_blocks == Dims{matrix::kPanel} &&
          layout.inner_dims == Dims{blocked};
-}
-
-void require_size(const Storage& storage, const matrix::Geometry& geometry) {
-  require(storage.bytes() >= static_cast<size_t>(matrix::panel_bytes(geometry)), "a packed weight of ", storage.bytes(),
-          " bytes is too small for a convolution of ", geometry.groups, " groups of ", geometry.inputs, " by ",
-          geometry.outputs, " channels");
 }
 
 }  // namespace
@@ -75,11 +74,9 @@ const void* panels_of(const Tensor& weight, const matrix::Geometry& geometry) {
   Opaque& opaque = *weight.opaque;
   const std::lock_guard<std::mutex> lock(opaque.mutex);
   if (!opaque.panels) {
-    if (lies_in_panels(weight, geometry)) {
-      require_size(weight.storage, geometry);
-      return weight.raw();
-    }
-    const Tensor plain = to(unpacked(weight), ScalarType::Float);
+    if (lies_in_panels(weight, geometry)) return weight.raw();
+    const bool halves = geometry.numbers == matrix::Numbers::kBfloat16;
+    const Tensor plain = to(unpacked(weight), halves ? ScalarType::BFloat16 : ScalarType::Float);
     Dims sizes{geometry.groups, geometry.outputs, geometry.inputs};
     for (const int64_t taps : geometry.kernel) sizes.push_back(taps);
     require(plain.numel() == count(sizes), "a packed weight of sizes ", to_string(plain.sizes), " is used as ",
@@ -88,7 +85,8 @@ const void* panels_of(const Tensor& weight, const matrix::Geometry& geometry) {
     fresh_panels(reshape(plain, sizes), geometry, made);
     opaque.panels = std::move(made);
   }
-  require_size(opaque.panels, geometry);
+  require(opaque.panels.bytes() >= static_cast<size_t>(matrix::panel_bytes(geometry)),
+          "a packed weight is used in two ways");
   return opaque.panels.data();
 }
 
@@ -98,7 +96,7 @@ const void* fresh_panels(const Tensor& weight, const matrix::Geometry& geometry,
   order.push_back(2);
   const Tensor in_order = contiguous(permute(weight, order));
   made = Storage::allocate(static_cast<size_t>(matrix::panel_bytes(geometry)));
-  matrix::pack_panels(geometry, in_order.data<float>(), made.data());
+  matrix::pack_panels(geometry, in_order.raw(), made.data());
   return made.data();
 }
 

@@ -14,10 +14,11 @@ inline matrix::Numbers numbers_of(const Tensor& tensor) {
 // The panels of a packed constant [columns, depth] of float32 or bfloat16. They live as long as the constant does.
 const void* panels_of(const Tensor& weight, int64_t columns, int64_t depth);
 
-// The panels of a packed constant that is convolved with, of float32 whatever it holds. They live as long as it does.
+// The panels of a packed constant that is convolved with, of the geometry's numbers. They live as long as it does.
 const void* panels_of(const Tensor& weight, const matrix::Geometry& geometry);
 
-// Panels of an ordinary float32 tensor [groups, out, in, kernel], which may change between calls; in `made`.
+// Panels of an ordinary tensor [groups, out, in, kernel] of the geometry's numbers, which may change between calls; in
+// `made`.
 const void* fresh_panels(const Tensor& weight, const matrix::Geometry& geometry, Storage& made);
 
 }  // namespace slim

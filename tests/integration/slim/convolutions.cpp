@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <string>
 #include <vector>
@@ -201,6 +202,48 @@ void check_interleaved(Isa isa, Random& random) {
   check(g, {1, 4, {4, 2, 1}}, {6, 2, {2, 1, 1}}, isa, random);
 }
 
+// bfloat16 against the same numbers in float32.
+void check_bfloat16(Geometry g, Isa isa, Random& random) {
+  g.inputs = 2 * (1 + below(random, 12));
+  const int64_t inputs = g.groups * g.inputs;
+  const int64_t outputs = g.groups * g.outputs;
+  const Steps from = steps_of(g.in, g.batch, inputs, true, 0, random);
+  const Steps to = steps_of(g.out, g.batch, outputs, random() % 2 == 0, 0, random);
+  const int64_t numbers = extent(from, g.batch, inputs, g.in);
+  const int64_t all_weights = outputs * g.taps() * g.inputs;
+  const int64_t results = extent(to, g.batch, outputs, g.out);
+  Guarded wide(numbers);
+  Guarded wide_weights(all_weights);
+  Guarded source(numbers / 2);
+  Guarded weights(all_weights / 2);
+  const auto draw_into = [&](Guarded& floats, Guarded& halves, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) {
+      floats[i] = static_cast<float>(below(random, 256) - 128) / 64;  // eight bits: exact in both
+      uint32_t bits = 0;
+      std::memcpy(&bits, &floats[i], sizeof bits);
+      reinterpret_cast<uint16_t*>(halves.data())[i] = static_cast<uint16_t>(bits >> 16);
+    }
+  };
+  draw_into(wide, source, numbers);
+  draw_into(wide_weights, weights, all_weights);
+  Guarded expected(results);
+  Guarded out(results);
+  Result how;
+  Guarded wide_panels(panel_bytes(g) / 4);
+  pack_panels(g, wide_weights.data(), wide_panels.data());
+  how.out = expected.data();
+  convolve(g, wide.data(), from, wide_panels.data(), to, how, isa);
+  g.numbers = Numbers::kBfloat16;
+  Guarded panels(panel_bytes(g) / 4);
+  pack_panels(g, weights.data(), panels.data());
+  how.out = out.data();
+  convolve(g, source.data(), from, panels.data(), to, how, isa);
+  for (int64_t i = 0; i < results; ++i) {
+    if (!close(static_cast<double>(out[i]), static_cast<double>(expected[i]), 1e-3))
+      return fail(text(g, isa) + " bfloat16: " + std::to_string(out[i]) + " instead of " + std::to_string(expected[i]));
+  }
+}
+
 // One LSTM step against the formula.
 void check_lstm(Isa isa, Random& random) {
   std::normal_distribution<float> normal(0, 3);
@@ -238,6 +281,7 @@ int main(int count, char** arguments) {
     for (long i = 0; i < draws; ++i) {
       check(draw(random), isa, random);
       check_interleaved(isa, random);
+      check_bfloat16(draw(random), isa, random);
       check_lstm(isa, random);
     }
   }

@@ -13,9 +13,15 @@ from aotpack.bundle.entries import Entry, Member, Part
 from aotpack.bundle.inputs import PlannedModel
 from aotpack.bundle.writing import write_entries
 from aotpack.package.metadata import Constant, ModelMetadata
-from aotpack.runtime.slim_weights import Packing
+from aotpack.runtime.slim_weights import Layout, Packing
 
 MEMBER = "m/data/aotinductor/model/m.wrapper_weights.blob"
+
+
+def packing(begin: int) -> Packing:
+    """Of a weight of 16 x 2."""
+    given = Layout((16, 2), (16, 2), (16, 8), (8,), (0,))
+    return Packing(begin, given, Layout((16, 2), (16, 2), (32, 16), (16,), (0,)), 0)
 
 
 def content(word: str, size: int = 128) -> bytes:
@@ -73,10 +79,9 @@ def test_a_model_without_any_of_its_own_has_no_file(tmp_path: Path) -> None:
 
 
 def test_what_the_runtime_packs_otherwise_is_another_weight(tmp_path: Path) -> None:
-    packing = Packing(0, 16, 1, 16, 8, 8)
     plain = model(tmp_path, "plain", "a")
-    packed = model(tmp_path, "packed", "a", packings=(packing,))
-    moved = model(tmp_path, "moved", "b", "a", packings=(Packing(128, 16, 1, 16, 8, 8),))
+    packed = model(tmp_path, "packed", "a", packings=(packing(0),))
+    moved = model(tmp_path, "moved", "b", "a", packings=(packing(128),))
     _, second, third = share([plain, packed, moved])
     assert second == packed
     assert third.metadata.weights == ("weights.blob", "../packed/weights.blob")
@@ -85,10 +90,10 @@ def test_what_the_runtime_packs_otherwise_is_another_weight(tmp_path: Path) -> N
 
 def test_packings_move_with_their_weights(tmp_path: Path) -> None:
     first = model(tmp_path, "first", "a")
-    second = model(tmp_path, "second", "a", "b", packings=(Packing(128, 16, 1, 16, 8, 8),))
+    second = model(tmp_path, "second", "a", "b", packings=(packing(128),))
     moved = share([first, second])[1]
     assert moved.ranges == ((128, 128),)
-    assert [packing.begin for packing in moved.packings] == [0]
+    assert [each.begin for each in moved.packings] == [0]
 
 
 def test_a_package_that_does_not_say_where_its_weights_lie_stays_as_it_is(tmp_path: Path) -> None:

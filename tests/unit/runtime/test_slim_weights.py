@@ -1,9 +1,10 @@
-"""Weights of linear layers, put into panels, and of convolutions of one tap, put into blocks."""
+"""Weights of linear layers and of convolutions, put into panels."""
 
 from __future__ import annotations
 
+import itertools
+import math
 import struct
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,34 +47,79 @@ def model(*weights: tuple[bytes, int | None], **fields: object) -> ModelMetadata
     )
 
 
-def place_in(columns: int, depth: int, inner: int, block: int) -> Callable[[int, int], int]:
-    """Where an element lies, counted in elements."""
-
-    def place(column: int, row: int) -> int:
-        blocks = column // block * (up(depth, inner) // inner) + row // inner
-        return blocks * inner * block + row % inner * block + column % block
-
-    return place
+def read(layout: bytes, rows: int | None = None) -> Packing:
+    """How the one weight of a model is rearranged."""
+    _, (packing,) = slim_weights.for_slim(model((layout, rows)))
+    return packing
 
 
-@pytest.mark.parametrize("to", [8, 16])
-@pytest.mark.parametrize(("inner", "block"), [(16, 64), (8, 24), (8, 8)])
-@pytest.mark.parametrize(("columns", "depth"), [(64, 32), (1, 1), (9, 17), (70, 40), (24, 5)])
-def test_every_element_finds_its_place(columns: int, depth: int, inner: int, block: int, to: int) -> None:
-    packing = Packing(0, columns, depth, up(columns, block), up(depth, inner), block, to)
-    values = [0.0] * (packing.padded_columns * packing.padded_depth)
-    # Panels: the depth is not filled up.
-    to_depth = depth if to == 16 else up(depth, 8)
-    source, target = place_in(columns, depth, inner, block), place_in(columns, to_depth, 1, to)
-    for column in range(columns):
-        for row in range(depth):
-            values[source(column, row)] = 1.0 + column * depth + row
+def convolution(sizes: tuple[int, ...], *blocks: tuple[int, int], groups: int = 1) -> bytes:
+    """What it writes down for a convolution: its sizes as oneDNN has them, blocks (size, dim) from the outside."""
+    rank = len(sizes)
+    padded = [up(size, math.prod(b for b, of in blocks if of == d)) for d, size in enumerate(sizes)]
+    strides, step = [0] * rank, math.prod(size for size, _ in blocks)
+    for d in reversed(range(rank)):
+        strides[d] = step
+        step *= padded[d] // math.prod(b for b, of in blocks if of == d)
+    written = bytearray(772)
+    struct.pack_into(f"<2i{rank}q", written, 0, 1, rank, *sizes)
+    struct.pack_into(f"<q{rank}q", written, 104, 3, *padded)
+    struct.pack_into(f"<q{rank}q", written, 312, 2, *strides)
+    struct.pack_into(f"<q{len(blocks)}q", written, 416, len(blocks), *(size for size, _ in blocks))
+    struct.pack_into(f"<{len(blocks)}q", written, 520, *(of for _, of in blocks))
+    struct.pack_into("<i", written, 768, groups)
+    return bytes(written)
+
+
+def panel_place(sizes: tuple[int, ...], groups: int, index: tuple[int, ...]) -> int:
+    """Where the kernels look for a number, counted in numbers (bridge/slim/kernels/matrix/convolution.h)."""
+    *group, output, inputs = index[: 3 if groups > 1 else 2]
+    taps, of_taps = index[len(group) + 2 :], sizes[len(group) + 2 :]
+    tap = 0
+    for at, size in zip(taps, of_taps, strict=True):
+        tap = tap * size + at
+    all_taps = math.prod(of_taps)
+    if groups > 1 and sizes[1:3] == (1, 1):
+        return (group[0] // 16 * all_taps + tap) * 16 + group[0] % 16
+    outputs, depth = sizes[len(group)], sizes[len(group) + 1]
+    panel = (group[0] if group else 0) * (up(outputs, 16) // 16) + output // 16
+    return ((panel * all_taps + tap) * depth + inputs) * 16 + output % 16
+
+
+@pytest.mark.parametrize(
+    ("layout", "sizes", "groups"),
+    [
+        *[
+            (descriptor(*size, inner, block), size, 1)
+            for size in SIZES
+            for inner, block in ((16, 64), (8, 24), (8, 8))
+            if up(size[0], 16) * size[1] <= up(size[0], block) * up(size[1], inner)  # the last panel has room
+        ],
+        (convolution((64, 32, 3, 3), (16, 1), (16, 0)), (64, 32, 3, 3), 1),
+        (convolution((40, 20, 3, 2), (8, 1), (8, 0)), (40, 20, 3, 2), 1),
+        (convolution((100, 64, 1, 1), (24, 0)), (100, 64, 1, 1), 1),
+        (convolution((32, 3, 7, 7), (16, 0)), (32, 3, 7, 7), 1),
+        (convolution((16, 4, 2, 3, 2), (4, 1), (16, 0)), (16, 4, 2, 3, 2), 1),
+        (convolution((3, 16, 5, 3, 3), (8, 2), (8, 1), groups=3), (3, 16, 5, 3, 3), 3),
+        (convolution((24, 1, 1, 3, 3), (16, 0), groups=24), (24, 1, 1, 3, 3), 24),
+    ],
+)
+def test_every_number_finds_its_place(layout: bytes, sizes: tuple[int, ...], groups: int) -> None:
+    metadata, packings = slim_weights.for_slim(model((layout, 8 if len(sizes) == 2 else None)))
+    (packing,) = packings
+    values = [0.0] * (packing.size // 4)
+    tables = [packing.given.places(d) for d in range(len(sizes))]
+    indices = list(itertools.product(*map(range, sizes)))
+    for number, index in enumerate(indices):
+        values[sum(table[at] for table, at in zip(tables, index, strict=True))] = 1.0 + number
     moved = memoryview(slim_weights.in_order(struct.pack(f"<{len(values)}f", *values), packing)).cast("f")
-    assert len(moved) == up(columns, to) * to_depth
-    assert all(
-        moved[target(column, row)] == 1.0 + column * depth + row for column in range(columns) for row in range(depth)
-    )
-    assert sum(value != 0 for value in moved) == columns * depth
+    assert all(moved[panel_place(sizes, groups, index)] == 1.0 + number for number, index in enumerate(indices))
+    assert sum(value != 0 for value in moved) == len(indices)
+    # What the model is said to hold is what it holds.
+    written = bytes.fromhex(metadata.layouts[-1])
+    tables = [packing.panels.places(d) for d in range(len(sizes))]
+    assert struct.unpack_from(f"<{len(sizes)}q", written, 320) == packing.panels.strides
+    assert sum(table[-1] for table in tables) == panel_place(sizes, groups, indices[-1])
 
 
 def panels(columns: int, depth: int, given: bytes) -> str:
@@ -91,12 +137,12 @@ def test_linear_layers_get_panels_and_a_layout_that_says_so(features: tuple[str,
     wide, narrow = descriptor(768, 100, 16, 64), descriptor(100, 768, 16, 64)
     given = model((wide, 128), (narrow, 1), (wide, 8), (narrow, 0), (wide, None), cpu_features=features)
     metadata, packings = slim_weights.for_slim(given)
-    assert packings == (
-        Packing(64, 768, 100, 768, 112, 64),
-        Packing(64 + 4096, 100, 768, 128, 768, 64),
-        Packing(64 + 2 * 4096, 768, 100, 768, 112, 64),
-        Packing(64 + 3 * 4096, 100, 768, 128, 768, 64),
-    )
+    assert [(packing.begin, packing.given.sizes) for packing in packings] == [
+        (64, (768, 100)),
+        (64 + 4096, (100, 768)),
+        (64 + 2 * 4096, (768, 100)),
+        (64 + 3 * 4096, (100, 768)),
+    ]
     assert metadata.layouts[2:] == (panels(768, 100, wide), panels(100, 768, narrow))
     # The last is not multiplied by in linear layers alone.
     assert [constant.layout for constant in metadata.constants] == [None, 2, 3, 2, 3, 0]
@@ -108,40 +154,18 @@ def test_linear_layers_get_panels_and_a_layout_that_says_so(features: tuple[str,
 def test_a_weight_whose_last_panel_has_no_room_stays() -> None:
     metadata, packings = slim_weights.for_slim(model((descriptor(1000, 64, 8, 8), 1), (descriptor(1000, 60, 8, 8), 1)))
     # Filled up to 1000 x 64 in both cases; 1008 x 60 is less than that, 1008 x 64 more.
-    assert [(packing.columns, packing.depth) for packing in packings] == [(1000, 60)]
+    assert [packing.given.sizes for packing in packings] == [(1000, 60)]
     assert [constant.layout for constant in metadata.constants] == [None, 0, 2]
-
-
-def convolution(columns: int, depth: int, block: int, *, taps: int = 1) -> bytes:
-    """What it writes down for a convolution: columns in blocks."""
-    written = bytearray(772)
-    struct.pack_into("<2i4q", written, 0, 1, 4, columns, depth, taps, taps)
-    struct.pack_into("<q4q", written, 104, 3, up(columns, block), depth, taps, taps)
-    strides = (depth * block * taps**2, block, depth * block * taps, depth * block)
-    struct.pack_into("<q4q", written, 312, 2, *strides)
-    struct.pack_into("<2q", written, 416, 1, block)
-    return bytes(written)
-
-
-def test_convolutions_of_one_tap_get_blocks_too() -> None:
-    one, three = convolution(100, 64, 24), convolution(64, 64, 16, taps=3)
-    metadata, packings = slim_weights.for_slim(model((one, None), (three, None), (convolution(64, 3, 16), None)))
-    assert packings == (Packing(64, 100, 64, 120, 64, 24, 8),)
-    assert [constant.layout for constant in metadata.constants] == [None, 3, 1, 2]
-    blocks = bytearray(one)
-    struct.pack_into("<2q", blocks, 112, 104, 64)
-    struct.pack_into("<4q", blocks, 320, 512, 64, 64, 64)
-    struct.pack_into("<3q", blocks, 416, 2, 8, 8)
-    struct.pack_into("<2q", blocks, 520, 1, 0)
-    assert metadata.layouts[3] == blocks.hex()
 
 
 def test_a_file_without_room_for_a_weight_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.blob"
     path.write_bytes(bytes(8192))
-    first, second = Packing(0, 16, 64, 16, 64, 16), Packing(4096, 16, 64, 16, 64, 16, 8)
+    first = replace(read(descriptor(16, 64, 16, 16), 1), begin=0)
+    second = replace(read(convolution((16, 16, 2, 2), (16, 0))), begin=4096)
     slim_weights.rearrange(path, (first, second))
-    late, huge = replace(second, begin=1 << 62), replace(second, padded_columns=1 << 58)
+    late = replace(second, begin=1 << 62)
+    huge = replace(second, given=replace(second.given, padded=(1 << 58, 16, 2, 2)))
     for packings in ((replace(second, begin=8000),), (first, replace(second, begin=4000)), (late,), (huge,)):
         with pytest.raises(DamagedError, match="no room"):
             slim_weights.rearrange(path, packings)
@@ -160,8 +184,6 @@ def test_a_file_without_room_for_a_weight_is_refused(tmp_path: Path) -> None:
         descriptor(64, 64, 16, 64, dims=(520, 0)),
         descriptor(64, 64, 16, 64, stride=(320, 1)),
         descriptor(64, 64, 16, 64, padded=(112, 1 << 40)),
-        descriptor(64, 64, 4, 64),
-        descriptor(64, 13, 1, 64),
         descriptor(64, 64, 16, 12),
         descriptor(-64, 64, 16, 64),
     ],
@@ -172,8 +194,8 @@ def test_an_order_that_is_not_known_stays(layout: bytes) -> None:
     assert metadata.constants == model((layout, 128)).constants
 
 
-def test_convolutions_on_processors_with_wider_vectors_stay_as_torch_made_them() -> None:
-    given = model((convolution(100, 64, 16), None), cpu_features=("avx2", "avx512f"))
-    assert slim_weights.for_slim(given) == (given, ())
+def test_another_architecture_and_recurrent_layers_stay_as_torch_made_them() -> None:
     other = model((descriptor(64, 64, 16, 64), 128), machine="aarch64")
     assert slim_weights.for_slim(other) == (other, ())
+    recurrent = model((convolution((1, 1, 32, 4, 64), (16, 4)), None))
+    assert slim_weights.for_slim(recurrent) == (recurrent, ())

@@ -4,16 +4,16 @@ Freezing packs them as torch's oneDNN likes them best on the machine of the expo
 torch itself is fast; a bundle with the slim runtime gets another, so that they are used where they are mapped and all
 processes share them. Repacked on the target, each process would hold a copy.
 
-- Linear layers: panels of 16 output features (bridge/slim/kernels/matrix/product.h), which the kernels of all
-  instruction sets read alike.
-- Convolutions of one tap, on a processor with AVX2 and no AVX-512: blocks of 8 x 8, as oneDNN's fastest kernel there
-  wants them.
+That other order is one for all processors: panels of 16 output features or channels, which the kernels of all
+instruction sets read alike (bridge/slim/kernels/matrix/product.h and convolution.h).
 """
 
 from __future__ import annotations
 
 import ctypes
+import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +22,10 @@ from msgspec.structs import replace
 from aotpack.errors import DamagedError
 from aotpack.package.metadata import ModelMetadata, PackedWeight
 
-#: Output features in a panel; within one, they vary fastest.
+#: Output features or channels in a panel; within one, they vary fastest.
 PANEL = 16
-#: Of output and of input features; within a block, output features vary fastest.
-BLOCK = 8
+#: What is moved at once: as many of them, which follow one another in both orders, as four numbers of 8 bytes.
+PIECE = 8
 
 #: float32, as oneDNN numbers it.
 _FLOAT32 = 3
@@ -33,8 +33,9 @@ _FLOAT32 = 3
 _BLOCKED = 2
 _MAX_DIMS = 12
 _Dims = ctypes.c_int64 * _MAX_DIMS
-#: What is moved at once: output features that follow one another in both orders, as four numbers of 8 bytes.
-_WORDS = BLOCK * 4 // 8
+#: Where torch writes how many groups a convolution has, behind what oneDNN writes.
+_GROUPS_AT = 768
+_WORDS = PIECE * 4 // 8
 
 
 class _Descriptor(ctypes.LittleEndianStructure):
@@ -57,41 +58,83 @@ class _Descriptor(ctypes.LittleEndianStructure):
 
 
 @dataclass(frozen=True)
+class Layout:
+    """Where the numbers of a weight lie: those of a block side by side, strides lead from block to block.
+
+    Attributes:
+        sizes: [groups,] output features or channels, input features or channels, taps.
+        padded: the same, filled up to whole blocks.
+        strides: of each dim, in numbers.
+        block_sizes: outermost first.
+        block_dims: which dim each is of.
+    """
+
+    sizes: tuple[int, ...]
+    padded: tuple[int, ...]
+    strides: tuple[int, ...]
+    block_sizes: tuple[int, ...]
+    block_dims: tuple[int, ...]
+
+    @property
+    def bytes(self) -> int:
+        """All of it, as float32."""
+        return math.prod(self.padded) * 4
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it says of each number where it is, within its bytes."""
+        if min(*self.sizes, *self.block_sizes) <= 0 or min(self.strides) < 0:
+            return False
+        if not all(0 <= dim < len(self.sizes) for dim in self.block_dims):
+            return False
+        blocks = [math.prod(self._blocks_of(dim)) for dim in range(len(self.sizes))]
+        if self.padded != tuple(-(-size // block) * block for size, block in zip(self.sizes, blocks, strict=True)):
+            return False
+        steps = zip(self.padded, blocks, self.strides, strict=True)
+        end = sum((padded // block - 1) * stride for padded, block, stride in steps) + math.prod(blocks)
+        return end * 4 <= self.bytes
+
+    def places(self, dim: int, step: int = 1) -> list[int]:
+        """What each index along a dim, or each `step`-th of them, adds to a number's place."""
+        inner: list[tuple[int, int]] = []
+        width = 1
+        for size, of in zip(reversed(self.block_sizes), reversed(self.block_dims), strict=True):
+            if of == dim:
+                inner.append((size, width))
+            width *= size
+        found = []
+        for index in range(0, self.sizes[dim], step):
+            place, rest = 0, index
+            for size, width in inner:
+                place += rest % size * width
+                rest //= size
+            found.append(place + rest * self.strides[dim])
+        return found
+
+    def _blocks_of(self, dim: int) -> list[int]:
+        return [size for size, of in zip(self.block_sizes, self.block_dims, strict=True) if of == dim]
+
+
+@dataclass(frozen=True)
 class Packing:
-    """A weight [columns, depth] in torch's order: columns in blocks, in each of which they vary fastest.
+    """A weight and its new order.
 
     Attributes:
         begin: its first byte in the file.
-        columns: output features.
-        depth: input features.
-        padded_columns: a multiple of `block`.
-        padded_depth: input features with those that fill up torch's blocks.
-        block: output features in a block, a multiple of `BLOCK`.
-        to: output features in a block once it is rearranged: `PANEL`, or `BLOCK` with the depth filled up to it too.
+        given: torch's order.
+        panels: that of the slim runtime, which takes no more bytes.
+        dim: of what panels are made: output features or channels, or groups of one channel.
     """
 
     begin: int
-    columns: int
-    depth: int
-    padded_columns: int
-    padded_depth: int
-    block: int
-    to: int = PANEL
+    given: Layout
+    panels: Layout
+    dim: int
 
     @property
     def size(self) -> int:
         """Bytes."""
-        return self.padded_columns * self.padded_depth * 4
-
-    @property
-    def to_columns(self) -> int:
-        """Output features once it is rearranged, with those that fill it up."""
-        return _up(self.columns, self.to)
-
-    @property
-    def to_depth(self) -> int:
-        """Input features once it is rearranged, with those that fill it up."""
-        return self.depth if self.to == PANEL else _up(self.depth)
+        return self.given.bytes
 
 
 def for_slim(metadata: ModelMetadata) -> tuple[ModelMetadata, tuple[Packing, ...]]:
@@ -106,7 +149,7 @@ def for_slim(metadata: ModelMetadata) -> tuple[ModelMetadata, tuple[Packing, ...
             continue
         given = bytes.fromhex(layouts[constant.layout])
         packing = _read(given, weight)
-        if packing is None or (packing.to == BLOCK and "avx512f" in metadata.cpu_features):
+        if packing is None:
             continue
         packings.append(packing)
         layout = _rearranged(given, packing).hex()
@@ -139,68 +182,100 @@ def rearrange(path: Path, packings: tuple[Packing, ...]) -> None:
 
 def in_order(given: bytes, packing: Packing) -> bytearray:
     """A weight rearranged, from one in torch's order. What fills it up is zeros."""
-    per_block = packing.block // BLOCK  # pieces of BLOCK columns, of torch's order and of ours
-    per_target = packing.to // BLOCK
-    target = bytearray(packing.to_columns * packing.to_depth * 4)
+    source_layout, target_layout, dim = packing.given, packing.panels, packing.dim
+    target = bytearray(target_layout.bytes)
     source, words = memoryview(given).cast("Q"), memoryview(target).cast("Q")
-    for number in range(_up(packing.columns) // BLOCK):
-        block, part = divmod(number, per_block)
-        begin = (block * packing.padded_depth * per_block + part) * _WORDS
-        end = begin + packing.depth * per_block * _WORDS
-        block, part = divmod(number, per_target)
-        to = (block * packing.to_depth * per_target + part) * _WORDS
-        to_end = to + packing.depth * per_target * _WORDS
-        for word in range(_WORDS):
-            words[to + word : to_end : per_target * _WORDS] = source[begin + word : end : per_block * _WORDS]
+    along = dim + 1 if len(source_layout.sizes) > dim + 1 else dim
+    others = [d for d in range(len(source_layout.sizes)) if d not in (dim, along)]
+    # Of all combinations of the other dims, and of the pieces along `dim`: where they begin in both orders.
+    bases = [list(zip(source_layout.places(d), target_layout.places(d), strict=True)) for d in others]
+    bases.append(list(zip(source_layout.places(dim, PIECE), target_layout.places(dim, PIECE), strict=True)))
+    stretches = list(_stretches(source_layout.places(along), target_layout.places(along)))
+    for combination in itertools.product(*bases):
+        begin, to = (sum(places) // 2 for places in zip(*combination, strict=True))
+        for first, step, to_first, to_step, count in stretches:
+            for word in range(_WORDS):
+                low, to_low = begin + first + word, to + to_first + word
+                words[to_low : to_low + (count - 1) * to_step + 1 : to_step] = source[
+                    low : low + (count - 1) * step + 1 : step
+                ]
     return target
 
 
+def _stretches(places: list[int], targets: list[int]) -> Iterator[tuple[int, int, int, int, int]]:
+    """First place and step in words of 8 bytes in both orders, and how many, where both steps stay the same."""
+    at = 0
+    while at < len(places):
+        count = min(2, len(places) - at)
+        step, to_step = (p[at + count - 1] - p[at] for p in (places, targets))
+        while at + count < len(places) and (
+            places[at + count] - places[at + count - 1],
+            targets[at + count] - targets[at + count - 1],
+        ) == (step, to_step):
+            count += 1
+        yield places[at] // 2, max(step // 2, 1), targets[at] // 2, max(to_step // 2, 1), count
+        at += count
+
+
 def _read(layout: bytes, weight: PackedWeight) -> Packing | None:
-    """None for a weight that stays: used otherwise, of several taps, without room, or in an order not known here."""
-    if len(layout) < ctypes.sizeof(_Descriptor):
+    """None for a weight that stays: used otherwise, without room for panels, or in an order not known here."""
+    if len(layout) <= _GROUPS_AT:
         return None
     given = _Descriptor.from_buffer_copy(layout)
     if (given.dtype, given.format, given.offset) != (_FLOAT32, _BLOCKED, 0):
         return None
-    dims: tuple[int, ...]
-    if given.rank == 2 and weight.rows is not None:
-        # Blocks of depth x columns, one behind the other.
-        dims, (inner, block), to = (1, 0), given.block_sizes[:2], PANEL
-    elif given.rank == 4 and tuple(given.sizes[2:4]) == (1, 1):
-        # A convolution of one tap: blocks of columns only.
-        dims, inner, block, to = (0,), 1, given.block_sizes[0], BLOCK
-        if given.sizes[1] % BLOCK != 0:
-            return None
-    else:
+    is_linear = given.rank == 2 and weight.rows is not None
+    if not (is_linear or 3 <= given.rank <= _MAX_DIMS) or not 0 < given.blocks <= _MAX_DIMS:
         return None
-    (columns, depth), (padded_columns, padded_depth) = given.sizes[:2], given.padded_sizes[:2]
-    known = (
-        (given.blocks, tuple(given.block_dims[: given.blocks])) == (len(dims), dims)
-        and block > 0 == block % BLOCK
-        and (given.rank == 4 or inner > 0 == inner % BLOCK)
-        and tuple(given.strides[:2]) == (block * padded_depth, inner * block)
-        and (padded_columns, padded_depth) == (_up(columns, block), _up(depth, inner))
-        and min(columns, depth) > 0
+    rank, blocks = given.rank, given.blocks
+    sizes = tuple(given.sizes[:rank])
+    lead = 1 if int.from_bytes(layout[_GROUPS_AT : _GROUPS_AT + 4], "little") > 1 else 0
+    if (
+        rank < lead + (2 if is_linear else 3)
+        or (not is_linear and sizes[:2] == (1, 1))
+        or any(given.padded_offsets[:rank])
+    ):
+        return None  # of a recurrent layer, for one
+    dim = 0 if lead == 1 and sizes[1:3] == (1, 1) else lead
+    found = Layout(
+        sizes,
+        tuple(given.padded_sizes[:rank]),
+        tuple(given.strides[:rank]),
+        tuple(given.block_sizes[:blocks]),
+        tuple(given.block_dims[:blocks]),
     )
-    if not known:
+    # Pieces must lie whole in the innermost block, and at whole words of 8 bytes.
+    innermost = found.block_dims[-1] == dim and found.block_sizes[-1] % PIECE == 0
+    even = all(stride % 2 == 0 for size, stride in zip(found.padded, found.strides, strict=True) if size > 1)
+    if not (innermost and even and found.is_sound):
         return None
-    packing = Packing(weight.begin, columns, depth, padded_columns, padded_depth, block, to)
-    return packing if packing.to_columns * packing.to_depth * 4 <= packing.size else None
+    packing = Packing(weight.begin, found, _panels(sizes, dim, lead), dim)
+    return packing if packing.panels.bytes <= packing.size else None
+
+
+def _panels(sizes: tuple[int, ...], dim: int, lead: int) -> Layout:
+    """Panels along `dim`; in them, from the outside: taps, input channels, 16 of `dim`. `lead` dims are of groups."""
+    padded = [_up(size) if d == dim else size for d, size in enumerate(sizes)]
+    strides = [0] * len(sizes)
+    step = PANEL
+    for d in (lead + 1, *range(len(sizes) - 1, lead + 1, -1), *range(lead, -1, -1)):
+        strides[d] = step
+        step *= padded[d] // (PANEL if d == dim else 1)
+    return Layout(sizes, tuple(padded), tuple(strides), (PANEL,), (dim,))
 
 
 def _rearranged(layout: bytes, packing: Packing) -> bytes:
     """oneDNN's descriptor of the weight in its new order."""
     changed = _Descriptor.from_buffer_copy(layout)
-    sizes, dims = ((PANEL,), (0,)) if packing.to == PANEL else ((BLOCK, BLOCK), (1, 0))
-    step = packing.to * packing.to_depth
-    changed.padded_sizes[:2] = (packing.to_columns, packing.to_depth)
-    changed.strides[: changed.rank] = (step, *[math.prod(sizes)] * (changed.rank - 1))
-    changed.blocks = len(sizes)
-    changed.block_sizes[:2] = (*sizes, 0)[:2]
-    changed.block_dims[:2] = (*dims, 0)[:2]
+    panels, rank = packing.panels, changed.rank
+    changed.padded_sizes[:rank] = panels.padded
+    changed.strides[:rank] = panels.strides
+    changed.block_sizes[:_MAX_DIMS] = (PANEL, *[0] * (_MAX_DIMS - 1))
+    changed.block_dims[:_MAX_DIMS] = (packing.dim, *[0] * (_MAX_DIMS - 1))
+    changed.blocks = 1
     return bytes(changed) + layout[ctypes.sizeof(_Descriptor) :]
 
 
-def _up(size: int, block: int = BLOCK) -> int:
-    """The next multiple."""
-    return -(-size // block) * block
+def _up(size: int) -> int:
+    """The next multiple of a panel."""
+    return -(-size // PANEL) * PANEL

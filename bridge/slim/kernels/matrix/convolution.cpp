@@ -333,7 +333,7 @@ class Products {
   Products(const Geometry& geometry, const Kernels& kernels, const Positions& positions, const Windows& windows,
            const void* panels, const Target& target)
       : geometry_(geometry),
-        table_(kernels.float32),
+        table_(kernels.table(geometry.numbers)),
         positions_(positions),
         windows_(windows),
         panels_(static_cast<const char*>(panels)),
@@ -535,28 +535,38 @@ void convolve_turn(const Geometry& geometry, const Kernels& kernels, const Posit
 
 int64_t panel_bytes(const Geometry& geometry) {
   if (geometry.is_depthwise()) return divided(geometry.groups, kPanel) * kPanel * geometry.taps() * 4;
-  return geometry.groups * panel_bytes(Numbers::kFloat32, geometry.outputs, geometry.taps() * geometry.inputs);
+  return geometry.groups * panel_bytes(geometry.numbers, geometry.outputs, geometry.taps() * geometry.inputs);
 }
 
-void pack_panels(const Geometry& geometry, const float* weights, void* panels) {
+void pack_panels(const Geometry& geometry, const void* weights, void* panels) {
   if (geometry.is_depthwise())
     return pack_panels(Numbers::kFloat32, {weights, 1, geometry.taps()}, geometry.groups, geometry.taps(), panels);
   const int64_t depth = geometry.taps() * geometry.inputs;
-  const int64_t step = panel_bytes(Numbers::kFloat32, geometry.outputs, depth);
+  const int64_t step = panel_bytes(geometry.numbers, geometry.outputs, depth);
+  const int64_t bytes = geometry.numbers == Numbers::kFloat32 ? 4 : 2;
   for (int64_t group = 0; group < geometry.groups; ++group) {
-    pack_panels(Numbers::kFloat32, {weights + group * geometry.outputs * depth, 1, depth}, geometry.outputs, depth,
-                static_cast<char*>(panels) + group * step);
+    const char* from = static_cast<const char*>(weights) + group * geometry.outputs * depth * bytes;
+    pack_panels(geometry.numbers, {from, 1, depth}, geometry.outputs, depth, static_cast<char*>(panels) + group * step);
   }
 }
 
-void convolve(const Geometry& geometry, const float* source, const Steps& from, const void* panels, const Steps& to,
+void convolve(const Geometry& given, const void* source, const Steps& steps, const void* panels, const Steps& to,
               const Result& result, Isa isa) {
-  if (geometry.batch <= 0 || geometry.groups <= 0 || geometry.outputs <= 0) return;
+  if (given.batch <= 0 || given.groups <= 0 || given.outputs <= 0) return;
+  // From here on all is counted in words of 32 bits: of bfloat16, each holds two inputs.
+  Geometry geometry = given;
+  Steps from = steps;
+  if (given.numbers == Numbers::kBfloat16) {
+    geometry.inputs /= 2;
+    from.batch /= 2;
+    for (int64_t& step : from.place) step /= 2;
+  }
   for (const Axis& a : axes_of(geometry, 0)) {
     for (const Axis& b : axes_of(geometry, 1)) {
       for (const Axis& c : axes_of(geometry, 2)) {
         const Positions positions(geometry, {&a, &b, &c});
-        convolve_turn(geometry, kernels_of(isa), positions, source, from, panels, to, result);
+        convolve_turn(geometry, kernels_of(isa), positions, static_cast<const float*>(source), from, panels, to,
+                      result);
       }
     }
   }

@@ -19,6 +19,9 @@ enum class Isa { kBaseline, kAvx2, kAvx512 };
 // The best that this machine has; AOT_SLIM_ISA (baseline, avx2, avx512) lowers it, for tests and for doubters.
 Isa best_isa();
 
+// Whether bfloat16 is multiplied with instructions for it.
+bool has_bfloat16(Isa isa = best_isa());
+
 enum class Unary {
   kNone,
   kRelu,

@@ -48,6 +48,14 @@ Isa best_isa() {
   return best;
 }
 
+bool has_bfloat16([[maybe_unused]] Isa isa) {
+#ifdef __x86_64__
+  return isa == Isa::kAvx512 && __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
 #ifdef __x86_64__
 namespace {
 

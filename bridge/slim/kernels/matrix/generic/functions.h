@@ -113,24 +113,55 @@ inline void store_some(float* to, F value, int64_t count) {
   for (int64_t i = 0; i < count; ++i) to[i] = some[i];
 }
 
+// Whole registers of a column of registers, where nothing is scaled and nothing kept.
+template <Unary U, bool Adds>
+void finish_column(const Place& place, const Result& result, int64_t column) {
+  // Less than nothing leaves the sign of a zero alone.
+  const F bias = result.bias == nullptr ? all(-0.0F) : load<F>(result.bias + place.column + column);
+  const float* sums = static_cast<const float*>(place.sums) + column;
+  float* out = result.out + place.row * result.row_stride + place.column + column;
+  const float* other = Adds ? result.other + place.row * result.other_row_stride + place.column + column : nullptr;
+  for (int64_t i = 0; i < place.rows; ++i) {
+    F x = load<F>(sums) + bias;
+    if (Adds) {
+      x += load<F>(other);
+      other += result.other_row_stride;
+    }
+    store(out, activated<U>(x, result.alpha, result.beta));
+    sums += place.stride;
+    out += result.row_stride;
+  }
+}
+
 template <Unary U>
-void finish_as(const Place& place, const Result& result) {
+void finish_register(const Place& place, const Result& result, int64_t column) {
+  const int64_t count = place.columns - column;
+  const F bias = result.bias == nullptr ? all(-0.0F) : load_some(result.bias + place.column + column, count);
   for (int64_t i = 0; i < place.rows; ++i) {
     const int64_t row = place.row + i;
-    const float* sums = static_cast<const float*>(place.sums) + i * place.stride;
-    float* out = result.out + row * result.row_stride + place.column;
-    const float* other =
-        result.other + (result.binary == Binary::kNone ? 0 : row * result.other_row_stride + place.column);
-    for (int64_t j = 0; j < place.columns; j += kLanes) {
-      const int64_t count = place.columns - j;
-      F x = load<F>(sums + j);  // whole panels
-      if (result.scale != 1) x *= result.scale;
-      if (result.bias != nullptr) x += load_some(result.bias + place.column + j, count);
-      if (result.keep != 0) x += result.keep * load_some(out + j, count);
-      if (result.binary != Binary::kNone) x = combined(result.binary, x, load_some(other + j, count));
-      store_some(out + j, activated<U>(x, result.alpha, result.beta), count);
+    float* out = result.out + row * result.row_stride + place.column + column;
+    F x = load<F>(static_cast<const float*>(place.sums) + i * place.stride + column);  // whole panels
+    if (result.scale != 1) x *= result.scale;
+    x += bias;
+    if (result.keep != 0) x += result.keep * load_some(out, count);
+    if (result.binary != Binary::kNone) {
+      const float* other = result.other + row * result.other_row_stride + place.column + column;
+      x = combined(result.binary, x, load_some(other, count));
     }
+    store_some(out, activated<U>(x, result.alpha, result.beta), count);
   }
+}
+
+template <Unary U>
+void finish_as(const Place& place, const Result& result) {
+  const bool is_plain = result.scale == 1 && result.keep == 0;
+  int64_t column = 0;
+  if (is_plain && result.binary == Binary::kNone) {
+    for (; column + kLanes <= place.columns; column += kLanes) finish_column<U, false>(place, result, column);
+  } else if (is_plain && result.binary == Binary::kAdd) {
+    for (; column + kLanes <= place.columns; column += kLanes) finish_column<U, true>(place, result, column);
+  }
+  for (; column < place.columns; column += kLanes) finish_register<U>(place, result, column);
 }
 
 void finish(const Place& place, const Result& result) {
