@@ -4,6 +4,7 @@
 #include <torch/headeronly/util/Float8_e5m2.h>
 
 #include "kernels/gemm.h"
+#include "tensor/iterate.h"
 #include "tensor/parallel.h"
 
 using namespace slim;
@@ -28,13 +29,18 @@ Tensor widened_as(const Tensor& self, float scale) {
   return to;
 }
 
-Tensor widened(const Tensor& self, const Tensor& scale) {
-  require(self.dim() == 2 && scale.numel() == 1 && scale.dtype == ScalarType::Float, "a scaled product of ",
-          to_string(self.sizes), " with ", scale.numel(), " scales of ", dtype_name(scale.dtype));
-  const float factor = *scale.data<float>();
-  if (self.dtype == ScalarType::Float8_e4m3fn) return widened_as<c10::Float8_e4m3fn>(self, factor);
-  if (self.dtype == ScalarType::Float8_e5m2) return widened_as<c10::Float8_e5m2>(self, factor);
-  fail("a scaled product of ", dtype_name(self.dtype));
+// One scale for all of a matrix, or one for each of its rows or columns: `scales` broadcasts.
+Tensor widened(const Tensor& self, const Tensor& scale, const Dims& scales) {
+  const bool is_one = scale.numel() == 1;
+  require((is_one || scale.sizes == scales) && scale.dtype == ScalarType::Float, "a scaled product of ",
+          to_string(self.sizes), " with scales of ", dtype_name(scale.dtype), " ", to_string(scale.sizes));
+  require(self.dtype == ScalarType::Float8_e4m3fn || self.dtype == ScalarType::Float8_e5m2, "a scaled product of ",
+          dtype_name(self.dtype));
+  const float factor = is_one ? *scale.data<float>() : 1;
+  const Tensor wide = self.dtype == ScalarType::Float8_e4m3fn ? widened_as<c10::Float8_e4m3fn>(self, factor)
+                                                              : widened_as<c10::Float8_e5m2>(self, factor);
+  if (!is_one) map<float, float, float>(wide, wide, scale, [](float a, float b) { return a * b; });
+  return wide;
 }
 
 template <class Narrow>
@@ -63,7 +69,7 @@ void scaled_mm(const Tensor& out, const Tensor& a, const Tensor& b, const Tensor
   const Tensor sums = empty(out.sizes, ScalarType::Float);
   const bool added = bias != nullptr && sums.numel() > 0;
   if (added) copy(sums, expand(*bias, out.sizes));
-  gemm(sums, widened(a, scale_a), widened(b, scale_b), added ? 1 : 0, 1);
+  gemm(sums, widened(a, scale_a, {a.sizes[0], 1}), widened(b, scale_b, {1, b.sizes[1]}), added ? 1 : 0, 1);
   if (out.dtype == ScalarType::Float8_e4m3fn) return narrow_into<c10::Float8_e4m3fn>(out, sums, scale);
   if (out.dtype == ScalarType::Float8_e5m2) return narrow_into<c10::Float8_e5m2>(out, sums, scale);
   copy(out, sums);

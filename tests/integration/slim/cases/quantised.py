@@ -275,11 +275,12 @@ def scaled(g: Generator) -> dict[str, Any]:
     dtype = g.choice([torch.float8_e4m3fn, torch.float8_e5m2])
     out_dtype = g.choice([torch.float32, torch.bfloat16, torch.float16, dtype])
     narrows = out_dtype == dtype
+    by_row = g.chance(0.3)
     return {
         "self": torch.randn([m, k], generator=g.torch).to(dtype),
         "mat2": torch.randn([n, k], generator=g.torch).to(dtype).t(),
-        "scale_a": torch.tensor(0.5),
-        "scale_b": torch.tensor(1.5),
+        "scale_a": torch.rand([m, 1], generator=g.torch) + 0.1 if by_row else torch.tensor(0.5),
+        "scale_b": torch.rand([1, n], generator=g.torch) + 0.1 if by_row else torch.tensor(1.5),
         "bias": g.choice([None, torch.randn([n], generator=g.torch).to(torch.bfloat16 if narrows else out_dtype)]),
         "scale_result": g.choice([None, torch.tensor(g.choice([0.25, 3.0]))]),
         "out_dtype": out_dtype,
