@@ -2,12 +2,10 @@
 #pragma once
 
 #include "../kernels.h"
+#include "bytes.h"
 
 namespace slim::matrix {
 namespace {
-
-typedef int8_t SignedBytes __attribute__((vector_size(kLanes)));
-typedef uint8_t UnsignedBytes __attribute__((vector_size(kLanes)));
 
 void widen(const void* sums, int64_t rows, int64_t width, const int32_t* excess, const float* scales, float* to) {
   for (int64_t j = 0; j < width; j += kLanes) {
@@ -20,8 +18,7 @@ void widen(const void* sums, int64_t rows, int64_t width, const int32_t* excess,
   }
 }
 
-template <class Vector>
-inline void store_bytes(char* to, Vector bytes, int64_t count) {
+inline void store_bytes(char* to, SignedBytes bytes, int64_t count) {
   if (count >= kLanes) return store(to, bytes);
   char some[kLanes];
   store(some, bytes);
@@ -37,24 +34,19 @@ void narrow(const float* from, int64_t count, const Bytes& how, void* to) {
     x = x > low ? x : low;
     x = x < high ? x : high;
     const I rounded = (I)(x + kRound) - (I)all(kRound);
-    char* at = static_cast<char*>(to) + j;
-    if (how.is_signed) {
-      store_bytes(at, __builtin_convertvector(rounded, SignedBytes), count - j);
-    } else {
-      store_bytes(at, __builtin_convertvector(rounded, UnsignedBytes), count - j);
-    }
+    store_bytes(static_cast<char*>(to) + j, low_bytes(rounded), count - j);
   }
 }
 
 template <class Byte>
 inline void add_products_of(const void* bytes, int32_t zero_point, const int8_t* weights, int64_t count,
                             int32_t* sums) {
-  typedef Byte Narrow __attribute__((vector_size(kLanes)));
+  constexpr bool kSigned = static_cast<Byte>(-1) < 0;
   const auto* from = static_cast<const Byte*>(bytes);
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
-    const I x = __builtin_convertvector(load<Narrow>(from + i), I) - zero_point;
-    store(sums + i, load<I>(sums + i) + x * __builtin_convertvector(load<SignedBytes>(weights + i), I));
+    const I x = (kSigned ? signed_bytes(from + i) : unsigned_bytes(from + i)) - zero_point;
+    store(sums + i, load<I>(sums + i) + x * signed_bytes(weights + i));
   }
   for (; i < count; ++i) sums[i] += (static_cast<int32_t>(from[i]) - zero_point) * weights[i];
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "../kernels.h"
+#include "bytes.h"
 
 namespace slim::matrix {
 namespace {
@@ -15,7 +16,7 @@ inline float sum_of(F x) {
   return sum;
 }
 
-inline F as_floats(const int8_t* from) { return __builtin_convertvector(load<SignedBytes>(from), F); }
+inline F as_floats(const int8_t* from) { return __builtin_convertvector(signed_bytes(from), F); }
 
 // The columns of int8 are dotted with the rows, four at a time.
 template <int R>
@@ -30,14 +31,22 @@ void dot_columns(const Stream& s, const Int8Columns& right) {
     for (; k + kLanes <= s.depth; k += kLanes) {
       AOT_SLIM_UNROLL
       for (int c = 0; c < kColumns; ++c) {
+        // The next four columns: each is a page or so, where the prefetcher of a processor stops.
+        if (k % 64 == 0) __builtin_prefetch(columns[c] + kColumns * s.depth + k, 0, 3);
         const F w = as_floats(columns[c] + k);
         AOT_SLIM_UNROLL
         for (int r = 0; r < R; ++r) sums[r][c] += load<F>(s.left + r * s.row_stride + k) * w;
       }
     }
+    float totals[R][kColumns];
+    AOT_SLIM_UNROLL  // a place that is not known would keep the sums in memory
+        for (int r = 0; r < R; ++r) {
+      AOT_SLIM_UNROLL
+      for (int c = 0; c < kColumns; ++c) totals[r][c] = sum_of(sums[r][c]);
+    }
     for (int64_t c = 0; c < count; ++c) {
       for (int r = 0; r < R; ++r) {
-        float sum = sum_of(sums[r][c]);
+        float sum = totals[r][c];
         for (int64_t rest = k; rest < s.depth; ++rest) sum += s.left[r * s.row_stride + rest] * columns[c][rest];
         s.sums[r * kStreamed + j + c] = sum * right.scales[s.column + j + c];
       }
@@ -110,32 +119,51 @@ inline Pair load_pairs(const void* pairs, int64_t at) {
   }
 }
 
-inline U low_bits(const uint8_t* from) { return __builtin_convertvector(load<UnsignedBytes>(from), U); }
+inline U bits_of(const uint8_t* from) { return (U)unsigned_bytes(from); }
 
-// A whole block: (bits - 8) * scale + zero is taken as bits * scale + (zero - 8 * scale), whose second part is the same
-// for all of a group.
+// Four bits q as a float that is offset + q / unit. AVX-512 does it with a shift and one operation of three operands,
+// which make them the highest bits of a mantissa; others convert.
+#if AOT_SLIM_BYTES == 64
+constexpr float kUnit = 16;
+constexpr float kOffset = 1;
+inline F low_number(U both) { return (F)(((both << 19) & 0x00780000) | 0x3f800000); }
+inline F high_number(U both) { return (F)(((both << 15) & 0x00780000) | 0x3f800000); }
+#else
+constexpr float kUnit = 1;
+constexpr float kOffset = 0;
+inline F low_number(U both) { return __builtin_convertvector((I)(both & 15), F); }
+inline F high_number(U both) { return __builtin_convertvector((I)(both >> 4), F); }
+#endif
+
+// Bytes ahead that are fetched: the prefetcher of a processor stops at the end of a page.
+constexpr int64_t kStreamAhead = 2048;
+
+// A whole block. (bits - 8) * scale + zero is x * 16 * scale + (zero - 24 * scale) for x = 1 + bits / 16; the second
+// part is the same for all of a group.
 template <int R, bool IsBfloat16>
 void stream_block(const Stream& s, const Int4Blocks& right) {
   const uint8_t* from = right.data + s.column / 2 * s.depth;
   for (int64_t i = 0; i < R * kStreamed; ++i) s.sums[i] = 0;
   for (int64_t begin = 0; begin < s.depth; begin += right.group) {
     F sums[R][kStreamedPanels][kRegisters] = {};
-    float all_of_row[R] = {};
+    float all_of_row[R];
+    for (int r = 0; r < R; ++r) {
+      F some{};
+      for (int64_t k = begin; k < begin + right.group; k += kLanes) some += load<F>(s.left + r * s.row_stride + k);
+      all_of_row[r] = sum_of(some);
+    }
     for (int64_t k = begin; k < begin + right.group; ++k, from += kStreamed / 2) {
+      __builtin_prefetch(from + kStreamAhead, 0, 3);
       F x[R];
       AOT_SLIM_UNROLL
-      for (int r = 0; r < R; ++r) {
-        const float one = s.left[r * s.row_stride + k];
-        all_of_row[r] += one;
-        x[r] = all(one);
-      }
+      for (int r = 0; r < R; ++r) x[r] = all(s.left[r * s.row_stride + k]);
       AOT_SLIM_UNROLL
       for (int half = 0; half < 2; ++half) {
         AOT_SLIM_UNROLL
         for (int v = 0; v < kRegisters; ++v) {
-          const U both = low_bits(from + half * kPanel + v * kLanes);
-          const F low = __builtin_convertvector((I)(both & 15), F);
-          const F high = __builtin_convertvector((I)(both >> 4), F);
+          const U both = bits_of(from + half * kPanel + v * kLanes);
+          const F low = low_number(both);
+          const F high = high_number(both);
           AOT_SLIM_UNROLL
           for (int r = 0; r < R; ++r) {
             sums[r][half][v] += x[r] * low;
@@ -145,15 +173,17 @@ void stream_block(const Stream& s, const Int4Blocks& right) {
       }
     }
     const int64_t pairs = begin / right.group * s.all_columns + s.column;
-    for (int p = 0; p < kStreamedPanels; ++p) {
+    AOT_SLIM_UNROLL  // a place that is not known would keep the sums in memory
+        for (int p = 0; p < kStreamedPanels; ++p) {
+      AOT_SLIM_UNROLL
       for (int v = 0; v < kRegisters; ++v) {
         const int at = p * static_cast<int>(kPanel) + v * kLanes;
         const Pair pair = load_pairs<IsBfloat16>(right.pairs, pairs + at);
-        const F zero = pair.zero - 8.0F * pair.scale;
+        const F zero = pair.zero - (8 + kOffset * kUnit) * pair.scale;
         AOT_SLIM_UNROLL
         for (int r = 0; r < R; ++r) {
           float* to = s.sums + r * kStreamed + at;
-          store(to, load<F>(to) + sums[r][p][v] * pair.scale + zero * all_of_row[r]);
+          store(to, load<F>(to) + sums[r][p][v] * (kUnit * pair.scale) + zero * all_of_row[r]);
         }
       }
     }
@@ -224,7 +254,7 @@ void expand_panel(const Stream& s, const Int4Blocks& right, int64_t column, floa
       const int64_t pairs = begin / right.group * s.all_columns + column + v * kLanes;
       const Pair pair = load_pairs<IsBfloat16>(right.pairs, pairs);
       for (int64_t k = begin; k < begin + right.group; ++k) {
-        const U both = low_bits(from + k * (kStreamed / 2) + v * kLanes);
+        const U both = bits_of(from + k * (kStreamed / 2) + v * kLanes);
         const U bits = p < 2 ? both & 15 : both >> 4;
         store(panel + k * kPanel + v * kLanes, __builtin_convertvector((I)bits - 8, F) * pair.scale + pair.zero);
       }
