@@ -43,7 +43,7 @@ extern "C" {
 #endif
 
 /* Grows by one whenever a function or a field is added. Functions are never changed or removed. */
-#define AOT_API_VERSION 4
+#define AOT_API_VERSION 5
 
 /* ---- status ------------------------------------------------------------------------------------------------- */
 
@@ -211,6 +211,43 @@ AOT_API aot_status aot_model_run(aot_model* model, const aot_view* inputs, size_
  * the package does not say whether it does (AOT_MUTATION_UNKNOWN), the model gets a copy. Since version 2. */
 AOT_API aot_status aot_model_run_const(aot_model* model, const aot_view* inputs, size_t num_inputs,
                                        aot_tensor** outputs, size_t num_outputs, aot_run_stats* stats);
+
+/* ---- sessions ------------------------------------------------------------------------------------------------ */
+
+/* A model with a state of its own: the buffers that it changes from call to call, such as a decoder's cache. Sessions
+ * share the model's code and weights, and cost their state alone; those of one model run at the same time. Calls of one
+ * session follow one another, whichever threads they come from. Without a session all callers of a model share the one
+ * state that was loaded with it, and with several runners its calls may change it at the same time. Since version 5. */
+typedef struct aot_session aot_session;
+
+/* A session whose state is what it was when the model was exported. It may outlive aot_model_free(). AOT_MODEL_MISMATCH
+ * when the package does not say which buffers it changes: one of plain PyTorch, or of an older aotpack. */
+AOT_API aot_status aot_session_create(aot_model* model, aot_session** out);
+
+/* Another session of the same model with the same state. */
+AOT_API aot_status aot_session_copy(const aot_session* session, aot_session** out);
+
+/* Makes the state what it was when the model was exported. */
+AOT_API aot_status aot_session_reset(aot_session* session);
+
+/* Bytes that aot_session_save() writes, the same for all sessions of a model; 0 for NULL. */
+AOT_API size_t aot_session_saved_size(const aot_session* session);
+
+/* Writes the state into `bytes` of host memory, which must be aot_session_saved_size(). Sessions of the same package
+ * take it, in other processes and on other machines as well. */
+AOT_API aot_status aot_session_save(const aot_session* session, void* destination, size_t bytes);
+
+/* Makes the state one that was saved. AOT_USAGE when the bytes are no state of this model; it is then as it was. */
+AOT_API aot_status aot_session_restore(aot_session* session, const void* source, size_t bytes);
+
+/* Waits for a running call. NULL is allowed. Outputs stay valid. */
+AOT_API void aot_session_free(aot_session* session);
+
+/* As aot_model_run() and aot_model_run_const(), with the session's state. */
+AOT_API aot_status aot_session_run(aot_session* session, const aot_view* inputs, size_t num_inputs,
+                                   aot_tensor** outputs, size_t num_outputs, aot_run_stats* stats);
+AOT_API aot_status aot_session_run_const(aot_session* session, const aot_view* inputs, size_t num_inputs,
+                                         aot_tensor** outputs, size_t num_outputs, aot_run_stats* stats);
 
 /* ---- the machine --------------------------------------------------------------------------------------------- */
 

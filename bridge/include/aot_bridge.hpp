@@ -497,6 +497,42 @@ struct RunStats {
   std::uint64_t peak_rss_bytes = 0;      ///< of this process so far
 };
 
+namespace detail {
+
+/// Runs a model or a session.
+template <class Handle, class InputView>
+[[nodiscard]] Result<std::vector<Tensor>> run(aot_status (*function)(Handle*, const aot_view*, std::size_t,
+                                                                     aot_tensor**, std::size_t, aot_run_stats*),
+                                              Handle* handle, Span<const InputView> inputs, std::size_t num_outputs,
+                                              RunStats* stats) {
+  constexpr std::size_t few = 8;  // enough for most models without touching the heap
+  std::array<aot_view, few> view_slots;
+  std::array<aot_tensor*, few> output_slots;
+  std::vector<aot_view> view_heap(inputs.size() > few ? inputs.size() : 0);
+  std::vector<aot_tensor*> output_heap(num_outputs > few ? num_outputs : 0);
+  aot_view* views = view_heap.empty() ? view_slots.data() : view_heap.data();
+  aot_tensor** outputs = output_heap.empty() ? output_slots.data() : output_heap.data();
+
+  std::transform(inputs.begin(), inputs.end(), views, [](const View& view) { return view.raw(); });
+  aot_run_stats raw;
+  raw.struct_size = sizeof(raw);
+  raw.reserved = 0;
+  std::vector<Tensor> tensors;
+  tensors.reserve(num_outputs);  // before there are outputs to lose
+  const aot_status status =
+      function(handle, views, inputs.size(), outputs, num_outputs, stats == nullptr ? nullptr : &raw);
+  if (status != AOT_OK) return Error::last(status);
+  if (stats != nullptr) {
+    *stats = {raw.latency_ms, raw.device_used_bytes, raw.device_total_bytes, raw.peak_rss_bytes};
+  }
+  for (std::size_t index = 0; index < num_outputs; ++index) tensors.emplace_back(outputs[index]);
+  return tensors;
+}
+
+}  // namespace detail
+
+class Session;
+
 /// A loaded model.
 class Model {
  public:
@@ -519,7 +555,7 @@ class Model {
 
   /// Runs the model on inputs in the order of inputs(), and writes to none of them; safe from many threads at once.
   [[nodiscard]] Result<std::vector<Tensor>> try_run(Span<const View> inputs, RunStats* stats = nullptr) const {
-    return call(aot_model_run_const, inputs, stats);
+    return detail::run(aot_model_run_const, handle_.get(), inputs, num_outputs_, stats);
   }
   [[nodiscard]] std::vector<Tensor> run(Span<const View> inputs, RunStats* stats = nullptr) const {
     return try_run(inputs, stats).value();
@@ -535,7 +571,7 @@ class Model {
   /// The same in place: what the model writes into an input (TensorInfo::mutated) is there afterwards, as in Python.
   [[nodiscard]] Result<std::vector<Tensor>> try_run_in_place(Span<const MutableView> inputs,
                                                              RunStats* stats = nullptr) const {
-    return call(aot_model_run, inputs, stats);
+    return detail::run(aot_model_run, handle_.get(), inputs, num_outputs_, stats);
   }
   [[nodiscard]] std::vector<Tensor> run_in_place(Span<const MutableView> inputs, RunStats* stats = nullptr) const {
     return try_run_in_place(inputs, stats).value();
@@ -548,6 +584,10 @@ class Model {
                                                  RunStats* stats = nullptr) const {
     return try_run_in_place(inputs, stats).value();
   }
+
+  /// This model with a state of its own. AOT_MODEL_MISMATCH when the package does not say which buffers it changes.
+  [[nodiscard]] Result<Session> try_session() const;
+  [[nodiscard]] Session session() const;
 
   [[nodiscard]] std::vector<TensorInfo> inputs() const {
     return describe(aot_model_num_inputs(handle_.get()), aot_model_input_info);
@@ -578,33 +618,6 @@ class Model {
 
   explicit Model(aot_model* handle) : handle_(handle), num_outputs_(aot_model_num_outputs(handle)) {}
 
-  template <class InputView>
-  [[nodiscard]] Result<std::vector<Tensor>> call(decltype(&aot_model_run) function, Span<const InputView> inputs,
-                                                 RunStats* stats) const {
-    constexpr std::size_t few = 8;  // enough for most models without touching the heap
-    std::array<aot_view, few> view_slots;
-    std::array<aot_tensor*, few> output_slots;
-    std::vector<aot_view> view_heap(inputs.size() > few ? inputs.size() : 0);
-    std::vector<aot_tensor*> output_heap(num_outputs_ > few ? num_outputs_ : 0);
-    aot_view* views = view_heap.empty() ? view_slots.data() : view_heap.data();
-    aot_tensor** outputs = output_heap.empty() ? output_slots.data() : output_heap.data();
-
-    std::transform(inputs.begin(), inputs.end(), views, [](const View& view) { return view.raw(); });
-    aot_run_stats raw;
-    raw.struct_size = sizeof(raw);
-    raw.reserved = 0;
-    std::vector<Tensor> tensors;
-    tensors.reserve(num_outputs_);  // before there are outputs to lose
-    const aot_status status =
-        function(handle_.get(), views, inputs.size(), outputs, num_outputs_, stats == nullptr ? nullptr : &raw);
-    if (status != AOT_OK) return Error::last(status);
-    if (stats != nullptr) {
-      *stats = {raw.latency_ms, raw.device_used_bytes, raw.device_total_bytes, raw.peak_rss_bytes};
-    }
-    for (std::size_t index = 0; index < num_outputs_; ++index) tensors.emplace_back(outputs[index]);
-    return tensors;
-  }
-
   template <class InfoOf>
   [[nodiscard]] std::vector<TensorInfo> describe(std::size_t count, InfoOf info_of) const {
     std::vector<TensorInfo> infos;
@@ -626,6 +639,73 @@ class Model {
   std::unique_ptr<aot_model, Free> handle_;
   std::size_t num_outputs_;
 };
+
+/// A model with a state of its own: the buffers that it changes from call to call. It shares code and weights with its
+/// model, which it may outlive. Its calls follow one another; those of several sessions run at the same time.
+class Session {
+ public:
+  /// As those of Model, with this state.
+  [[nodiscard]] Result<std::vector<Tensor>> try_run(Span<const View> inputs, RunStats* stats = nullptr) {
+    return detail::run(aot_session_run_const, handle_.get(), inputs, num_outputs_, stats);
+  }
+  [[nodiscard]] std::vector<Tensor> run(Span<const View> inputs, RunStats* stats = nullptr) {
+    return try_run(inputs, stats).value();
+  }
+  [[nodiscard]] std::vector<Tensor> run(std::initializer_list<View> inputs, RunStats* stats = nullptr) {
+    return run(Span<const View>(inputs.begin(), inputs.size()), stats);
+  }
+  [[nodiscard]] Result<std::vector<Tensor>> try_run_in_place(Span<const MutableView> inputs,
+                                                             RunStats* stats = nullptr) {
+    return detail::run(aot_session_run, handle_.get(), inputs, num_outputs_, stats);
+  }
+
+  /// Makes the state what it was when the model was exported.
+  void reset() { require(aot_session_reset(handle_.get())); }
+
+  /// Another session of the model with the same state.
+  [[nodiscard]] Session copy() const {
+    aot_session* other = nullptr;
+    require(aot_session_copy(handle_.get(), &other));
+    return Session(other, num_outputs_);
+  }
+
+  /// The state; sessions of the same package take it, in other processes and on other machines as well.
+  [[nodiscard]] std::vector<unsigned char> save() const {
+    std::vector<unsigned char> state(aot_session_saved_size(handle_.get()));
+    require(aot_session_save(handle_.get(), state.data(), state.size()));
+    return state;
+  }
+  /// AOT_USAGE when the bytes are no state of this model; it is then as it was.
+  void restore(Span<const unsigned char> state) {
+    require(aot_session_restore(handle_.get(), state.data(), state.size()));
+  }
+
+  /// For calls of the C API.
+  [[nodiscard]] aot_session* raw() const noexcept { return handle_.get(); }
+
+ private:
+  friend class Model;
+  struct Free {
+    void operator()(aot_session* session) const noexcept { aot_session_free(session); }
+  };
+
+  Session(aot_session* handle, std::size_t num_outputs) : handle_(handle), num_outputs_(num_outputs) {}
+
+  static void require(aot_status status) {
+    if (status != AOT_OK) Result<bool>(Error::last(status)).value();
+  }
+
+  std::unique_ptr<aot_session, Free> handle_;
+  std::size_t num_outputs_;
+};
+
+inline Result<Session> Model::try_session() const {
+  aot_session* session = nullptr;
+  const aot_status status = aot_session_create(handle_.get(), &session);
+  if (status != AOT_OK) return Error::last(status);
+  return Session(session, num_outputs_);
+}
+inline Session Model::session() const { return try_session().value(); }
 
 // ---- the machine and the bundle -------------------------------------------------------------------------------------
 

@@ -33,6 +33,8 @@ SHARED: tuple[tuple[Path, dict[str, str | bool]], ...] = (
     (EXAMPLES / "transformer.py", {"cpu_isa": "baseline,avx2,avx512"}),
     (EXAMPLES / "data_dependent.py", {}),
     (EXAMPLES / "inplace.py", {}),
+    (EXAMPLES / "decoder.py", {"cpu_isa": "avx2"}),
+    (EXAMPLES / "voice.py", {"cpu_isa": "avx2"}),
     (EXAMPLES / "no_shim.py", {}),
     (INTEGRATION / "embedding" / "running_total.py", {}),
     (INTEGRATION / "embedding" / "transpose.py", {}),

@@ -5,13 +5,17 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <string>
+#include <utility>
 
 #include "aot_bridge.h"
 #include "api/build_info.h"
 #include "base/error.h"
 #include "device/device.h"
 #include "model/model.h"
+#include "model/session.h"
 #include "model/tensor.h"
+#include "model/threads.h"
 #include "model/variants.h"
 #include "package/scratch.h"
 
@@ -81,21 +85,27 @@ void give_info(const std::vector<aot::TensorInfo>& tensors, size_t index, aot_te
   give(info, out);
 }
 
-aot_status run(aot_model* model, const aot_view* inputs, size_t num_inputs, bool const_inputs, aot_tensor** outputs,
-               size_t num_outputs, aot_run_stats* stats) {
+const aot_model& model_of(const aot_model& model) { return model; }
+const aot_model& model_of(const aot_session& session) { return session.model(); }
+
+/// `runs` is a model or a session; `what` names it.
+template <class Runs>
+aot_status run(Runs* runs, const char* what, const aot_view* inputs, size_t num_inputs, bool const_inputs,
+               aot_tensor** outputs, size_t num_outputs, aot_run_stats* stats) {
   return guarded([&] {
-    require(model, "model");
+    require(runs, what);
     if (num_inputs > 0) require(inputs, "inputs");
     if (num_outputs > 0) require(outputs, "outputs");
-    if (num_outputs != model->outputs().size()) {
-      throw usage_error({"there is room for ", num_outputs, " outputs; the model has ", model->outputs().size()},
+    const aot_model& model = model_of(*runs);
+    if (num_outputs != model.outputs().size()) {
+      throw usage_error({"there is room for ", num_outputs, " outputs; the model has ", model.outputs().size()},
                         {"Every output needs its place."}, {"Pass an array of aot_model_num_outputs() pointers."});
     }
     std::fill_n(outputs, num_outputs, nullptr);
     aot_run_stats values{};
-    std::vector<std::unique_ptr<aot_tensor>> results = model->run(inputs, num_inputs, const_inputs, &values.latency_ms);
+    std::vector<std::unique_ptr<aot_tensor>> results = runs->run(inputs, num_inputs, const_inputs, &values.latency_ms);
     if (stats != nullptr) {
-      const aot::DeviceMemory memory = model->device().memory();
+      const aot::DeviceMemory memory = model.device().memory();
       values.device_used_bytes = memory.used_bytes;
       values.device_total_bytes = memory.total_bytes;
       values.peak_rss_bytes = peak_rss();
@@ -103,6 +113,13 @@ aot_status run(aot_model* model, const aot_view* inputs, size_t num_inputs, bool
     }
     for (size_t i = 0; i < num_outputs; ++i) outputs[i] = results[i].release();
   });
+}
+
+/// Loads a model, which is its own until aot_model_free().
+aot_model* load(const std::string& path, const aot_load_options& options) {
+  auto model = std::make_shared<aot_model>(path, options);
+  model->self = model;
+  return model.get();
 }
 
 /// A tensor and the struct that a DLPack consumer holds.
@@ -158,7 +175,7 @@ aot_status aot_model_load(const char* path, const aot_load_options* options, aot
     require(out, "out");
     *out = nullptr;
     require(path, "path");
-    *out = new aot_model(path, take(options));
+    *out = load(path, take(options));
   });
 }
 
@@ -172,11 +189,16 @@ aot_status aot_model_load_memory(const void* data, size_t size, const aot_load_o
     const aot::File file = aot::file_in_memory("model.pt2", bytes, size);
     aot::ScratchFolder scratch;
     const std::string path = file.is_open() ? aot::path_of(file) : scratch.write("model.pt2", bytes, size);
-    *out = new aot_model(path, take(options));
+    *out = load(path, take(options));
   });
 }
 
-void aot_model_free(aot_model* model) { delete model; }
+void aot_model_free(aot_model* model) {
+  if (model == nullptr) return;
+  const std::shared_ptr<aot_model> owned = std::move(model->self);
+  // The last reference waits as well, but sessions may hold on to the model.
+  if (!aot::is_orphaned()) model->wait_until_idle();
+}
 
 size_t aot_model_num_inputs(const aot_model* model) { return model == nullptr ? 0 : model->inputs().size(); }
 
@@ -233,12 +255,67 @@ aot_status aot_model_variants(const char* path, const aot_load_options* options,
 
 aot_status aot_model_run(aot_model* model, const aot_view* inputs, size_t num_inputs, aot_tensor** outputs,
                          size_t num_outputs, aot_run_stats* stats) {
-  return run(model, inputs, num_inputs, /*const_inputs=*/false, outputs, num_outputs, stats);
+  return run(model, "model", inputs, num_inputs, /*const_inputs=*/false, outputs, num_outputs, stats);
 }
 
 aot_status aot_model_run_const(aot_model* model, const aot_view* inputs, size_t num_inputs, aot_tensor** outputs,
                                size_t num_outputs, aot_run_stats* stats) {
-  return run(model, inputs, num_inputs, /*const_inputs=*/true, outputs, num_outputs, stats);
+  return run(model, "model", inputs, num_inputs, /*const_inputs=*/true, outputs, num_outputs, stats);
+}
+
+aot_status aot_session_create(aot_model* model, aot_session** out) {
+  return guarded([&] {
+    require(out, "out");
+    *out = nullptr;
+    require(model, "model");
+    *out = new aot_session(model->self);
+  });
+}
+
+aot_status aot_session_copy(const aot_session* session, aot_session** out) {
+  return guarded([&] {
+    require(out, "out");
+    *out = nullptr;
+    require(session, "session");
+    *out = session->copy().release();
+  });
+}
+
+aot_status aot_session_reset(aot_session* session) {
+  return guarded([&] {
+    require(session, "session");
+    session->reset();
+  });
+}
+
+size_t aot_session_saved_size(const aot_session* session) { return session == nullptr ? 0 : session->saved_bytes(); }
+
+aot_status aot_session_save(const aot_session* session, void* destination, size_t bytes) {
+  return guarded([&] {
+    require(session, "session");
+    require(destination, "destination");
+    session->save(static_cast<uint8_t*>(destination), bytes);
+  });
+}
+
+aot_status aot_session_restore(aot_session* session, const void* source, size_t bytes) {
+  return guarded([&] {
+    require(session, "session");
+    require(source, "source");
+    session->restore(static_cast<const uint8_t*>(source), bytes);
+  });
+}
+
+void aot_session_free(aot_session* session) { delete session; }
+
+aot_status aot_session_run(aot_session* session, const aot_view* inputs, size_t num_inputs, aot_tensor** outputs,
+                           size_t num_outputs, aot_run_stats* stats) {
+  return run(session, "session", inputs, num_inputs, /*const_inputs=*/false, outputs, num_outputs, stats);
+}
+
+aot_status aot_session_run_const(aot_session* session, const aot_view* inputs, size_t num_inputs, aot_tensor** outputs,
+                                 size_t num_outputs, aot_run_stats* stats) {
+  return run(session, "session", inputs, num_inputs, /*const_inputs=*/true, outputs, num_outputs, stats);
 }
 
 aot_status aot_device_check(const char* device, aot_device_report* report) {

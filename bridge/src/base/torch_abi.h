@@ -81,6 +81,8 @@ AOTIRuntimeError AOTInductorModelContainerGetNumConstants(AOTInductorModelContai
                                                           size_t* num_constants);
 AOTIRuntimeError AOTInductorModelContainerGetConstantName(AOTInductorModelContainerHandle container_handle, size_t idx,
                                                           const char** name);
+AOTIRuntimeError AOTInductorModelContainerGetConstantOriginalFQN(AOTInductorModelContainerHandle container_handle,
+                                                                 size_t idx, const char** original_fqn);
 AOTIRuntimeError AOTInductorModelContainerGetConstantDtype(AOTInductorModelContainerHandle container_handle, size_t idx,
                                                            int32_t* dtype);
 AOTIRuntimeError AOTInductorModelContainerGetConstantDataSize(AOTInductorModelContainerHandle container_handle,

@@ -66,12 +66,11 @@ Library open_library(const Package& package) {
 
 Container::Container(Package package, const Device& device, size_t num_runners)
     : package_(std::move(package)), library_(open_library(package_)), proxy_(package_, device) {
-  decltype(&AOTInductorModelContainerCreateWithDevice) create = nullptr;
   decltype(&AOTInductorModelContainerGetNumInputs) num_inputs = nullptr;
   decltype(&AOTInductorModelContainerGetInputName) input_name = nullptr;
   decltype(&AOTInductorModelContainerGetNumOutputs) num_outputs = nullptr;
   decltype(&AOTInductorModelContainerGetOutputName) output_name = nullptr;
-  bind(library_, "AOTInductorModelContainerCreateWithDevice", create);
+  bind(library_, "AOTInductorModelContainerCreateWithDevice", create_);
   bind(library_, "AOTInductorModelContainerDelete", delete_);
   bind(library_, "AOTInductorModelContainerRun", run_);
   bind(library_, "AOTInductorModelContainerGetNumInputs", num_inputs);
@@ -81,11 +80,35 @@ Container::Container(Package package, const Device& device, size_t num_runners)
   bind_if_present(library_, "AOTInductorGetLastError", get_last_error_);
 
   const char* kernels = package_.kernels_folder.empty() ? nullptr : package_.kernels_folder.c_str();
-  check(create(&handle_, num_runners, device.torch_name().c_str(), kernels), "creating the model");
+  check(create_(&handle_, num_runners, device.torch_name().c_str(), kernels), "creating the model");
   try {
-    load_constants();
+    load_constants(device);
     input_names_ = names(num_inputs, input_name);
     output_names_ = names(num_outputs, output_name);
+  } catch (...) {
+    delete_(handle_);
+    throw;
+  }
+}
+
+Container::Container(std::shared_ptr<const Container> original, const Device& device)
+    : original_(std::move(original)),
+      create_(original_->create_),
+      delete_(original_->delete_),
+      run_(original_->run_),
+      get_last_error_(original_->get_last_error_),
+      input_names_(original_->input_names_),
+      output_names_(original_->output_names_) {
+  const Package& its_package = package();
+  if (state_layout() == nullptr) {
+    throw Error(AOT_MODEL_MISMATCH, {its_package.path, " does not say which of its buffers it changes"},
+                {"A session has a state of its own, and shares everything else with its model."},
+                {"Export the model again with this version of aotpack, and a torch of 2.13 or newer."});
+  }
+  const char* kernels = its_package.kernels_folder.empty() ? nullptr : its_package.kernels_folder.c_str();
+  check(create_(&handle_, 1, device.torch_name().c_str(), kernels), "creating a session");
+  try {
+    share_constants(device);
   } catch (...) {
     delete_(handle_);
     throw;
@@ -122,7 +145,7 @@ void Container::run(AtenTensorHandle* inputs, size_t num_inputs, AtenTensorHandl
     if (!has_run_) {
       AOTIRuntimeError code = 0;
       {
-        const InputChecks checks(!package_.metadata.has_signature && package_.metadata.inputs.empty());
+        const InputChecks checks(!package().metadata.has_signature && package().metadata.inputs.empty());
         code = call();
       }
       has_run_ = true;  // the environment is as it was
@@ -145,7 +168,7 @@ void Container::check(AOTIRuntimeError code, const char* doing) const {
   }
   if (is_input_check(reason)) {
     throw usage_error(
-        {package_.path, " refuses an input: ", reason},
+        {package().path, " refuses an input: ", reason},
         {"The package has no signature of its own, but its code knows what it was exported for."},
         {"Pass such an array; inputs count from 0. Of a size that may vary torch's check demands two and ",
          "more, whatever was declared: build the package into a bundle, which takes one."});
@@ -153,12 +176,12 @@ void Container::check(AOTIRuntimeError code, const char* doing) const {
   const bool asks_cpuinfo = reason.find("FBGEMM") != std::string::npos || reason.find("cpuinfo") != std::string::npos;
   if (!Runtime::is_slim() && asks_cpuinfo && !exists("/proc/cpuinfo")) {
     throw Error(AOT_MACHINE_MISMATCH,
-                {package_.path, " failed while ", doing, ": ", reason, "; there is no /proc/cpuinfo"},
+                {package().path, " failed while ", doing, ": ", reason, "; there is no /proc/cpuinfo"},
                 {"libtorch reads there what this processor can do; without it, some of its ops refuse to run."},
                 {"Mount /proc (mount -t proc proc /proc), or use a bundle with the slim runtime."});
   }
   throw Error(AOT_FAILED,
-              {package_.path, " failed while ", doing, ": ",
+              {package().path, " failed while ", doing, ": ",
                (reason.empty() ? "see the lines above on standard error" : reason)},
               {"The error comes from inside the model."},
               {"Run again with AOT_DEBUG=1 to see the tensors it was given."});

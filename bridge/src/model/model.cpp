@@ -174,8 +174,24 @@ aot_model::~aot_model() {
   slots_->wait_until_idle();
 }
 
+std::shared_ptr<aot::Container> aot_model::make_container_with_state() const {
+  aot::refuse_orphans();
+  const aot::AtWork at_work;
+  const aot::CallThreads threads(num_threads_);
+  const aot::BelowAutograd below_autograd;  // constants may be computed now
+  device_->activate();
+  return std::make_shared<aot::Container>(container_, *device_);
+}
+
 std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, size_t num_inputs, bool const_inputs,
                                                         double* latency_ms) {
+  return run_in(container_, *slots_, inputs, num_inputs, const_inputs, latency_ms);
+}
+
+std::vector<std::unique_ptr<aot_tensor>> aot_model::run_in(const std::shared_ptr<const aot::Container>& container,
+                                                           aot::RunnerSlots& slots, const aot_view* inputs,
+                                                           size_t num_inputs, bool const_inputs,
+                                                           double* latency_ms) const {
   aot::refuse_orphans();
   if (num_inputs != inputs_.size()) {
     throw aot::usage_error({num_inputs, " inputs were given; the model takes ", inputs_.size()},
@@ -190,7 +206,7 @@ std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, 
   }
 
   const aot::AtWork at_work;  // before the slot: a child has nobody to give back one that is held or waited for
-  const aot::RunnerSlots::Hold slot(*slots_);
+  const aot::RunnerSlots::Hold slot(slots);
   device_->activate();
   const aot::CallThreads threads(num_threads_);
   const aot::BelowAutograd below_autograd;
@@ -209,7 +225,7 @@ std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, 
   const size_t num_outputs = outputs_.size();
   Outputs outputs;
   outputs.reserve(num_outputs);
-  for (size_t i = 0; i < num_outputs; ++i) outputs.push_back(std::make_unique<aot_tensor>(container_));
+  for (size_t i = 0; i < num_outputs; ++i) outputs.push_back(std::make_unique<aot_tensor>(container));
   std::vector<AtenTensorHandle> handles(num_inputs + num_outputs);  // of the inputs, then of the outputs
   AtenTensorHandle* output_handles = handles.data() + num_inputs;
   device_->synchronize();
@@ -217,7 +233,7 @@ std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, 
 
   const aot::Stopwatch watch;
   try {
-    container_->run(handles.data(), num_inputs, output_handles, num_outputs);
+    container->run(handles.data(), num_inputs, output_handles, num_outputs);
     device_->synchronize();
   } catch (...) {
     // The model takes what it has been given only after its own checks.
@@ -232,7 +248,7 @@ std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, 
 
   for (const std::unique_ptr<aot_tensor>& output : outputs) {
     if (output == nullptr) continue;
-    output->handle = container_->resolve(std::move(output->handle));
+    output->handle = container->resolve(std::move(output->handle));
     output->describe(device_->id());
   }
   // The slim runtime keeps a failure that nobody has heard of for whoever asks for memory next: where there is no
@@ -249,7 +265,7 @@ std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, 
         std::any_of(prepared.begin(), prepared.end(), [&](const aot::Input& input) { return input.lends(data); });
     // The caller may free an input as soon as the call returns, and owns its outputs, while the next call may read or
     // write the model's weights: an output that is a view of either becomes a copy.
-    if (is_lent || container_->may_be_constant(data)) {
+    if (is_lent || container->may_be_constant(data)) {
       output->handle = aot::clone(output->handle);
       output->describe(device_->id());
     }
@@ -258,7 +274,7 @@ std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, 
     for (size_t i = 0; i < num_outputs; ++i) {
       if (outputs[i] != nullptr) aot::debug_tensor(aot::concat({"output ", outputs_[i].name}), outputs[i]->view);
     }
-    aot::debug_line(aot::concat({"run of ", container_->package().path, ": ", std::to_string(*latency_ms), " ms"}));
+    aot::debug_line(aot::concat({"run of ", container->package().path, ": ", std::to_string(*latency_ms), " ms"}));
   }
   return outputs;
 }

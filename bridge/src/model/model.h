@@ -38,10 +38,27 @@ struct aot_model {
   const aot::Assets& assets() const { return assets_; }
   const aot::Metadata& metadata() const { return container_->package().metadata; }
 
+  const aot::StateLayout* state_layout() const { return container_->state_layout(); }
+  const std::string& path() const { return container_->package().path; }
+
+  /// For a session.
+  std::shared_ptr<aot::Container> make_container_with_state() const;
+
   /// Runs the model. With `const_inputs` nothing that the model writes reaches the caller's memory. `latency_ms` is the
   /// wall time of the model itself.
   std::vector<std::unique_ptr<aot_tensor>> run(const aot_view* inputs, size_t num_inputs, bool const_inputs,
                                                double* latency_ms);
+
+  /// The same in a container of this model's, which has as many runners as there are slots.
+  std::vector<std::unique_ptr<aot_tensor>> run_in(const std::shared_ptr<const aot::Container>& container,
+                                                  aot::RunnerSlots& slots, const aot_view* inputs, size_t num_inputs,
+                                                  bool const_inputs, double* latency_ms) const;
+
+  /// Who holds on to the model: whoever loaded it, until aot_model_free(), and its sessions.
+  std::shared_ptr<aot_model> self;
+
+  /// Waits until nobody runs it.
+  void wait_until_idle() { slots_->wait_until_idle(); }
 
  private:
   const aot::Device* device_ = nullptr;

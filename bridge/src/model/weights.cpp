@@ -28,7 +28,7 @@ size_t extent(const ConstantSpec& spec, const int64_t* strides, size_t size) {
 
 }  // namespace
 
-void Container::load_constants() {
+void Container::load_constants(const Device& device) {
   bool has_folded = false;
   const std::vector<Constant> constants = list_constants(&has_folded);
   size_t needed = 0;
@@ -57,23 +57,74 @@ void Container::load_constants() {
     }
   }
 
-  if (has_folded) {
-    // Left alone, the first run would do it, and a failure there leaves the container without its runner: the next call
-    // would wait for it forever.
-    decltype(&AOTInductorModelContainerRunConstantFolding) fold = nullptr;
-    bind(library_, "AOTInductorModelContainerRunConstantFolding", fold);
-    check(fold(handle_, /*use_inactive=*/false, /*stream=*/nullptr, proxy_handle()), "folding the model's constants");
+  has_folded_constants_ = has_folded;
+  if (has_folded) fold_constants();
+  if (package_.metadata.knows_state) describe_state(constants, device);
+}
+
+void Container::fold_constants() {
+  // Left alone, the first run would do it, and a failure there leaves the container without its runner: the next call
+  // would wait for it forever.
+  decltype(&AOTInductorModelContainerRunConstantFolding) fold = nullptr;
+  bind(original_ != nullptr ? original_->library_ : library_, "AOTInductorModelContainerRunConstantFolding", fold);
+  check(fold(handle_, /*use_inactive=*/false, /*stream=*/nullptr, proxy_handle()), "folding the model's constants");
+}
+
+void Container::describe_state(const std::vector<Constant>& constants, const Device& device) {
+  std::vector<std::pair<std::string, AtenTensorHandle>> all;
+  if (!constants_.empty()) {
+    for (size_t i = 0; i < constants.size(); ++i) all.emplace_back(constants[i].name, constants_[i].get());
+  } else if (!constants.empty()) {
+    const Pair* pairs = nullptr;
+    size_t count = 0;
+    if (!list_pairs(&pairs, &count)) return;
+    for (const Constant& constant : constants) {
+      const Pair* found = std::find_if(pairs, pairs + count,
+                                       [&](const Pair& pair) { return std::string_view(pair.name) == constant.name; });
+      if (found == pairs + count) return;
+      all.emplace_back(constant.name, found->handle);
+    }
   }
+  auto layout = std::make_unique<StateLayout>();
+  const std::vector<std::string>& names = package_.metadata.state;
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (std::find(names.begin(), names.end(), constants[i].given_name) != names.end()) {
+      layout->add(all[i].first, constants[i].given_name, all[i].second, device);
+    } else {
+      shared_constants_.push_back(std::move(all[i]));
+    }
+  }
+  if (layout->parts().size() == names.size()) state_layout_ = std::move(layout);
+}
+
+void Container::share_constants(const Device& device) {
+  state_ = std::make_unique<State>(*state_layout(), device);
+  std::vector<Pair> pairs;
+  for (const auto& [name, handle] : original_->shared_constants_) pairs.push_back({name.c_str(), handle});
+  const std::vector<StatePart>& parts = state_layout()->parts();
+  for (size_t i = 0; i < parts.size(); ++i) pairs.push_back({parts[i].name.c_str(), state_->tensors()[i].get()});
+  if (!pairs.empty()) use(pairs.data(), pairs.size());
+  if (original_->has_folded_constants_) fold_constants();
+}
+
+void Container::use(const Pair* pairs, size_t count) {
+  // Spelled out, so that headers older than the function serve too.
+  AOTIRuntimeError (*update)(AOTInductorModelContainerHandle, const Pair*, size_t, bool, bool) = nullptr;
+  bind(original_ != nullptr ? original_->library_ : library_,
+       "AOTInductorModelContainerUpdateUserManagedConstantBufferPairs", update);
+  check(update(handle_, pairs, count, /*use_inactive=*/false, /*validate_full_update=*/true), "mapping the weights");
 }
 
 std::vector<Container::Constant> Container::list_constants(bool* has_folded) const {
   decltype(&AOTInductorModelContainerGetNumConstants) num_constants = nullptr;
   decltype(&AOTInductorModelContainerGetConstantName) name = nullptr;
+  decltype(&AOTInductorModelContainerGetConstantOriginalFQN) given_name = nullptr;
   decltype(&AOTInductorModelContainerGetConstantDtype) dtype = nullptr;
   decltype(&AOTInductorModelContainerGetConstantDataSize) data_size = nullptr;
   decltype(&AOTInductorModelContainerGetConstantFromFolded) from_folded = nullptr;
   bind(library_, "AOTInductorModelContainerGetNumConstants", num_constants);
   bind(library_, "AOTInductorModelContainerGetConstantName", name);
+  bind(library_, "AOTInductorModelContainerGetConstantOriginalFQN", given_name);
   bind(library_, "AOTInductorModelContainerGetConstantDtype", dtype);
   bind(library_, "AOTInductorModelContainerGetConstantDataSize", data_size);
   bind(library_, "AOTInductorModelContainerGetConstantFromFolded", from_folded);
@@ -88,6 +139,7 @@ std::vector<Container::Constant> Container::list_constants(bool* has_folded) con
     if (is_folded) continue;
     Constant constant{};
     check(name(handle_, i, &constant.name), kDoing);
+    check(given_name(handle_, i, &constant.given_name), kDoing);
     check(dtype(handle_, i, &constant.dtype), kDoing);
     check(data_size(handle_, i, &constant.bytes), kDoing);
     constants.push_back(constant);
@@ -136,18 +188,12 @@ std::vector<uint8_t*> Container::find_weights(const std::vector<Constant>& const
 }
 
 bool Container::map_weights(const std::vector<Constant>& constants, const std::vector<uint8_t*>& places) {
-  // Spelled out, so that headers older than the function serve too.
-  struct Pair {
-    const char* name;
-    AtenTensorHandle handle;
-  };
-  AOTIRuntimeError (*update)(AOTInductorModelContainerHandle, const Pair*, size_t, bool, bool) = nullptr;
-  bind_if_present(library_, "AOTInductorModelContainerUpdateUserManagedConstantBufferPairs", update);
+  const bool can_be_used = library_.find("AOTInductorModelContainerUpdateUserManagedConstantBufferPairs") != nullptr;
   // AOTInductor's own copy has this alignment.
   constexpr uintptr_t kAlignment = 64;
   const std::vector<ConstantSpec>& specs = package_.metadata.constants;
   const auto is_unaligned = [](const uint8_t* place) { return reinterpret_cast<uintptr_t>(place) % kAlignment != 0; };
-  if (update == nullptr || package_.metadata.device != "cpu" || specs.size() != constants.size() ||
+  if (!can_be_used || package_.metadata.device != "cpu" || specs.size() != constants.size() ||
       std::any_of(places.begin(), places.end(), is_unaligned)) {
     return false;
   }
@@ -177,14 +223,14 @@ bool Container::map_weights(const std::vector<Constant>& constants, const std::v
     handles.push_back(borrow_memory(memory, layout));
     pairs.push_back({constant.name, handles.back().get()});
   }
-  check(update(handle_, pairs.data(), pairs.size(), /*use_inactive=*/false, /*validate_full_update=*/true),
-        "mapping the weights");
+  use(pairs.data(), pairs.size());
   constants_ = std::move(handles);
   return true;
 }
 
 void Container::copy_weights(const std::vector<Constant>& constants, const std::vector<uint8_t*>& places) {
-  // Spelled out as above: since torch 2.10, which was the first to keep weights in a file of their own.
+  // Spelled out, so that headers older than the function serve too: since torch 2.10, which was the first to keep
+  // weights in a file of their own.
   AOTIRuntimeError (*update)(AOTInductorModelContainerHandle, const uint8_t*) = nullptr;
   bind(library_, "AOTInductorModelUpdateConstantsFromBlob", update);
   // The container takes them one behind the other. So they lie, unless they are shared with another model's.
@@ -203,19 +249,20 @@ void Container::copy_weights(const std::vector<Constant>& constants, const std::
   package_.storage.clear();
 }
 
-bool Container::find_copies() {
+bool Container::list_pairs(const Pair** pairs, size_t* count) const {
   // Spelled out as above.
-  struct Pair {
-    const char* name;
-    AtenTensorHandle handle;
-  };
   AOTIRuntimeError (*extract)(AOTInductorModelContainerHandle, const Pair**, size_t*, bool) = nullptr;
   bind_if_present(library_, "AOTInductorModelContainerExtractConstantsMapEntries", extract);
   if (extract == nullptr) return false;
+  check(extract(handle_, pairs, count, /*use_inactive=*/false), "looking for the model's constants");
+  return true;
+}
+
+bool Container::find_copies() {
   const Pair* pairs = nullptr;
   size_t count = 0;
+  if (!list_pairs(&pairs, &count)) return false;
   constexpr const char* kDoing = "looking for the model's constants";
-  check(extract(handle_, &pairs, &count, /*use_inactive=*/false), kDoing);
   const Runtime& runtime = Runtime::get();
   for (size_t i = 0; i < count; ++i) {
     void* data = nullptr;
@@ -240,6 +287,8 @@ void Container::sort_ranges() {
 }
 
 bool Container::may_be_constant(const void* address) const {
+  if (state_ != nullptr && state_->holds(address)) return true;
+  if (original_ != nullptr) return has_folded_constants_ || original_->may_be_constant(address);
   if (has_hidden_constants_) return true;
   const auto after = std::upper_bound(constant_memory_.begin(), constant_memory_.end(), address,
                                       [](const void* at, const Range& range) { return at < range.begin; });

@@ -231,6 +231,8 @@ Metadata parse_metadata(std::string_view text, const std::string& where) {
     metadata.weights = texts_at(document, "weights");
     if (metadata.weights.empty()) metadata.weights.push_back("weights.blob");
     metadata.constants = parse_constants(document, metadata.layouts.size(), metadata.weights.size());
+    metadata.knows_state = given(document, "state") != nullptr;
+    metadata.state = texts_at(document, "state");
     const Json* is_rearranged = given(document, "rearranged");
     metadata.is_rearranged = is_rearranged != nullptr && is_rearranged->boolean();
     if (const Json* floors = given(document, "floors")) metadata.glibc_floor = text_at(*floors, "glibc", "");

@@ -75,6 +75,8 @@ struct Metadata {
   std::vector<std::string> gpu_archs;
   std::vector<ConstantSpec> constants;  // in the order of the weights' file; empty when not known
   std::vector<std::string> layouts;     // of packed ones: oneDNN's descriptors, bytes
+  bool knows_state = false;             // whether `state` was said
+  std::vector<std::string> state;       // buffers that a call changes, by the module's names
   bool is_rearranged = false;           // packed ones lie in other layouts than the model's code says
   std::vector<std::string> weights;     // files that constants lie in, relative to the model's folder
   std::vector<Variant> variants;        // the least demanding first; empty: there is one form of the model

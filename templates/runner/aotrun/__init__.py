@@ -17,7 +17,7 @@ from aotrun.errors import (
     RunError,
     UsageError,
 )
-from aotrun.library.model import Dim, Model, Result, Spec, load
+from aotrun.library.model import Dim, Model, Result, Session, Spec, load
 from aotrun.library.tensor import Tensor
 
 __version__ = "0.1.0"
@@ -31,6 +31,7 @@ __all__ = [
     "ModelMismatchError",
     "Result",
     "RunError",
+    "Session",
     "Spec",
     "Tensor",
     "UsageError",

@@ -22,7 +22,7 @@ from tritonclient.utils import InferenceServerException
 
 client = triton.InferenceServerClient(sys.argv[1], concurrency=8)
 assert client.is_server_live() and client.is_server_ready() and client.is_model_ready("mlp", "1")
-assert client.get_server_metadata()["extensions"] == ["binary_tensor_data"]
+assert client.get_server_metadata()["extensions"] == ["binary_tensor_data", "sequence"]
 name = client.get_model_metadata("mlp")["outputs"][0]["name"]
 
 

@@ -66,7 +66,7 @@ def x_input(rows: int, value: float = 0.5) -> dict[str, Any]:
 def test_probes_and_metadata(server: Server) -> None:
     assert server.get("/v2/health/live") == {"live": True}
     assert server.get("/v2/health/ready") == {"ready": True}
-    assert server.get("/v2")["extensions"] == ["binary_tensor_data"]
+    assert server.get("/v2")["extensions"] == ["binary_tensor_data", "sequence"]
     assert server.get("/v2/models/mlp/ready")["ready"]
     assert server.get("/v2/models/mlp/versions/1/ready")["ready"]
     about = server.get("/v2/models/mlp")

@@ -253,7 +253,7 @@ def test_json_without_a_dtype_is_of_the_models(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "what", "advice"),
     [
-        (b"RIFF\x24\x00\x00\x00WAVEfmt ", "sound (WAV)", "soundfile.read('{path}'"),
+        (b"fLaC\x00\x00", "sound (FLAC)", "soundfile.read('{path}'"),
         (b"\x89PNG\r\n\x1a\n\x00", "a picture (PNG)", "PIL.Image.open('{path}')"),
         (b"\xff\xd8\xff\xe0\x00\x10JFIF", "a picture (JPEG)", "PIL.Image.open('{path}')"),
         (b"\x00\x00\x00\x18ftypmp42", "a video (MP4)", "imageio.v3.imread('{path}')"),

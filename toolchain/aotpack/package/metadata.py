@@ -190,6 +190,8 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     #: oneDNN's descriptors of packed constants as it writes them down, in hexadecimal.
     layouts: tuple[str, ...] = ()
     packed_weights: tuple[PackedWeight, ...] = ()
+    #: Buffers that a call changes, by the module's names: what a session has of its own. None where nobody says.
+    state: tuple[str, ...] | None = None
     #: Whether packed constants lie in other layouts than the model's code says.
     rearranged: bool = False
     floors: Floors = msgspec.field(default_factory=Floors)

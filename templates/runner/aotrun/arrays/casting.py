@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 
     from aotrun.arrays.dtypes import DType
     from aotrun.formats.documents import Untyped
+    from aotrun.formats.wav import Sound
     from aotrun.library.model import Spec
 
+    Content = Union[Array, Untyped, Sound]
 
-def fitted(value: Union[Array, Untyped], spec: Spec, *, cast: bool) -> Array:
+
+def fitted(value: Content, spec: Spec, *, cast: bool) -> Array:
     """An input as the model takes it. Raises UsageError.
 
     Args:
@@ -24,7 +27,7 @@ def fitted(value: Union[Array, Untyped], spec: Spec, *, cast: bool) -> Array:
         spec: what the model says of this input.
         cast: convert numbers of another type; otherwise that is an error.
     """
-    array = value if isinstance(value, Array) else value.as_array(spec.dtype)
+    array = value if isinstance(value, Array) else value.as_array(spec)
     wanted = spec.dtype
     if wanted is None or array.dtype is wanted:
         return array

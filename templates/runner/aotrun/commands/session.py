@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
     from aotrun.formats.documents import Untyped
+    from aotrun.formats.wav import Sound
     from aotrun.library.model import Spec
 
-    Content = Union[Array, Untyped]
+    Content = Union[Array, Untyped, Sound]
 
 
 def model_path(name: Optional[str]) -> str:
@@ -53,6 +54,25 @@ def read_inputs(words: Sequence[str], specs: Sequence[Spec], *, cast: bool = Fal
     from aotrun.arrays.casting import fitted
 
     return [fitted(content, spec, cast=cast) for content, spec in zip(contents, specs)]
+
+
+def inputs_of(
+    content: Union[Content, Mapping[str, Content]], specs: Sequence[Spec], origin: str, *, cast: bool
+) -> List[Array]:
+    """Arrays in the order of the model's inputs, of one document: the only input's, or those of all by name or order.
+    Raises UsageError."""
+    from aotrun.arrays.casting import fitted
+
+    names = [spec.name for spec in specs]
+    if not isinstance(content, dict):
+        if len(names) != 1:
+            raise _misfit(f"{origin}: one array", names)
+        return [fitted(content, specs[0], cast=cast)]  # type: ignore[arg-type]
+    places = {known: key for key, known in _matched(list(content), names, origin).items()}
+    missing = [name for name in names if name not in places]
+    if missing:
+        raise _misfit(f"{origin}: missing {', '.join(missing)}", names)
+    return [fitted(content[places[spec.name]], spec, cast=cast) for spec in specs]
 
 
 def _in_order(words: Sequence[str], specs: Sequence[Spec]) -> List[Content]:

@@ -14,9 +14,10 @@ from aotrun.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+    from typing import Any, Dict, List, Sequence, Tuple, Union
 
     from aotrun.arrays.dtypes import DType
+    from aotrun.library.model import Spec
 
 #: Grows when a field of a document on stdout changes meaning; new fields may appear without it.
 SCHEMA = 1
@@ -87,8 +88,9 @@ class Untyped:
         self._document = document
         self._origin = origin
 
-    def as_array(self, dtype: Optional[DType]) -> Array:
-        """The array of a type; None: nobody says which. Raises UsageError."""
+    def as_array(self, spec: Spec) -> Array:
+        """The array that an input takes. Raises UsageError when nobody says of which type that is."""
+        dtype = spec.dtype
         if dtype is None:
             raise UsageError(
                 f"{self._origin}: no dtype, and the model does not say what it takes",

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from aotrun.arrays.array import Array
     from aotrun.formats.documents import Untyped
     from aotrun.formats.npy import Choice
+    from aotrun.formats.wav import Sound
     from aotrun.library.tensor import Tensor
 
-    Content = Union[Array, Untyped]
+    Content = Union[Array, Untyped, Sound]
 
 #: What `--output` can end in.
 SUFFIXES = (".npy", ".npz", ".json")
@@ -28,7 +29,7 @@ _ENDINGS = (_signal.SIGHUP, _signal.SIGQUIT, _signal.SIGTERM)
 
 
 def read(path: str, choose: Optional[Choice] = None) -> Union[Content, Dict[str, Content]]:
-    """The array of a .npy or JSON file, or the named arrays of a .npz or JSON file; `-` is standard input.
+    """The array of a .npy, JSON or .wav file, or the named arrays of a .npz or JSON file; `-` is standard input.
 
     `choose` is asked before any of several arrays is read. Raises UsageError.
     """
@@ -56,12 +57,19 @@ def _read(stream: BinaryIO, origin: str, choose: Optional[Choice]) -> Union[Cont
     if magic.startswith(ZIP_MAGIC):
         arrays: Dict[str, Content] = {**read_npz(stream, origin, choose)}
         return arrays
+    text = stream.read()
+    from aotrun.formats import wav
+
+    if wav.is_sound(text[:12]):
+        return wav.read_wav(text, origin)
     from aotrun.formats.documents import read_arrays
 
-    content = read_arrays(stream.read(), origin)
-    if isinstance(content, dict) and choose is not None:
+    content = read_arrays(text, origin)
+    if not isinstance(content, dict):
+        return content
+    if choose is not None:
         choose(list(content))
-    return content
+    return {**content}
 
 
 def check_output(path: str, outputs: int) -> None:
@@ -101,6 +109,16 @@ def write(path: str, outputs: Sequence[Tuple[str, Tensor]]) -> None:
             "The outputs could not be written; nothing was left behind.",
             "Name another --output, or leave it out to get JSON on standard output.",
         ) from None
+
+
+def write_stream(stream: BinaryIO, form: str, outputs: Sequence[Tuple[str, Tensor]]) -> None:
+    """Write named outputs as `npy` or `npz` into a stream that cannot seek."""
+    import io
+
+    content = io.BytesIO()
+    _write(content, f".{form}", outputs)
+    stream.write(content.getbuffer())
+    stream.flush()
 
 
 def _write_new(path: str, outputs: Sequence[Tuple[str, Tensor]]) -> None:

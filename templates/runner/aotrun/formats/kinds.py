@@ -16,7 +16,6 @@ _PICKLE = "numpy.asarray(pickle.load(open(FILE, 'rb')))"
 
 #: First bytes, where more of it stands and what; what the file is, and an expression for an array of what is in it.
 _KNOWN = (
-    (b"RIFF", 8, b"WAVE", "sound (WAV)", _SOUND),
     (b"fLaC", 0, b"", "sound (FLAC)", _SOUND),
     (b"OggS", 0, b"", "sound (Ogg)", _SOUND),
     (b"ID3", 0, b"", "sound (MP3)", _SOUND),

@@ -143,6 +143,13 @@ _FUNCTIONS = {
     "aot_model_variant": (c_char_p, c_void_p),
     "aot_model_variants": (c_int32, c_char_p, c_void_p, c_void_p),
     "aot_model_run": (c_int32, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p),
+    "aot_session_create": (c_int32, c_void_p, c_void_p),
+    "aot_session_copy": (c_int32, c_void_p, c_void_p),
+    "aot_session_reset": (c_int32, c_void_p),
+    "aot_session_saved_size": (c_size_t, c_void_p),
+    "aot_session_save": (c_int32, c_void_p, c_void_p, c_size_t),
+    "aot_session_restore": (c_int32, c_void_p, c_void_p, c_size_t),
+    "aot_session_free": (None, c_void_p),
     "aot_device_check": (c_int32, c_char_p, c_void_p),
     "aot_build_info": (c_char_p,),
 }

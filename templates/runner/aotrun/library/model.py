@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from ctypes import byref, c_char_p, c_int32, c_size_t, c_void_p, string_at
+from ctypes import byref, c_char, c_char_p, c_int32, c_size_t, c_void_p, string_at
 
 from aotrun.arrays.dtypes import BY_CODE
 from aotrun.errors import UsageError
@@ -16,9 +16,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from os import PathLike
     from types import TracebackType
-    from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
+    from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
 
     from aotrun.arrays.dtypes import DType
+
+    Self = TypeVar("Self", bound="Runnable")
 
 _UNBOUNDED = (1 << 63) - 1
 
@@ -140,95 +142,30 @@ def variants(root: str, path: str) -> Dict[str, Any]:
     return document
 
 
-class Model:
-    """A loaded model. May be called from many threads at once; calls let go of the interpreter lock.
+class Runnable:
+    """What takes inputs and gives outputs: a model, or a session of one.
 
     Attributes:
-        path: what it was loaded from.
         inputs, outputs: the signature, in call order.
     """
 
-    def __init__(
-        self,
-        root: str,
-        path: str,
-        *,
-        device: Optional[str],
-        runners: int,
-        threads: int,
-        variant: Optional[str] = None,
-    ) -> None:
-        self._handle = c_void_p()
-        self._library = library = ffi.bridge(bundle.lib_folder(root))
-        self.path = path
-        options = ffi.LoadOptions(
-            num_runners=runners,
-            device=device.encode() if device else None,
-            num_threads=threads,
-            variant=variant.encode() if variant else None,
-        )
-        ffi.check(library, library.aot_model_load(os.fsencode(path), byref(options), byref(self._handle)))
-        places.share_memory(path)
-        handle = self._handle
-        self.inputs = self._specs(library.aot_model_num_inputs(handle), library.aot_model_input_info)
-        self.outputs = self._specs(library.aot_model_num_outputs(handle), library.aot_model_output_info)
-        self._index = {spec.name: index for index, spec in enumerate(self.inputs)}
-        self._names = [spec.name for spec in self.inputs]
-        self._num_inputs = len(self.inputs)
-        self._num_outputs = len(self.outputs)
+    def __init__(self, library: Any, run: str, inputs: Tuple[Spec, ...], outputs: Tuple[Spec, ...]) -> None:
+        self._library = library
+        self.inputs = inputs
+        self.outputs = outputs
+        self._index = {spec.name: index for index, spec in enumerate(inputs)}
+        self._names = [spec.name for spec in inputs]
+        self._num_inputs = len(inputs)
+        self._num_outputs = len(outputs)
         # A function of its own without argtypes, which are looked up for each argument of each call: what is passed are
         # objects of ctypes.
-        self._run_function = library["aot_model_run"]
+        self._run_function = library[run]
         self._run_function.restype = c_int32
         self._free = library.aot_tensor_free
         self._counts = c_size_t(self._num_inputs), c_size_t(self._num_outputs)
         #: Input and output slots for as many callers as there have been at once.
         self._frames: List[Tuple[Views, Any]] = []
-
-    def _specs(self, count: int, describe: Any) -> Tuple[Spec, ...]:
-        specs = []
-        for index in range(count):
-            info = ffi.TensorInfo()
-            ffi.check(self._library, describe(self._handle, index, byref(info)))
-            dtype = BY_CODE.get((info.dtype.code, info.dtype.bits)) if info.dtype.bits else None
-            dims = None if info.ndim < 0 else tuple(Dim(d.min, d.max, d.symbol) for d in info.dims[: info.ndim])
-            mutated = {ffi.MUTATED: True, ffi.NOT_MUTATED: False}.get(info.mutation)
-            specs.append(Spec(info.name.decode("utf-8"), dtype, dims, mutated))
-        return tuple(specs)
-
-    def asset(self, name: str) -> bytes:
-        """The content of a file that travels with the models of the bundle, such as `labels.txt`. Raises UsageError."""
-        data, size = c_void_p(), c_size_t()
-        handle = self._handle or self._closed()
-        encoded = os.fsencode(name)
-        if b"\0" in encoded:
-            raise UsageError(f"no asset {name!r}", "A name has no zero byte in it.", "Name a file of BUNDLE/assets.")
-        ffi.check(self._library, self._library.aot_model_asset(handle, encoded, byref(data), byref(size)))
-        return string_at(data, size.value) if size.value else b""
-
-    @property
-    def metadata(self) -> Dict[str, Any]:
-        """What whoever built the bundle says of the model, such as a sample rate."""
-        facts: Dict[str, Any] = self.description.get("metadata", {})
-        return facts
-
-    @property
-    def description(self) -> Dict[str, Any]:
-        """All that the model says of itself (docs/bundle-format.md, "model.json")."""
-        import json
-
-        document: Dict[str, Any] = json.loads(self._library.aot_model_metadata(self._handle or self._closed()))
-        return document
-
-    @property
-    def variant(self) -> str:
-        """The variant that runs, such as `avx2`; empty when the model has one form only."""
-        name: bytes = self._library.aot_model_variant(self._handle or self._closed())
-        return name.decode("utf-8")
-
-    def __repr__(self) -> str:
-        name = os.path.basename(self.path)
-        return f"<aotrun.Model {name}: ({', '.join(map(str, self.inputs))}) -> ({', '.join(map(str, self.outputs))})>"
+        self._handle = c_void_p()
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """Run on positional or named inputs; returns the output, or a tuple when there are several.
@@ -293,15 +230,18 @@ class Model:
         return UsageError(what, f"The model takes {self._num_inputs}: {expected}.", "Give exactly these.")
 
     def _closed(self) -> c_void_p:
-        raise UsageError(f"{self.path} is closed", "A closed model cannot run.", "Load it again: aotrun.load(path).")
+        raise UsageError(f"{self!r} is closed", "What is closed cannot run.", "Load it again: aotrun.load(path).")
 
     def close(self) -> None:
-        """Free the model after running calls have ended; outputs stay valid."""
+        """Free it after running calls have ended; outputs stay valid."""
         handle, self._handle = self._handle, c_void_p()
         if handle:
-            self._library.aot_model_free(handle)
+            self._release(handle)
 
-    def __enter__(self) -> Model:
+    def _release(self, handle: c_void_p) -> None:
+        raise NotImplementedError
+
+    def __enter__(self: Self) -> Self:
         return self
 
     def __exit__(
@@ -315,3 +255,147 @@ class Model:
     def __del__(self) -> None:
         if self.__dict__.get("_handle"):
             self.close()
+
+
+class Model(Runnable):
+    """A loaded model. May be called from many threads at once; calls let go of the interpreter lock.
+
+    Attributes:
+        path: what it was loaded from.
+        inputs, outputs: the signature, in call order.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        path: str,
+        *,
+        device: Optional[str],
+        runners: int,
+        threads: int,
+        variant: Optional[str] = None,
+    ) -> None:
+        library = ffi.bridge(bundle.lib_folder(root))
+        self.path = path
+        handle = c_void_p()
+        options = ffi.LoadOptions(
+            num_runners=runners,
+            device=device.encode() if device else None,
+            num_threads=threads,
+            variant=variant.encode() if variant else None,
+        )
+        ffi.check(library, library.aot_model_load(os.fsencode(path), byref(options), byref(handle)))
+        places.share_memory(path)
+        inputs = _specs(library, handle, library.aot_model_num_inputs(handle), library.aot_model_input_info)
+        outputs = _specs(library, handle, library.aot_model_num_outputs(handle), library.aot_model_output_info)
+        super().__init__(library, "aot_model_run", inputs, outputs)
+        self._handle = handle
+
+    def asset(self, name: str) -> bytes:
+        """The content of a file that travels with the models of the bundle, such as `labels.txt`. Raises UsageError."""
+        data, size = c_void_p(), c_size_t()
+        handle = self._handle or self._closed()
+        encoded = os.fsencode(name)
+        if b"\0" in encoded:
+            raise UsageError(f"no asset {name!r}", "A name has no zero byte in it.", "Name a file of BUNDLE/assets.")
+        ffi.check(self._library, self._library.aot_model_asset(handle, encoded, byref(data), byref(size)))
+        return string_at(data, size.value) if size.value else b""
+
+    @property
+    def metadata(self) -> Dict[str, Any]:
+        """What whoever built the bundle says of the model, such as a sample rate."""
+        facts: Dict[str, Any] = self.description.get("metadata", {})
+        return facts
+
+    @property
+    def description(self) -> Dict[str, Any]:
+        """All that the model says of itself (docs/bundle-format.md, "model.json")."""
+        import json
+
+        document: Dict[str, Any] = json.loads(self._library.aot_model_metadata(self._handle or self._closed()))
+        return document
+
+    @property
+    def variant(self) -> str:
+        """The variant that runs, such as `avx2`; empty when the model has one form only."""
+        name: bytes = self._library.aot_model_variant(self._handle or self._closed())
+        return name.decode("utf-8")
+
+    def __repr__(self) -> str:
+        name = os.path.basename(self.path)
+        return f"<aotrun.Model {name}: ({', '.join(map(str, self.inputs))}) -> ({', '.join(map(str, self.outputs))})>"
+
+    def session(self) -> Session:
+        """A session: this model with a state of its own, which is at first what it was at export.
+
+        Raises ModelMismatchError when the package does not say which buffers the model changes.
+        """
+        handle = c_void_p()
+        ffi.check(self._library, self._library.aot_session_create(self._handle or self._closed(), byref(handle)))
+        return Session(self, handle)
+
+    def _release(self, handle: c_void_p) -> None:
+        self._library.aot_model_free(handle)
+
+
+class Session(Runnable):
+    """A model with a state of its own: the buffers that it changes from call to call. It shares code and weights.
+
+    Called as its model is. Calls of one session follow one another, those of several run at the same time. A session
+    may outlive its model.
+
+    Attributes:
+        model: whose session it is.
+        inputs, outputs: the signature, in call order.
+    """
+
+    def __init__(self, model: Model, handle: c_void_p) -> None:
+        super().__init__(model._library, "aot_session_run", model.inputs, model.outputs)
+        self.model = model
+        self._handle = handle
+
+    def __repr__(self) -> str:
+        return f"<aotrun.Session of {os.path.basename(self.model.path)}>"
+
+    @property
+    def nbytes(self) -> int:
+        """Size of what `save` gives."""
+        size: int = self._library.aot_session_saved_size(self._handle or self._closed())
+        return size
+
+    def reset(self) -> None:
+        """Make the state what it was at export."""
+        ffi.check(self._library, self._library.aot_session_reset(self._handle or self._closed()))
+
+    def copy(self) -> Session:
+        """Another session of the model with the same state."""
+        handle = c_void_p()
+        ffi.check(self._library, self._library.aot_session_copy(self._handle or self._closed(), byref(handle)))
+        return Session(self.model, handle)
+
+    def save(self) -> bytearray:
+        """The state; sessions of the same package take it, in other processes and on other machines as well."""
+        data = bytearray(self.nbytes)
+        place = (c_char * len(data)).from_buffer(data)
+        ffi.check(self._library, self._library.aot_session_save(self._handle or self._closed(), place, len(data)))
+        return data
+
+    def restore(self, state: Union[bytes, bytearray, memoryview]) -> None:
+        """Make the state one that was saved. Raises UsageError when it is none of this model."""
+        data = bytes(state)
+        ffi.check(self._library, self._library.aot_session_restore(self._handle or self._closed(), data, len(data)))
+
+    def _release(self, handle: c_void_p) -> None:
+        self._library.aot_session_free(handle)
+
+
+def _specs(library: Any, handle: c_void_p, count: int, describe: Any) -> Tuple[Spec, ...]:
+    specs = []
+    for index in range(count):
+        info = ffi.TensorInfo()
+        ffi.check(library, describe(handle, index, byref(info)))
+        dtype = BY_CODE.get((info.dtype.code, info.dtype.bits)) if info.dtype.bits else None
+        dims = None if info.ndim < 0 else tuple(Dim(d.min, d.max, d.symbol) for d in info.dims[: info.ndim])
+        mutated = {ffi.MUTATED: True, ffi.NOT_MUTATED: False}.get(info.mutation)
+        specs.append(Spec(info.name.decode("utf-8"), dtype, dims, mutated))
+    return tuple(specs)

@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
+    from aotrun.library.model import Runnable, Session
     from aotrun.library.tensor import Tensor
     from aotrun.serving.protocol import Plan, Rows
     from aotrun.serving.settings import Settings
@@ -35,6 +36,7 @@ class Served:
         name: as in the bundle.
         index: among the models of the server.
         most: rows that one run may have; 1 when requests are not joined.
+        has_state: whether calls change it, so that those of several clients must not meet.
         seconds: how long a run takes, a moving mean.
     """
 
@@ -46,6 +48,9 @@ class Served:
         self.seconds = 0.0
         self._plans: Dict[Tuple[bytes, int], Plan] = {}
         self._names = [spec.name for spec in model.outputs]
+        self.has_state = bool(model.description.get("state"))
+        #: For requests that are of no sequence, each of which begins anew.
+        self._fresh = model.session() if self.has_state else None
 
     @property
     def output_names(self) -> List[str]:
@@ -63,44 +68,53 @@ class Served:
                 self._plans[text, tail] = plan
         return plan
 
-    def run_all(self, requests: Sequence[Sequence[Array]]) -> List[Union[Outputs, AotError]]:
+    def run_all(
+        self, requests: Sequence[Sequence[Array]], session: Optional[Session] = None
+    ) -> List[Union[Outputs, AotError]]:
         """Run requests as one, if there are several; their outputs, or why a request has none.
+
+        A model with a state runs in the session of the request's sequence, or as if nobody had called it before.
 
         When a run of several fails, each runs for itself, and only those that are to blame get an error.
         """
         begin = time.perf_counter()
         try:
             if len(requests) == 1:
-                return [self._one(requests[0])]
+                if session is None and self._fresh is not None:
+                    session = self._fresh
+                    session.reset()
+                return [self._one(requests[0], session or self.model)]
             rows = [batching.rows_of(arrays) for arrays in requests]
             try:
-                outputs = self._call(batching.join(requests))
+                outputs = _call(self.model, batching.join(requests))
                 if batching.is_whole([tensor.shape if tensor else None for tensor in outputs], sum(rows)):
                     spans = batching.spans(rows)
                     return list(map(list, zip(*[parts(tensor, spans) for tensor in outputs if tensor])))
             except AotError:
                 pass
-            return [self._one(arrays) for arrays in requests]
+            return [self._one(arrays, self.model) for arrays in requests]
         finally:
             taken = time.perf_counter() - begin
             self.seconds += (taken - self.seconds) * 0.2 if self.seconds else taken
 
-    def _one(self, arrays: Sequence[Array]) -> Union[Outputs, AotError]:
+    @staticmethod
+    def _one(arrays: Sequence[Array], runs: Runnable) -> Union[Outputs, AotError]:
         try:
-            return [whole(tensor) if tensor else None for tensor in self._call(arrays)]
+            return [whole(tensor) if tensor else None for tensor in _call(runs, arrays)]
         except AotError as error:
             return error
 
-    def _call(self, arrays: Sequence[Array]) -> Sequence[Optional[Tensor]]:
-        outputs = self.model(*arrays)
-        return outputs if isinstance(outputs, tuple) else (outputs,)
+
+def _call(runs: Runnable, arrays: Sequence[Array]) -> Sequence[Optional[Tensor]]:
+    outputs = runs(*arrays)
+    return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 def load(name: str, index: int, settings: Settings) -> Tuple[Served, str]:
     """Load a model of this bundle; and why its requests are not joined, where that was asked for. Raises AotError."""
     path = bundle.model_folder(bundle.HERE, name)
     model = _load(path, settings)
-    if settings.max_batch == 1:
+    if settings.max_batch == 1 or model.description.get("state"):
         return Served(name, index, model, 1), ""
     most, reason = batching.largest_batch(model.inputs, model.outputs, model.description.get("guards") or ())
     if not reason:

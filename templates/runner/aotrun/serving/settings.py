@@ -24,6 +24,8 @@ class Settings:
         max_body: of one request.
         max_buffered: of all requests of a worker together.
         max_connections: of a worker.
+        max_sequences: under way at one time.
+        sequence_idle: how long one may be without a request.
         header_time: for a request's head to arrive.
         body_time: for its body, and for an answer to be taken.
         idle_time: how long a connection stays open without a request.
@@ -49,6 +51,8 @@ class Settings:
         self.max_buffered: int = max(1024, values["max_body_mb"]) * _MEGABYTE
         self.max_connections: int = values["max_connections"]
         self.body_time: float = values["body_timeout_s"]
+        self.max_sequences: int = values["max_sequences"]
+        self.sequence_idle: float = values["sequence_idle_s"]
         self.drain: float = values["drain_s"]
         self.grace: float = values["grace_s"]
         self.log_requests: bool = values["log_requests"]

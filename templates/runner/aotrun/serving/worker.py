@@ -19,12 +19,14 @@ from aotrun.serving.computing import Computing
 from aotrun.serving.connection import Connection
 from aotrun.serving.http import Refused
 from aotrun.serving.logs import log
+from aotrun.serving.sequences import Sequences
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Deque, Dict, List, Optional, Sequence, Tuple
 
     from aotrun.arrays.array import Array
+    from aotrun.library.model import Session
     from aotrun.serving.http import Head
     from aotrun.serving.metrics import Board
     from aotrun.serving.models import Served
@@ -46,11 +48,12 @@ class Request:
     Attributes:
         connection: who asked.
         served, plan, arrays: what for.
+        session: of its sequence, if it is of one.
         key, rows: see `batching.take`.
         arrived, deadline: in seconds of the loop's clock.
     """
 
-    __slots__ = ("arrays", "arrived", "connection", "deadline", "key", "plan", "rows", "served")
+    __slots__ = ("arrays", "arrived", "connection", "deadline", "key", "plan", "rows", "served", "session")
 
     def __init__(
         self, connection: Connection, served: Served, plan: Plan, arrays: List[Array], arrived: float, deadline: float
@@ -61,6 +64,7 @@ class Request:
         self.arrays = arrays
         self.arrived = arrived
         self.deadline = deadline
+        self.session: Optional[Session] = None
         self.key: Any = None
         self.rows = 1
         if served.most > 1:
@@ -96,6 +100,7 @@ class Worker:
         self._waiting: Deque[Request] = deque()
         self._running: List[Request] = []
         self._heads: Dict[bytes, Head] = {}
+        self._sequences = Sequences(settings.max_sequences, settings.sequence_idle, is_served=settings.workers == 1)
         self._buffered = 0
         self._computing = Computing()
         self._is_closing = False  # no more connections come
@@ -166,7 +171,7 @@ class Worker:
             return _TEXT, self._board.text().encode("utf-8")
         document: Dict[str, Any]
         if path == "v2":
-            document = {"name": "aotrun", "version": __version__, "extensions": ["binary_tensor_data"]}
+            document = {"name": "aotrun", "version": __version__, "extensions": ["binary_tensor_data", "sequence"]}
         elif path == "v2/health/live":
             document = {"live": True}
         elif path == "v2/health/ready":
@@ -215,7 +220,11 @@ class Worker:
         plan = served.plan(bytes(body[:length]), len(body) - length)
         deadline = self.now + self._patience(plan)
         arrays = plan.arrays(body[length:])
-        self._waiting.append(Request(connection, served, plan, arrays, self.now, deadline))
+        request = Request(connection, served, plan, arrays, self.now, deadline)
+        if plan.parameters:
+            request.session = self._sequences.session(served, plan.parameters, self.now)
+            self._row.gauge("sequences", len(self._sequences))
+        self._waiting.append(request)
         connection.is_busy = True
 
     def _patience(self, plan: Plan) -> float:
@@ -281,16 +290,17 @@ class Worker:
     def _run(self, batch: List[Request]) -> None:
         served = batch[0].served
         inputs = [request.arrays for request in batch]
+        session = batch[0].session
         self._running = batch
         if served.seconds > _LONG:
-            self._computing.give(lambda: self._timed(served, inputs))
+            self._computing.give(lambda: self._timed(served, inputs, session))
         else:
-            self._finish(self._timed(served, inputs))
+            self._finish(self._timed(served, inputs, session))
 
     @staticmethod
-    def _timed(served: Served, inputs: List[List[Array]]) -> Any:
+    def _timed(served: Served, inputs: List[List[Array]], session: Optional[Session]) -> Any:
         begin = time.perf_counter()
-        results = served.run_all(inputs)
+        results = served.run_all(inputs, session)
         return results, time.perf_counter() - begin
 
     def _finish(self, ended: Any) -> None:
@@ -452,7 +462,9 @@ class Worker:
         return bool(idle)
 
     def _sweep(self) -> None:
-        """End connections whose clients are too slow."""
+        """End connections whose clients are too slow, and sequences that nobody goes on with."""
+        self._sequences.sweep(self.now)
+        self._row.gauge("sequences", len(self._sequences))
         for connection in list(self._connections.values()):
             if connection.expires and connection.expires < self.now:
                 if not connection.is_idle:

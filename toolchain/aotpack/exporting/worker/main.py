@@ -142,6 +142,7 @@ class Export:
                 "gpu_archs": first.gpu_archs,
                 "frozen": first.frozen,
                 "precision": first.precision,
+                "state": list(sized.changes),
                 **made.weights,
             },
         )

@@ -139,7 +139,7 @@ def compile_program(
     if on_cpu:
         # Only freezing drops weights that generated code has in another order, and each instruction set has its own.
         keeps_weights = not frozen or shares_weights
-        matrix_products.choose_by_size(keeps_weights=keeps_weights, generates=cpu_isa != "baseline")
+        matrix_products.choose_by_size(keeps_weights=keeps_weights, generates=cpu_isa != "baseline", changes=changes)
         matrix_products.divide_large_ones_only()
         matrix_products.allow_no_rows()
         region_errors.leave_regions_first()

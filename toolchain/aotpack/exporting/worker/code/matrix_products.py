@@ -17,6 +17,8 @@ thread, 12.6 and 14.0 with two.
 from __future__ import annotations
 
 import functools
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from torch._inductor import select_algorithm
@@ -64,12 +66,16 @@ def is_generated(rows: int, columns: int, depth: int, *, keeps_weights: bool) ->
     return rows * columns * depth <= MOST_GENERATED or (rows == 1 and not keeps_weights)
 
 
-def choose_by_size(*, keeps_weights: bool, generates: bool = True) -> None:
+def choose_by_size(*, keeps_weights: bool, generates: bool = True, changes: Sequence[str] = ()) -> None:
     """Let no clock decide between generated code and the library from now on in this process.
 
-    Without vectors (`generates`), Inductor has nothing but a loop that is there to be compared with.
+    Args:
+        keeps_weights: see `is_generated`.
+        generates: false without vectors: Inductor has nothing then but a loop that is there to be compared with.
+        changes: buffers that a call changes. Of a constant that it multiplies by, generated code has a copy in an order
+            of its own, made at export, which would stay as it was (pytorch 2.13).
     """
-    choose = functools.partial(_choose, keeps_weights=keeps_weights, generates=generates)
+    choose = functools.partial(_choose, keeps_weights=keeps_weights, generates=generates, changes=changes)
     select_algorithm.add_preprocessing_fn(choose)
 
 
@@ -92,7 +98,9 @@ def allow_no_rows() -> None:
         setattr(cpp_gemm_template, name, text.replace(_DYNAMIC_ROWS, _DYNAMIC_ROWS + _NO_ROWS))
 
 
-def _choose(choices: list[ChoiceCaller], *, keeps_weights: bool, generates: bool) -> list[ChoiceCaller]:
+def _choose(
+    choices: list[ChoiceCaller], *, keeps_weights: bool, generates: bool, changes: Sequence[str]
+) -> list[ChoiceCaller]:
     library = [choice for choice in choices if isinstance(choice, select_algorithm.ExternKernelCaller)]
     generated = [choice for choice in choices if choice not in library]
     if not generated or not library:
@@ -100,8 +108,23 @@ def _choose(choices: list[ChoiceCaller], *, keeps_weights: bool, generates: bool
     if not generates:
         return library
     template: Any = generated[0].template
+    if any(is_changed(node.get_name(), changes) for node in template.input_nodes):
+        return library
     rows, columns, depth = map(_likely, (template.m, template.n, template.k))
     return generated[:1] if is_generated(rows, columns, depth, keeps_weights=keeps_weights) else library
+
+
+def is_changed(name: str, changes: Sequence[str]) -> bool:
+    """Whether Inductor's constant of this name may be one of the buffers that a call changes: its own names end in the
+    module's, with underscores for what is no letter or number."""
+    if not changes or name not in V.graph.constants:
+        return False
+    own = _plain(getattr(V.graph, "allocated_constant_name", {}).get(name, name))
+    return any(own.endswith(_plain(buffer)) for buffer in changes)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"\W", "_", name)
 
 
 def _likely(size: Any) -> int:
