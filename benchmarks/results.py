@@ -37,12 +37,12 @@ def processor(cpuinfo: str) -> str:
     return found[1] if found else platform.machine()
 
 
-def publish(lines: Iterable[str]) -> str:
-    """Write the section of this machine's kind; returns the page."""
+def publish(lines: Iterable[str], file: Path = PAGE) -> str:
+    """Write the section of this machine's kind into a page; returns the page."""
     cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     system = platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
     today = datetime.datetime.now(tz=datetime.timezone.utc).date().isoformat()
     machine = f"{processor(cpuinfo)}, {os.cpu_count()} cores, {system}; {today}."
-    page = with_section(PAGE.read_text(encoding="utf-8"), cpu_kind(cpuinfo), [machine, "", *lines])
-    PAGE.write_text(page, encoding="utf-8")
+    page = with_section(file.read_text(encoding="utf-8"), cpu_kind(cpuinfo), [machine, "", *lines])
+    file.write_text(page, encoding="utf-8")
     return page

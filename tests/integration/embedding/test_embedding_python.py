@@ -151,6 +151,38 @@ np.savez(sys.argv[2], y=np.stack(list(table["output0"])), pid=table["pid"], inod
         np.testing.assert_allclose(out["y"], np.load(tmp_path / "direct.npy"), rtol=1e-4, atol=1e-5)
 
 
+def test_ray_serves_rows_in_batches(made: Path, portable: Path, tmp_path: Path) -> None:
+    """Opt-in: AOTPACK_RAY_PYTHON names an interpreter that has `ray[serve]` and NumPy."""
+    python = os.environ.get("AOTPACK_RAY_PYTHON")
+    if python is None:
+        pytest.skip("AOTPACK_RAY_PYTHON is not set: give a Python with ray[serve] to test the Ray Serve example")
+    rows = np.random.default_rng(0).standard_normal((200, 64)).astype(np.float32)
+    np.save(tmp_path / "rows.npy", rows)
+    script = """
+import concurrent.futures, json, sys, urllib.request
+import numpy as np, ray
+from ray import serve
+sys.path.insert(0, "examples")
+import ray_serve
+
+def ask(row):
+    request = urllib.request.Request("http://127.0.0.1:8000/", json.dumps({"data": row.tolist()}).encode())
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)["output0"]
+
+ray.init(num_cpus=2, include_dashboard=False)
+serve.run(ray_serve.app)
+with concurrent.futures.ThreadPoolExecutor(16) as pool:
+    np.save(sys.argv[2], np.array(list(pool.map(ask, np.load(sys.argv[1]))), np.float32))
+serve.shutdown()
+"""
+    run(python, "-c", script, tmp_path / "rows.npy", tmp_path / "out.npy", cwd=made, PYTHONPATH="examples")
+    program = "import sys, numpy as np; from my_app import Predictor; y = Predictor().predict(np.load(sys.argv[1]))"
+    direct = (sys.executable, "-c", f"{program}; np.save(sys.argv[2], np.asarray(y))")
+    run(*direct, tmp_path / "rows.npy", tmp_path / "direct.npy", cwd=made, PYTHONPATH="src")
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), np.load(tmp_path / "direct.npy"), rtol=1e-4, atol=1e-5)
+
+
 def test_of_several_models_one_is_named(made: Path, portable: Path, tmp_path: Path) -> None:
     path, expected = sample(portable, tmp_path)
     environment = {"AOT_BUNDLE": str(two_models(portable, tmp_path / "two")), "PYTHONPATH": "src"}

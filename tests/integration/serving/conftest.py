@@ -9,7 +9,8 @@ import pytest
 
 from aotpack.backend import Backend
 from aotpack.building.build import build
-from aotpack.building.request import BuildRequest, Reporter
+from aotpack.building.request import BuildRequest
+from aotpack.progress.reporter import Reporter
 from tests.support.exporting import cached_export
 from tests.support.sharing import once
 

@@ -13,6 +13,8 @@ from tests.support.serving import serving
 
 pytestmark = pytest.mark.clients
 
+PACKAGES = ("tritonclient[http]", "kubernetes-validate", "PyYAML")
+
 #: Metadata, tensors as bytes and as JSON, several callers at once, an error; prints how many answers were right.
 PROGRAM = """
 import sys
@@ -57,13 +59,27 @@ print(right)
 """
 
 
+#: Validates the manifests of a document by Kubernetes' own schemas; prints their kinds. KServe's are in no package.
+MANIFESTS = """
+import re, sys
+import kubernetes_validate, yaml
+
+text = open(sys.argv[1], encoding="utf-8").read()
+documents = [each for block in re.findall(r"```yaml\\n(.*?)```", text, re.S) for each in yaml.safe_load_all(block)]
+for document in documents:
+    if "kserve" not in document["apiVersion"]:
+        kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+    print(document["kind"])
+"""
+
+
 @pytest.fixture(scope="module")
 def triton() -> Path:
     """A Python that has tritonclient."""
     python = ROOT / ".cache" / "clients" / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", python.parents[1]], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "tritonclient[http]"], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
     return python
 
 
@@ -73,3 +89,9 @@ def test_tritons_client(bundle: Path, triton: Path, words: tuple[str, ...]) -> N
         command = [triton, "-W", "ignore", "-c", PROGRAM, f"127.0.0.1:{server.port}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
         assert (done.returncode, done.stdout) == (0, "200\n"), done.stderr
+
+
+def test_the_manifests_of_the_docs(triton: Path) -> None:
+    command = [triton, "-c", MANIFESTS, ROOT / "docs" / "serving.md"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split()) == (0, ["Deployment", "Service", "InferenceService"]), done.stderr

@@ -1,0 +1,335 @@
+"""`aotrun serve` beside the usual alternative, FastAPI with torch: requests a second of a core, latency at half load.
+
+    python -m benchmarks.serving [--seconds S] [--connections N] [--requests N] [--publish]
+
+Both serve `examples/mlp.py`, one row a request, from processor 0; the client has processor 1. FastAPI runs as its
+documentation says: uvicorn with uvloop and httptools, pydantic models of lists, one process, torch with one thread.
+Each row of the table is the median of rounds in which all take turns. `--requests 1000000` asks so many questions
+by number of two workers instead, one of which is killed now and then, beside broken clients, and counts the answers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import signal
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from benchmarks import results
+
+ROOT = Path(__file__).resolve().parents[1]
+WORK = ROOT / "build" / "bench" / "serving"
+PAGE = Path(__file__).with_name("RESULTS-serving.md")
+SERVER, CLIENT = {0}, {1}
+ROUNDS = 3
+
+#: The alternative.
+FASTAPI = """
+import sys
+sys.path[:0] = [{examples!r}]
+import torch
+import mlp
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+torch.set_num_threads(1)
+module = mlp.model()[0]
+app = FastAPI()
+
+
+class Question(BaseModel):
+    x: list[list[float]]
+
+
+class Answer(BaseModel):
+    y: list[list[float]]
+
+
+@app.post("/predict")
+async def predict(question: Question) -> Answer:
+    with torch.inference_mode():
+        return Answer(y=module(torch.tensor(question.x)).tolist())
+"""
+
+
+def row(number: int) -> list[float]:
+    """The input of a question."""
+    generator = random.Random(number)  # noqa: S311
+    return [generator.uniform(-1, 1) for _ in range(64)]
+
+
+def as_bytes(number: int) -> bytes:
+    """A question by the protocol, tensors as bytes."""
+    from tests.support.serving import binary_request
+
+    return binary_request("mlp", "x", (1, 64), struct.pack("<64f", *row(number)), str(number))
+
+
+def as_json(number: int) -> bytes:
+    """The same in JSON."""
+    entry = {"name": "x", "shape": [1, 64], "datatype": "FP32", "data": row(number)}
+    return _post("/v2/models/mlp/infer", {"id": str(number), "inputs": [entry]})
+
+
+def to_fastapi(number: int) -> bytes:
+    """The same for the alternative."""
+    return _post("/predict", {"x": [row(number)]})
+
+
+def _post(path: str, document: object) -> bytes:
+    text = json.dumps(document).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
+    return head.encode() + text
+
+
+@contextlib.contextmanager
+def on_two_processors() -> Iterator[None]:
+    """What is started runs on the server's processor until this process moves to the client's."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, SERVER)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextlib.contextmanager
+def aotrun(*words: str) -> Iterator[int]:
+    """A server of the slim bundle; its port."""
+    from tests.support.serving import serving
+
+    with on_two_processors(), serving(WORK / "bundle", "--threads", "1", *words) as server:
+        os.sched_setaffinity(0, CLIENT)
+        yield server.port
+
+
+@contextlib.contextmanager
+def fastapi() -> Iterator[int]:
+    """The alternative; its port."""
+    (WORK / "alternative.py").write_text(FASTAPI.format(examples=str(ROOT / "examples")))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {**os.environ, "PYTHONPATH": str(next((ROOT / ".venv" / "lib").glob("python*/site-packages")))}
+    command = [WORK / "venv" / "bin" / "python", "-m", "uvicorn", "alternative:app", "--port", str(port)]
+    command += ["--log-level", "warning", "--no-access-log", "--app-dir", str(WORK)]
+    with on_two_processors():
+        process = subprocess.Popen(command, env=environment)
+        os.sched_setaffinity(0, CLIENT)
+        try:
+            for _ in range(600):
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                    break
+                time.sleep(0.1)
+            yield port
+        finally:
+            process.kill()
+            process.wait()
+
+
+def throughput(port: int, question: Callable[[int], bytes], connections: int, seconds: float) -> float:
+    """Answers a second, as fast as they come."""
+    return _asked(port, question, connections, seconds, pause=0.0)[0]
+
+
+def _asked(
+    port: int, question: Callable[[int], bytes], connections: int, seconds: float, pause: float
+) -> tuple[float, list[float]]:
+    """Answers a second, and the seconds of each; `pause` lies between the questions of one connection."""
+    import select
+
+    questions = [question(number) for number in range(64)]
+    poll = select.epoll()
+    sockets = {}
+    for _ in range(connections):
+        client = socket.create_connection(("127.0.0.1", port))
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sockets[client.fileno()] = client
+        poll.register(client, select.EPOLLIN)
+    asked: dict[int, float] = {}
+    received: dict[int, bytes] = {}
+    due = {descriptor: time.perf_counter() + pause * place / connections for place, descriptor in enumerate(sockets)}
+    taken: list[float] = []
+    begin = time.perf_counter()
+    while (now := time.perf_counter()) < begin + seconds:
+        for descriptor in [each for each, when in due.items() if when <= now]:
+            del due[descriptor]
+            asked[descriptor] = time.perf_counter()
+            sockets[descriptor].sendall(questions[len(taken) % 64])
+        wait = max(0.0, min(due.values()) - time.perf_counter()) if due else 1.0
+        for descriptor, _ in poll.poll(wait):
+            content = received.pop(descriptor, b"") + sockets[descriptor].recv(1 << 16)
+            if not _is_whole(content):
+                received[descriptor] = content
+                continue
+            assert content.startswith(b"HTTP/1.1 200"), content
+            now = time.perf_counter()
+            taken.append(now - asked[descriptor])
+            # Questions come at fixed times: a late answer does not slow them down.
+            due[descriptor] = max(now, asked[descriptor] + pause)
+    for client in sockets.values():
+        client.close()
+    return len(taken) / (time.perf_counter() - begin), taken
+
+
+def _is_whole(content: bytes) -> bool:
+    head, _, body = content.partition(b"\r\n\r\n")
+    for line in head.split(b"\r\n"):
+        if line.lower().startswith(b"content-length:"):
+            return len(body) >= int(line[15:])
+    return False
+
+
+def prepare() -> None:
+    """A slim bundle of the MLP, and an environment for the alternative."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    python = WORK / "venv" / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", WORK / "venv"], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", "fastapi", "uvicorn[standard]"], check=True)
+    from benchmarks.run import _aotpack
+
+    package = WORK / "mlp.pt2"
+    if not package.exists():
+        _aotpack("export", f"{ROOT / 'examples' / 'mlp.py'}:model", "--output", package)
+    _aotpack("build", "--model", package, "--output", WORK / "bundle", "--portable", "--runtime", "slim")
+
+
+def measure(seconds: float, connections: int) -> list[str]:
+    """The tables."""
+    ways: dict[str, tuple[Callable[[], contextlib.AbstractContextManager[int]], Callable[[int], bytes]]] = {
+        "FastAPI + uvicorn + torch, JSON": (fastapi, to_fastapi),
+        "aotrun serve, JSON": (aotrun, as_json),
+        "aotrun serve, bytes": (aotrun, as_bytes),
+        "aotrun serve --max-batch 64, bytes": (lambda: aotrun("--max-batch", "64"), as_bytes),
+    }
+    rates: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(ROUNDS):
+        for way, (server, question) in ways.items():
+            with server() as port:
+                throughput(port, question, connections, 0.5)
+                rates[way].append(throughput(port, question, connections, seconds))
+    first = rates["FastAPI + uvicorn + torch, JSON"]
+    lines = [
+        f"| serving one row of the MLP, one core, {connections} connections | requests/s | ratio |",
+        "|---|---:|---:|",
+    ]
+    for way, seen in rates.items():
+        ratio = statistics.median(own / other for own, other in zip(seen, first, strict=True))
+        lines.append(f"| {way} | {statistics.median(seen):.0f} | {ratio:.2f} |")
+    lines += ["", "| at half of that load | p50, us | p99, us | p99 / p50 |", "|---|---:|---:|---:|"]
+    for way in list(ways)[2:]:
+        server, question = ways[way]
+        pause = 2 * connections / statistics.median(rates[way])
+        with server() as port:
+            _asked(port, question, connections, 0.5, pause)
+            taken = sorted(_asked(port, question, connections, seconds, pause)[1])
+        median, late = taken[len(taken) // 2] * 1e6, taken[len(taken) * 99 // 100] * 1e6
+        lines.append(f"| {way} | {median:.0f} | {late:.0f} | {late / median:.2f} |")
+    return lines
+
+
+def endure(requests: int) -> str:
+    """Ask so many questions through killed workers, slow clients and broken requests; what became of them."""
+    from tests.support.serving import Answer, Crowd, floats, serving
+
+    wanted: dict[int, tuple[float, ...]] = {}
+
+    def check(number: int, answer: Answer) -> None:
+        assert answer.status == 200, answer.document
+        assert answer.document["id"] == str(number)
+        seen = floats(answer.data)
+        known = wanted.setdefault(number % 64, seen)
+        assert all(abs(one - other) < 1e-5 for one, other in zip(seen, known, strict=True)), number
+
+    questions = {number: as_bytes(number) for number in range(64)}
+
+    def question(number: int) -> bytes:
+        # The same inputs again and again, each under its own number.
+        return as_bytes(number) if number < 64 else _renumbered(questions[number % 64], number)
+
+    with serving(WORK / "bundle", "--workers", "2", "--max-batch", "32") as server:
+        server.workers(2)
+        crowd = Crowd(server.port, 32, question, check)
+        stop = threading.Event()
+        thread = threading.Thread(target=_bother, args=(server.port, stop))
+        thread.start()
+        kills = 0
+
+        def kill() -> None:
+            nonlocal kills
+            if crowd.count > (kills + 1) * requests // 11:
+                events = server.events()
+                dead = {event["worker"] for event in events if event["event"] == "worker died"}
+                alive = [e["worker"] for e in events if e["event"] == "worker ready" and e["worker"] not in dead]
+                if len(alive) == 2:
+                    os.kill(alive[kills % 2], signal.SIGKILL)
+                    kills += 1
+
+        crowd.run(lambda: crowd.count >= requests, kill)
+        stop.set()
+        thread.join()
+    doubled = sum(count != 1 for count in crowd.answers.values())
+    lost = sum(number not in crowd.answers for number in range(max(crowd.answers))) - len(set(crowd.broken))
+    return (
+        f"{len(crowd.answers)} requests answered, {lost} lost, {doubled} answered twice; {kills} workers were killed, "
+        f"with {len(crowd.broken)} requests in flight, whose connections ended."
+    )
+
+
+def _renumbered(request: bytes, number: int) -> bytes:
+    """The same question under another id."""
+    head, _, body = request.partition(b"\r\n\r\n")
+    text, data = body[: -64 * 4], body[-64 * 4 :]
+    document = json.loads(text)
+    document["id"] = str(number)
+    text = json.dumps(document).encode()
+    head = (
+        f"POST /v2/models/mlp/infer HTTP/1.1\r\nHost: test\r\nContent-Length: {len(text) + len(data)}\r\n"
+        f"Inference-Header-Content-Length: {len(text)}\r\n\r\n"
+    ).encode()
+    return head + text + data
+
+
+def _bother(port: int, stop: threading.Event) -> None:
+    """Clients that stop in the middle, send noise, or never read."""
+    generator = random.Random(0)  # noqa: S311
+    whole = as_bytes(0)
+    while not stop.wait(0.05):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as client:
+            noisy = bytearray(whole)
+            for _ in range(4):
+                noisy[generator.randrange(len(noisy))] = generator.randrange(256)
+            client.sendall(noisy[: generator.randint(1, len(noisy))])
+
+
+def main() -> None:
+    """Measure and print, or write this kind of CPU's section of RESULTS-serving.md."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--requests", type=int, default=0)
+    parser.add_argument("--publish", action="store_true")
+    options = parser.parse_args()
+    prepare()
+    if options.requests:
+        print(endure(options.requests))
+        return
+    lines = measure(options.seconds, options.connections)
+    print("\n".join(lines))
+    if options.publish:
+        results.publish(lines, PAGE)
+
+
+if __name__ == "__main__":
+    main()
