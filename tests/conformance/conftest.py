@@ -16,6 +16,7 @@ PACKAGES = (
     "timm>=1.0",
     "torchvision",
     "torchcrepe",
+    "torchao==0.18.0",
     "huggingface-hub",
     "safetensors",
     "tokenizers",
@@ -33,7 +34,7 @@ def zoo_packages() -> Path:
     if not (folder / "complete").exists():
         python = ROOT / ".venv" / "bin" / "python"
         pip = [python, "-m", "pip", "install", "--quiet", "--upgrade", "--target", folder]
-        subprocess.run([*pip, *PACKAGES[:1], *PACKAGES[4:]], check=True)
-        subprocess.run([*pip, "--no-deps", *PACKAGES[1:4]], check=True)
+        subprocess.run([*pip, *PACKAGES[:1], *PACKAGES[5:]], check=True)
+        subprocess.run([*pip, "--no-deps", *PACKAGES[1:5]], check=True)
         (folder / "complete").touch()
     return folder

@@ -18,7 +18,9 @@ import torch
 from torch import nn
 
 # Behind everything else, so that torch stays the environment's own.
-sys.path += filter(None, [str(Path(__file__).parents[2] / "examples"), os.environ.get("AOTPACK_ZOO_PACKAGES")])
+_ROOT = Path(__file__).parents[2]
+_FOLDERS = [str(_ROOT / "examples"), str(_ROOT / "tests" / "support"), os.environ.get("AOTPACK_ZOO_PACKAGES")]
+sys.path += filter(None, _FOLDERS)
 
 _register_fake = torch.library.register_fake
 
@@ -43,7 +45,8 @@ def model(function: Callable[[], Example]) -> Callable[[], Example]:
     def seeded() -> Example:
         torch.manual_seed(0)
         module, inputs = function()
-        return module.eval(), inputs
+        # A graph that was quantised stays in the mode that it was traced in.
+        return module if isinstance(module, torch.fx.GraphModule) else module.eval(), inputs
 
     MODELS[function.__name__] = seeded
     return seeded
@@ -402,6 +405,120 @@ def crepe() -> Example:
     weights = Path(package.origin).parent / "assets" / "tiny.pth"
     module.load_state_dict(torch.load(weights, weights_only=True))
     return module, (torch.randn(4, 1024),)
+
+
+def reduced(example: Example, dtype: torch.dtype) -> Example:
+    """The same in a half type, inputs of floats too."""
+    module, inputs = example
+    return module.to(dtype), tuple(x.to(dtype) if x.is_floating_point() else x for x in inputs)
+
+
+def int8(example: Example, *, dynamic: bool = False) -> Example:
+    """Quantised by PT2E for Inductor on x86; the inputs are what it is calibrated with."""
+    from quantised_models import pt2e
+
+    module, inputs = example
+    return pt2e(module.eval(), *inputs, dynamic=dynamic), inputs
+
+
+def int8_weights(example: Example) -> Example:
+    """Linear layers with weights of int8 under activations of floats, by torchao."""
+    from quantised_models import quantised
+    from torchao.quantization import Int8WeightOnlyConfig
+
+    module, inputs = example
+    return quantised(module.eval(), Int8WeightOnlyConfig()), inputs
+
+
+@model
+def bert_bfloat16() -> Example:
+    return reduced(bert(), torch.bfloat16)
+
+
+@model
+def bert_float16() -> Example:
+    return reduced(bert(), torch.float16)
+
+
+@model
+def bert_int8() -> Example:
+    return int8(bert())
+
+
+@model
+def bert_int8_dynamic() -> Example:
+    return int8(bert(), dynamic=True)
+
+
+@model
+def bert_int8_weights() -> Example:
+    return int8_weights(bert())
+
+
+@model
+def gpt2_bfloat16() -> Example:
+    return reduced(gpt2(), torch.bfloat16)
+
+
+@model
+def llama_int8_weights() -> Example:
+    return int8_weights(llama())
+
+
+@model
+def llama_int8_torchao() -> Example:
+    """Activations quantised row by row as they come, by torchao."""
+    from quantised_models import quantised
+    from torchao.quantization import Int8DynamicActivationInt8WeightConfig
+
+    module, inputs = llama()
+    return quantised(module, Int8DynamicActivationInt8WeightConfig()), inputs
+
+
+@model
+def llama_int4_weights() -> Example:
+    """Weights of four bits in groups of 32, in the order that this machine's torch packs them in."""
+    from torchao.quantization.linear_quant_modules import Int4WeightOnlyQuantizer
+
+    module, inputs = llama()
+    quantizer = Int4WeightOnlyQuantizer(groupsize=32, device=torch.device("cpu"), precision=torch.float32)
+    return quantizer.quantize(module), inputs
+
+
+@model
+def vit_int8() -> Example:
+    return int8(vit())
+
+
+@model
+def resnet50_bfloat16() -> Example:
+    return reduced(resnet50(), torch.bfloat16)
+
+
+@model
+def resnet50_int8() -> Example:
+    return int8(resnet50())
+
+
+@model
+def mobilenet_v2_int8() -> Example:
+    return int8(mobilenet_v2())
+
+
+@model
+def shufflenet_int8() -> Example:
+    return int8(shufflenet())
+
+
+@model
+def lstm_bfloat16() -> Example:
+    return reduced(lstm(), torch.bfloat16)
+
+
+@model
+def lstm_int8_dynamic() -> Example:
+    """Linear layers; PT2E leaves recurrent ones in float32."""
+    return int8(lstm(), dynamic=True)
 
 
 if __name__ == "__main__" and "--list" in sys.argv:

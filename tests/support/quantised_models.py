@@ -69,7 +69,7 @@ def pictures() -> torch.Tensor:
     return torch.randn(2, 3, 32, 32)
 
 
-def pt2e(module: nn.Module, x: torch.Tensor, *, dynamic: bool = False, trained: bool = False) -> Any:
+def pt2e(module: nn.Module, *inputs: torch.Tensor, dynamic: bool = False, trained: bool = False) -> Any:
     """A module as PyTorch's documentation quantises it for Inductor on x86."""
     from torchao.quantization.pt2e import move_exported_model_to_eval
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e, prepare_qat_pt2e
@@ -78,9 +78,9 @@ def pt2e(module: nn.Module, x: torch.Tensor, *, dynamic: bool = False, trained: 
     quantizer = x86.X86InductorQuantizer()
     quantizer.set_global(x86.get_default_x86_inductor_quantization_config(is_dynamic=dynamic, is_qat=trained))
     with torch.set_grad_enabled(trained):
-        graph = torch.export.export(module.train() if trained else module, (x,)).module()
+        graph = torch.export.export(module.train() if trained else module, inputs).module()
         prepared = (prepare_qat_pt2e if trained else prepare_pt2e)(graph, quantizer)
-        prepared(x)
+        prepared(*inputs)
         if trained:
             move_exported_model_to_eval(prepared)
         return convert_pt2e(prepared)

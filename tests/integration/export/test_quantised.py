@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -61,6 +62,37 @@ def test_bytes_stay_bytes_and_the_package_says_so(backend_venv: Path, tmp_path: 
         or "1 of 2 linear layers float32, 1 int8 weights" in lines
     )
     assert "1 of 1 embedding int8 weights" in lines
+
+
+NARROWED = """
+import torch
+from torch import nn
+
+def floats():
+    torch.manual_seed(0)
+    return nn.Linear(64, 16).eval(), (torch.ones(2, 64),)
+
+def halves():
+    module, (x,) = floats()
+    return module.bfloat16(), (x.bfloat16(),)
+
+def others():
+    return nn.Linear(8, 16).eval(), (torch.ones(2, 8),)
+"""
+
+
+def test_against_another_module(backend_venv: Path, tmp_path: Path) -> None:
+    source = tmp_path / "narrowed.py"
+    source.write_text(NARROWED)
+    command = [sys.executable, "-m", "aotpack", "export", f"{source}:halves", "--output", tmp_path / "halves.pt2"]
+    command += ["--cpu-isa", "native", "--venv", backend_venv, "--json", "--against"]
+    done = subprocess.run([*command, f"{source}:floats"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (entry,) = [entry for entry in json.loads(done.stdout)["comparisons"] if entry["sizes"] == "against floats"]
+    assert 0 < entry["relative"] < 0.02
+    done = subprocess.run([*command, f"{source}:others"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "inputs of [2, 8] where the exported module has [2, 64]" in done.stderr
 
 
 #: Functions of quantised_models.py: what their packages say of linear layers, or of convolutions.

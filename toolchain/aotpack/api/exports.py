@@ -32,6 +32,7 @@ def export(
     constants: str = ExportRequest.constants,
     cpu_isa: str = ExportRequest.cpu_isa,
     verify: bool = ExportRequest.verify,
+    against: str | None = None,
     sample: bool = ExportRequest.sample,
     allow_fixed: bool = ExportRequest.allow_fixed,
     options: Mapping[str, Value] | None = None,
@@ -59,6 +60,8 @@ def export(
         cpu_isa: CPUs that it is to run on: `portable` for all, `native` for those like this one, or some of `baseline`,
             `avx2`, `avx512` and `amx` with commas between.
         verify: compare with eager PyTorch; a package that differs is not kept.
+        against: names another module as `source` does, such as the one before it was quantised: how far the package's
+            outputs are from its is told.
         sample: record the example inputs and outputs in the package.
         allow_fixed: accept that sizes vary less than asked where torch cannot do it.
         options: Inductor's, those that keep a bundle's promises (`aotpack.exporting.options.ALLOWED`).
@@ -84,6 +87,7 @@ def export(
         constants=constants,
         cpu_isa=driving.parse_isas(cpu_isa),
         verify=verify,
+        against=None if against is None else _place_of(parse_source(against)),
         sample=sample,
         allow_fixed=allow_fixed,
         options=check_options(options or {}),
@@ -112,6 +116,10 @@ def _named(source: Any, args: Any, kwargs: Any, dynamic_shapes: Any) -> Source:
         meaning="a model is a torch.nn.Module, a torch.export.ExportedProgram, or a text that names one",
         fix=f"pass the module itself, or {FORMS}",
     )
+
+
+def _place_of(source: Source) -> tuple[str, str, str]:
+    return "" if source.file is None else str(source.file), source.module, source.function
 
 
 def export_once(

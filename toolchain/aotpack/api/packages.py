@@ -85,6 +85,10 @@ class Package:
             "size": self.path.stat().st_size,
             "device": self.metadata.device,
             "torch": self.metadata.torch_version,
+            "precision": [
+                {"kind": each.kind, "precision": each.precision, "count": each.count}
+                for each in self.metadata.precision
+            ],
             "notes": list(self.notes),
             "comparisons": [asdict(entry) for entry in self.comparisons],
         }

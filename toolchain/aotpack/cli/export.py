@@ -24,6 +24,7 @@ Examples:
   aotpack export examples/mlp.py:model --output mlp.pt2 --cpu-isa native       for CPUs like this one alone
   aotpack export examples/mlp.py:model --output mlp.pt2 --cpu-isa avx2,avx512  for these, whatever is measured here
   aotpack export examples/mlp.py:model --output mlp.pt2 --constants updatable
+  aotpack export model.py:int8 --output model.pt2 --verify --against model.py:model
   aotpack export model.py:model --output model.pt2 --device cuda --venv .venv-cuda
   aotpack export package.module:model --output model.pt2      found as python -m finds it
   aotpack export saved_program.pt2 --output model.pt2         what torch.export.save wrote
@@ -38,6 +39,7 @@ Examples:
 @click.option("--profile", type=click.Choice(("default", "slim")), hidden=True)
 @console.venv_option("The environment whose torch exports.")
 @click.option("--verify", is_flag=True, help="Compare with eager PyTorch; a package that differs is not kept.")
+@click.option("--against", metavar="SOURCE", help="Tell how far outputs are from this model's: the float one, say.")
 @console.json_option
 @console.common_options
 def command(
@@ -47,6 +49,7 @@ def command(
     profile: str | None,
     venv: Path | None,
     verify: bool,
+    against: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -66,6 +69,7 @@ def command(
         output=output,
         device=device,
         verify=verify,
+        against=against,
         **chosen(**options),
         venv=venv,
         progress=console.reporter(),

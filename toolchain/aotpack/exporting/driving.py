@@ -76,6 +76,9 @@ class ExportRequest:
     cpu_isa: str = PORTABLE
     #: Compare with eager PyTorch, and fail when they differ.
     verify: bool = False
+    #: Another module whose outputs the package's are compared with, such as the one before it was quantised: its file,
+    #: its module's name where there is no file, and its function.
+    against: tuple[str, str, str] | None = None
     #: Record the example inputs and eager outputs in the package (when they are under 1 MB).
     sample: bool = True
     #: Accept that sizes vary less than asked.

@@ -88,7 +88,7 @@ class Export:
         from . import source
 
         torch_version = source.import_torch()
-        from . import packing, reading, running, variants, verifying
+        from . import packing, reading, running, variants
         from .code import compiling, isas, options, reproducible
         from .graph import sizing
 
@@ -154,6 +154,12 @@ class Export:
         others = {packing.library_of(member.name): member.compiled.model_so for member in made.others}
         packing.write(request["output"], made.files, document, sample, others)
 
+        self._send("done", comparisons=self._comparisons(made, subject, described, request), files=files)
+
+    def _comparisons(self, made: Any, subject: Any, described: Any, request: dict[str, Any]) -> list[dict[str, Any]]:
+        """With eager PyTorch, and with another module, where that is asked for. Raises WorkerError."""
+        from . import source, verifying
+
         comparisons: list[dict[str, Any]] = []
         if request["verify"]:
             self._begin("verifying against eager PyTorch")
@@ -166,7 +172,13 @@ class Export:
                     lambda text: self._send("trying", text=text),
                 )
                 comparisons += [{**entry, "sizes": f"{label}{entry['sizes']}"} for entry in verifier.compare()]
-        self._send("done", comparisons=comparisons, files=files)
+        if request["against"]:
+            file, module, function = request["against"]
+            self._begin(f"comparing with {function}")
+            other = source.load({**request, "file": file or None, "module": module, "function": function})
+            package = next(iter(self._to_verify(made, request).values()))
+            comparisons += verifying.distances(package, subject, described, other, function)
+        return comparisons
 
     def _to_verify(self, made: Any, request: dict[str, Any]) -> dict[str, str]:
         """The package, or one of each variant that this machine can run, by what to call it."""

@@ -143,6 +143,49 @@ class Verifier:
         return args, kwargs
 
 
+def distances(package: str, subject: Subject, described: Signature, other: Subject, name: str) -> list[dict[str, Any]]:
+    """How far a package's outputs at the example's sizes are from those of another module of the same inputs.
+
+    Nothing is too far; dtypes may differ. Raises WorkerError where inputs or outputs do not fit each other.
+    """
+    mine, theirs = tensors((subject.args, subject.kwargs)), tensors((other.args, other.kwargs))
+    if [x.shape for x in mine] != [x.shape for x in theirs]:
+        raise _no_counterpart(name, f"inputs of {_shapes(theirs)}", _shapes(mine))
+    as_theirs = iter([x.to(like.dtype) if x.is_floating_point() else x for x, like in zip(mine, theirs, strict=True)])
+    args, kwargs = pytree.tree_map(
+        lambda leaf: next(as_theirs) if isinstance(leaf, torch.Tensor) else leaf, (other.args, other.kwargs)
+    )
+    expected = call_eager(other, args, kwargs).outputs
+    given = copy.deepcopy((subject.args, subject.kwargs))
+    sizes = _shapes(mine)
+    outputs = _run(torch._inductor.aoti_load_package(package), *given, sizes)
+    if [x.shape for x in outputs] != [x.shape for x in expected]:
+        raise _no_counterpart(name, f"outputs of {_shapes(expected)}", _shapes(outputs))
+    entries = []
+    for spec, got, want in zip(described.outputs, outputs, expected, strict=True):
+        error = (got.double() - want.double()).abs()
+        magnitude = want.double().abs()
+        relative = (
+            error / (magnitude + magnitude.max()).clamp_min(torch.finfo(torch.float64).tiny) if error.numel() else error
+        )
+        absolute, relative = (float(x.max()) if x.numel() else 0.0 for x in (error, relative))
+        entries.append({"sizes": f"against {name}", "name": spec["name"], "absolute": absolute, "relative": relative})
+    return entries
+
+
+def _shapes(values: list[torch.Tensor]) -> str:
+    return ", ".join(str(list(value.shape)) for value in values) or "nothing"
+
+
+def _no_counterpart(name: str, theirs: str, ours: str) -> WorkerError:
+    return WorkerError(
+        f"--against {name}: {theirs} where the exported module has {ours}",
+        meaning="the package was compiled, but cannot be compared with that module; it has not been kept",
+        fix="name a function that returns the same model with the same example inputs",
+        kind="usage",
+    )
+
+
 def _run(model: Any, args: Any, kwargs: Any, sizes: str) -> list[torch.Tensor]:
     torch.manual_seed(0)
     try:
