@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from aotpack.api.exports import export as export
     from aotpack.api.inspection import inspect as inspect
     from aotpack.api.model import Model as Model
+    from aotpack.api.model import Session as Session
     from aotpack.api.model import load as load
     from aotpack.api.packages import Package as Package
     from aotpack.api.projects import build_project as build_project
@@ -47,7 +48,7 @@ _PLACES = {
     **dict.fromkeys(("inspect",), "aotpack.api.inspection"),
     **dict.fromkeys(("pack", "sign"), "aotpack.api.releases"),
     **dict.fromkeys(("doctor", "Diagnosis"), "aotpack.api.diagnosis"),
-    **dict.fromkeys(("load", "Model"), "aotpack.api.model"),
+    **dict.fromkeys(("load", "Model", "Session"), "aotpack.api.model"),
     "build_project": "aotpack.api.projects",
     "Bundle": "aotpack.api.bundles",
     "Package": "aotpack.api.packages",

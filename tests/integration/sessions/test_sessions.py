@@ -14,6 +14,7 @@ import aotrun
 import numpy as np
 import pytest
 
+import aotpack
 from aotpack.backend import Backend
 from aotpack.building.build import build
 from aotpack.building.request import BuildRequest
@@ -266,3 +267,24 @@ def test_outputs_go_into_a_pipe(bundles: Path, runtime: str, tmp_path: Path) -> 
         (tmp_path / "y").write_bytes(done.stdout)
         loaded = np.load(tmp_path / "y")
         np.testing.assert_array_equal(loaded if form == "npy" else loaded["output0"], wanted)
+
+
+def test_sessions_of_the_toolchain_raise_its_errors(bundles: Path) -> None:
+    (chunk, *_), _ = streams()
+    with aotpack.load(bundles / "slim", model="voice") as model:
+        one = model.session()
+        first = one(chunk[None]).tolist()
+        state = one.save()
+        other = one.copy()
+        assert isinstance(other, aotpack.Session)
+        assert other(chunk[None]).tolist() == one(chunk[None]).tolist()
+        one.reset()
+        assert one(chunk[None]).tolist() == first
+        assert one.save() == state
+        with pytest.raises(aotpack.UsageError) as caught:
+            one.restore(b"no state")
+        assert all((caught.value.what, caught.value.meaning, caught.value.fix))
+        with pytest.raises(aotpack.UsageError):
+            one([1.0])
+    with aotpack.load(bundles / "full", model="plain") as plain, pytest.raises(aotpack.ModelMismatchError):
+        plain.session()

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ctypes import c_void_p
 from typing import Any
 
 from aotpack import resources
@@ -17,6 +18,7 @@ if "aotrun" not in sys.modules:
 
 import aotrun
 from aotrun.library.bundle import locate
+from aotrun.library.model import Runnable
 
 _ERRORS: dict[int, type[AotpackError]] = {
     kind.exit_code: kind for kind in (UsageError, ModelMismatchError, DamagedError, MachineMismatchError)
@@ -33,12 +35,8 @@ def _own_errors() -> Iterator[None]:
         raise kind(error.what, meaning=error.meaning, fix=error.fix) from None
 
 
-class Model(aotrun.Model):
-    """A loaded model. May be called from many threads at once.
-
-    Attributes:
-        inputs, outputs: the signature, in call order.
-    """
+class _Calls(Runnable):
+    """Calls whose errors are those of aotpack."""
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """Run on positional or named inputs; returns the output, or a tuple when there are several.
@@ -51,19 +49,70 @@ class Model(aotrun.Model):
         """
         try:
             return super().__call__(*args, **named)
-        except aotrun.AotError as error:
+        except aotrun.AotError as error:  # a context manager would be felt in each call
             with _own_errors():
                 raise error
+
+    def run(self, *args: Any, **named: Any) -> aotrun.Result:
+        """Run as a call does; returns outputs by name, with measurements."""
+        with _own_errors():
+            return super().run(*args, **named)
+
+
+class Model(_Calls, aotrun.Model):
+    """A loaded model. May be called from many threads at once.
+
+    Attributes:
+        inputs, outputs: the signature, in call order.
+    """
 
     def asset(self, name: str) -> bytes:
         """The content of a file that travels with the models, such as `labels.txt`. Raises UsageError."""
         with _own_errors():
             return super().asset(name)
 
-    def run(self, *args: Any, **named: Any) -> aotrun.Result:
-        """Run as a call does; returns outputs by name, with measurements."""
+    def session(self) -> Session:
+        """This model with a state of its own, which is at first what it was at export (docs/serving.md).
+
+        Raises ModelMismatchError when the package does not say which buffers the model changes.
+        """
         with _own_errors():
-            return super().run(*args, **named)
+            return Session.taking(self, super().session())
+
+
+class Session(_Calls, aotrun.Session):
+    """A model with a state of its own: the buffers that it changes from call to call. It shares code and weights.
+
+    Attributes:
+        model: whose session it is.
+        inputs, outputs: the signature, in call order.
+    """
+
+    @classmethod
+    def taking(cls, model: aotrun.Model, other: aotrun.Session) -> Session:
+        """What another one was, which is closed then."""
+        handle, other._handle = other._handle, c_void_p()
+        return cls(model, handle)
+
+    def reset(self) -> None:
+        """Make the state what it was at export."""
+        with _own_errors():
+            super().reset()
+
+    def copy(self) -> Session:
+        """Another session of the model with the same state."""
+        with _own_errors():
+            return Session.taking(self.model, super().copy())
+
+    def save(self) -> bytearray:
+        """The state; sessions of the same package take it, in other processes and on other machines as well."""
+        with _own_errors():
+            return super().save()
+
+    def restore(self, state: bytes | bytearray | memoryview) -> None:
+        """Make the state one that was saved. Raises UsageError when it is none of this model."""
+        with _own_errors():
+            super().restore(state)
 
 
 def load(
