@@ -84,7 +84,8 @@ class Export:
     def run(self, request: dict[str, Any], read: Callable[[], str]) -> None:
         """From the request to `done`. Raises WorkerError, and whatever torch and the user's code raise."""
         self.file = None if request["file"] is None else Path(request["file"])
-        self._begin(f"importing torch and {request['module'] if self.file is None else self.file.name}")
+        named = request["module"] if self.file is None else self.file.name
+        self._begin(f"preparing {named}" if self._load else f"importing torch and {named}")
         from . import source
 
         torch_version = source.import_torch()
