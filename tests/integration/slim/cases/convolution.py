@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from slim_harness import Generator, case
+from slim_harness import Generator, Packed, case
 
 from .matrix_products import POINTWISE
 
@@ -100,3 +100,49 @@ def transposed_unary(g: Generator) -> dict[str, Any]:
     how["output_padding"] = [min(o, p) for o, p in zip(how["output_padding"], how["padding"], strict=True)]
     # Inductor hands over the weight as oneDNN numbers it.
     return {**how, "attr": attr, "scalars": scalars, "algorithm": algorithm}
+
+
+def packed(g: Generator, *, transposed: bool) -> dict[str, Any]:
+    """The same with a weight as a model has it: in oneDNN's order, for one group or several, wide enough for blocks."""
+    dtype = g.choice([torch.float32, torch.float32, torch.bfloat16])
+    spatial = g.choice([2, 2, 3])
+    groups = g.choice([1, 1, 2, 4, 16, 33])
+    inputs, outputs = ([1], [1]) if groups > 4 else ([1, 3, 16, 24], [1, 5, 16, 40])
+    inner, outer = g.choice(inputs), g.choice(outputs)
+    sizes = [g.choice([4, 5, 9]) for _ in range(spatial)]
+    kernel = [g.choice([1, 2, 3]) for _ in range(spatial)]
+    dilation, stride = ([g.choice([1, 1, 2]) for _ in range(spatial)] for _ in range(2))
+    padding = [g.choice([0, 1]) for _ in range(spatial)]
+    output_padding = [min(p, g.choice([0, 1])) if transposed else 0 for p in padding]
+    x = torch.randn([g.choice([1, 2]), groups * inner, *sizes], generator=g.torch).to(dtype)
+    shape = [groups * inner, outer] if transposed else [groups * outer, inner]
+    weight = torch.randn([*shape, *kernel], generator=g.torch).to(dtype)
+    how = [padding, *([output_padding] if transposed else []), stride, dilation, groups, list(x.shape)]
+    mkldnn = torch.ops.mkldnn
+    pack = mkldnn._reorder_convolution_transpose_weight if transposed else mkldnn._reorder_convolution_weight
+    attr, scalars, algorithm = g.choice(POINTWISE)
+    return {
+        "X": x.contiguous(memory_format=torch.channels_last if spatial == 2 else torch.channels_last_3d),
+        "W": Packed.of(pack(weight, *how)),
+        "B": g.choice([None, torch.randn([groups * outer], generator=g.torch).to(dtype)]),
+        "padding": padding,
+        **({"output_padding": output_padding} if transposed else {}),
+        "stride": stride,
+        "dilation": dilation,
+        "groups": groups,
+        "attr": attr,
+        "scalars": scalars,
+        "algorithm": algorithm,
+    }
+
+
+@case("cpu_mkldnn__convolution_pointwise", draws=120, tolerance=128)
+def packed_unary(g: Generator) -> dict[str, Any]:
+    """Packed weights."""
+    return packed(g, transposed=False)
+
+
+@case("cpu_mkldnn__convolution_transpose_pointwise", draws=80, tolerance=128)
+def packed_transposed_unary(g: Generator) -> dict[str, Any]:
+    """Packed weights, transposed."""
+    return packed(g, transposed=True)
