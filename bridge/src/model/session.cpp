@@ -43,6 +43,7 @@ std::vector<std::unique_ptr<aot_tensor>> aot_session::run(const aot_view* inputs
 
 void aot_session::reset() {
   aot::refuse_orphans();
+  const aot::AtWork at_work;  // before the slot, as where a model runs
   const aot::RunnerSlots::Hold slot(*slots_);
   model_->device().activate();
   container_->state()->reset();
@@ -52,6 +53,7 @@ std::unique_ptr<aot_session> aot_session::copy() const {
   aot::refuse_orphans();
   auto other = std::make_unique<aot_session>(model_);
   std::vector<uint8_t> bytes(model_->state_layout()->bytes());
+  const aot::AtWork at_work;  // before the slot, as where a model runs
   const aot::RunnerSlots::Hold slot(*slots_);
   model_->device().activate();
   container_->state()->read(bytes.data());
@@ -71,6 +73,7 @@ void aot_session::save(uint8_t* destination, size_t bytes) const {
   Header header{{}, layout.fingerprint(), layout.bytes()};
   std::memcpy(header.magic, kMagic, sizeof kMagic);
   std::memcpy(destination, &header, sizeof header);
+  const aot::AtWork at_work;  // before the slot, as where a model runs
   const aot::RunnerSlots::Hold slot(*slots_);
   model_->device().activate();
   container_->state()->read(destination + sizeof header);
@@ -87,6 +90,7 @@ void aot_session::restore(const uint8_t* source, size_t bytes) {
                            {"A state fits the model whose session saved it, and is ", saved_bytes(), " bytes long."},
                            {"Pass what aot_session_save() wrote, whole."});
   }
+  const aot::AtWork at_work;  // before the slot, as where a model runs
   const aot::RunnerSlots::Hold slot(*slots_);
   model_->device().activate();
   container_->state()->write(source + sizeof header);

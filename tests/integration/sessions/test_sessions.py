@@ -154,6 +154,46 @@ def test_a_stream_goes_on_in_a_copy_and_in_another_process(bundles: Path, runtim
     np.testing.assert_allclose(json.loads(done.stdout), rest, rtol=1e-4)
 
 
+#: Children of a process whose threads save a session without a pause. What those held is held for ever in a child.
+FORKS = """
+import os, signal, sys, threading
+sys.path.insert(0, sys.argv[1])
+import aotrun
+session = aotrun.load(sys.argv[2], model="decoder").session()
+is_over = False
+
+def save():
+    while not is_over:
+        session.save()
+
+threads = [threading.Thread(target=save) for _ in range(3)]
+for thread in threads:
+    thread.start()
+failed = 0
+for _ in range(60):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # never to hang is the point
+        try:
+            session.reset()
+        except aotrun.AotError as error:
+            os._exit(0 if "was forked while another thread" in str(error) else 1)
+        os._exit(0)
+    failed += os.waitpid(child, 0)[1] != 0
+    if failed:
+        break
+is_over = True
+for thread in threads:
+    thread.join()
+sys.exit(failed)
+"""
+
+
+def test_a_fork_while_a_state_is_saved_hangs_no_child(bundles: Path) -> None:
+    command = [sys.executable, "-c", FORKS, ROOT / "templates" / "runner", bundles / "slim"]
+    assert subprocess.run(command, check=False, timeout=120).returncode == 0
+
+
 def test_the_model_itself_has_one_state_for_all_callers(bundles: Path, runtime: str) -> None:
     """As before there were sessions, which leave it alone and do not begin with it."""
     chunk = streams()[0][0][None]
