@@ -142,17 +142,6 @@ void release(Block block) noexcept { cache().release(block); }
 
 extern "C" {
 
-void* aot_slim_allocate(size_t bytes, size_t* capacity) {
-  try {
-    const slim::Block block = slim::allocate(bytes);
-    *capacity = block.capacity;
-    return block.data;
-  } catch (...) {
-    return nullptr;
-  }
-}
-void aot_slim_release(void* data, size_t capacity) { slim::release({data, capacity}); }
-
 void aot_slim_memory(uint64_t* in_use, uint64_t* cached, uint64_t* peak) { slim::cache().report(in_use, cached, peak); }
 void aot_slim_release_cache() { slim::cache().release_all(); }
 }

@@ -28,10 +28,6 @@ extern "C" {
 // Bytes of tensors now, kept for reuse now, and the most that tensors took at once. Pointers may be NULL.
 AOTI_TORCH_EXPORT void aot_slim_memory(uint64_t* in_use, uint64_t* cached, uint64_t* peak);
 
-// The allocator itself, for the optional parts. NULL: out of memory.
-AOTI_TORCH_EXPORT void* aot_slim_allocate(size_t bytes, size_t* capacity);
-AOTI_TORCH_EXPORT void aot_slim_release(void* data, size_t capacity);
-
 // Gives everything that is kept for reuse back to the system and forgets the peak.
 AOTI_TORCH_EXPORT void aot_slim_release_cache();
 }

@@ -49,8 +49,6 @@ const char* torch_exception_get_what() {
 }
 const char* torch_exception_get_what_without_backtrace() { return torch_exception_get_what(); }
 
-void aot_slim_set_last_error(const char* function, const char* what) { set_last_error(function, what); }
-
 // Generated code calls this for its assertions, an index out of range for one. It has no status to return, so it
 // throws, as torch's does; the model's entry point catches. No exception can leave an OpenMP region: that is left in
 // another way, and what the model asks for next fails.

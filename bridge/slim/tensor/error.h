@@ -69,7 +69,4 @@ extern "C" {
 // older headers do not know them.
 AOTI_TORCH_EXPORT const char* torch_exception_get_what();
 AOTI_TORCH_EXPORT const char* torch_exception_get_what_without_backtrace();
-
-// For the optional parts: report_exception across libraries.
-AOTI_TORCH_EXPORT void aot_slim_set_last_error(const char* function, const char* what);
 }
