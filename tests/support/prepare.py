@@ -36,6 +36,8 @@ SHARED: tuple[tuple[Path, dict[str, str | bool]], ...] = (
     (EXAMPLES / "decoder.py", {"cpu_isa": "avx2"}),
     (EXAMPLES / "voice.py", {"cpu_isa": "avx2"}),
     (EXAMPLES / "no_shim.py", {}),
+    (SUPPORT / "packed_models.py", {}),
+    (INTEGRATION / "build" / "bags.py", {}),
     (INTEGRATION / "embedding" / "running_total.py", {}),
     (INTEGRATION / "embedding" / "transpose.py", {}),
 )

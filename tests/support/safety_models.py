@@ -95,3 +95,15 @@ def parallel():
     """Twice as much as one thread is given."""
     torch.manual_seed(0)
     return Parallel().eval(), (torch.randn(256, 2048), torch.randint(0, 100, (256,))), None
+
+
+class Scattering(nn.Module):
+    """What code of plain PyTorch calls without looking at whether it failed."""
+
+    def forward(self, x, index, source):
+        return x.scatter_add(0, index, source) * 2
+
+
+def scattering():
+    """Six rows of five; three are added."""
+    return Scattering().eval(), (torch.ones(6, 5), torch.randint(0, 6, (3, 5)), torch.ones(3, 5))

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/error.h"
 #include "base/library.h"
 #include "base/torch_abi.h"
 #include "device/device.h"
@@ -61,6 +62,7 @@ class Container {
   const ProxyExecutor& proxy() const { return original_ != nullptr ? original_->proxy_ : proxy_; }
   AOTIProxyExecutorHandle proxy_handle() const { return reinterpret_cast<AOTIProxyExecutorHandle>(proxy().handle()); }
   void check(AOTIRuntimeError code, const char* doing) const;
+  Error failed(const char* doing, const std::string& reason) const;
 
   // weights.cpp
   struct Constant {

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <initializer_list>
 
 // A double of libc's: the runtime's own call comes here.
 extern "C" int sched_getaffinity(pid_t, size_t size, cpu_set_t* set) noexcept {

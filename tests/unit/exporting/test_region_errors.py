@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aotpack.exporting.worker.code.region_errors import thrown_outside
+from aotpack.exporting.worker.code.region_errors import checked_call, thrown_outside
 
 PROGRAM = """
 #include <omp.h>
@@ -111,3 +111,19 @@ def test_what_is_thrown_in_a_region_arrives_outside(tmp_path: Path) -> None:
 )
 def test_what_needs_nothing_or_is_not_understood_stays(text: str) -> None:
     assert thrown_outside(text) == text
+
+
+@pytest.mark.parametrize(
+    ("line", "checked"),
+    [
+        (
+            "aoti_torch_scatter_out(buf0, x, 0, i, s);",
+            "AOTI_TORCH_ERROR_CODE_CHECK(aoti_torch_scatter_out(buf0, x, 0, i, s));",
+        ),
+        ("AOTI_TORCH_ERROR_CODE_CHECK(aoti_torch_cpu_mm_out(a, b, c));", None),
+        ("auto a = aoti_torch_scatter_out(buf0);", None),
+        (7, None),
+    ],
+)
+def test_the_status_of_a_call_is_looked_at_once(line: object, checked: str | None) -> None:
+    assert checked_call(line) == (line if checked is None else checked)

@@ -143,6 +143,7 @@ def compile_program(
         matrix_products.divide_large_ones_only()
         matrix_products.allow_no_rows()
         region_errors.leave_regions_first()
+        region_errors.look_at_every_status()
     try:
         with (
             torch.no_grad(),

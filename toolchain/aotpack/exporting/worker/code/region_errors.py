@@ -1,9 +1,11 @@
-"""Errors of generated code that several threads run: an index out of range, or an assertion.
+"""Errors of generated code that would not arrive: an index out of range, or an assertion.
 
 Generated code throws where it finds one. OpenMP lets no exception leave a region, so with libtorch that ends the
 process of whoever loaded the model. Here each thread keeps what was thrown in its part of the work and goes on behind
-it, to where the others wait; the function throws the first of them when all is done. Nothing of torch is imported: what
-is changed is text.
+it, to where the others wait; the function throws the first of them when all is done.
+
+And of two kinds of calls, scatter and index_put, generated code does not look at the status, and goes on with what
+these have not written. Here it does. What is changed is text.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ _REGION = re.compile(r"#pragma omp parallel\b")
 _TOGETHER = re.compile(r"#pragma omp ")
 #: What stands before the body of a loop whose inner loops are shared as well, which must stay nested perfectly.
 _COLLAPSED = re.compile(r"#pragma omp for\b.*\bcollapse\((\d+)\).*\n\s*for\s*\([^{}]*\)\s*$")
+#: A statement that is a call of torch's C shim.
+_CALL = re.compile(r"\s*aoti_torch_\w+\(.*\);\s*", re.DOTALL)
 _FUNCTION = re.compile(r"\]\s*(\([^(){}]*\))?[^;{}()]*$")
 
 _BEFORE = "\nstd::atomic<bool> region_failed{false};\nstd::exception_ptr region_error;"
@@ -39,6 +43,36 @@ def leave_regions_first() -> None:
         return original(self, thrown_outside(src_code), *args, **kwargs)
 
     CppScheduling.define_kernel = define_kernel
+
+
+def look_at_every_status() -> None:
+    """Let calls of scatter and index_put that are generated from now on in this process throw when they fail."""
+    from torch._inductor.codegen.cpp_wrapper_cpu import CppWrapperCpu
+
+    for name in ("_generate_scatter_fallback", "_generate_index_put_fallback"):
+        if hasattr(CppWrapperCpu, name):
+            setattr(CppWrapperCpu, name, _checked(getattr(CppWrapperCpu, name)))
+
+
+def _checked(original: Callable[..., Any]) -> Callable[..., Any]:
+    """The method of a wrapper, whose lines it writes with their status looked at."""
+
+    def generate(self: Any, *args: Any, **kwargs: Any) -> Any:
+        writeline = self.writeline
+        self.writeline = lambda line: writeline(checked_call(line))
+        try:
+            return original(self, *args, **kwargs)
+        finally:
+            self.writeline = writeline  # the wrapper sets it itself, to where its lines go at the time
+
+    return generate
+
+
+def checked_call(line: Any) -> Any:
+    """A line that is a call of torch's C shim and nothing else, with its status looked at; any other as it is."""
+    if isinstance(line, str) and _CALL.fullmatch(line):
+        return f"AOTI_TORCH_ERROR_CODE_CHECK({line.rstrip().removesuffix(';')});"
+    return line
 
 
 def thrown_outside(source: str) -> str:
