@@ -119,6 +119,12 @@ def test_conversations_at_the_same_time_say_what_eager_says(bundles: Path, runti
             assert say(sessions[0], prompt, STEPS) == eager["tokens"][number]
 
 
+def test_a_decoder_says_the_same_without_a_session(bundles: Path, runtime: str, eager: Any) -> None:
+    """Its keys and its values are alike before the first call: what is stored once must not be one buffer."""
+    with aotrun.load(bundles / runtime, model="decoder") as model:
+        assert say(model, PROMPTS[0], STEPS) == eager["tokens"][0]
+
+
 def test_a_stream_goes_on_in_a_copy_and_in_another_process(bundles: Path, runtime: str, eager: Any) -> None:
     first, second = streams()
     with aotrun.load(bundles / runtime, model="voice") as model:

@@ -66,9 +66,24 @@ def test_models_of_one_backbone(tmp_path: Path, size: int) -> None:
     assert shared[0] == first, "the first one of a bundle lies as in its package"
     assert shared[1].metadata.weights == ("weights.blob", "../first/weights.blob")
     files = {each.name: written(each, tmp_path) for each in shared}
-    assert files["second"] == content("c", size), "what a model has twice is there once"
+    assert files["second"] == content("c", size) * 2, "a call may change one of the two that a model has"
     assert words_of(shared[0], files, ("a", "b", "head")) == ["a", "b", "head"]
     assert words_of(shared[1], files, ("a", "b", "c")) == ["c", "a", "b", "c"]
+
+
+def test_what_a_model_has_twice_it_has_at_two_places(tmp_path: Path) -> None:
+    """The keys of a cache are as empty as its values, and as a bias of zeros, before the first call changes them."""
+    alone = model(tmp_path, "alone", "bias", "empty", "empty", "empty")
+    assert share([alone]) == (alone,)
+    _, second = share([alone, model(tmp_path, "second", "empty", "empty", "bias", "empty", "empty")])
+    assert second.metadata.weights == ("weights.blob", "../alone/weights.blob")
+    assert [(each.file, each.begin) for each in second.metadata.constants] == [
+        (1, 128),
+        (1, 256),
+        (1, 0),
+        (1, 384),
+        (0, 0),
+    ]
 
 
 def test_a_model_without_any_of_its_own_has_no_file(tmp_path: Path) -> None:

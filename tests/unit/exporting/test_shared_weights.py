@@ -33,9 +33,18 @@ def test_what_is_the_same_is_there_once(tmp_path: Path) -> None:
     first = blob(tmp_path, "first", "a", "b")
     second = blob(tmp_path, "second", "b", "c", "a", "c")
     merged, chosen = merge([described({}, {}), described({}, {}, {}, {})], [first, second])
-    assert chosen == [[0, 1], [1, 2, 0, 2]]
-    assert [constant["begin"] for constant in merged["constants"]] == [0, 64, 128]
-    assert first.read_bytes() == blob(tmp_path, "expected", "a", "b", "c").read_bytes()
+    assert chosen == [[0, 1], [1, 2, 0, 3]]
+    assert [constant["begin"] for constant in merged["constants"]] == [0, 64, 128, 192]
+    assert first.read_bytes() == blob(tmp_path, "expected", "a", "b", "c", "c").read_bytes()
+
+
+def test_what_a_variant_has_twice_it_has_at_two_places(tmp_path: Path) -> None:
+    """A call may change one of the two, such as the keys of a cache that are as empty as its values at first."""
+    blobs = [blob(tmp_path, name, "a", "keys", "keys") for name in ("first", "second")]
+    blobs.append(blob(tmp_path, "third", "keys", "a", "keys"))
+    merged, chosen = merge([described({}, {}, {}) for _ in blobs], list(blobs))
+    assert chosen == [None, None, [1, 0, 2]]
+    assert len(merged["constants"]) == 3
 
 
 def test_the_first_variant_keeps_what_it_has_twice(tmp_path: Path) -> None:

@@ -1,7 +1,11 @@
-"""Each weight of a bundle once: what several models have, or one has twice, is found by its content.
+"""Each weight of a bundle once: what several models have is found by its content.
 
 A model's file of weights holds what no model before it has; the rest it takes from their files, which lie beside it in
 the bundle. Two models with one backbone, or the same model in two packages, cost what they differ in.
+
+What one model has several times stays as often: a call may change one of them, such as the keys of a cache that are as
+empty as its values at first, and the others must not change with it. Between models nothing changes, as each maps the
+files for itself.
 """
 
 from __future__ import annotations
@@ -55,8 +59,11 @@ def share(models: Sequence[PlannedModel]) -> tuple[PlannedModel, ...]:
         ranges: list[tuple[int, int]] = []
         packings: list[Packing] = []
         end = 0
+        copies: Counter[object] = Counter()
         for piece in own:
-            key = contents.get(piece, piece)
+            content = contents.get(piece, piece)
+            key = (content, copies[content])
+            copies[content] += 1
             if key not in known:
                 known[key] = _Place(number, end)
                 ranges.append((piece.begin, piece.size))

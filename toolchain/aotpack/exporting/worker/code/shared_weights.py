@@ -1,9 +1,14 @@
-"""Weights of several variants of a model in one file: what is the same is there once."""
+"""Weights of several variants of a model in one file: what is the same in all of them is there once.
+
+What one variant has several times is there as often: a call may change one of them, and the others must not change with
+it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import mmap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,13 +38,16 @@ def merge(described: Sequence[Mapping[str, Any]], blobs: Sequence[Path | None]) 
             rows = {packed["constant"]: packed.get("rows") for packed in one.get("packed_weights", ())}
             mapped = _mapped(blob)
             own = []
+            copies: Counter[tuple[Any, ...]] = Counter()
             for index, constant in enumerate(one.get("constants", ())):
                 layout = one["layouts"][constant["layout"]] if "layout" in constant else None
                 content = mapped[constant["begin"] : constant["begin"] + constant["size"]]
                 form = tuple(str(constant.get(key)) for key in _FORM)
-                key = (layout, rows.get(index), form, hashlib.sha256(content).digest())
+                same = (layout, rows.get(index), form, hashlib.sha256(content).digest())
+                key = (same, copies[same])
+                copies[same] += 1
                 if one is described[0]:
-                    known.setdefault(key, index)
+                    known[key] = index
                     own.append(index)
                     continue
                 if key not in known:
