@@ -48,7 +48,7 @@ def test_every_file_is_somebodys(bundle: str, request: pytest.FixtureRequest) ->
     assert found["aotpack"]["purl"].startswith("pkg:pypi/aotpack@")
     assert found["cpython"]["licenses"] == [{"license": {"id": "PSF-2.0"}}]
     for entry in found.values():
-        assert entry["type"] == "machine-learning-model" or entry["supplier"]["name"]
+        assert entry["type"] in ("machine-learning-model", "data") or entry["supplier"]["name"]
     model = found["mlp"]
     assert model["modelCard"]["modelParameters"]["inputs"] == [{"format": "x: float32[batch=1..1024, 64]"}]
     needs = {line["ref"]: line.get("dependsOn", []) for line in document["dependencies"]}

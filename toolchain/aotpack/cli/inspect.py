@@ -69,7 +69,7 @@ def _sbom(path: Path, *, as_json: bool) -> None:
     rows = []
     for entry in document.get("components", []):
         files = len(entry.get("components", []))
-        if entry["type"] != "machine-learning-model":
+        if entry["type"] not in ("machine-learning-model", "data"):
             terms = sbom.licenses_of({"components": [entry]}) or "not known"
             supplier = entry.get("supplier", {}).get("name", "")
             rows.append([entry["name"], entry.get("version", ""), terms, supplier, str(files)])

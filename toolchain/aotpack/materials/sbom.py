@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from aotpack import __version__
+from aotpack.bundle.entries import Part
 from aotpack.bundle.manifest import FileRecord
 from aotpack.errors import DamagedError, UsageError
 from aotpack.materials.components import AOTPACK, Component
@@ -61,13 +62,14 @@ def bill(materials: Materials) -> bytes:
     root = Entry(name="bundle", type=ComponentType.APPLICATION, bom_ref="bundle")
     packages = _packages(materials)
     models = {name: _model(name, materials) for name in sorted(materials.models)}
+    assets = _assets(materials)
     tool = Entry(name="aotpack", version=__version__, type=ComponentType.APPLICATION, bom_ref="tool")
     bom = Bom(
-        components=[*packages.values(), *models.values()],
+        components=[*packages.values(), *models.values(), *assets],
         metadata=BomMetaData(component=root, tools=ToolRepository(components=[tool])),
         serial_number=_number(materials),
     )
-    bom.register_dependency(root, [*packages.values(), *models.values()])
+    bom.register_dependency(root, [*packages.values(), *models.values(), *assets])
     for owner, others in _needs(materials).items():
         entry = packages.get(owner) or models[owner]
         bom.register_dependency(entry, [packages.get(other) or models[other] for other in others])
@@ -168,6 +170,15 @@ def _file(record: FileRecord) -> Any:
 
     hashes = [HashType(alg=HashAlgorithm.SHA_256, content=str(record.sha256))]
     return Entry(name=record.path, type=ComponentType.FILE, bom_ref=f"file:{record.path}", hashes=hashes)
+
+
+def _assets(materials: Materials) -> list[Any]:
+    """What whoever built the bundle gave along with the models, as one component; none when there is nothing."""
+    from cyclonedx.model.component import Component as Entry
+    from cyclonedx.model.component import ComponentType
+
+    files = [_file(record) for record in materials.files if record.part == Part.ASSETS and record.link is None]
+    return [Entry(name="assets", type=ComponentType.DATA, bom_ref="assets", components=files)] if files else []
 
 
 def _model(name: str, materials: Materials) -> Any:

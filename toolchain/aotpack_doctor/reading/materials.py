@@ -11,14 +11,14 @@ NAME = "sbom.cdx.json"
 
 
 def unlicensed(folder: str) -> tuple[str, ...]:
-    """Components whose licence nobody says; models are their owner's. Nothing where there is no bill to be read: that
-    its file is missing or changed is told elsewhere."""
+    """Components whose licence nobody says; models and assets are their owner's. Nothing where there is no bill to be
+    read: that its file is missing or changed is told elsewhere."""
     try:
         document = json.loads(read_regular(os.path.join(folder, NAME), follow=False))
         return tuple(
             str(entry["name"])
             for entry in document["components"]
-            if entry["type"] != "machine-learning-model" and not entry.get("licenses")
+            if entry["type"] not in ("machine-learning-model", "data") and not entry.get("licenses")
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return ()
