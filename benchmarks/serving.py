@@ -201,7 +201,7 @@ def prepare() -> None:
 
     package = WORK / "mlp.pt2"
     if not package.exists():
-        _aotpack("export", f"{ROOT / 'examples' / 'mlp.py'}:model", "--output", package)
+        _aotpack("export", f"{ROOT / 'examples' / 'mlp.py'}:model", "--output", package, "--cpu-isa", "native")
     _aotpack("build", "--model", package, "--output", WORK / "bundle", "--portable", "--runtime", "slim")
 
 

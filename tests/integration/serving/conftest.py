@@ -23,8 +23,11 @@ def bundle(backend_venv: Path, exported: Callable[..., Path], tmp_path_factory: 
 
     def make(folder: Path) -> None:
         source = HERE / "serving_models.py"
-        models = [("mlp", exported("mlp"))]
-        models += [(name, cached_export(backend_venv, source, function=name)) for name in ("looking", "sharing")]
+        models = [("mlp", exported("mlp", cpu_isa="avx2"))]
+        models += [
+            (name, cached_export(backend_venv, source, function=name, cpu_isa="avx2"))
+            for name in ("looking", "sharing")
+        ]
         request = BuildRequest(
             backend=Backend.CPU,
             output=folder / "bundle",

@@ -192,6 +192,19 @@ def test_broken_requests(server: Server, raw: bytes, status: int) -> None:
     assert server.get("/v2/health/ready")
 
 
+def test_the_refusal_reaches_who_sends_too_much(server: Server) -> None:
+    """It is read after all has been sent, which the server never takes."""
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            body = bytes(4 << 20)
+            client.sendall(b"POST /v2/models/mlp/infer HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body))
+            time.sleep(0.05)
+            client.sendall(body)
+            answer = next(read_answers(client, 1))
+            assert (answer.status, answer.closes) == (413, True)
+            assert client.recv(1) == b""
+
+
 def test_noise_ends_nothing(server: Server) -> None:
     generator = random.Random(0)  # noqa: S311
     raw = bytearray(binary_request("mlp", "x", (1, 64), bytes(256), "n"))

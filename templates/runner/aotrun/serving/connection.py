@@ -6,6 +6,7 @@ request is under way nothing more is read than the next head.
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import select
 
@@ -23,6 +24,8 @@ _CHUNK = 1 << 16
 _IN = select.EPOLLIN | select.EPOLLRDHUP
 #: A body begins where the first tensor in it comes to lie at a multiple of this, which saves a copy of it.
 _ALIGNMENT = 64
+#: Seconds for which a client that is refused in the middle of its request may go on to send.
+_LINGERING = 2.0
 
 
 class Connection:
@@ -49,13 +52,14 @@ class Connection:
         self._reserved = 0
         self._unsent: List[memoryview] = []
         self._ends = False  # after the answer
+        self._lingers = False  # until the client has read why nobody reads any more
         self._mask = _IN
         worker.poll.register(self.descriptor, _IN)
 
     @property
     def is_idle(self) -> bool:
         """Whether it could be closed without anybody's loss."""
-        return not (self.is_busy or self._received or self._head or self._unsent)
+        return not (self.is_busy or self._lingers or self._received or self._head or self._unsent)
 
     def on_event(self, mask: int) -> None:
         """Something happened to the socket."""
@@ -73,6 +77,10 @@ class Connection:
                 self.close()
 
     def _read(self) -> None:
+        if self._lingers:
+            if not self._socket.recv(_CHUNK):
+                self.close()
+            return
         if self._head is not None:
             size = self._socket.recv_into(self._body[self._filled :])
             self._filled += size
@@ -159,6 +167,7 @@ class Connection:
     def refuse(self, error: Refused) -> None:
         """Answer with an error."""
         self._ends = self._ends or error.close
+        self._lingers = error.close
         self.answer([http.refusal(error, close=self.closes)])
 
     @property
@@ -185,6 +194,16 @@ class Connection:
             self._reserved = 0
 
     def _answered(self) -> None:
+        if self._lingers:
+            # To close while there is something unread would tear the answer out of the client's hands.
+            self._received = bytearray()
+            self.expires = self._worker.now + _LINGERING
+            try:
+                self._socket.shutdown(_socket.SHUT_WR)
+                self._wait_for(_IN)
+            except OSError:
+                self.close()
+            return
         if self._ends:
             self.close()
             return
@@ -231,12 +250,14 @@ class Connection:
             self._mask = mask
             self._worker.poll.modify(self.descriptor, mask)
 
-    def time_out(self) -> None:
-        """The client was too slow: it is told so if it may be reading."""
-        if not self.is_idle and not self._unsent:
+    def time_out(self) -> bool:
+        """End it because of the time; whether the client was too slow. It is told so if it may be reading."""
+        was_slow = not (self.is_idle or self._lingers)
+        if was_slow and not self._unsent:
             with contextlib.suppress(OSError):
                 self._socket.send(http.refusal(Refused(408, "the request did not arrive in time"), close=True))
         self.close()
+        return was_slow
 
     def close(self) -> None:
         """End it, whatever is under way."""

@@ -466,10 +466,8 @@ class Worker:
         self._sequences.sweep(self.now)
         self._row.gauge("sequences", len(self._sequences))
         for connection in list(self._connections.values()):
-            if connection.expires and connection.expires < self.now:
-                if not connection.is_idle:
-                    self._row.count("timeouts")
-                connection.time_out()
+            if connection.expires and connection.expires < self.now and connection.time_out():
+                self._row.count("timeouts")
 
 
 def _late(request: Request) -> Refused:
