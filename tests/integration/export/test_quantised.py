@@ -137,3 +137,30 @@ def test_what_torchao_quantises_runs_slim(name: str, torchao: Path, tmp_path: Pa
         done = subprocess.run([*tool, *command], capture_output=True, text=True, check=False, env=environment)
         assert done.returncode == 0, done.stderr
     assert any(MODELS[name] in line for line in precision_lines(read_model(package).metadata.precision))
+
+
+FOUR_BITS = """
+import torch
+
+class Model(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        weight = torch.randint(0, 16, (64, 64), dtype=torch.int32)
+        self.register_buffer("packed", torch.ops.aten._convert_weight_to_int4pack_for_cpu(weight, 1))
+        self.register_buffer("pairs", torch.rand(2, 64, 2))
+
+    def forward(self, x):
+        return torch.ops.aten._weight_int4pack_mm_for_cpu(x, self.packed, 32, self.pairs)
+
+def model():
+    torch.manual_seed(0)
+    return Model().eval(), (torch.randn(2, 64),)
+"""
+
+
+def test_an_order_of_this_machine_s_is_told_of(backend_venv: Path, tmp_path: Path) -> None:
+    """torch packs four bits as its kernel of this machine reads them, and reads them so wherever it runs."""
+    source = tmp_path / "four_bits.py"
+    source.write_text(FOUR_BITS)
+    package = read_model(cached_export(backend_venv, source, cpu_isa="avx2"))
+    assert any("weights of four bits are in torch's order for" in note for note in package.metadata.notes)

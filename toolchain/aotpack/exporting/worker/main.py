@@ -109,8 +109,9 @@ class Export:
             self._note(note)
 
         names, why = isas.chosen(request["cpu_isa"], sized.program, on_cpu=compiling.is_on_cpu(sized.program))
-        if why:
-            self._note(why)
+        for sentence in (why, isas.bound_to_one(sized.program)):
+            if sentence:
+                self._note(sentence)
         several = f" for {', '.join(names)}" if len(names) > 1 else ""
         self._begin(f"compiling with AOTInductor{several}")
         made = variants.compile_all(names, sized, request, note=self._note, phase=self._begin)

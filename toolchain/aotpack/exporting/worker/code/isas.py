@@ -104,6 +104,26 @@ def chosen(cpu_isa: str, program: Any, *, on_cpu: bool) -> tuple[list[str], str]
     return [name for name in ISAS if name != "amx" or low_precision(program)], ""
 
 
+def bound_to_one(program: Any) -> str:
+    """A sentence where weights lie in an order that depends on the processor that packed them; else nothing.
+
+    Weights of four bits do: torch writes them down in the order that its kernel of this machine reads.
+    """
+    op = "_weight_int4pack_mm_for_cpu"
+    if not any(node.op == "call_function" and op in str(node.target) for node in program.graph.nodes):
+        return ""
+    kind = torch.backends.cpu.get_cpu_capability()
+    if kind == "AVX512":
+        return (
+            "its weights of four bits are in torch's order for AVX-512: the slim runtime reads that on every CPU, "
+            "libtorch on those with AVX-512 alone, and is wrong without a word on others"
+        )
+    return (
+        f"its weights of four bits are in torch's order for {kind}: libtorch on such CPUs reads that, and is wrong "
+        "without a word on others, as is the slim runtime on all; quantise and export on a machine with AVX-512"
+    )
+
+
 def low_precision(program: Any) -> set[str]:
     """Those of bfloat16 and int8 in which the graph's linear layers multiply, as torch calls them."""
     found = set()
