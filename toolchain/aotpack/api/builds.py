@@ -11,6 +11,7 @@ from aotpack.api.bundles import Bundle
 from aotpack.backend import Backend
 from aotpack.building.request import BuildRequest
 from aotpack.errors import UsageError
+from aotpack.exporting.in_process import own_environment
 from aotpack.exporting.sources import Source, is_source, parse_source
 from aotpack.progress.choosing import Progress, reporter_for
 
@@ -63,7 +64,7 @@ def build(
         model_cards: by model, JSON files of what is known of its training.
         assets: by name, files (and folders of files) that travel with the models: `model.asset("labels.txt")`.
         metadata: a few facts that travel with them: `model.metadata["sample_rate"]`.
-        venv: the environment that holds torch.
+        venv: the environment that holds torch; by default that of this process, if it has imported torch.
         debug: build the bridge unoptimised and with symbols.
         force: replace the output folder whatever it holds.
         verify: compare what is exported with eager PyTorch; check every file of the bundle, and run each model in a
@@ -75,7 +76,7 @@ def build(
         AotpackError: one of its subclasses, as the exit codes say; the output folder is then as it was, unless what
             failed was the proof of the new bundle.
     """
-    where = None if venv is None else Path(venv)
+    where = own_environment() if venv is None else Path(venv)
     options = {"verify": verify, **(export or {})}
     named = packages_of(models, backend=backend, venv=where, force=force, options=options, progress=progress)
     request = BuildRequest(

@@ -65,7 +65,8 @@ def export(
         sample: record the example inputs and outputs in the package.
         allow_fixed: accept that sizes vary less than asked where torch cannot do it.
         options: Inductor's, those that keep a bundle's promises (`aotpack.exporting.options.ALLOWED`).
-        venv: the environment whose torch exports what a text names.
+        venv: the environment whose torch exports what a text names; by default that of this process, if it has
+            imported torch.
         progress: a callback for `aotpack.Event`s, True or False; shown where somebody looks by default.
         log: where what torch and compilers print goes.
 
@@ -97,7 +98,8 @@ def export(
         positional, by_name = in_process.inputs_of(args, kwargs)
         report = in_process.export(request, source, positional, by_name, dynamic_shapes, reporter, log=log)
     else:
-        report = _export_named(request, named, backend, None if venv is None else Path(venv), reporter, log)
+        where = in_process.own_environment() if venv is None else Path(venv)
+        report = _export_named(request, named, backend, where, reporter, log)
     return Package(report.output, report.notes, report.comparisons, _folder=folder)
 
 

@@ -24,6 +24,22 @@ def is_ours_to_export(value: object) -> bool:
     return torch is not None and isinstance(value, (torch.nn.Module, torch.export.ExportedProgram))
 
 
+def own_environment() -> Path | None:
+    """The environment of this process, once it has imported a torch of it: what is exported here is built from that.
+
+    None where another one is named (AOTPACK_VENV, LIBTORCH), and for a torch that lies elsewhere.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or os.environ.get("AOTPACK_VENV") or os.environ.get("LIBTORCH"):
+        return None
+    from aotpack.environment.reading import read_environment
+
+    prefix = Path(sys.prefix)
+    found = read_environment(prefix)
+    is_ours = found is not None and found.root.resolve() == Path(str(torch.__file__)).resolve().parent
+    return prefix if is_ours else None
+
+
 def export(
     request: ExportRequest,
     module: Any,
