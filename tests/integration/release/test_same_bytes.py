@@ -75,9 +75,17 @@ def test_two_builds_of_one_package_are_the_same_bundle(
         )
     shutil.copy(exported("mlp"), tmp_path / "mlp.pt2")
     (tmp_path / "venv").symlink_to(backend_venv, target_is_directory=True)
-    elsewhere(
-        tmp_path, "build", "mlp.pt2", "--output", "mlp", "--portable", "--runtime", "slim", "--venv", tmp_path / "venv"
+    (tmp_path / "hello").write_text("hello")
+    words = (
+        "--portable",
+        "--runtime",
+        "slim",
+        "--asset",
+        "words/greeting.txt=hello",
+        "--metadata",
+        "sample_rate=16000",
     )
+    elsewhere(tmp_path, "build", "mlp.pt2", "--output", "mlp", *words, "--venv", tmp_path / "venv")
     assert tree(tmp_path / "mlp") == tree(small)
     for form in FORMATS:
         packed(small, form, tmp_path / "ours" / form)
