@@ -105,18 +105,18 @@ def on_two_processors() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def aotrun(*words: str) -> Iterator[int]:
-    """A server of the slim bundle; its port."""
+def aotrun(*words: str) -> Iterator[tuple[int, int]]:
+    """A server of the slim bundle: its port, and the process that answers."""
     from tests.support.serving import serving
 
     with on_two_processors(), serving(WORK / "bundle", "--threads", "1", *words) as server:
         os.sched_setaffinity(0, CLIENT)
-        yield server.port
+        yield server.port, server.workers(1)[0]
 
 
 @contextlib.contextmanager
-def fastapi() -> Iterator[int]:
-    """The alternative; its port."""
+def fastapi() -> Iterator[tuple[int, int]]:
+    """The alternative, likewise."""
     (WORK / "alternative.py").write_text(FASTAPI.format(examples=str(ROOT / "examples")))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -131,15 +131,26 @@ def fastapi() -> Iterator[int]:
                 with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                     break
                 time.sleep(0.1)
-            yield port
+            yield port, process.pid
         finally:
             process.kill()
             process.wait()
 
 
-def throughput(port: int, question: Callable[[int], bytes], connections: int, seconds: float) -> float:
-    """Answers a second, as fast as they come."""
-    return _asked(port, question, connections, seconds, pause=0.0)[0]
+def processor_seconds(process: int) -> float:
+    """What a process has used."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def throughput(
+    server: tuple[int, int], question: Callable[[int], bytes], connections: int, seconds: float
+) -> tuple[float, float]:
+    """Answers a second, as fast as they come, and microseconds of the server's processor for each."""
+    port, process = server
+    before = processor_seconds(process)
+    rate, taken = _asked(port, question, connections, seconds, pause=0.0)
+    return rate, (processor_seconds(process) - before) / len(taken) * 1e6
 
 
 def _asked(
@@ -183,11 +194,12 @@ def _asked(
 
 
 def _is_whole(content: bytes) -> bool:
-    head, _, body = content.partition(b"\r\n\r\n")
-    for line in head.split(b"\r\n"):
-        if line.lower().startswith(b"content-length:"):
-            return len(body) >= int(line[15:])
-    return False
+    end = content.find(b"\r\n\r\n")
+    if end < 0:
+        return False
+    at = content[:end].lower().find(b"\r\ncontent-length: ") + 18
+    stop = content.find(b"\r\n", at)
+    return len(content) >= end + 4 + int(content[at:stop])
 
 
 def prepare() -> None:
@@ -207,31 +219,34 @@ def prepare() -> None:
 
 def measure(seconds: float, connections: int) -> list[str]:
     """The tables."""
-    ways: dict[str, tuple[Callable[[], contextlib.AbstractContextManager[int]], Callable[[int], bytes]]] = {
+    ways: dict[str, tuple[Callable[[], contextlib.AbstractContextManager[tuple[int, int]]], Callable[[int], bytes]]] = {
         "FastAPI + uvicorn + torch, JSON": (fastapi, to_fastapi),
         "aotrun serve, JSON": (aotrun, as_json),
         "aotrun serve, bytes": (aotrun, as_bytes),
         "aotrun serve --max-batch 64, bytes": (lambda: aotrun("--max-batch", "64"), as_bytes),
     }
-    rates: dict[str, list[float]] = {way: [] for way in ways}
+    seen: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
     for _ in range(ROUNDS):
-        for way, (server, question) in ways.items():
-            with server() as port:
-                throughput(port, question, connections, 0.5)
-                rates[way].append(throughput(port, question, connections, seconds))
-    first = rates["FastAPI + uvicorn + torch, JSON"]
+        for way, (start, question) in ways.items():
+            with start() as server:
+                throughput(server, question, connections, 0.5)
+                seen[way].append(throughput(server, question, connections, seconds))
+    alternative = seen["FastAPI + uvicorn + torch, JSON"]
     lines = [
-        f"| serving one row of the MLP, one core, {connections} connections | requests/s | ratio |",
-        "|---|---:|---:|",
+        f"| one row of the MLP a request, {connections} connections | requests/s | ratio | us of a core each | ratio |",
+        "|---|---:|---:|---:|---:|",
     ]
-    for way, seen in rates.items():
-        ratio = statistics.median(own / other for own, other in zip(seen, first, strict=True))
-        lines.append(f"| {way} | {statistics.median(seen):.0f} | {ratio:.2f} |")
+    for way, figures in seen.items():
+        rate, cost = (statistics.median(each) for each in zip(*figures, strict=True))
+        pairs = list(zip(figures, alternative, strict=True))
+        faster = statistics.median(own[0] / other[0] for own, other in pairs)
+        cheaper = statistics.median(other[1] / own[1] for own, other in pairs)
+        lines.append(f"| {way} | {rate:.0f} | {faster:.2f} | {cost:.1f} | {cheaper:.2f} |")
     lines += ["", "| at half of that load | p50, us | p99, us | p99 / p50 |", "|---|---:|---:|---:|"]
     for way in list(ways)[2:]:
-        server, question = ways[way]
-        pause = 2 * connections / statistics.median(rates[way])
-        with server() as port:
+        start, question = ways[way]
+        pause = 2 * connections / statistics.median(rate for rate, _ in seen[way])
+        with start() as (port, _):
             _asked(port, question, connections, 0.5, pause)
             taken = sorted(_asked(port, question, connections, seconds, pause)[1])
         median, late = taken[len(taken) // 2] * 1e6, taken[len(taken) * 99 // 100] * 1e6
@@ -264,17 +279,15 @@ def endure(requests: int) -> str:
         stop = threading.Event()
         thread = threading.Thread(target=_bother, args=(server.port, stop))
         thread.start()
-        kills = 0
+        killed: list[int] = []
 
         def kill() -> None:
-            nonlocal kills
-            if crowd.count > (kills + 1) * requests // 11:
-                events = server.events()
-                dead = {event["worker"] for event in events if event["event"] == "worker died"}
-                alive = [e["worker"] for e in events if e["event"] == "worker ready" and e["worker"] not in dead]
+            if crowd.count > (len(killed) + 1) * requests // 11:
+                ready = {event["worker"] for event in server.events() if event["event"] == "worker ready"}
+                alive = sorted(ready - set(killed))
                 if len(alive) == 2:
-                    os.kill(alive[kills % 2], signal.SIGKILL)
-                    kills += 1
+                    killed.append(alive[len(killed) % 2])
+                    os.kill(killed[-1], signal.SIGKILL)
 
         crowd.run(lambda: crowd.count >= requests, kill)
         stop.set()
@@ -282,8 +295,8 @@ def endure(requests: int) -> str:
     doubled = sum(count != 1 for count in crowd.answers.values())
     lost = sum(number not in crowd.answers for number in range(max(crowd.answers))) - len(set(crowd.broken))
     return (
-        f"{len(crowd.answers)} requests answered, {lost} lost, {doubled} answered twice; {kills} workers were killed, "
-        f"with {len(crowd.broken)} requests in flight, whose connections ended."
+        f"{len(crowd.answers)} requests answered, {lost} lost, {doubled} answered twice; {len(killed)} workers were "
+        f"killed, with {len(crowd.broken)} requests in flight, whose connections ended."
     )
 
 

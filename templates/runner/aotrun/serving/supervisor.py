@@ -63,6 +63,7 @@ class Supervisor:
         self._board = Board(settings.workers, names)
         self._children = [Child() for _ in range(settings.workers)]
         self._poll = select.epoll()
+        self._mask = 0  # of the listener
         self._signals: List[int] = []
         self._ends_at: Optional[float] = None
         self._failed = 0
@@ -79,9 +80,10 @@ class Supervisor:
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
         log("info", "listening", url=f"http://{host}:{address[1]}", models=self._names, workers=len(self._children))
         self._poll.register(woken, select.EPOLLIN)
-        self._poll.register(self._listener.fileno(), select.EPOLLIN)
+        self._poll.register(self._listener.fileno(), 0)
         while self._listener is not None:
             self._start_missing()
+            self._listen_if_served()
             for descriptor, _mask in self._poll.poll(self._timeout()):
                 if descriptor == woken:
                     os.read(woken, 512)
@@ -192,6 +194,13 @@ class Supervisor:
                 socket.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
             self._hand_over(socket)
             socket.close()
+
+    def _listen_if_served(self) -> None:
+        """Leave connections in the kernel's queue while there is no worker to take them."""
+        mask = select.EPOLLIN if any(child.channel is not None for child in self._children) else 0
+        if mask != self._mask:
+            self._mask = mask
+            self._poll.modify(self._listener.fileno(), mask)
 
     def _hand_over(self, socket: Any) -> None:
         """Give a connection to the worker with the fewest; one that is ready, if any is."""
