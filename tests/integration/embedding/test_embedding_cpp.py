@@ -45,7 +45,8 @@ def test_the_wrapper_keeps_its_promises(
         *("-o", program, f"-L{library}", "-laot_bridge", "-ldl", "-pthread", f"-Wl,-rpath,{library}"),
     )
     transposing = cached_export(backend_venv, SOURCES / "transpose.py")
-    run(program, portable / "models" / "mlp", transposing, exported("inplace"))
+    adding = cached_export(backend_venv, SOURCES / "running_total.py")
+    run(program, portable / "models" / "mlp", transposing, exported("inplace"), adding)
 
 
 def test_the_header_stands_alone_without_exceptions_and_rtti() -> None:

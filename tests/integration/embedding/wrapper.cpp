@@ -180,6 +180,29 @@ void assets(const aot::Model& model) {
   }
 }
 
+/// The model adds its input to a total of its own, and returns that.
+void sessions(const aot::Model& model) {
+  const std::vector<float> ones(4, 1);
+  const auto next = [&](auto& runs) { return runs.run({aot::View(ones, {4})})[0].template to_vector<float>()[0]; };
+  auto first = model.session();
+  auto second = model.session();
+  expect(next(first) == 1 && next(first) == 2 && next(second) == 1 && next(model) == 1, "each has a state of its own");
+  const std::vector<unsigned char> state = first.save();
+  auto copy = first.copy();
+  expect(next(first) == 3 && next(copy) == 3, "a copy goes on by itself");
+  second.restore(state);
+  expect(next(second) == 3, "a state goes into another session");
+  second.reset();
+  auto moved = std::move(second);
+  expect(next(moved) == 1, "and back to that of the export");
+  try {
+    moved.restore(aot::Span<const unsigned char>(state.data(), state.size() - 1));
+    expect(false, "a part of a state is none");
+  } catch (const aot::Error& error) {
+    expect(error.status() == AOT_USAGE, "which is the caller's mistake");
+  }
+}
+
 }  // namespace
 
 int main(int, char** argv) {
@@ -194,5 +217,6 @@ int main(int, char** argv) {
   in_place(aot::Model::load(argv[3]));
   threads(model);
   assets(model);
+  sessions(aot::Model::load(argv[4]));
   return failures;
 }

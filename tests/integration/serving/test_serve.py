@@ -286,6 +286,17 @@ def test_a_killed_worker_is_replaced(bundle: Path, questions: Any) -> None:
         assert server.end() == 0
 
 
+def test_nobody_is_sent_away_while_the_only_worker_is_replaced(bundle: Path) -> None:
+    """Who comes in between waits, or is told to come again."""
+    with serving(bundle, "--model", "mlp") as server:
+        os.kill(server.workers(1)[0], signal.SIGKILL)
+        server.wait_for_event("worker died")
+        statuses = [server.infer("mlp", {"inputs": [ENTRY]})[0]]
+        while statuses[-1] != 200:
+            statuses.append(server.infer("mlp", {"inputs": [ENTRY]})[0])
+        assert set(statuses) <= {200, 503}
+
+
 def test_sigterm_under_load(bundle: Path, questions: Any) -> None:
     """Readiness falls first; every request that was sent is answered, and new ones are taken until the end."""
     with serving(bundle, "--drain-s", "1", "--model", "mlp") as server:
