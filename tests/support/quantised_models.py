@@ -78,7 +78,8 @@ def pt2e(module: nn.Module, *inputs: torch.Tensor, dynamic: bool = False, traine
     quantizer = x86.X86InductorQuantizer()
     quantizer.set_global(x86.get_default_x86_inductor_quantization_config(is_dynamic=dynamic, is_qat=trained))
     with torch.set_grad_enabled(trained):
-        graph = torch.export.export(module.train() if trained else module, inputs).module()
+        # Strict: the quantiser tells layers apart by what only such a trace records.
+        graph = torch.export.export(module.train() if trained else module, inputs, strict=True).module()
         prepared = (prepare_qat_pt2e if trained else prepare_pt2e)(graph, quantizer)
         prepared(*inputs)
         if trained:
