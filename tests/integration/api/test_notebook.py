@@ -44,5 +44,5 @@ def test_every_cell_runs_and_says_what_it_promises(kernel: str, tmp_path: Path) 
     assert any("verifying against eager PyTorch" in output.data.get("text/html", "") for output in exported.outputs)
     assert "'assets': 15" in text_of(built)
     assert text_of(used) == "['top', 'left', 'right']"
-    assert "input points" in text_of(refused)
+    assert 'input "points" has 3' in text_of(refused)
     assert (work / "dist" / "points" / "bin" / "aotrun").is_file()
