@@ -52,7 +52,7 @@ def program(folder: Path, source: str) -> Path:
     definitions = {
         "AOT_PROGRAM": str(HERE / "programs" / source),
         "CMAKE_CXX_FLAGS": f"-isystem {onednn.include}",
-        "CMAKE_CXX_STANDARD_LIBRARIES": f"{onednn.library} -ldl -Wl,-rpath,{onednn.library.parent}",
+        "CMAKE_CXX_STANDARD_LIBRARIES": f"{onednn.library} -lgomp -ldl -Wl,-rpath,{onednn.library.parent}",
     }
     build_targets(
         resources.BRIDGE / "slim" / "kernels" / "matrix", folder, find_compiler("c++"), definitions, ["matrix_program"]
