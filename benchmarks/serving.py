@@ -293,7 +293,7 @@ def endure(requests: int) -> str:
         stop.set()
         thread.join()
     doubled = sum(count != 1 for count in crowd.answers.values())
-    lost = sum(number not in crowd.answers for number in range(max(crowd.answers))) - len(set(crowd.broken))
+    lost = len(set(range(crowd.asked)) - set(crowd.answers) - set(crowd.broken))
     return (
         f"{len(crowd.answers)} requests answered, {lost} lost, {doubled} answered twice; {len(killed)} workers were "
         f"killed, with {len(crowd.broken)} requests in flight, whose connections ended."

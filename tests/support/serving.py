@@ -269,6 +269,11 @@ class Crowd:
             self._ask(asking)
 
     @property
+    def asked(self) -> int:
+        """Questions so far, which are numbered from 0."""
+        return self._next
+
+    @property
     def count(self) -> int:
         """Answers so far."""
         return len(self.seconds)
