@@ -137,3 +137,43 @@ def test_what_was_written_while_it_was_read_is_not_believed(
     export(model)
     export(model)
     assert exporter.calls == 2
+
+
+def test_a_package_of_what_was_there_before_is_not_taken_for_another(
+    model: Path, exporter: Exporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody saves the file while it is exported: the next export is of what was saved."""
+
+    def export_while_it_is_edited(request: ExportRequest, *arguments: Any, **options: Any) -> ExportReport:
+        report = exporter(request, *arguments, **options)
+        model.write_text("two")
+        return report
+
+    monkeypatch.setattr(driving, "export", export_while_it_is_edited)
+    assert export(model).output.read_text() == "one"
+    monkeypatch.setattr(driving, "export", exporter)
+    assert export(model).output.read_text() == "two"
+
+
+def test_the_file_itself_counts_wherever_it_lies(model: Path, exporter: Exporter) -> None:
+    exporter.files = ()
+    export(model)
+    model.write_text("two")
+    assert export(model).output.read_text() == "two"
+
+
+def test_a_version_that_was_installed_anew_counts(model: Path, exporter: Exporter) -> None:
+    package = model.parent / "site-packages" / "mine-0.1.dist-info"
+    package.mkdir(parents=True)
+    (package / "RECORD").write_text("mine.py,sha256=1,1")
+    export(model)
+    (package / "RECORD").write_text("mine.py,sha256=2,1")
+    export(model)
+    assert exporter.calls == 2
+
+
+def test_settings_of_the_compiler_count(model: Path, exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    export(model)
+    monkeypatch.setenv("TORCHINDUCTOR_FREEZING", "1")
+    export(model)
+    assert exporter.calls == 2

@@ -88,3 +88,11 @@ def test_answers_have_a_head_of_their_own_size() -> None:
 def test_dates_are_those_of_the_standard() -> None:
     for second in (0, 951_782_400, 1_764_400_000):
         assert http.date(second).decode() == email.utils.formatdate(second, usegmt=True)
+
+
+@pytest.mark.parametrize("target", [b"/v2\nX: y", b"/v2\rX:", b"/v2\x00", b"/v2\t", b"/v2/\xc3\xa4"])
+def test_a_target_that_others_may_read_as_two_lines_is_refused(target: bytes) -> None:
+    with pytest.raises(Refused) as refused:
+        parse_head(b"GET %b HTTP/1.1\r\nHost: h" % target)
+    assert refused.value.status == 400
+    assert refused.value.close

@@ -162,3 +162,12 @@ def test_metadata_follows_the_protocol() -> None:
 
 def test_every_type_that_tensors_have_has_a_name() -> None:
     assert set(protocol.DATATYPES.values()) == set(BY_NAME)
+
+
+@pytest.mark.parametrize("pair", [["a", "b"], [None, 1], [{}, []]])
+def test_pairs_that_are_no_complex_numbers_are_refused(pair: list[Any]) -> None:
+    inputs = [Spec("c", BY_NAME["complex64"], (N,), None)]
+    entry = {"name": "c", "datatype": "COMPLEX64", "shape": [1], "data": [pair]}
+    with pytest.raises(Refused) as refused:
+        protocol.parse(json.dumps({"inputs": [entry]}).encode(), 0, inputs, OUTPUTS)
+    assert refused.value.status == 400

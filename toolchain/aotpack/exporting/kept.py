@@ -7,6 +7,7 @@ lets go of again, is not noticed; `--force` exports in any case.
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Iterable
@@ -29,6 +30,8 @@ from aotpack_doctor.base.regular import read_regular
 
 #: Of the cache's folders.
 KIND = "packages"
+#: Environment variables that tell torch's compiler how to compile.
+_SETTINGS = ("TORCHINDUCTOR_", "TORCHDYNAMO_", "TORCH_COMPILE_")
 
 
 class Record(msgspec.Struct):
@@ -61,17 +64,21 @@ def export_once(
         report = driving.export(
             replace(request, output=scratch / request.output.name), driving.interpreter(torch), listener, log=log
         )
-        record = Record(_hashes(report.files), report.comparisons, report.notes)
+        own = () if request.file is None else (str(request.file),)
+        record = Record(_hashes({*report.files, *own}), report.comparisons, report.notes)
+        # What somebody wrote meanwhile may not be what was read, so it must not be found by that.
+        is_settled = not _changed_since(start, record.files)
+        package_key = _package_key(key, record) if is_settled else content_key([key, f"unsettled {start}"])
 
         def fill(folder: Path) -> None:
             shutil.move(report.output, folder / request.output.name)
 
         if force:
             _forget(key, record)
-        made = cached_folder(KIND, _package_key(key, record), fill)
+        made = cached_folder(KIND, package_key, fill)
     if known is not None and known.files != record.files:
         _forget(key, known)
-    if not _changed_since(start, record.files):
+    if is_settled:
         write_whole(place, msgspec.json.encode(record))
     return replace(report, output=made / request.output.name)
 
@@ -81,18 +88,29 @@ def _key(request: ExportRequest, torch: TorchInfo) -> str:
     asked = {**asdict(request), "file": str(request.file), "output": request.output.name}
     asked["folder"] = str(request.folder or Path.cwd()) if request.module else ""
     own = [*resources.files_below(Path(__file__).parent), resources.PACKAGE / "package" / "metadata.py"]
-    installed = [] if torch.site_packages is None else sorted(path.name for path in torch.site_packages.iterdir())
+    settings = [name for name in os.environ if name.startswith(_SETTINGS) and not name.endswith("_CACHE_DIR")]
+    asked["torch"] = [(name, os.environ[name]) for name in sorted(settings)]
     return content_key(
         [
             __version__,
             repr(sorted(asked.items())),
             f"{torch.python} {torch.version}",
-            repr([name for name in installed if name.endswith((".dist-info", ".egg-info", ".pth"))]),
+            repr(_installed(torch.site_packages)),
             find_compiler("c++").identity,
             _processor(),
             *(path.read_bytes() for path in own),
         ]
     )
+
+
+def _installed(site_packages: Path | None) -> list[tuple[str, str]]:
+    """Packages of an environment, each with the hash of its list of files: a version that was installed anew, as
+    people do with their own, may have others."""
+    names = [] if site_packages is None else sorted(path.name for path in site_packages.iterdir())
+    found = [name for name in names if name.endswith((".dist-info", ".egg-info", ".pth"))]
+    records = {name: str(Path(site_packages or "", name, "RECORD")) for name in found}
+    hashes = _hashes(records.values())
+    return [(name, hashes[records[name]]) for name in found]
 
 
 def _processor() -> str:

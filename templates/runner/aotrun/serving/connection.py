@@ -137,9 +137,12 @@ class Connection:
         if not worker.reserve(head.length):
             raise Refused(429, "this worker holds as many bytes as it may", b"Retry-After: 1\r\n", close=True)
         self._reserved = head.length
-        self._head = head
         offset = -(head.json_length or 0) % _ALIGNMENT
-        self._body = memoryview(bytearray(offset + head.length))[offset:]
+        try:
+            self._body = memoryview(bytearray(offset + head.length))[offset:]
+        except MemoryError:
+            raise Refused(429, "there is no memory for the body", b"Retry-After: 1\r\n", close=True) from None
+        self._head = head
         self._filled = len(received) - start
         self._body[: self._filled] = memoryview(received)[start:]
         self._received = bytearray()

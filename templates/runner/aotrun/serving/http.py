@@ -120,7 +120,7 @@ def _head(words: List[bytes], fields: Dict[bytes, bytes]) -> Head:
     if fields.get(b"expect", b"100-continue").lower() != b"100-continue":
         raise Refused(417, "Expect: 100-continue is the only expectation known here", close=True)
     target = words[1].partition(b"?")[0]
-    if not target.startswith(b"/"):
+    if not target.startswith(b"/") or not words[1].isascii() or not words[1].decode("ascii").isprintable():
         raise Refused(400, "the target of a request is a path", close=True)
     return Head(words[0].decode("ascii"), _decoded(target), fields, is_old=words[2] == b"HTTP/1.0")
 

@@ -6,7 +6,6 @@ import time
 
 from aotrun.arrays.array import Array
 from aotrun.arrays.closeness import compare, tolerances
-from aotrun.errors import AotError
 from aotrun.library import bundle
 from aotrun.library.model import Model
 from aotrun.library.sample import read_sample, sample_inputs
@@ -70,7 +69,7 @@ class Served:
 
     def run_all(
         self, requests: Sequence[Sequence[Array]], session: Optional[Session] = None
-    ) -> List[Union[Outputs, AotError]]:
+    ) -> List[Union[Outputs, Exception]]:
         """Run requests as one, if there are several; their outputs, or why a request has none.
 
         A model with a state runs in the session of the request's sequence, or as if nobody had called it before.
@@ -90,7 +89,7 @@ class Served:
                 if batching.is_whole([tensor.shape if tensor else None for tensor in outputs], sum(rows)):
                     spans = batching.spans(rows)
                     return list(map(list, zip(*[parts(tensor, spans) for tensor in outputs if tensor])))
-            except AotError:
+            except Exception:  # noqa: BLE001, S110  each says for itself what was wrong
                 pass
             return [self._one(arrays, self.model) for arrays in requests]
         finally:
@@ -98,10 +97,10 @@ class Served:
             self.seconds += (taken - self.seconds) * 0.2 if self.seconds else taken
 
     @staticmethod
-    def _one(arrays: Sequence[Array], runs: Runnable) -> Union[Outputs, AotError]:
+    def _one(arrays: Sequence[Array], runs: Runnable) -> Union[Outputs, Exception]:
         try:
             return [whole(tensor) if tensor else None for tensor in _call(runs, arrays)]
-        except AotError as error:
+        except Exception as error:  # noqa: BLE001  no memory for it, say: it is this request's answer
             return error
 
 

@@ -249,11 +249,11 @@ def _packed(data: Any, dtype: DType, shape: Sequence[int], name: str) -> bytearr
         if not all(isinstance(row, list) and len(row) == size for row in values):
             raise Refused(400, f"input {name}: data is not nested as shape {list(shape)} says")
         values = [value for row in values for value in row]
-    if dtype.is_complex and values and isinstance(values[0], list):
-        values = [complex(*pair) if isinstance(pair, list) and len(pair) == 2 else pair for pair in values]
     if len(values) != count(shape):
         raise Refused(400, f"input {name}: {len(values)} numbers for shape {list(shape)}")
     try:
+        if dtype.is_complex and values and isinstance(values[0], list):
+            values = [complex(*pair) if isinstance(pair, list) and len(pair) == 2 else pair for pair in values]
         return pack(dtype, values)
     except (struct.error, OverflowError, TypeError, ValueError) as error:
         if dtype.is_float and any(isinstance(value, str) for value in values):

@@ -121,8 +121,10 @@ class Supervisor:
         code = 1
         try:
             _signal.set_wakeup_fd(-1)
-            for which in (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT, _signal.SIGCHLD):
-                _signal.signal(which, _signal.SIG_DFL)
+            for which in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT):
+                # A terminal and an init system tell all of a group; a worker ends with its channel, and not before.
+                _signal.signal(which, _signal.SIG_IGN)
+            _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
             self._listener.close()
             self._poll.close()
             for child in self._children:
@@ -165,8 +167,9 @@ class Supervisor:
         log("error", "worker died", worker=child.process, signal=killed, code=code)
         row.reset()
         child.process = 0
-        child.channel.close()
-        child.channel = None
+        if child.channel is not None:  # closed already when another could not start
+            child.channel.close()
+            child.channel = None
         if code and not was_ready:
             # It has said why, and the next would say the same.
             self._failed = code
@@ -263,7 +266,7 @@ class Supervisor:
         deadline = time.monotonic() + self._settings.grace + 1
         waiting: Dict[int, Child] = {child.process: child for child in self._children if child.process}
         while waiting:
-            self._poll.poll(0.02)
+            time.sleep(0.02)
             process, status = os.waitpid(-1, os.WNOHANG)
             if process:
                 waiting.pop(process, None)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # the signal module is not among what travels
 import _socket
 import gc
-import os
 import select
 import struct
 import time
@@ -104,7 +102,6 @@ class Worker:
         self._buffered = 0
         self._computing = Computing()
         self._is_closing = False  # no more connections come
-        self._is_told = False  # by a signal to leave at once
         self._closes_at = 0.0
         self._failure: Optional[AotError] = None
 
@@ -150,9 +147,10 @@ class Worker:
             served = self._model(words[:-1])
             try:
                 self._infer(connection, served, head, body)
-            except Refused as error:
-                self._row.request(served.index, error.status, 0.0)
-                raise
+            except (Refused, AotError, MemoryError) as error:  # there is no room for another session, say
+                refused = error if isinstance(error, Refused) else _refused(error)
+                self._row.request(served.index, refused.status, 0.0)
+                raise refused from None
             return
         kind, content = self._page(head, words)
         connection.answer([http.response(200, content, kind=kind, close=connection.closes)])
@@ -234,7 +232,8 @@ class Worker:
             return self.settings.deadline
         if type(timeout) is not int or timeout < 0:
             raise Refused(400, "timeout is no number of microseconds")
-        return min(timeout / 1e6, self.settings.deadline) if timeout else self.settings.deadline
+        # Compared before it is divided: it may be too large for that.
+        return min(timeout, self.settings.deadline * 1e6) / 1e6 if timeout else self.settings.deadline
 
     def _work(self) -> Optional[float]:
         """Run what waits; returns how long until there may be more to do, None when nothing waits."""
@@ -251,9 +250,12 @@ class Worker:
                 if left is not None:
                     break
                 batch = self._take_batch()
-            if batch[0].deadline < self.now:
-                self._refuse(batch[0], _late(batch[0]))
-            else:
+            late = [each for each in batch if each.deadline < self.now]  # a run before this one took its time
+            for request in late:
+                self._refuse(request, _late(request))
+            if late:
+                batch = [each for each in batch if each not in late]
+            if batch:
                 self._run(batch)
         self._row.gauge("queued", len(self._waiting))
         return left
@@ -321,7 +323,11 @@ class Worker:
     def _answer(self, request: Request, outputs: Any) -> None:
         served = request.served
         connection = request.connection
-        text, tail = protocol.answer(served.name, request.plan, served.output_names, outputs)
+        try:
+            text, tail = protocol.answer(served.name, request.plan, served.output_names, outputs)
+        except MemoryError as error:
+            self._refuse(request, _refused(error))
+            return
         close = connection.closes
         self._row.request(served.index, 200, self.now - request.arrived)
         if tail:
@@ -351,14 +357,8 @@ class Worker:
 
     def serve(self) -> int:
         """Serve until the channel ends and everything taken is answered; returns the exit code."""
-        woken, waker = os.pipe()
-        os.set_blocking(woken, False)
-        os.set_blocking(waker, False)
-        _signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
-        _signal.signal(_signal.SIGTERM, self._leave)
-        _signal.signal(_signal.SIGINT, _signal.SIG_IGN)  # a terminal's goes to the supervisor as well
         channel = self._channel.fileno()
-        for descriptor in (woken, channel, self._computing.ended):
+        for descriptor in (channel, self._computing.ended):
             self.poll.register(descriptor, select.EPOLLIN)
         self._computing.give(self._load)
         swept = self.now
@@ -366,16 +366,17 @@ class Worker:
         while not self._is_done():
             events = self.poll.poll(_SWEEP if timeout is None else min(timeout, _SWEEP), 256)
             self.now = time.monotonic()
+            accepts = False
             for descriptor, mask in events:
                 connection = self._connections.get(descriptor)
                 if connection is not None:
                     connection.on_event(mask)
                 elif descriptor == channel:
-                    self._accept()
+                    accepts = True  # after all else: one that has closed may give its number to a new one
                 elif descriptor == self._computing.ended:
                     self._ended()
-                elif descriptor == woken:
-                    os.read(woken, 512)
+            if accepts:
+                self._accept()
             timeout = self._work()
             if self.now > swept + _SWEEP:
                 swept = self.now
@@ -385,11 +386,8 @@ class Worker:
             raise self._failure
         return 0
 
-    def _leave(self, _number: int, _frame: Any) -> None:
-        self._is_told = True
-
     def _is_done(self) -> bool:
-        if self._failure or self._is_told:
+        if self._failure:
             return True
         if not self._is_closing:
             return False

@@ -1,0 +1,143 @@
+"""What becomes of requests when something goes wrong beside them: models and clients are doubles, the loop is real."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aotrun.arrays.array import Array
+from aotrun.arrays.dtypes import BY_NAME
+from aotrun.errors import AotError
+from aotrun.serving.computing import Computing
+from aotrun.serving.metrics import Board
+from aotrun.serving.models import Served
+from aotrun.serving.protocol import Plan, Rows
+from aotrun.serving.settings import Settings
+from aotrun.serving.supervisor import Supervisor
+from aotrun.serving.worker import Request, Worker
+
+FLOAT = BY_NAME["float32"]
+
+
+def settings(workers: int = 1) -> Settings:
+    values: dict[str, Any] = dict.fromkeys(
+        ("threads", "max_batch", "max_delay_ms", "drain_s", "grace_s", "port"),
+        0,
+    )
+    values |= {"host": "127.0.0.1", "workers": workers, "device": None, "log_requests": False, "deadline_ms": 1000}
+    values |= dict.fromkeys(("max_queue", "max_connections", "max_sequences"), 8)
+    values |= dict.fromkeys(("max_body_mb", "body_timeout_s", "sequence_idle_s"), 1)
+    return Settings(values)
+
+
+class Client:
+    """A double of a connection."""
+
+    is_open = True
+    closes = False
+
+    def __init__(self) -> None:
+        self.statuses: list[int] = []
+
+    def answer(self, pieces: list[bytes]) -> None:
+        self.statuses.append(int(pieces[0].split()[1]))
+
+    def refuse(self, error: Any) -> None:
+        self.statuses.append(error.status)
+
+    def resume(self) -> None:
+        pass
+
+
+class Model:
+    """A double of a served model, which takes its time."""
+
+    name = "double"
+    seconds = 0.0
+    has_state = False
+    output_names = ("y",)
+
+    def __init__(self, index: int, most: int, sleeps: float) -> None:
+        self.index = index
+        self.most = most
+        self.sleeps = sleeps
+
+    def run_all(self, requests: list[Any], _session: Any) -> list[Any]:
+        time.sleep(self.sleeps)
+        return [[Rows(FLOAT, (1,), bytes(4))] for _ in requests]
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    names = ("slow", "joined")
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield Worker(settings(), names, Board(1, names), 0, theirs)
+
+
+def waits(worker: Worker, model: Model, patience: float) -> Client:
+    client: Any = Client()
+    served: Any = model
+    array = Array(FLOAT, (1, 2), bytearray(8))
+    plan = Plan(None, {}, [], [(0, False)])
+    worker._waiting.append(Request(client, served, plan, [array], worker.now, worker.now + patience))
+    double: Client = client
+    return double
+
+
+def test_one_that_is_late_takes_nobody_along(worker: Worker) -> None:
+    worker.now = time.monotonic()
+    slow, joined = Model(0, 1, 0.05), Model(1, 8, 0.0)
+    first = waits(worker, slow, 10)
+    late, other = waits(worker, joined, 0.01), waits(worker, joined, 10)
+    worker._work()
+    assert (first.statuses, late.statuses, other.statuses) == ([200], [504], [200])
+
+
+@pytest.mark.parametrize("timeout", [10**400, 1, 0])
+def test_any_number_is_a_timeout(worker: Worker, timeout: int) -> None:
+    assert 0 < worker._patience(Plan(None, {"timeout": timeout}, [], [])) <= 1
+
+
+def test_an_error_of_a_job_is_the_loops() -> None:
+    computing = Computing()
+
+    def job() -> None:
+        raise MemoryError
+
+    computing.give(job)
+    assert select.select([computing.ended], [], [], 10)[0]
+    with pytest.raises(MemoryError):
+        computing.take()
+    computing.give(lambda: 7)
+    assert select.select([computing.ended], [], [], 10)[0]
+    assert computing.take() == 7
+
+
+def test_a_run_without_memory_is_one_requests_error() -> None:
+    def runs(*_arrays: Array) -> Any:
+        raise MemoryError
+
+    double: Any = SimpleNamespace(outputs=(), description={}, session=None)
+    served = Served("double", 0, double, 1)
+    served.model = runs  # type: ignore[assignment]
+    assert [type(each) for each in served.run_all([[Array(FLOAT, (1,), bytearray(4))]])] == [MemoryError]
+
+
+def test_two_workers_that_cannot_start_end_the_server_once() -> None:
+    reported: list[AotError] = []
+    supervisor = Supervisor(settings(workers=2), ["m"], reported.append)
+    for number, child in enumerate(supervisor._children):
+        child.process = 1_000_000 + number
+        child.channel, other = socket.socketpair()
+        other.close()
+    supervisor._poll.register(supervisor._listener.fileno(), 0)
+    for child in supervisor._children:
+        supervisor._lost(child, 5 << 8)
+    assert supervisor._failed == 5
+    assert supervisor._listener is None
