@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -51,8 +52,10 @@ std::string path_of_symbol(const void* symbol) {
 
 void refuse_without_libtorch(const Package& package) {
   if (package.extern_nodes.empty()) return;
-  const std::vector<std::string> ops = ops_of(package);
+  std::vector<std::string> ops = ops_of(package);
   if (ops.empty()) return;
+  std::sort(ops.begin(), ops.end());
+  ops.erase(std::unique(ops.begin(), ops.end()), ops.end());
   throw Error(AOT_MODEL_MISMATCH, {package.path, " uses ", join(ops), ", which the slim runtime does not have"},
               {"An op without a C shim is run by libtorch's proxy executor, and this bundle has no libtorch."},
               {"Build the bundle with this model and with --runtime full."});
