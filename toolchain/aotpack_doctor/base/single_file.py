@@ -115,6 +115,11 @@ class SingleFile:
         leaves = entry.path.startswith(("/", "../")) or entry.path in (".", "..")
         if leaves or posixpath.normpath(entry.path) != entry.path or entry.path in self.entries:
             raise ValueError(f"has an index with an impossible path: {entry.path!r}")
+        # Folders come first. Below a link, what is unpacked would lie wherever that leads.
+        folder = entry.path.rpartition("/")[0]
+        above = self.entries.get(folder)
+        if folder and (above is None or above.link is not None or above.offset is not None):
+            raise ValueError(f"has an index with a path in no folder: {entry.path!r}")
         self.entries[entry.path] = entry
 
     def find(self, path: str) -> Optional[Entry]:
