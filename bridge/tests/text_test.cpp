@@ -180,7 +180,7 @@ TEST(metadata_of_others_is_refused) {
   };
   refuse("{}", AOT_DAMAGED, "no \"schema\"");
   refuse("[]", AOT_DAMAGED, "an object");
-  refuse(R"({"schema": 4})", AOT_MODEL_MISMATCH, "schema 4");
+  refuse(R"({"schema": 5})", AOT_MODEL_MISMATCH, "schema 5");
   refuse(R"({"schema": 0})", AOT_MODEL_MISMATCH, "schema 0");
   refuse(R"({"schema": 1})", AOT_DAMAGED, "no \"inputs\"");
   const std::string input = R"({"schema": 1, "outputs": [], "inputs": [{"name": "x", "dtype": )";
