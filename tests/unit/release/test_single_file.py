@@ -161,6 +161,16 @@ def test_a_hostile_index_is_refused(packed: Path, tmp_path: Path, line: str) -> 
         SingleFile(str(tmp_path / "hostile"))
 
 
+def test_another_program_at_the_beginning_is_refused(packed: Path) -> None:
+    """The launcher that is checked is the one that runs, and no copy of it elsewhere in the file."""
+    content = packed.read_bytes()
+    launcher = next(line for line in content.splitlines() if line.endswith(b"\tbin/aotrun"))
+    kind, mode, _, size, path = launcher.split(b"\t")
+    packed.write_bytes(content.replace(launcher, b"\t".join([kind, mode, b"%020d" % INDEX_AT, size, path])))
+    with pytest.raises(ValueError, match="what the file begins with"):
+        SingleFile(str(packed))
+
+
 def test_files_that_overlap_are_found(packed: Path) -> None:
     assert list(gaps([(0, 5), (7, 3), (7, 3)], 12)) == [(5, 7), (10, 12)]
     with pytest.raises(ValueError, match="same place"):

@@ -24,6 +24,7 @@ NUMBER = 20
 #: Bytes of the head, and where in it the digest is.
 HEAD_SIZE = len(MARK) + NUMBER + 1 + NUMBER + 1 + 64 + 1
 DIGEST_AT = HEAD_SIZE - 65
+_LAUNCHER = "bin/aotrun"
 _CHUNK = 1 << 20
 _MOST_LINKS = 40
 
@@ -93,6 +94,10 @@ class SingleFile:
             raise ValueError("has an index that ends in the middle")
         for line in index[:-1].decode().split("\n"):
             self._take(line.split("\t"))
+        launcher = self.entries.get(_LAUNCHER)
+        if launcher is None or launcher.offset != 0:
+            # Its content is checked and signed where the index has it; what runs is what the file begins with.
+            raise ValueError(f"has an index whose {_LAUNCHER} is not what the file begins with")
         self._index_size = length
 
     def _take(self, words: List[str]) -> None:
