@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from aotrun.commands.session import read_sample
 from aotrun.errors import AotError
+from aotrun.library.sample import read_sample
 
 from aotpack.elf.facts import parse_elf
 from aotpack.errors import AotpackError

@@ -102,7 +102,7 @@ def test_the_table_lists_every_function_of_the_headers(torch_info: TorchInfo) ->
 
 def test_the_core_is_small_and_needs_nothing_but_the_compilers_libraries(built: SlimBuild) -> None:
     library = built.libraries[0]
-    assert library.stat().st_size <= 5 * MEGABYTE // 4
+    assert library.stat().st_size <= 3 * MEGABYTE // 2
     with library.open("rb") as stream:
         needed = {tag.needed for tag in ELFFile(stream).get_section_by_name(".dynamic").iter_tags("DT_NEEDED")}
     system = {"libstdc++.so.6", "libm.so.6", "libaomp.so.1", "libgcc_s.so.1", "libc.so.6", "ld-linux-x86-64.so.2"}

@@ -116,7 +116,8 @@ def command(
     from, and exported again when one of them changes.
 
     Without a SOURCE, all bundles are built that aotpack.toml (or [tool.aotpack] of a pyproject.toml) describes, in this
-    folder or the nearest one above; a SOURCE may be the name of one of them.
+    folder or the nearest one above; a SOURCE may be the name of one of them. Where there is no such file, --output
+    alone makes a bundle without models, for packages that `aotrun --model M.pt2` is given.
 
     Without --portable the bundle links to the libraries of the venv and runs on this machine only. With --portable it
     holds all that it needs, down to libc and the Python interpreter of its command line.
@@ -128,7 +129,7 @@ def command(
     start = time.monotonic()
     log = sys.stderr.buffer if console.verbosity > 0 else None
     named = [_named(text) for text in (*models, *sources)]
-    found = _project_of(sources, models) if named else the_project()
+    found = _project_of(sources, models) if named else the_project() if output is None else _project_here()
     if found is not None:
         _refuse_others(found.file)
         requests = requests_of(
@@ -181,6 +182,14 @@ def _project_of(sources: tuple[str, ...], models: tuple[str, ...]) -> Found | No
         return None
     found = find_project()
     return found if found is not None and set(sources) <= set(found.project.bundles) else None
+
+
+def _project_here() -> Found | None:
+    """The project that says what is built; without one, an output alone asks for a runtime without models."""
+    from aotpack.project.reading import find_project
+
+    found = find_project()
+    return found if found is not None and found.project.bundles else None
 
 
 #: What is wrong with an option, what it means, what to type: `{option}` is its name.

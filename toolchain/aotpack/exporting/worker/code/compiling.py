@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import torch._inductor
 from torch._inductor import config
+from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 from torch.utils._pytree import tree_leaves
 
 from ..failure import WorkerError, essence, no_space
@@ -97,6 +98,12 @@ class Compiled:
         return next((Path(file).read_text() for file in self.files if file.endswith(extern_kernels.SUFFIX)), "")
 
 
+def sizes_follow_from_values(program: Any) -> bool:
+    """Whether the graph has sizes that are known only once it runs: of nonzero(), of a mask."""
+    values = (value for node in program.graph.nodes for value in tree_leaves(node.meta.get("val")))
+    return any(free_unbacked_symbols(value) for value in values if isinstance(value, (torch.Tensor, torch.SymInt)))
+
+
 def compile_program(
     program: Any,
     source: Path,
@@ -125,6 +132,9 @@ def compile_program(
         options |= {**PRODUCTS, **FROZEN}
     if updatable or changes:
         options |= STATE
+    if sizes_follow_from_values(program):
+        # Freezing traces the graph again, and then no longer knows which of such sizes are equal (pytorch 2.13).
+        options["freezing"] = False
     options.update(reproducible.options(folder))
     if cpu_isa != isas.NATIVE:
         options["cpp.march"] = isas.pin(cpu_isa, has_int8=bool(isas.low_precision(program) - {"bfloat16"}))
