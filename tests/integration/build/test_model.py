@@ -52,5 +52,5 @@ def test_weights_are_never_read(
 
 def test_imports_of_the_shim(plain_mlp: Path, exported: Callable[..., Path]) -> None:
     assert "aoti_torch_cpu_addmm_out" in read_model(plain_mlp).shim_symbols
-    assert "aoti_torch_cpu_convolution" in read_model(exported("convnet")).shim_symbols
+    assert "aoti_torch_cpu_mkldnn__convolution_pointwise" in read_model(exported("convnet")).shim_symbols
     assert "aoti_torch_proxy_executor_call_function" in read_model(exported("no_shim")).shim_symbols
