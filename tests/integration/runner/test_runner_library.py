@@ -72,7 +72,7 @@ def seen(
 
 
 def test_takes_any_array(seen: dict[str, Any]) -> None:
-    assert len(seen["agree"]) == 11
+    assert len(seen["agree"]) == 12
     assert all(seen["agree"].values()), seen["agree"]
     assert "x: float32[batch:1..1024, 64]" in seen["repr"]
 

@@ -158,6 +158,7 @@ def compile_program(
         with (
             torch.no_grad(),
             reproducible.without_folders(folder),
+            reproducible.without_addresses(),
             extern_kernels.whole_descriptions(),
             quantised_weights.kept(),
         ):
