@@ -129,13 +129,10 @@ def int_mm(g: Generator) -> dict[str, Any]:
     """int8 into int32."""
     m, n, k = sizes(g)
 
-    def bytes_of(shape: list[int]) -> torch.Tensor:
-        return g.arranged(torch.randint(-128, 128, shape, generator=g.torch).to(torch.int8))
-
     return {
         "out": torch.zeros([m, n], dtype=torch.int32),
-        "self": bytes_of([m, k]),
-        "mat2": bytes_of([k, n]),
+        "self": g.arranged(g.weights([m, k])),
+        "mat2": g.arranged(g.weights([k, n])),
     }
 
 
@@ -168,6 +165,8 @@ def packed(g: Generator, weight: torch.Tensor) -> torch.Tensor | Packed:
     """A weight as it is, as torch packs it for some number of rows, or in the panels of a slim bundle."""
     way = g.choice(["plain", "torch", "panels"] if weight.dtype == torch.float32 else ["plain", "torch"])
     if way == "plain":
+        return weight
+    if weight.dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return weight
     by_torch = torch.ops.mkldnn._reorder_linear_weight(weight, g.choice([1, 16, 64]))
     descriptor = bytearray(torch.ops.mkldnn._get_mkldnn_serialized_md(by_torch).tolist())

@@ -51,7 +51,7 @@ def layer(g: Generator, dtype: torch.dtype) -> dict[str, Any]:
         "X": torch.randint(low, high, [*lead, k], generator=g.torch).to(dtype),
         "act_scale": torch.tensor(0.02),
         "act_zero_point": torch.tensor(g.integer(low, high), dtype=torch.int32),
-        "onednn_weight": packed(torch.randint(-128, 128, [n, k], generator=g.torch).to(torch.int8), m),
+        "onednn_weight": packed(g.weights([n, k]), m),
         "weight_scales": torch.rand([scales], generator=g.torch) * 0.01 + 0.001,
         "weight_zero_points": torch.zeros([scales], dtype=torch.int32),
         "B": g.choice([None, torch.randn([n], generator=g.torch)]),
@@ -126,7 +126,7 @@ def convolution(g: Generator) -> dict[str, Any]:
     zero_point = g.integer(0, 100)
     channels = groups * outputs
     scales = channels if g.chance(0.8) else 1
-    weight = torch.randint(-127, 128, [channels, inputs, *kernel], generator=g.torch).to(torch.int8)
+    weight = g.weights([channels, inputs, *kernel])
     by_scale = torch.rand([scales], generator=g.torch) * 0.01 + 0.001
     prepacked = torch.ops.onednn.qconv_prepack(
         weight, by_scale, 0.02, zero_point, stride, padding, dilation, groups, list(x.shape)
