@@ -356,7 +356,7 @@ class Generator:
         return self.random.choice(values)
 
     #: oneDNN without VNNI adds two products of bytes in sixteen bits, and is wrong beyond these.
-    LARGEST_WEIGHT = 127 if re.search(r"avx(512)?_vnni", Path("/proc/cpuinfo").read_text()) else 63
+    LARGEST_WEIGHT = 127 if re.search(r"avx(512)?_vnni", Path("/proc/cpuinfo").read_text()) else 31
 
     def weights(self, shape: list[int]) -> torch.Tensor:
         """int8 weights for quantised products that torch computes rightly on this processor."""
