@@ -159,7 +159,7 @@ def source_of(model: ModelLike) -> Source | None:
     text = os.fspath(model)
     if is_source(text):
         return parse_source(text)
-    from aotpack.package.model import holds_program
+    from aotpack.package.kinds import holds_program
 
     return Source(Path(text).absolute()) if Path(text).is_file() and holds_program(Path(text)) else None
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 
-from aotpack.bundle.entries import ASSETS, Copy, Entry, Part
 from aotpack.errors import UsageError
 from aotpack_doctor.base.regular import kind
 
@@ -79,12 +78,6 @@ def parse_value(text: str) -> Scalar:
     except (msgspec.DecodeError, UnicodeError):
         return text
     return value if isinstance(value, (bool, int, float, str)) else text
-
-
-def entries(assets: Iterable[tuple[str, Path]]) -> Iterator[Entry]:
-    """The files in their places."""
-    for name, path in assets:
-        yield Entry(f"{ASSETS}/{name}", Part.ASSETS, "travels with the models", Copy(path))
 
 
 def _files(name: str, path: Path) -> Iterator[tuple[str, Path]]:

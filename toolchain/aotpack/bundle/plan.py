@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from aotpack.bundle import assets
 from aotpack.bundle.entries import (
+    ASSETS,
     GCC,
     LAUNCHER,
     LIB,
@@ -57,7 +57,8 @@ def plan_bundle(inputs: BuildInputs) -> BundlePlan:
     entries += placed
     for model in inputs.models:
         entries += _model(model, _search_path(model, inputs.layout, placed))
-    entries += assets.entries(inputs.assets)
+    for name, path in inputs.assets:
+        entries.append(Entry(f"{ASSETS}/{name}", Part.ASSETS, "travels with the models", Copy(path)))
     entries += inputs.interpreter
     entries += inputs.files
     host = {need.soname for need in (*inputs.libraries.host, *inputs.interpreter_closure.host)}

@@ -23,8 +23,6 @@ import msgspec
 
 from aotpack import __version__, resources
 from aotpack.backend import Backend
-from aotpack.elf.cpu_features import told_from_code
-from aotpack.elf.facts import read_elf
 from aotpack.environment.torch import TorchInfo
 from aotpack.errors import AotpackError, BuildToolError, ModelMismatchError, TorchMismatchError, UsageError
 from aotpack.exporting.options import Value
@@ -293,7 +291,7 @@ class Conversation:
             self.trying = event["text"]
         elif kind == "compiled":
             steps.reached("compiled")
-            self._metadata = _complete(event, self._request, self._notes)
+            self._metadata = _complete(event, self._notes)
             return msgspec.json.encode(self._metadata).decode()
         elif kind == "error":
             raise error_of(event)
@@ -359,8 +357,10 @@ def _send(worker: subprocess.Popen[str], document: str) -> None:
         pass  # it died; the end of its output says so
 
 
-def _complete(event: dict[str, Any], request: ExportRequest, notes: list[str]) -> ModelMetadata:
+def _complete(event: dict[str, Any], notes: list[str]) -> ModelMetadata:
     """The metadata: what the worker knows, and what the ELF files tell."""
+    from aotpack.elf.facts import read_elf
+
     known = msgspec.convert(event["metadata"], ModelMetadata)
     variants = tuple(_variant(each, is_first=each is event["variants"][0]) for each in event["variants"])
     return msgspec.structs.replace(
@@ -375,6 +375,9 @@ def _complete(event: dict[str, Any], request: ExportRequest, notes: list[str]) -
 
 
 def _variant(told: dict[str, Any], *, is_first: bool) -> Variant:
+    from aotpack.elf.cpu_features import told_from_code
+    from aotpack.elf.facts import read_elf
+
     library = Path(told["model_so"])
     elf = read_elf(library)
     chosen = told["constants"]

@@ -22,11 +22,11 @@ from aotpack.elf.facts import Elf, parse_elf
 from aotpack.elf.symbols import imported_names
 from aotpack.errors import DamagedError, ModelMismatchError
 from aotpack.package.archive import Archive, open_archive
+from aotpack.package.kinds import COMPILED_ENTRY, has_program
 from aotpack.package.metadata import LIBRARY, SCHEMA, WEIGHTS, Floors, ModelMetadata, Variant
 from aotpack.package.plain_inputs import inputs_of
 
 #: AOTInductor's files within an archive: root folder, model name, file.
-_AOTI_ENTRY = re.compile(r"[^/]+/data/aotinductor/([^/]+)/(.+)")
 _SAMPLE_ENTRY = re.compile(r"[^/]+/aotpack/sample\.npz")
 
 #: Names below `models/NAME/` of a bundle.
@@ -124,17 +124,6 @@ def read_model(path: Path, name: str | None = None) -> ModelInfo:
     )
 
 
-def holds_program(path: Path) -> bool:
-    """Whether a .pt2 is a graph that torch.export.save wrote, and no compiled model. Raises as `open_archive`."""
-    with open_archive(path) as archive:
-        compiled = any(_AOTI_ENTRY.fullmatch(entry) for entry in archive.names)
-        return not compiled and _has_program(archive)
-
-
-def _has_program(archive: Archive) -> bool:
-    return any("/models/" in entry or entry.endswith("serialized_exported_program.json") for entry in archive.names)
-
-
 @dataclass(frozen=True)
 class _Form:
     """The code of a variant that torch does not know of."""
@@ -167,10 +156,10 @@ def _choose(archive: Archive, wanted: str | None) -> tuple[str, dict[str, str]]:
     """The model's name and its files: name below the model's folder -> entry of the archive."""
     models: dict[str, dict[str, str]] = {}
     for entry in archive.names:
-        if match := _AOTI_ENTRY.fullmatch(entry):
+        if match := COMPILED_ENTRY.fullmatch(entry):
             models.setdefault(match[1], {})[match[2]] = entry
     if not models:
-        exported = _has_program(archive)
+        exported = has_program(archive)
         raise ModelMismatchError(
             f"{archive.path}: there is no compiled model in this archive",
             meaning="it holds a graph saved by torch.export.save" if exported else "it was not made by AOTInductor",

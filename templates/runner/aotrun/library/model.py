@@ -149,7 +149,10 @@ class Runnable:
         inputs, outputs: the signature, in call order.
     """
 
-    def __init__(self, library: Any, run: str, inputs: Tuple[Spec, ...], outputs: Tuple[Spec, ...]) -> None:
+    def __init__(
+        self, library: Any, functions: Tuple[str, str], inputs: Tuple[Spec, ...], outputs: Tuple[Spec, ...]
+    ) -> None:
+        run, free = functions
         self._library = library
         self.inputs = inputs
         self.outputs = outputs
@@ -159,6 +162,7 @@ class Runnable:
         self._num_outputs = len(outputs)
         # A function of its own without argtypes, which are looked up for each argument of each call: what is passed are
         # objects of ctypes.
+        self._free_function = getattr(library, free)
         self._run_function = library[run]
         self._run_function.restype = c_int32
         self._free = library.aot_tensor_free
@@ -236,10 +240,7 @@ class Runnable:
         """Free it after running calls have ended; outputs stay valid."""
         handle, self._handle = self._handle, c_void_p()
         if handle:
-            self._release(handle)
-
-    def _release(self, handle: c_void_p) -> None:
-        raise NotImplementedError
+            self._free_function(handle)
 
     def __enter__(self: Self) -> Self:
         return self
@@ -288,7 +289,7 @@ class Model(Runnable):
         places.share_memory(path)
         inputs = _specs(library, handle, library.aot_model_num_inputs(handle), library.aot_model_input_info)
         outputs = _specs(library, handle, library.aot_model_num_outputs(handle), library.aot_model_output_info)
-        super().__init__(library, "aot_model_run", inputs, outputs)
+        super().__init__(library, ("aot_model_run", "aot_model_free"), inputs, outputs)
         self._handle = handle
 
     def asset(self, name: str) -> bytes:
@@ -334,9 +335,6 @@ class Model(Runnable):
         ffi.check(self._library, self._library.aot_session_create(self._handle or self._closed(), byref(handle)))
         return Session(self, handle)
 
-    def _release(self, handle: c_void_p) -> None:
-        self._library.aot_model_free(handle)
-
 
 class Session(Runnable):
     """A model with a state of its own: the buffers that it changes from call to call. It shares code and weights.
@@ -350,7 +348,7 @@ class Session(Runnable):
     """
 
     def __init__(self, model: Model, handle: c_void_p) -> None:
-        super().__init__(model._library, "aot_session_run", model.inputs, model.outputs)
+        super().__init__(model._library, ("aot_session_run", "aot_session_free"), model.inputs, model.outputs)
         self.model = model
         self._handle = handle
 
@@ -384,9 +382,6 @@ class Session(Runnable):
         """Make the state one that was saved. Raises UsageError when it is none of this model."""
         data = bytes(state)
         ffi.check(self._library, self._library.aot_session_restore(self._handle or self._closed(), data, len(data)))
-
-    def _release(self, handle: c_void_p) -> None:
-        self._library.aot_session_free(handle)
 
 
 def _specs(library: Any, handle: c_void_p, count: int, describe: Any) -> Tuple[Spec, ...]:
