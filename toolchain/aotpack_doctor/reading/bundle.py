@@ -44,23 +44,11 @@ def read_bundle(path: str, host: Host, root: str = "/") -> tuple[Bundle, tuple[M
     point, options = mount_of(path, root)
     faults, elves = bundle_files.look(path, description, noexec="noexec" in options)
     needs = bundle_files.needs(elves, {record.path for record in description.files})
-    bundle = Bundle(
-        path,
-        problem=problem,
-        backend=description.backend,
-        runtime=description.runtime,
-        portable=description.portable,
-        libc=description.libc,
-        machine=description.machine,
-        torch_version=description.torch_version,
-        gpu_archs=description.gpu_archs,
-        cpu_features=description.cpu_features,
-        floors=description.floors,
+    bundle = description.facts(path, problem)._replace(
         faults=(*faults, *disagreements(path, description), *bundle_files.shadowed(elves, host)),
         noexec=point if "noexec" in options else None,
         rocm=read_rocm_tree(os.path.join(path, "lib")) if description.backend == "rocm" else None,
         edges=tuple((name, provider or needed) for name, needed, provider in needs),
-        sizes=tuple((record.path, record.part, record.size) for record in description.files),
         unlicensed=unlicensed(path),
     )
     # What a runtime that is not itself lacks is no news.

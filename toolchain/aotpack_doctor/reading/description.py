@@ -9,6 +9,7 @@ from typing import Any, Dict, NamedTuple
 
 from aotpack_doctor.base import hashing
 from aotpack_doctor.base.regular import read_regular
+from aotpack_doctor.facts import Bundle
 
 #: bundle.json's schema that this reads.
 SCHEMA = 1
@@ -79,6 +80,23 @@ class Description(NamedTuple):
     def record_of(self, path: str) -> Record | None:
         """A file by its path."""
         return next((record for record in self.files if record.path == path), None)
+
+    def facts(self, path: str, problem: str | None) -> Bundle:
+        """The bundle as it describes itself, before anybody has looked at its files."""
+        return Bundle(
+            path,
+            problem=problem,
+            backend=self.backend,
+            runtime=self.runtime,
+            portable=self.portable,
+            libc=self.libc,
+            machine=self.machine,
+            torch_version=self.torch_version,
+            gpu_archs=self.gpu_archs,
+            cpu_features=self.cpu_features,
+            floors=self.floors,
+            sizes=tuple((record.path, record.part, record.size) for record in self.files),
+        )
 
 
 def read_description(folder: str) -> tuple[Description | None, str | None]:

@@ -34,20 +34,8 @@ def read_single_file(path: str) -> tuple[Bundle, tuple[Model, ...]]:
         return Bundle(path, problem=f"{path} {error}", is_single=True), ()
     if description is None:
         return Bundle(path, problem=problem, is_single=True), ()
-    bundle = Bundle(
-        path,
-        problem=problem,
-        backend=description.backend,
-        runtime=description.runtime,
-        portable=description.portable,
-        libc=description.libc,
-        machine=description.machine,
-        torch_version=description.torch_version,
-        gpu_archs=description.gpu_archs,
-        cpu_features=description.cpu_features,
-        floors=description.floors,
+    bundle = description.facts(path, problem)._replace(
         faults=tuple(_faults(file, description)),
-        sizes=tuple((record.path, record.part, record.size) for record in description.files),
         unlicensed=unlicensed(path),
         is_single=True,
     )
