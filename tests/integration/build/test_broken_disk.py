@@ -31,7 +31,8 @@ def run(library: Path, tmp_path: Path) -> Run:
 
     def run(module: str, *arguments: str | Path, call: str = "", below: Path = tmp_path) -> object:
         broken = {"LD_PRELOAD": str(library), "BROKEN_BELOW": str(below), "BROKEN_CALL": call}
-        command = [sys.executable, "-m", module, *map(str, arguments)]
+        # Nothing is to be added to the bundle that the runner is taken from.
+        command = [sys.executable, "-B", "-m", module, *map(str, arguments)]
         environment = {**os.environ, **broken, "PYTHONPATH": str(tmp_path / "dist/bundle/runner")}
         return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
 
