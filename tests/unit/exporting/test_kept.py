@@ -12,6 +12,7 @@ from aotpack.backend import Backend
 from aotpack.environment.torch import TorchInfo
 from aotpack.exporting import driving, kept
 from aotpack.exporting.driving import ExportReport, ExportRequest
+from aotpack.exporting.worker.reading import FOLDER, listing
 from aotpack.package.metadata import ModelMetadata
 from aotpack.progress.reporter import Reporter
 
@@ -21,13 +22,17 @@ class Exporter:
 
     def __init__(self, *files: Path) -> None:
         self.files = files
+        self.folders: tuple[Path, ...] = ()
+        self.settings: tuple[str, ...] = ()
         self.calls = 0
 
     def __call__(self, request: ExportRequest, *_arguments: Any, **_options: Any) -> ExportReport:
         self.calls += 1
         assert request.file is not None
         shutil.copy(request.file, request.output)
-        return ExportReport(request.output, ModelMetadata(), ("careful",), (), tuple(map(str, self.files)))
+        folders = {str(folder): listing(str(folder)) for folder in self.folders}
+        files = tuple(map(str, self.files))
+        return ExportReport(request.output, ModelMetadata(), ("careful",), (), files, folders, self.settings)
 
 
 @pytest.fixture
@@ -104,6 +109,45 @@ def test_a_file_that_is_gone_counts(model: Path, exporter: Exporter) -> None:
     model.with_name("weights.bin").unlink()
     export(model)
     assert exporter.calls == 2
+
+
+def test_a_file_that_was_looked_for_in_vain_counts_once_it_is_there(model: Path, exporter: Exporter) -> None:
+    exporter.files += (model.with_name("better.bin"),)
+    export(model)
+    export(model)
+    assert exporter.calls == 1
+    model.with_name("better.bin").touch()
+    export(model)
+    assert exporter.calls == 2
+
+
+def test_a_file_more_in_a_folder_that_was_listed_counts(model: Path, exporter: Exporter) -> None:
+    exporter.folders = (model.parent / "parts",)
+    exporter.folders[0].mkdir()
+    export(model)
+    export(model)
+    assert exporter.calls == 1
+    (exporter.folders[0] / "1.bin").touch()
+    export(model)
+    assert exporter.calls == 2
+
+
+def test_settings_that_were_asked_for_count(
+    model: Path, exporter: Exporter, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    exporter.settings = ("KIND", FOLDER)
+    monkeypatch.delenv("KIND", raising=False)
+    export(model)
+    monkeypatch.setenv("OTHER", "1")
+    export(model)
+    assert exporter.calls == 1
+    monkeypatch.setenv("KIND", "secret")
+    export(model)
+    assert exporter.calls == 2
+    monkeypatch.chdir(tmp_path)
+    export(model)
+    assert exporter.calls == 3
+    assert all(b"secret" not in path.read_bytes() for path in (tmp_path / "cache").rglob("*.json"))
 
 
 def test_other_options_are_another_package(model: Path, exporter: Exporter) -> None:

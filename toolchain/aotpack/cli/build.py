@@ -112,8 +112,9 @@ def command(
     """Build a bundle: a folder that runs the model.
 
     SOURCE is a package of aotpack export, or what that takes: FILE.py:FUNCTION, package.module:FUNCTION, a program
-    saved by torch.export.save. What is exported here is kept in the cache, by the contents of the files that it follows
-    from, and exported again when one of them changes.
+    saved by torch.export.save. What is exported here is kept in the cache, by the files, folders and environment
+    variables that it was seen to read, and exported again when one of them changes. What comes from the network, or is
+    read by C code without Python's knowing, is not seen: --force exports in any case.
 
     Without a SOURCE, all bundles are built that aotpack.toml (or [tool.aotpack] of a pyproject.toml) describes, in this
     folder or the nearest one above; a SOURCE may be the name of one of them. Where there is no such file, --output

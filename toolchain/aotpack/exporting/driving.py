@@ -112,8 +112,12 @@ class ExportReport:
     notes: tuple[str, ...]
     #: Empty unless `verify` was asked for.
     comparisons: tuple[Comparison, ...]
-    #: What was read of the user's files; empty for a module of this process.
+    #: What was read of the user's files, or looked for in vain; empty for a module of this process, as what follows.
     files: tuple[str, ...] = ()
+    #: Folders that were listed -> a hash of the names in them.
+    folders: Mapping[str, str] = field(default_factory=dict)
+    #: Environment variables that were asked for, and what else `worker.reading.values` knows.
+    settings: tuple[str, ...] = ()
 
 
 class Listener(Protocol):
@@ -263,7 +267,7 @@ class Conversation:
         self._phase = ExitStack()
         self._metadata = ModelMetadata()
         self._comparisons: tuple[Comparison, ...] | None = None
-        self._files: tuple[str, ...] = ()
+        self._read: dict[str, Any] = {}
         #: The sizes that were run last, in case that the process does not survive them.
         self.trying = ""
 
@@ -297,7 +301,9 @@ class Conversation:
             raise error_of(event)
         else:
             self._comparisons = tuple(Comparison(**entry) for entry in event["comparisons"])
-            self._files = tuple(event.get("files", ()))
+            if "files" in event:
+                files, settings = tuple(event["files"]), tuple(event["settings"])
+                self._read = {"files": files, "folders": event["folders"], "settings": settings}
         return None
 
     @property
@@ -308,7 +314,7 @@ class Conversation:
     def report(self) -> ExportReport:
         """What was made, once it is over."""
         return ExportReport(
-            self._request.output, self._metadata, tuple(self._notes), self._comparisons or (), self._files
+            self._request.output, self._metadata, tuple(self._notes), self._comparisons or (), **self._read
         )
 
     def __enter__(self) -> Conversation:

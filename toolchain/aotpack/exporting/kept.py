@@ -1,8 +1,9 @@
 """Packages that are kept between builds, by the contents of all that they follow from.
 
-The worker tells which files of the user's it read: modules, weights, whatever the function opened. The same request
-with the same contents is the same package, so it is not made again. What a library reads without Python's knowing, and
-lets go of again, is not noticed; `--force` exports in any case.
+The worker tells what it read of the user's: files (modules, weights, whatever the function opened, or looked for in
+vain), names in folders, environment variables. The same request with the same contents is the same package, so it is
+not made again. What C code reads without Python's knowing, and lets go of again, is not noticed, nor are clocks, random
+numbers and the network; `--force` exports in any case.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO
@@ -21,6 +22,7 @@ from aotpack import __version__, resources
 from aotpack.environment.torch import TorchInfo
 from aotpack.exporting import driving
 from aotpack.exporting.driving import Comparison, ExportReport, ExportRequest, Listener
+from aotpack.exporting.worker import reading
 from aotpack.package.model import read_model
 from aotpack.tools.cache import cache_home, cached_folder, content_key, found_folder
 from aotpack.tools.compilers import find_compiler
@@ -37,10 +39,23 @@ _SETTINGS = ("TORCHINDUCTOR_", "TORCHDYNAMO_", "TORCH_COMPILE_")
 class Record(msgspec.Struct):
     """What is remembered of one request."""
 
-    #: File -> SHA-256 of its content.
+    #: File -> SHA-256 of its content; empty where there is none.
     files: dict[str, str]
+    #: Folder -> hash of the names in it.
+    folders: dict[str, str] = {}
+    #: Environment variable -> hash of its value. Values may be secrets.
+    settings: dict[str, str] = {}
     comparisons: tuple[Comparison, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def follows_from(self) -> tuple[dict[str, str], ...]:
+        """What the package follows from."""
+        return self.files, self.folders, self.settings
+
+    def is_as_now(self) -> bool:
+        """Whether the same would be read again."""
+        now = _hashes(self.files), {folder: reading.listing(folder) for folder in self.folders}, _values(self.settings)
+        return self.follows_from() == now
 
 
 def export_once(
@@ -53,7 +68,7 @@ def export_once(
     key = _key(request, torch)
     place = cache_home() / "exports" / f"{key}.json"
     known = _read(place)
-    if known is not None and not force and _hashes(known.files) == known.files:
+    if known is not None and not force and known.is_as_now():
         found = found_folder(KIND, _package_key(key, known))
         if found is not None:
             package = found / request.output.name
@@ -65,7 +80,13 @@ def export_once(
             replace(request, output=scratch / request.output.name), driving.interpreter(torch), listener, log=log
         )
         own = () if request.file is None else (str(request.file),)
-        record = Record(_hashes({*report.files, *own}), report.comparisons, report.notes)
+        record = Record(
+            files=_hashes({*report.files, *own}),
+            folders=dict(report.folders),
+            settings=_values(report.settings),
+            comparisons=report.comparisons,
+            notes=report.notes,
+        )
         # What somebody wrote meanwhile may not be what was read, so it must not be found by that.
         is_settled = not _changed_since(start, record.files)
         package_key = _package_key(key, record) if is_settled else content_key([key, f"unsettled {start}"])
@@ -76,7 +97,7 @@ def export_once(
         if force:
             _forget(key, record)
         made = cached_folder(KIND, package_key, fill)
-    if known is not None and known.files != record.files:
+    if known is not None and known.follows_from() != record.follows_from():
         _forget(key, known)
     if is_settled:
         write_whole(place, msgspec.json.encode(record))
@@ -121,7 +142,11 @@ def _processor() -> str:
 
 
 def _package_key(key: str, record: Record) -> str:
-    return content_key([key, repr(sorted(record.files.items()))])
+    return content_key([key, *(repr(sorted(each.items())) for each in record.follows_from())])
+
+
+def _values(names: Iterable[str]) -> dict[str, str]:
+    return reading.values(names, os.environb, str(Path.cwd()))
 
 
 def _hashes(files: Iterable[str]) -> dict[str, str]:
@@ -135,10 +160,10 @@ def _hashes(files: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _changed_since(start: int, files: Iterable[str]) -> bool:
+def _changed_since(start: int, files: Mapping[str, str]) -> bool:
     """Whether somebody wrote while it was exported: then it is not known which content was read."""
     try:
-        return any(Path(file).stat().st_mtime_ns >= start for file in files)
+        return any(Path(file).stat().st_mtime_ns >= start for file, content in files.items() if content)
     except OSError:
         return True
 

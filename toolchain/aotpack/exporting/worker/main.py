@@ -96,7 +96,6 @@ class Export:
         options.ask(request["options"])
         watch = None if self._load else reading.Watch()
         subject = (self._load or source.load)(request)
-        files = [] if watch is None else watch.stop()
         self.file = subject.path
         for note in subject.notes:
             self._note(note)
@@ -104,6 +103,7 @@ class Export:
         self._begin("exporting the graph")
         with reproducible.one_thread():
             expected = running.run_eager(subject, subject.args, subject.kwargs)
+        read_by_it = {} if watch is None else watch.stop()
         sized = sizing.export(subject, expected, allow_fixed=request["allow_fixed"], note=self._note)
         for note in sized.described.notes:
             self._note(note)
@@ -156,7 +156,7 @@ class Export:
         others = {packing.library_of(member.name): member.compiled.model_so for member in made.others}
         packing.write(request["output"], made.files, document, sample, others)
 
-        self._send("done", comparisons=self._comparisons(made, subject, described, request), files=files)
+        self._send("done", comparisons=self._comparisons(made, subject, described, request), **read_by_it)
 
     def _comparisons(self, made: Any, subject: Any, described: Any, request: dict[str, Any]) -> list[dict[str, Any]]:
         """With eager PyTorch, and with another module, where that is asked for. Raises WorkerError."""
