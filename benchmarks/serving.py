@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import random
+import select
 import signal
 import socket
 import statistics
@@ -149,16 +150,22 @@ def throughput(
     """Answers a second, as fast as they come, and microseconds of the server's processor for each."""
     port, process = server
     before = processor_seconds(process)
-    rate, taken = _asked(port, question, connections, seconds, pause=0.0)
+    begin = time.perf_counter()
+    taken = _asked(port, question, connections, seconds)
+    rate = len(taken) / (time.perf_counter() - begin)
     return rate, (processor_seconds(process) - before) / len(taken) * 1e6
 
 
 def _asked(
-    port: int, question: Callable[[int], bytes], connections: int, seconds: float, pause: float
-) -> tuple[float, list[float]]:
-    """Answers a second, and the seconds of each; `pause` lies between the questions of one connection."""
-    import select
+    port: int, question: Callable[[int], bytes], connections: int, seconds: float, rate: float = 0.0
+) -> list[float]:
+    """The seconds that each answer took.
 
+    Without a `rate` each connection asks again when it is answered. With one, questions come at random times, so many
+    a second, as those of many users do who do not know of each other, and an answer's time begins when its question
+    was due, whether or not it could be sent at once.
+    """
+    generator = random.Random(0)  # noqa: S311
     questions = [question(number) for number in range(64)]
     poll = select.epoll()
     sockets = {}
@@ -167,30 +174,29 @@ def _asked(
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sockets[client.fileno()] = client
         poll.register(client, select.EPOLLIN)
+    free = list(sockets)
     asked: dict[int, float] = {}
     received: dict[int, bytes] = {}
-    due = {descriptor: time.perf_counter() + pause * place / connections for place, descriptor in enumerate(sockets)}
     taken: list[float] = []
-    begin = time.perf_counter()
+    due = begin = time.perf_counter()
     while (now := time.perf_counter()) < begin + seconds:
-        for descriptor in [each for each, when in due.items() if when <= now]:
-            del due[descriptor]
-            asked[descriptor] = time.perf_counter()
+        while free and due <= now:
+            descriptor = free.pop()
+            asked[descriptor] = due if rate else now
+            due += generator.expovariate(rate) if rate else 0.0
             sockets[descriptor].sendall(questions[len(taken) % 64])
-        wait = max(0.0, min(due.values()) - time.perf_counter()) if due else 1.0
-        for descriptor, _ in poll.poll(wait):
+        # A wait of epoll's is of whole milliseconds; this process has its processor for itself.
+        for descriptor, _ in poll.poll(0 if rate else 1):
             content = received.pop(descriptor, b"") + sockets[descriptor].recv(1 << 16)
             if not _is_whole(content):
                 received[descriptor] = content
                 continue
             assert content.startswith(b"HTTP/1.1 200"), content
-            now = time.perf_counter()
-            taken.append(now - asked[descriptor])
-            # Questions come at fixed times: a late answer does not slow them down.
-            due[descriptor] = max(now, asked[descriptor] + pause)
+            taken.append(time.perf_counter() - asked[descriptor])
+            free.append(descriptor)
     for client in sockets.values():
         client.close()
-    return len(taken) / (time.perf_counter() - begin), taken
+    return taken
 
 
 def _is_whole(content: bytes) -> bool:
@@ -245,10 +251,10 @@ def measure(seconds: float, connections: int) -> list[str]:
     lines += ["", "| at half of that load | p50, us | p99, us | p99 / p50 |", "|---|---:|---:|---:|"]
     for way in list(ways)[2:]:
         start, question = ways[way]
-        pause = 2 * connections / statistics.median(rate for rate, _ in seen[way])
+        half = statistics.median(rate for rate, _ in seen[way]) / 2
         with start() as (port, _):
-            _asked(port, question, connections, 0.5, pause)
-            taken = sorted(_asked(port, question, connections, seconds, pause)[1])
+            _asked(port, question, connections, 0.5, half)
+            taken = sorted(_asked(port, question, connections, seconds, half))
         median, late = taken[len(taken) // 2] * 1e6, taken[len(taken) * 99 // 100] * 1e6
         lines.append(f"| {way} | {median:.0f} | {late:.0f} | {late / median:.2f} |")
     return lines

@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -295,6 +296,35 @@ def test_nobody_is_sent_away_while_the_only_worker_is_replaced(bundle: Path) -> 
         while statuses[-1] != 200:
             statuses.append(server.infer("mlp", {"inputs": [ENTRY]})[0])
         assert set(statuses) <= {200, 503}
+
+
+_FORK_FAILS = """
+import errno, os, sys
+sys.path.insert(0, {runner!r})
+fork, count = os.fork, 0
+def scarce():
+    global count
+    count += 1
+    if 2 <= count <= 4:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+    return fork()
+os.fork = scarce
+from aotrun.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_where_no_worker_can_be_forked_the_others_serve(bundle: Path) -> None:
+    """And it is tried again."""
+    prefix = [sys.executable, "-c", _FORK_FAILS.format(runner=str(bundle / "runner"))]
+    with serving(bundle, "--workers", "2", "--model", "mlp", prefix=prefix) as server:
+        server.wait_for_event("cannot start worker")
+        assert server.infer("mlp", {"inputs": [ENTRY]})[0] == 200
+        server.workers(2)
+        assert server.infer("mlp", {"inputs": [ENTRY]})[0] == 200
+        failed = [event for event in server.events() if event["event"] == "cannot start worker"]
+        assert [event["again_in_s"] for event in failed] == [0.1, 0.2, 0.4]
+        assert server.end() == 0
 
 
 def test_sigterm_under_load(bundle: Path, questions: Any) -> None:

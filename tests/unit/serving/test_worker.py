@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import select
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -141,3 +144,33 @@ def test_two_workers_that_cannot_start_end_the_server_once() -> None:
         supervisor._lost(child, 5 << 8)
     assert supervisor._failed == 5
     assert supervisor._listener is None
+
+
+def test_a_fork_that_fails_is_tried_again_with_longer_pauses(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The other workers go on, and no file stays open."""
+
+    def fork() -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    supervisor = Supervisor(settings(workers=2), ["m"], lambda _error: None)
+    first, second = supervisor._children
+    first.process = 1_000_000
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    monkeypatch.setattr("os.fork", fork)
+    for pause in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0):
+        second.started = -1000.0
+        supervisor._start_missing()
+        assert (second.process, second.pause) == (0, pytest.approx(pause))
+        assert 0 < supervisor._timeout() <= pause
+    assert first.process == 1_000_000
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    events = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert {(event["event"], event["again_in_s"]) for event in events} >= {("cannot start worker", 0.1)}
+    monkeypatch.setattr("os.fork", lambda: 1_000_001)
+    second.started = -1000.0
+    supervisor._start_missing()
+    assert second.process == 1_000_001
+    supervisor._poll.register(supervisor._listener.fileno(), 0)
+    supervisor._close()

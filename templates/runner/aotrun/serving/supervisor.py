@@ -103,13 +103,23 @@ class Supervisor:
                 self._start(number, child)
 
     def _start(self, number: int, child: Child) -> None:
-        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        theirs.setblocking(False)
+        """Fork a worker. Where there is no process, memory or file for it, the others go on, and it is tried again."""
         self._board.rows[number].reset()
         child.was_ready = False
         child.started = time.monotonic()
-        child.process = os.fork()
+        channels: List[Any] = []
+        try:
+            channels += _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+            for channel in channels:
+                channel.setblocking(False)
+            child.process = os.fork()
+        except OSError as error:
+            for channel in channels:
+                channel.close()
+            child.pause = _longer(child.pause)
+            log("error", "cannot start worker", error=str(error), again_in_s=child.pause)
+            return
+        ours, theirs = channels
         if child.process == 0:
             ours.close()
             self._become_worker(number, theirs)
@@ -177,7 +187,7 @@ class Supervisor:
             return
         self._board.replaced()
         lived = time.monotonic() - child.started
-        child.pause = 0.0 if lived > _LIVED else min(max(2 * child.pause, _SHORTEST_PAUSE), _LONGEST_PAUSE)
+        child.pause = 0.0 if lived > _LIVED else _longer(child.pause)
         child.started = time.monotonic()
 
     # ---- connections ----
@@ -281,6 +291,11 @@ class Supervisor:
                 self._signals = []
         log("info", "ended", code=self._failed)
         return self._failed
+
+
+def _longer(pause: float) -> float:
+    """The pause after one more failed start."""
+    return min(max(2 * pause, _SHORTEST_PAUSE), _LONGEST_PAUSE)
 
 
 def _place(error: BaseException) -> str:
