@@ -114,7 +114,7 @@ def test_a_copy_of_the_environment_is_of_all_variables_but_the_sessions() -> Non
     assert first != values([ALL], {b"A": b"1", b"B": b""}, "/")
 
 
-@pytest.mark.parametrize("asks", [Path.cwd, lambda: Path("weights.bin").exists(), os.listdir])  # noqa: PTH208
+@pytest.mark.parametrize("asks", [Path.cwd, lambda: Path("weights.bin").exists(), os.listdir])
 def test_the_current_folder_counts_where_it_is_asked_for(asks: Callable[[], object]) -> None:
     watch = Watch()
     asks()
