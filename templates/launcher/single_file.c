@@ -4,7 +4,7 @@
 #include "syscalls.h"
 
 /* The index begins at a place that every page size divides, with a line of fixed length: mark, bytes of the file, bytes
- * of the index, SHA-256 of what is no file's content. */
+ * of the index, SHA-256 of what bundle.json does not list. */
 enum { INDEX_AT = 65536, NUMBER = 20, HEAD_SIZE = 15 + NUMBER + 1 + NUMBER + 1 + 64 + 1, FIELDS = 5 };
 enum { FOLDER_ARGUMENTS = 8, OWN_ARGUMENTS = 24, OWN_VARIABLES = 3 };
 static const char mark[] = "aotpack-file 1 ";
@@ -116,11 +116,12 @@ static int open_self(const struct process* process, struct single_file* file) {
   if (file->fd < 0) return 0;
   const long got = sys_pread(file->fd, head, HEAD_SIZE, INDEX_AT);
   head[HEAD_SIZE] = '\0';
-  if (got < 0 || (got < HEAD_SIZE && got > 0)) fail_broken(file->path, " ends in the middle");
-  if (got == 0 || !starts_with(head, mark)) {
+  if (got == 0) { /* the launcher alone */
     sys_close(file->fd);
     return 0;
   }
+  if (got != HEAD_SIZE) fail_broken(file->path, " ends in the middle");
+  if (!starts_with(head, mark)) fail_broken(file->path, ": its index does not begin where it should");
   const char* numbers = head + sizeof mark - 1;
   file->size = number(file, numbers, NUMBER, 10);
   const size_t index_size = number(file, numbers + NUMBER + 1, NUMBER, 10);

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import random
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,8 @@ from aotrun.library import bundle as places
 from aotpack.building import output_folder
 from aotpack.bundle import manifest
 from aotpack.errors import AotpackError, UsageError
-from aotpack.release.contents import Item
-from aotpack.release.dates import release_date
-from aotpack.release.single_file import segments
 from aotpack.verifying.static import check_static
-from aotpack_doctor.base import single_file
+from aotpack_doctor.base import frame, single_file
 from aotpack_doctor.facts import Host
 from aotpack_doctor.reading.bundle import read_bundle
 from tests.fuzz.mutating import mutated_bytes, mutated_document, text_of
@@ -84,16 +80,11 @@ def test_a_single_file_is_read_within_itself_or_refused(folder: Path, tmp_path: 
     (folder / "bin").mkdir()
     (folder / "bin/aotrun").write_bytes(b"a launcher")
     (folder / "bundle.json").write_bytes(sealed(DOCUMENT))
-    items = [
-        Item(path.relative_to(folder).as_posix(), link="a.txt")
-        if path.is_symlink()
-        else Item(path.relative_to(folder).as_posix(), path if path.is_file() else None, size=path.stat().st_size)
-        for path in sorted(folder.rglob("*"))
-    ]
-    parts = segments([replace(item, size=0) if item.file is None else item for item in items], "x86_64", release_date())
+    beside = [(name, (folder / name).stat().st_size) for name in ("bundle.json", "bin/aotrun")]
+    entries = frame.listed(manifest.load_bundle(folder).files, beside)
     whole = b"".join(
-        part.content if isinstance(part.content, bytes) else (part.content.file or Path()).read_bytes()
-        for part in parts
+        part if isinstance(part, bytes) else (folder / part.path).read_bytes()
+        for part in frame.segments(str(folder), entries, "x86_64")
     )
     end = whole.index(b"a.txt", single_file.INDEX_AT) + 400  # of what is not the padding in front
 
@@ -104,7 +95,6 @@ def test_a_single_file_is_read_within_itself_or_refused(folder: Path, tmp_path: 
     def read(content: bytes) -> None:
         (tmp_path / "single.aot").write_bytes(content)
         file = single_file.SingleFile(str(tmp_path / "single.aot"))
-        file.frame_digest()
         for path in file.entries:
             entry = file.find(path)
             if entry is not None and entry.offset is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import random
 import zipfile
 from collections.abc import Callable
@@ -15,14 +17,14 @@ from aotpack.backend import Backend
 from aotpack.bundle.manifest import Bundle, load_bundle
 from aotpack.errors import DamagedError, UsageError
 from aotpack.release.contents import contents
-from aotpack.release.dates import release_date
 from aotpack.release.packing import PackRequest, pack
-from aotpack.release.single_file import Segment, segments, write_single_file
+from aotpack.release.single_file import write_single_file
 from aotpack.verifying.static import check_static
 from aotpack.verifying.unpacked import as_folder
+from aotpack_doctor.base.frame import listed, segments
 from aotpack_doctor.base.sharing import _outside
 from aotpack_doctor.base.sharing import segments as loaded_segments
-from aotpack_doctor.base.single_file import DIGEST_AT, HEAD_SIZE, INDEX_AT, MARK, SingleFile, gaps, inside
+from aotpack_doctor.base.single_file import HEAD_SIZE, INDEX_AT, MARK, Entry, SingleFile, inside
 from tests.support.hand_made import elf_file
 from tests.unit.release import test_archives
 from tests.unit.release.test_archives import made, tree
@@ -90,37 +92,83 @@ def test_weights_begin_with_a_page_and_modules_lie_in_a_zip(packed: Path) -> Non
     assert "python/lib/python3.11/json/__init__.pyc" not in names
 
 
+def entries_of(bundle: Path) -> list[Entry]:
+    return listed(load_bundle(bundle).files, [("bundle.json", (bundle / "bundle.json").stat().st_size)])
+
+
+def test_the_layout_is_that_of_its_mark(tmp_path: Path) -> None:
+    """Whoever verifies lays a file out anew: another layout needs another MARK, or older files are refused."""
+    contents = {"bin/aotrun": b"launcher", "bundle.json": b"{}", "lib/a.so": elf_file(needed=("b.so",)), **MODULES}
+    entries = []
+    for path, content in sorted(contents.items()):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+        entries.append(Entry(path, 0o644, 0, len(content)))
+    parts = segments(str(tmp_path), entries, "x86_64")
+    laid = b"".join(contents[part.path] if isinstance(part, Entry) else part for part in parts)
+    assert hashlib.sha256(laid).hexdigest() == "38e9ab35929b647d7242aa2c2fff9a43eb3a498c6d9929da2049029c8dcdfbe4"
+
+
 def test_pages_are_as_large_as_the_machine_may_have_them(bundle: Path) -> None:
-    items = contents(bundle, load_bundle(bundle))
     places = {}
     end = 0
-    for segment in segments(items, "aarch64", release_date()):
-        if not isinstance(segment.content, bytes):
-            places[segment.content.path] = end
-        end += len(segment.content) if isinstance(segment.content, bytes) else segment.content.size
+    for segment in segments(str(bundle), entries_of(bundle), "aarch64"):
+        if isinstance(segment, Entry):
+            places[segment.path] = end
+        end += segment.size if isinstance(segment, Entry) else len(segment)
     assert places["models/mlp/weights.blob"] % 65536 == 0
 
 
-def test_every_changed_byte_is_found(packed: Path, tmp_path: Path) -> None:
-    """Of the frame by its digest, of a file by its own."""
-    whole = SingleFile(str(packed))
-    sound = {path: whole.read(path) for path, entry in whole.entries.items() if entry.offset is not None}
+def problems(path: Path) -> list[str]:
+    """What `aotpack verify` says of a file, by place; its errors end in exit code 6."""
+    try:
+        return [f"{problem.path}: {problem.what}" for problem in check_static(path).problems]
+    except DamagedError as error:
+        return [str(error)]
+
+
+def test_every_changed_byte_is_found(packed: Path, nothing: Callable[..., Any]) -> None:
+    """Of a file by its hash in bundle.json, and every other because it follows from the files."""
+    (packed.parent / "small" / "bundle.sig").write_text('{"a": "signature"}\n')
+    packed = pack(PackRequest(packed.parent / "small", "file"), nothing).output
     content = packed.read_bytes()
     chosen = random.Random(1)  # noqa: S311
-    index_end = INDEX_AT + HEAD_SIZE + 2000
-    places = [chosen.randrange(len(content)) for _ in range(100)]
-    places += [chosen.randrange(INDEX_AT, index_end) for _ in range(200)]
-    for place in places:
-        changed = bytearray(content)
-        changed[place] ^= 1 << chosen.randrange(8)
-        (tmp_path / "changed").write_bytes(changed)
-        try:
-            file = SingleFile(str(tmp_path / "changed"))
-            if file.frame_digest() != file.digest:
-                continue
-        except ValueError:
-            continue
-        assert any(file.read(path) != was for path, was in sound.items()), place
+    file = SingleFile(str(packed))
+    starts = sorted({entry.offset for entry in file.entries.values() if entry.offset is not None})
+    index_end = INDEX_AT + HEAD_SIZE + content[INDEX_AT + HEAD_SIZE :].index(b"\0")
+    # Each byte of the head, what surrounds each file, and some of all the rest.
+    places = {*range(INDEX_AT, INDEX_AT + HEAD_SIZE)}
+    places |= {place for start in starts for place in range(max(0, start - 40), start + 10, 10)}
+    places |= {chosen.randrange(*ends) for ends in ((INDEX_AT, index_end), (0, len(content))) for _ in range(60)}
+    places |= {*range(len(content) - 22, len(content))}  # where a zip says that it ends
+    description = file.entries["bundle.json"]
+    places |= {(description.offset or 0) + at for at in range(0, description.size, 50)}
+    signature = file.entries["bundle.sig"]
+    places |= {(signature.offset or 0) + at for at in range(signature.size)}
+    assert problems(packed) == []
+    for place in sorted(place for place in places if place < len(content)):
+        altered = bytearray(content)
+        altered[place] ^= 1 << chosen.randrange(8)
+        packed.write_bytes(altered)
+        os.utime(packed, ns=(place, place))  # a file system's clock has coarse ticks
+        assert problems(packed), place
+
+
+def test_a_forged_way_of_starting_is_found(packed: Path) -> None:
+    """By somebody who knows how the file is made, where no hash of bundle.json has a say."""
+    content = packed.read_bytes()
+    first = content.index(b"PK\3\4", INDEX_AT)
+    for what, forgery in (
+        ("a mode", content.replace(b"file\t644\t", b"file\t666\t", 1)),
+        ("a name in the zip", content[:first] + content[first:].replace(b"lib/python3.11/enc", b"lib/python3.11/dec")),
+        ("bytes between files", content[: INDEX_AT - 10] + b"code" + content[INDEX_AT - 6 :]),
+    ):
+        assert len(forgery) == len(content), what
+        assert forgery != content, what
+        packed.unlink()
+        packed.write_bytes(forgery)
+        (problem,) = problems(packed)
+        assert "was changed between its files" in problem, what
 
 
 @pytest.mark.parametrize("size", [INDEX_AT + 20, INDEX_AT + HEAD_SIZE + 10, -1])
@@ -171,12 +219,6 @@ def test_another_program_at_the_beginning_is_refused(packed: Path) -> None:
         SingleFile(str(packed))
 
 
-def test_files_that_overlap_are_found(packed: Path) -> None:
-    assert list(gaps([(0, 5), (7, 3), (7, 3)], 12)) == [(5, 7), (10, 12)]
-    with pytest.raises(ValueError, match="same place"):
-        list(gaps([(0, 5), (4, 3)], 12))
-
-
 def test_a_changed_file_is_named(packed: Path) -> None:
     weights = SingleFile(str(packed)).entries["models/mlp/weights.blob"]
     content = bytearray(packed.read_bytes())
@@ -198,7 +240,7 @@ def changed(folder: Path, **fields: Any) -> Bundle:
 
 def refused(folder: Path, bundle: Bundle, tmp_path: Path) -> str:
     with pytest.raises(UsageError) as raised, (tmp_path / "out").open("wb") as stream:
-        write_single_file(stream, bundle, contents(folder, bundle), release_date(), lambda _done: None)
+        write_single_file(stream, folder, bundle, contents(folder, bundle), lambda _done: None)
     return str(raised.value)
 
 
@@ -211,15 +253,6 @@ def test_bundles_that_cannot_be_one_file(bundle: Path, tmp_path: Path) -> None:
     assert "control character" in refused(bundle, changed(bundle, files=(*files, strange)), tmp_path)
     (bundle / "bin" / "aotrun").write_bytes(b"an older launcher")
     assert "older aotpack" in refused(bundle, load_bundle(bundle), tmp_path)
-
-
-def test_the_head_is_where_all_readers_expect_it(bundle: Path) -> None:
-    parts = segments(contents(bundle, load_bundle(bundle)), "x86_64", release_date())
-    assert isinstance(parts[2], Segment)
-    assert isinstance(parts[2].content, bytes)
-    head = parts[2].content
-    assert head[DIGEST_AT - 1 : DIGEST_AT] == b" "
-    assert head[HEAD_SIZE - 1 : HEAD_SIZE] == b"\n"
 
 
 def test_what_is_shared_of_a_library(bundle: Path) -> None:

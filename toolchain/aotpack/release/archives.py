@@ -12,9 +12,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
-from aotpack.release.contents import OPEN, Item, Progress
+from aotpack.release.contents import Item, Progress
 from aotpack.tools.libraries import need
 from aotpack.tools.scratch import whole_file
+from aotpack_doctor.base.frame import OPEN
 
 _CHUNK = 1 << 20
 #: Of zstd: beyond it a bundle hardly shrinks, and takes several times as long.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 from aotpack.bundle import manifest
@@ -13,9 +13,7 @@ from aotpack.bundle.manifest import Bundle, load_bundle
 from aotpack.bundle.signatures import signatures
 from aotpack.errors import DamagedError, UsageError
 from aotpack.verifying.static import check_static
-
-#: Of folders and programs, and of all other files.
-OPEN, PLAIN = 0o755, 0o644
+from aotpack_doctor.base.frame import OPEN, listed
 
 #: Called with the bytes just done.
 Progress = Callable[[int], None]
@@ -48,19 +46,11 @@ def contents(folder: Path, bundle: Bundle) -> list[Item]:
 
     `bundle.json` says what is there; beside it stand itself and signatures.
     """
-    items: dict[str, Item] = {}
-    for record in bundle.files:
-        if record.link is not None:
-            items[record.path] = Item(record.path, link=record.link, mode=0o777)
-        else:
-            mode = OPEN if record.executable else PLAIN
-            items[record.path] = Item(record.path, folder / record.path, mode=mode, size=record.size)
-    for path in (folder / manifest.NAME, *signatures(folder)):
-        items[path.name] = Item(path.name, path, mode=PLAIN, size=path.stat().st_size)
-    for name in tuple(items):
-        for parent in list(PurePosixPath(name).parents)[:-1]:
-            items.setdefault(str(parent), Item(str(parent)))
-    return [items[name] for name in sorted(items, key=lambda name: name.split("/"))]
+    beside = [(path.name, path.stat().st_size) for path in (folder / manifest.NAME, *signatures(folder))]
+    return [
+        Item(entry.path, None if entry.offset is None else folder / entry.path, entry.link, entry.mode, entry.size)
+        for entry in listed(bundle.files, beside)
+    ]
 
 
 def total(items: Sequence[Item]) -> int:

@@ -12,12 +12,13 @@ from pathlib import Path
 from aotpack.bundle.manifest import Bundle, load_bundle
 from aotpack.errors import UsageError
 from aotpack.release import archives, oci
-from aotpack.release.contents import OPEN, Bytes, Item, contents, refuse_inside, total, whole_bundle
+from aotpack.release.contents import Bytes, Item, contents, refuse_inside, total, whole_bundle
 from aotpack.release.dates import release_date
 from aotpack.release.single_file import write_single_file
 from aotpack.release.wheel import pack_wheel
 from aotpack.tools.scratch import scratch_folder
 from aotpack_doctor.base import hashing
+from aotpack_doctor.base.frame import OPEN
 
 #: What `--format` takes; the first is the default.
 FORMATS = ("tar.zst", "tar", "zip", "oci", "file", "wheel")
@@ -89,7 +90,7 @@ def pack(request: PackRequest, progress: Bytes) -> Release:
         return _released(pack_wheel(output, name, version, bundle, items, date, progress))
     with archives.written(output) as stream, progress(f"packing {output.name}", total(items)) as done:
         if request.form == "file":
-            write_single_file(stream, bundle, items, date, done)
+            write_single_file(stream, folder, bundle, items, done)
             os.fchmod(stream.fileno(), OPEN)
         else:
             archives.WRITERS[request.form](stream, folder.name, items, date, done)

@@ -24,7 +24,8 @@ from aotpack import __version__, resources
 from aotpack.bundle.manifest import Bundle
 from aotpack.errors import AotpackError, UsageError
 from aotpack.release.archives import chunks, written, zip_entry
-from aotpack.release.contents import PLAIN, Bytes, Item, Progress, total
+from aotpack.release.contents import Bytes, Item, Progress, total
+from aotpack_doctor.base.frame import PLAIN
 
 #: What a program in the user's own interpreter needs.
 _CARRIED = re.compile(r"(lib|models)/.*|runner/aotrun/(.*\.py|py\.typed)")

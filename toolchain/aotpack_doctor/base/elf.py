@@ -5,9 +5,11 @@ from __future__ import annotations
 import mmap
 import re
 import struct
-from typing import BinaryIO, Iterator, NamedTuple, Union
+from io import BufferedReader
+from typing import Iterator, NamedTuple, Union
 
 from aotpack_doctor.base.regular import open_regular
+from aotpack_doctor.base.single_file import Region
 
 Buffer = Union[bytes, mmap.mmap]
 
@@ -68,7 +70,10 @@ def shim_names(path: str) -> frozenset[str]:
     return frozenset(name.decode() for name in re.findall(rb"(?:^|\0)((?:aoti|slim)_torch_\w+)(?=\0)", table))
 
 
-def _mapped(stream: BinaryIO) -> mmap.mmap:
+def _mapped(stream: BufferedReader) -> mmap.mmap:
+    if isinstance(stream.raw, Region):  # in a single file, where libraries begin with a page
+        place = stream.raw
+        return mmap.mmap(place.file.descriptor, place.size, access=mmap.ACCESS_READ, offset=place.offset)
     return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
 
 

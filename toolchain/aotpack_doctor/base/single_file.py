@@ -13,7 +13,7 @@ import posixpath
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, Iterator, List, Optional, Tuple
+    from typing import Dict, List, Optional, Tuple
 
 #: Where the index begins. Every page size divides it, and a launcher is smaller.
 INDEX_AT = 65536
@@ -21,11 +21,9 @@ INDEX_AT = 65536
 MARK = b"aotpack-file 1 "
 #: Digits of a number in the head, and of an offset in a line.
 NUMBER = 20
-#: Bytes of the head, and where in it the digest is.
+#: Bytes of the head.
 HEAD_SIZE = len(MARK) + NUMBER + 1 + NUMBER + 1 + 64 + 1
-DIGEST_AT = HEAD_SIZE - 65
 _LAUNCHER = "bin/aotrun"
-_CHUNK = 1 << 20
 _MOST_LINKS = 40
 
 
@@ -57,6 +55,7 @@ class SingleFile:
 
     Attributes:
         path: as given.
+        identity: which file it is, and of when.
         descriptor: of the open file, for as long as this object lives.
         entries: all that it holds, by path.
     """
@@ -78,14 +77,17 @@ class SingleFile:
             os.close(self.descriptor)
 
     def _read_index(self) -> None:
-        size = os.fstat(self.descriptor).st_size
+        status = os.fstat(self.descriptor)
+        self.identity, size = _identity(status), status.st_size
         head = os.pread(self.descriptor, HEAD_SIZE, INDEX_AT)
-        if not head.startswith(MARK):
-            raise NotSingleFileError("is no single file of aotpack")
         words = head[len(MARK) :].split()
+        if not head.startswith(MARK):
+            if words[:1] == [b"%0*d" % (NUMBER, size)]:
+                raise ValueError("was changed where its index begins")
+            raise NotSingleFileError("is no single file of aotpack")
         if len(head) != HEAD_SIZE or len(words) != 3 or int(words[0]) != size:
             raise ValueError(f"has {size} bytes, and not as many as it was packed with")
-        #: SHA-256, as packed, of all that is no file's content.
+        #: SHA-256, as packed, of what `bundle.json` does not list: of itself, and of signatures.
         self.digest = words[2].decode()
         self.size = size
         length = int(words[1])
@@ -149,7 +151,7 @@ class SingleFile:
 
     def open(self, entry: Entry) -> io.BufferedReader:
         """The content of a file."""
-        return io.BufferedReader(_Region(self, entry.offset or 0, entry.size))
+        return io.BufferedReader(Region(self, entry.offset or 0, entry.size))
 
     def read(self, path: str) -> bytes:
         """The content of a small file. Raises FileNotFoundError."""
@@ -158,54 +160,19 @@ class SingleFile:
             raise FileNotFoundError(errno.ENOENT, "is missing", f"{self.path}/{path}")
         return os.pread(self.descriptor, entry.size, entry.offset)
 
-    def frame_digest(self) -> str:
-        """SHA-256 of all that is no file's content: the index, and what lies between. As packed, it is `digest`.
 
-        Raises ValueError when contents overlap.
-        """
-        from aotpack_doctor.base import hashing  # no start waits for it
+class Region(io.RawIOBase):
+    """The bytes of one entry, as a file of its own.
 
-        digest = hashing.PYTHONS.new()
-        for start, end in gaps([(e.offset, e.size) for e in self.entries.values() if e.offset is not None], self.size):
-            for chunk in self._chunks(start, end):
-                digest.update(chunk)
-        return str(digest.hexdigest())
-
-    def _chunks(self, start: int, end: int) -> Iterator[bytes]:
-        """The bytes there, with zeros in place of the digest."""
-        hole = INDEX_AT + DIGEST_AT
-        while start < end:
-            chunk = os.pread(self.descriptor, min(_CHUNK, end - start), start)
-            if not chunk:
-                raise ValueError("ends in the middle")
-            if start <= hole < start + len(chunk):
-                chunk = chunk[: hole - start] + b"0" * 64 + chunk[hole - start + 64 :]
-            yield chunk
-            start += len(chunk)
-
-
-def gaps(contents: List[Tuple[int, int]], size: int) -> Iterator[Tuple[int, int]]:
-    """What of `size` bytes lies in none of the (offset, size) of `contents`: start and end, in order. Raises ValueError
-    when two overlap."""
-    end = 0
-    for offset, length in sorted(set(contents)):
-        if not length:
-            continue
-        if offset < end:
-            raise ValueError("has two files at the same place")
-        if offset > end:
-            yield end, offset
-        end = offset + length
-    if end < size:
-        yield end, size
-
-
-class _Region(io.RawIOBase):
-    """The bytes of one entry, as a file of its own."""
+    Attributes:
+        file: what they lie in.
+        offset: where.
+        size: bytes.
+    """
 
     def __init__(self, file: SingleFile, offset: int, size: int) -> None:
         super().__init__()
-        self._file, self._offset, self._size, self._at = file, offset, size, 0
+        self.file, self.offset, self.size, self._at = file, offset, size, 0
 
     def readable(self) -> bool:
         return True
@@ -214,14 +181,14 @@ class _Region(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
         self._at = max(0, start + offset)
         return self._at
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         view = memoryview(buffer).cast("B")
-        size = max(0, min(len(view), self._size - self._at))
-        got = os.preadv(self._file.descriptor, [view[:size]], self._offset + self._at) if size else 0
+        size = max(0, min(len(view), self.size - self._at))
+        got = os.preadv(self.file.descriptor, [view[:size]], self.offset + self._at) if size else 0
         self._at += got
         return got
 
@@ -229,10 +196,16 @@ class _Region(io.RawIOBase):
 def is_single_file(path: str) -> bool:
     """Whether a file is one, whole or not."""
     try:
-        with open(path, "rb", buffering=0) as stream:
-            return os.pread(stream.fileno(), len(MARK), INDEX_AT) == MARK
-    except OSError:
+        SingleFile(path)
+    except (OSError, NotSingleFileError):
         return False
+    except ValueError:
+        pass  # of one that is not whole
+    return True
+
+
+def _identity(status: os.stat_result) -> Tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 _opened: Dict[str, SingleFile] = {}
@@ -247,9 +220,10 @@ def inside(path: str) -> Optional[Tuple[SingleFile, str]]:
             return None
         archive, _, name = archive.rpartition("/")
         rest = posixpath.join(name, rest) if rest else name
-    if archive not in _opened:
-        try:
-            _opened[archive] = SingleFile(archive)
-        except (OSError, NotSingleFileError):
-            return None
-    return _opened[archive], rest
+    try:
+        known = _opened.get(archive)
+        if known is None or known.identity != _identity(os.stat(archive)):  # another one took its place
+            known = _opened[archive] = SingleFile(archive)
+    except (OSError, NotSingleFileError):
+        return None
+    return known, rest

@@ -64,7 +64,8 @@ def read_bundle(path: str, host: Host, root: str = "/") -> tuple[Bundle, tuple[M
 def compare_contents(
     bundle: Bundle, progress: Callable[[int], None], by: hashing.Implementation = hashing.PYTHONS
 ) -> Bundle:
-    """The bundle with the faults of those files whose SHA-256 is not what was sealed. Works at disk speed.
+    """The bundle with the faults of those files whose SHA-256 is not what was sealed, and of a single file with what is
+    wrong between them. Works at disk speed.
 
     Args:
         bundle: from `read_bundle`.
@@ -90,7 +91,10 @@ def compare_contents(
             where, actual, digest = difference
             what = f"has another content: SHA-256{where} {actual[:12]}..., sealed {digest[:12]}..."
             faults.append(Fault(name, what, FaultKind.CHANGED))
-    return bundle._replace(faults=(*bundle.faults, *faults))
+    bundle = bundle._replace(faults=(*bundle.faults, *faults))
+    if bundle.is_single and description and not bundle.problem and not bundle.faults_of(*_KNOWN):
+        return bundle._replace(problem=single.frame_problem(bundle.path, description))
+    return bundle
 
 
 def announce_contents(path: str) -> None:

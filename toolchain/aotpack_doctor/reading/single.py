@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from typing import Iterator
 
-from aotpack_doctor.base import single_file
+from aotpack_doctor.base import frame, single_file
 from aotpack_doctor.base.signatures import is_signature
 from aotpack_doctor.facts import Bundle, Fault, FaultKind, Model
 from aotpack_doctor.reading.description import NAME, Description, read_description
@@ -24,11 +24,9 @@ def place_of(bundle: str, name: str) -> tuple[str, int | None]:
 
 
 def read_single_file(path: str) -> tuple[Bundle, tuple[Model, ...]]:
-    """A bundle and its models. Contents are not read, but for what is no file's content."""
+    """A bundle and its models. Contents are not read."""
     try:
         file = single_file.SingleFile(path)
-        if file.frame_digest() != file.digest:
-            return Bundle(path, problem=f"{path} was changed in its index, or between its files", is_single=True), ()
         description, problem = read_description(path)
     except (ValueError, OSError) as error:
         return Bundle(path, problem=f"{path} {error}", is_single=True), ()
@@ -42,6 +40,25 @@ def read_single_file(path: str) -> tuple[Bundle, tuple[Model, ...]]:
     return bundle, tuple(
         read_model(name, record, os.path.join(path, "models", name), frozenset())
         for name, record in description.models.items()
+    )
+
+
+def frame_problem(path: str, description: Description) -> str | None:
+    """What is wrong between the files of a single file whose contents are as sealed: all of it follows from them."""
+    try:
+        file = single_file.SingleFile(path)
+        beside = [(name, entry.size) for name, entry in file.entries.items() if frame.is_unlisted(name)]
+        entries = frame.listed(description.files, beside)
+        if frame.unlisted_digest(path, entries) != file.digest:
+            return f"{path} was changed in its {NAME}, or in a signature, since it was packed"
+        difference = frame.first_difference(file, frame.segments(path, entries, description.machine))
+    except (ValueError, OSError, RecursionError) as error:
+        return f"{path} is not what could be packed of its files: {error}"
+    if difference is None:
+        return None
+    start, end = difference
+    return (
+        f"{path} was changed between its files, in bytes {start} to {end - 1}: in how it starts, not in what it holds"
     )
 
 
