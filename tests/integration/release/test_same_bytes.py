@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from aotpack.package.model import read_model
 from aotpack.release.packing import FORMATS
 from aotpack.tools.cache import cache_home
 from tests.integration.release.conftest import packed, tree
@@ -60,6 +61,17 @@ def test_two_exports_of_one_module_are_the_same_package(
         assert name not in ours.read_bytes()
         assert name not in (tmp_path / "mlp.pt2").read_bytes()
     assert not list((tmp_path / "tmp with a space").glob("aotpack-*"))
+
+
+def test_what_a_clock_chose_is_repeated_by_its_name(exported: Callable[..., Path]) -> None:
+    """Nothing of a measurement but the choice is in the package."""
+    first = exported("mlp", cpu_isa="portable")
+    chosen = read_model(first).metadata
+    assert chosen is not None
+    names = [variant.name for variant in chosen.variants]
+    if len(names) < 2:
+        pytest.skip(f"ONE VARIANT PAYS ON THIS MACHINE: {names}")
+    assert exported("mlp", cpu_isa=",".join(names)).read_bytes() == first.read_bytes()
 
 
 @pytest.mark.parametrize(
