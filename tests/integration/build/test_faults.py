@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from aotpack.building import output_folder
 from aotpack.bundle.manifest import load_bundle
 from aotpack.cli import main
+from aotpack.tools import in_place
 from aotpack.tools.cache import cache_home
 from aotpack.verifying.static import check_static
 from tests.support import faults
@@ -64,7 +64,7 @@ def test_a_kill_at_every_step(build: Build, tmp_path: Path) -> None:
 
 def test_a_kill_between_two_renames(build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the file system cannot exchange two folders, there is a moment without a bundle."""
-    monkeypatch.setattr(output_folder, "_exchange", lambda *_: False)
+    monkeypatch.setattr(in_place, "exchange", lambda *_: False)
     assert faults.run(build("older")).status == 0
     ended = faults.run(build("newer"), "between", faults.kill())
     assert (ended.status, ended.reached[-1]) == (-signal.SIGKILL, "between")

@@ -14,6 +14,7 @@ from aotpack.building import output_folder
 from aotpack.bundle import manifest, writing
 from aotpack.bundle.entries import Entry, Part, Text
 from aotpack.errors import UsageError
+from aotpack.tools import in_place
 
 
 def fill(folder: Path, text: str) -> None:
@@ -62,7 +63,7 @@ def test_without_an_exchange_in_one_step_a_failure_brings_the_older_bundle_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(tmp_path / "dist", "older")
-    monkeypatch.setattr(output_folder, "_exchange", lambda *_: False)
+    monkeypatch.setattr(in_place, "exchange", lambda *_: False)
     put(tmp_path / "dist", "newer")
     assert (tmp_path / "dist/deep/down/file").read_text() == "newer"
 

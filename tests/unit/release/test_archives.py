@@ -23,6 +23,7 @@ from aotpack.release import archives, oci
 from aotpack.release.contents import contents, refuse_inside, whole_bundle
 from aotpack.release.dates import FIRST, release_date
 from aotpack.release.packing import PackRequest, pack
+from aotpack.tools import in_place
 
 LONG = "lib/" + "deep/" * 30 + "file with a long name, ümläute and spaces.txt"
 FILES = {"bin/aotrun": b"a program", "models/mlp/weights.blob": bytes(5000), LONG: b"long", "lib/empty": b""}
@@ -313,8 +314,9 @@ def test_a_layout_that_holds_more_than_our_image_is_not_replaced(
     assert sorted(output.rglob("*")) == before
 
 
+@pytest.mark.parametrize("in_one_step", [True, False])
 def test_an_older_image_comes_back_when_the_new_one_cannot_take_its_place(
-    bundle: Path, nothing: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+    in_one_step: bool, bundle: Path, nothing: Callable[..., object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = PackRequest(bundle, "oci", tag="small:1")
     output = pack(request, nothing).output
@@ -326,9 +328,41 @@ def test_an_older_image_comes_back_when_the_new_one_cannot_take_its_place(
         return rename(path, target)
 
     monkeypatch.setattr(Path, "rename", failing)
-    with pytest.raises(OSError, match="disk"):
-        pack(request, nothing)
+    if in_one_step:
+        pack(request, nothing)  # no moment without an image, and no rename
+    else:
+        monkeypatch.setattr(in_place, "exchange", lambda *_: False)
+        with pytest.raises(OSError, match="disk"):
+            pack(request, nothing)
     assert oci.is_ours(output)
+    assert sorted(path.name for path in bundle.parent.iterdir()) == ["small", "small-image"]
+
+
+def test_an_image_that_another_process_packs_meanwhile(
+    bundle: Path, nothing: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last one stays, whole; what is no image stays whatever comes."""
+    request = PackRequest(bundle, "oci", tag="small:1")
+    output = bundle.with_name("small-image")
+    write = oci.write_layout
+
+    def meanwhile(*arguments: object) -> str:
+        monkeypatch.setattr(oci, "write_layout", write)
+        pack(request, nothing)
+        return write(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(oci, "write_layout", meanwhile)
+    pack(request, nothing)
+    assert oci.is_ours(output)
+
+    def somebodys(*arguments: object) -> str:
+        (output / "notes.txt").write_text("mine")
+        return write(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(oci, "write_layout", somebodys)
+    with pytest.raises(UsageError, match="no image layout"):
+        pack(request, nothing)
+    assert (output / "notes.txt").read_text() == "mine"
     assert sorted(path.name for path in bundle.parent.iterdir()) == ["small", "small-image"]
 
 

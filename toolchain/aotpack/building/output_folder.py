@@ -7,7 +7,6 @@ or nothing, never a half one; and no file is lost that aotpack did not make.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import os
@@ -20,6 +19,7 @@ from pathlib import Path
 from aotpack.bundle import manifest, signatures
 from aotpack.errors import UsageError
 from aotpack.tools import steps
+from aotpack.tools.in_place import put_in_place
 from aotpack_doctor.base.regular import SpecialFileError, kind, read_regular, refuse_special
 
 #: What `tempfile` puts behind a prefix, and the name under which an older bundle waits for the new one.
@@ -185,35 +185,9 @@ def staging(output: Path, *, force: bool = False) -> Iterator[Path]:
         yield folder
         check(output, force=force)
         steps.reached("replacing")
-        _put_in_place(folder, output)
+        put_in_place(folder, output)
         steps.reached("replaced")
     finally:
         os.umask(umask)
         # After an exchange this is the older bundle, otherwise what a failure left.
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _put_in_place(folder: Path, output: Path) -> None:
-    if not output.exists():
-        folder.rename(output)
-    elif not _exchange(folder, output):
-        # A file system without RENAME_EXCHANGE: the older bundle is away for the time between two renames.
-        older = folder.with_name(f"{folder.name}.old")
-        output.rename(older)
-        steps.reached("between")
-        try:
-            folder.rename(output)
-        except BaseException:
-            older.rename(output)
-            raise
-        older.rename(folder)
-
-
-def _exchange(first: Path, second: Path) -> bool:
-    """Swap two folders in one step (renameat2 with RENAME_EXCHANGE)."""
-    at_cwd, rename_exchange = -100, 2
-    try:
-        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
-    except AttributeError:  # glibc older than 2.28
-        return False
-    return bool(renameat2(at_cwd, os.fsencode(first), at_cwd, os.fsencode(second), rename_exchange) == 0)

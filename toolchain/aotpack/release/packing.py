@@ -16,6 +16,7 @@ from aotpack.release.contents import Bytes, Item, contents, refuse_inside, total
 from aotpack.release.dates import release_date
 from aotpack.release.single_file import write_single_file
 from aotpack.release.wheel import pack_wheel
+from aotpack.tools.in_place import put_in_place
 from aotpack.tools.scratch import scratch_folder
 from aotpack_doctor.base import hashing
 from aotpack_doctor.base.frame import OPEN
@@ -155,28 +156,23 @@ def _replaced(output: Path) -> Iterator[Path]:
     Raises:
         UsageError: there is something else at `output`.
     """
-    if os.path.lexists(output) and not _may_go(output):
+    _refuse_foreign(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(output.parent, f".{output.name}.aotpack-new-") as scratch:
+        folder = scratch / "new"
+        folder.mkdir()
+        folder.chmod(0o755)
+        yield folder
+        _refuse_foreign(output)  # once more: packing took a while
+        put_in_place(folder, output)
+
+
+def _refuse_foreign(output: Path) -> None:
+    if not os.path.lexists(output):
+        return
+    if not output.is_dir() or (any(output.iterdir()) and not oci.is_ours(output)):
         raise UsageError(
             f"{output}: exists and is no image layout of aotpack's alone",
             meaning="packing there would delete files that aotpack did not make",
             fix="choose another --output",
         )
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with scratch_folder(output.parent, f".{output.name}.aotpack-new-") as scratch:
-        folder, older = scratch / "new", scratch / "old"
-        folder.mkdir()
-        folder.chmod(0o755)
-        yield folder
-        if not output.exists():
-            folder.rename(output)
-            return
-        output.rename(older)
-        try:
-            folder.rename(output)
-        except BaseException:
-            older.rename(output)
-            raise
-
-
-def _may_go(output: Path) -> bool:
-    return output.is_dir() and (not any(output.iterdir()) or oci.is_ours(output))
