@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,9 @@ from aotpack.bundle import manifest
 from aotpack.errors import DamagedError, UsageError
 from aotpack.materials import provenance, sbom
 from aotpack.materials.components import Component, components_of, spdx
+from aotpack.materials.spdx import bill as bill_as_spdx
 from aotpack.package.metadata import ModelMetadata
+from aotpack.release.dates import release_date
 from aotpack_doctor.base import hashing
 from aotpack_doctor.reading.materials import unlicensed
 from tests.support.exporting import ROOT
@@ -63,6 +67,42 @@ def test_every_file_is_somebodys(bundle: str, request: pytest.FixtureRequest) ->
         assert "BSD-3-Clause" in found["torch"]["licenses"][0]["expression"]
         grafted = [file["name"] for file in found["gcc-runtime"]["components"]]
         assert any("libgomp" in name for name in grafted)
+
+
+@pytest.mark.parametrize("bundle", ["small", "portable"])
+def test_the_same_as_spdx(bundle: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Valid by the SPDX group's own library, with every package, file and hash of the CycloneDX document."""
+    from spdx_tools.spdx.parser.parse_anything import parse_file
+    from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
+
+    folder: Path = request.getfixturevalue(bundle)
+    command = [sys.executable, "-m", "aotpack", "inspect", folder, "--sbom", "--format", "spdx"]
+    texts = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    assert texts[0] == texts[1]
+    (tmp_path / "sbom.spdx.json").write_text(texts[0])
+    document = parse_file(str(tmp_path / "sbom.spdx.json"))
+    assert validate_full_spdx_document(document) == []
+    entries = sbom.read(folder)["components"]
+    files = {file["name"]: file["hashes"][0]["content"] for entry in entries for file in entry["components"]}
+    assert {one.name: one.checksums[0].value for one in document.packages if one.checksums} == files
+    named = {one.name: one for one in document.packages if not one.checksums}
+    assert set(named) == {"bundle", *(entry["name"] for entry in entries)}
+    assert str(named["cpython"].license_declared) == "PSF-2.0"
+    assert named["aotpack"].external_references[0].locator.startswith("pkg:pypi/aotpack@")
+    needs = [one for one in document.relationships if one.relationship_type.name == "DEPENDS_ON"]
+    assert len(needs) == sum(len(line.get("dependsOn", [])) for line in sbom.read(folder)["dependencies"])
+
+
+def test_what_cannot_be_said_in_spdx(small: Path, tmp_path: Path) -> None:
+    document = sbom.read(small)
+    for change in (
+        {"serialNumber": "none"},
+        {"dependencies": [{"ref": "bundle", "dependsOn": ["nobody"]}]},
+        {"components": [{"name": "a", "type": "library", "bom-ref": "a", "licenses": [{"expression": "MIT AND"}]}]},
+    ):
+        (tmp_path / sbom.NAME).write_text(json.dumps({**document, **change}))
+        with pytest.raises(DamagedError, match="cannot be said in SPDX"):
+            bill_as_spdx(tmp_path, release_date())
 
 
 def test_a_provenance_names_what_went_in_and_nobody(small: Path, exported: Callable[..., Path]) -> None:

@@ -9,6 +9,7 @@ import click
 
 from aotpack.bundle.entries import Part
 from aotpack.cli import console
+from aotpack.errors import UsageError
 from aotpack.package.metadata import Dim, DynamicDim, ModelMetadata, TensorSpec, precision_lines
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ Examples:
   aotpack inspect mlp.pt2           what the model is, asks for and imports
   aotpack inspect dist/mlp          what the bundle holds, by part
   aotpack inspect dist/mlp --sbom   what it is made of: versions, suppliers, licences (--json: CycloneDX)
+  aotpack inspect dist/mlp --sbom --format spdx      the same as SPDX 2.3 in JSON
   aotpack inspect dist/mlp.aot      the same of a single file
   aotpack inspect .venv             which torch that is, and why that one
   aotpack inspect libfoo.so         what the loader reads of it
@@ -31,12 +33,25 @@ Examples:
 )
 @click.argument("path", type=click.Path(path_type=Path, exists=True))
 @click.option("--sbom", "show_sbom", is_flag=True, help="Show a bundle's bill of materials.")
+@click.option("--format", "form", type=click.Choice(["cyclonedx", "spdx"]), help="With --sbom: as such a document.")
 @console.json_option
 @console.common_options
-def command(path: Path, show_sbom: bool, as_json: bool) -> None:
+def command(path: Path, show_sbom: bool, form: str | None, as_json: bool) -> None:
     """Show what a .pt2, a bundle, an ELF file or a venv is."""
+    if form is not None and not show_sbom:
+        raise UsageError(
+            f"--format {form} without --sbom",
+            meaning="it is the form of a bill of materials",
+            fix=f"aotpack inspect {path} --sbom --format {form}",
+        )
+    if form == "spdx":
+        from aotpack.materials import spdx
+        from aotpack.release.dates import release_date
+
+        console.print_json(spdx.bill(path, release_date()))
+        return
     if show_sbom:
-        _sbom(path, as_json=as_json)
+        _sbom(path, as_json=as_json or form is not None)
         return
     from aotpack.api.bundles import Bundle
     from aotpack.api.inspection import inspect

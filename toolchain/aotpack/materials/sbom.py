@@ -293,19 +293,20 @@ def read(folder: Path) -> dict[str, Any]:
             fix="build the bundle again with --portable",
         ) from None
     except SpecialFileError as error:
-        raise _damaged(path, str(error.strerror)) from error
+        raise damaged(path, str(error.strerror)) from error
     except (ValueError, RecursionError) as error:
-        raise _damaged(path, str(error)) from error
+        raise damaged(path, str(error)) from error
     if not isinstance(document, dict) or document.get("bomFormat") != "CycloneDX":
-        raise _damaged(path, "not a CycloneDX document")
+        raise damaged(path, "not a CycloneDX document")
     try:
         msgspec.convert(document, _Document)
     except msgspec.ValidationError as error:
-        raise _damaged(path, str(error)) from error
+        raise damaged(path, str(error)) from error
     return document
 
 
-def _damaged(path: Path, what: str) -> DamagedError:
+def damaged(path: Path, what: str) -> DamagedError:
+    """An error of a document that is not as it was written."""
     return DamagedError(
         f"{path}: {what}",
         meaning="the bill of materials was changed or cut off",
