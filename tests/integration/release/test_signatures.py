@@ -15,11 +15,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from aotpack.api.verification import verify as verify_bundle
 from aotpack.bundle import manifest, signatures
 from aotpack.errors import DamagedError, UsageError
 from aotpack.release.signing import sign, verify
 from aotpack.verifying.digest import check_digest
 from aotpack.verifying.static import check_static
+from aotpack_doctor.base.single_file import HEAD_SIZE, INDEX_AT, MARK, SingleFile
 from tests.integration.release.conftest import Keys, packed
 from tests.support import faults
 
@@ -217,6 +219,57 @@ def test_the_doctor_on_the_target(with_crypto: Path, keys: Keys, tmp_path: Path)
     assert (code, "signed by this key" in text) == (0, True), text
 
 
+def test_a_signature_covers_every_byte_of_a_single_file(with_crypto: Path, keys: Keys, tmp_path: Path) -> None:
+    """Of each region one byte is changed; asked are the toolchain, and the doctor by an interpreter that was not."""
+    bundle = Path(shutil.copytree(with_crypto, tmp_path / "mlp", symlinks=True))
+    sign(bundle, keys.alice.private)
+    whole = packed(bundle, "file", tmp_path / "mlp.aot").output
+    content = whole.read_bytes()
+    file = SingleFile(str(whole))
+
+    def middle(path: str) -> int:
+        entry = file.entries[path]
+        return (entry.offset or 0) + entry.size // 2
+
+    first_of_zip = content.index(b"PK\3\4", middle("models/mlp/model.json"))
+    regions = {
+        "the launcher": 100,
+        "behind the launcher": INDEX_AT - 1,
+        "the mark": INDEX_AT + 3,
+        "the file's size": INDEX_AT + len(MARK) + 5,
+        "the digest": INDEX_AT + HEAD_SIZE - 2,
+        "a place in the index": content.index(b"\tlib/libaot_slim.so\n") - 12,
+        "a mode in the index": content.index(b"file\t", INDEX_AT) + 6,
+        "what starts first": content.index(b"\npreload\t", INDEX_AT) + 20,
+        "what a library needs": content.rindex(b"\nneeds\t", 0, content.index(b"\0", INDEX_AT)) + 8,
+        "between the files": (file.entries["lib/libaot_slim.so"].offset or 0) - 1,
+        "a library": middle("lib/libaot_slim.so"),
+        "a model": middle("models/mlp/model.json"),
+        "the description": middle("bundle.json"),
+        "the signature": middle("bundle.sig"),
+        "a member of the zip": first_of_zip + 32,
+        "the zip's table": content.rindex(b"PK\1\2") + 50,
+        "the zip's end": len(content) - 1,
+    }
+    assert verify_bundle(whole, key=keys.alice.public).signature is not None
+    for name, place in regions.items():
+        changed = tmp_path / f"{name}.aot"
+        changed.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(DamagedError) as raised:
+            verify_bundle(changed, key=keys.alice.public)
+        assert raised.value.exit_code == 6, name
+        done = told_on_target(with_crypto, changed, keys)
+        assert (done.returncode, "Traceback" in done.stderr) == (6, False), (name, done.stdout, done.stderr)
+        changed.unlink()
+
+
+def told_on_target(by: Path, bundle: Path, keys: Keys) -> subprocess.CompletedProcess[str]:
+    """What the doctor of one bundle says of another and of alice's signature."""
+    code = f"import sys; sys.path.insert(0, {str(by / 'runner')!r}); from aotpack_doctor import on_target; "
+    code += f"sys.exit(on_target.main(['--key', {str(keys.alice.public)!r}], {str(bundle)!r}))"
+    return subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
+
+
 def _resealed(bundle: Path) -> None:
     """Somebody changes a file and the description with it."""
     weights = bundle / "models" / "mlp" / "sample.npz"
@@ -258,10 +311,7 @@ def test_the_doctor_on_the_target_believes_nothing_else(
     bundle = Path(shutil.copytree(with_crypto, tmp_path / "mlp", symlinks=True))
     sign(bundle, keys.alice.private)
     change(bundle)
-    library = str(with_crypto / "runner")
-    code = f"import sys; sys.path.insert(0, {library!r}); from aotpack_doctor import on_target; "
-    code += f"sys.exit(on_target.main(['--key', {str(keys.alice.public)!r}], {str(bundle)!r}))"
-    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
+    done = told_on_target(with_crypto, bundle, keys)
     assert done.returncode == 6, done.stdout + done.stderr
     assert words in done.stdout
 

@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from aotpack.cli import console
+from aotpack.errors import UsageError
 
-_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+_BUNDLE = click.Path(path_type=Path, exists=True)
 
 
 @click.command(
@@ -18,10 +19,11 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 Examples:
   aotpack diff dist/mlp-1.0 dist/mlp-1.1
   aotpack diff dist/mlp-1.0 dist/mlp-1.1 --json
+  aotpack diff dist/mlp dist/mlp.aot                  a single file and what it was packed of are the same
 """
 )
-@click.argument("before", type=_FOLDER)
-@click.argument("after", type=_FOLDER)
+@click.argument("before", type=_BUNDLE)
+@click.argument("after", type=_BUNDLE)
 @console.json_option
 @console.common_options
 def command(before: Path, after: Path, as_json: bool) -> None:
@@ -64,7 +66,10 @@ def _components(bundle: Path) -> dict[str, Any]:
     from aotpack.materials import sbom
     from aotpack.release.difference import components_of
 
-    return components_of(sbom.read(bundle)) if (bundle / sbom.NAME).is_file() else {}
+    try:
+        return components_of(sbom.read(bundle))
+    except UsageError:  # a development bundle has no bill
+        return {}
 
 
 def _words(value: Any) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from aotpack.backend import Backend
+from aotpack.bundle.entries import Part
 from aotpack.bundle.manifest import Bundle
 from aotpack.errors import UsageError
 from aotpack.release.archives import chunks
@@ -15,6 +16,8 @@ from aotpack_doctor.base.frame import LAUNCHER, segments
 from aotpack_doctor.base.single_file import MARK, Entry
 from aotpack_doctor.base.versions import older
 
+#: What else a backend's libraries want of where they lie.
+_BY_FOLDERS = {Backend.ROCM: ", and they look for their kernels in folders beside them, which memory has not"}
 #: The loader's --preload came with it.
 _OLDEST_LOADER = "2.30"
 
@@ -46,9 +49,10 @@ def write_single_file(target: IO[bytes], folder: Path, bundle: Bundle, items: Se
 
 def _refuse(bundle: Bundle, items: Sequence[Item]) -> None:
     if bundle.backend is not Backend.CPU:
+        libraries = sum(record.size for record in bundle.files if record.part == Part.RUNTIME)
         raise UsageError(
-            f"--format file for a bundle with {bundle.backend} libraries",
-            meaning="they find each other and their data by folders, which files in memory have not",
+            f"--format file for a bundle with {libraries / 1e9:.2f} GB of {bundle.backend} libraries",
+            meaning="each process would copy them into memory to load them" + _BY_FOLDERS.get(bundle.backend, ""),
             fix="--format oci or tar.zst",
         )
     if bundle.libc == "bundled" and older(bundle.built_on.glibc or _OLDEST_LOADER, _OLDEST_LOADER):
