@@ -10,6 +10,7 @@ import base64
 import contextlib
 import io
 import json
+import re
 import tempfile
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -342,7 +343,7 @@ def _explained(folder: Path, signature: Path, error: Exception) -> DamagedError:
         )
     if text.startswith("Signature mismatch"):
         return DamagedError(
-            f"{folder}: {_unquoted(text.removeprefix('Signature mismatch: '))[:300]}",
+            f"{folder}: {_differences(_unquoted(text.removeprefix('Signature mismatch: ')))[:300]}",
             meaning="the signature is genuine, but files were changed, added or removed since",
             fix="copy the bundle again from its publisher",
         )
@@ -365,6 +366,23 @@ def _no_signature(signature: Path, reason: str) -> DamagedError:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0]
+
+
+def _differences(text: str) -> str:
+    """What is not as it was signed, from the library's list of it; the list itself where it has another form."""
+    changed = re.findall("Hash mismatch for '(.*?)': Expected", text)
+    return (
+        "; ".join(
+            f"{what} {names}"
+            for what, names in (
+                ("not what was signed:", ", ".join(changed)),
+                ("signed by nobody:", ", ".join(re.findall(r"Extra files found in model '.*?': (.*?)[\"']", text))),
+                ("signed and missing:", ", ".join(re.findall(r"Missing files in model '.*?': (.*?)[\"']", text))),
+            )
+            if names
+        )
+        or text
+    )
 
 
 def _unquoted(text: str) -> str:
