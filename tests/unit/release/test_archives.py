@@ -18,12 +18,14 @@ import pytest
 from aotpack.backend import Backend
 from aotpack.bundle import manifest
 from aotpack.bundle.manifest import BuildHost, Bundle, BundleFloors, FileRecord, Torch
+from aotpack.cli.console import explain_os_error
 from aotpack.errors import DamagedError, UsageError
 from aotpack.release import archives, oci
 from aotpack.release.contents import contents, refuse_inside, whole_bundle
 from aotpack.release.dates import FIRST, release_date
 from aotpack.release.packing import PackRequest, pack
 from aotpack.tools import in_place
+from aotpack_doctor.base.regular import SpecialFileError
 
 LONG = "lib/" + "deep/" * 30 + "file with a long name, ümläute and spaces.txt"
 FILES = {"bin/aotrun": b"a program", "models/mlp/weights.blob": bytes(5000), LONG: b"long", "lib/empty": b""}
@@ -364,6 +366,18 @@ def test_an_image_that_another_process_packs_meanwhile(
         pack(request, nothing)
     assert (output / "notes.txt").read_text() == "mine"
     assert sorted(path.name for path in bundle.parent.iterdir()) == ["small", "small-image"]
+
+
+@pytest.mark.parametrize(("place", "words"), [("a folder", "is a folder"), ("/dev/null", "is a device")])
+def test_an_archive_takes_the_place_of_files_alone(
+    place: str, words: str, bundle: Path, nothing: Callable[..., object]
+) -> None:
+    (bundle.parent / "a folder").mkdir()
+    with pytest.raises(SpecialFileError) as raised:
+        pack(PackRequest(bundle, "tar", bundle.parent / place), nothing)
+    error = explain_os_error(raised.value)
+    assert (words in error.what, "neither read nor replaced" in (error.meaning or "")) == (True, True)
+    assert sorted(path.name for path in bundle.parent.iterdir()) == ["a folder", "small"]
 
 
 def test_a_date_of_thousands_of_digits_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from aotpack.api.releases import sign
 from aotpack.backend import Backend
 from aotpack.bundle.manifest import Bundle, load_bundle
 from aotpack.errors import DamagedError, UsageError
@@ -232,6 +233,13 @@ def test_what_is_none_is_no_bundle(tmp_path: Path) -> None:
     (tmp_path / "x.npy").write_bytes(bytes(100_000))
     with pytest.raises(UsageError, match="has no bundle"):
         load_bundle(tmp_path / "x.npy")
+
+
+def test_it_is_packed_and_signed_as_a_folder(packed: Path, nothing: Callable[..., Any]) -> None:
+    with pytest.raises(UsageError, match="--unpack"):
+        pack(PackRequest(packed, "tar"), nothing)
+    with pytest.raises(UsageError, match="--unpack"):
+        sign(packed, key=packed.parent / "private.pem")
 
 
 def changed(folder: Path, **fields: Any) -> Bundle:

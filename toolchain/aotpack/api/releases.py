@@ -65,8 +65,9 @@ def sign(
     from aotpack.release.contents import whole_bundle
 
     folder, reporter = Path(bundle), reporter_for(progress)
-    signing.clear(folder)
     size = sum(record.size for record in load_bundle(folder).files)
+    if folder.is_dir():
+        signing.clear(folder)
     with reporter.bytes("verifying the bundle", size) as done:
         whole_bundle(folder, done)
     with reporter.step("signing"):

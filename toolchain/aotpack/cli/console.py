@@ -19,6 +19,7 @@ from aotpack.errors import AotpackError, UsageError
 from aotpack.progress import terminal
 from aotpack.progress.reporter import Reporter
 from aotpack_doctor.base.printable import printable
+from aotpack_doctor.base.regular import SpecialFileError
 
 #: -1 quiet, 0 normal, 1 verbose. Set by `common_options`.
 verbosity = 0
@@ -217,6 +218,8 @@ def explain_os_error(error: OSError) -> AotpackError:
     meaning, fix = meanings.get(
         error.errno or 0, ("the operating system refused", "run again with -v for the traceback")
     )
+    if isinstance(error, SpecialFileError):
+        reason, meaning, fix = str(error.strerror), "it is neither read nor replaced", "name another path"
     wrapped = AotpackError(
         f"{place}{reason}", meaning=f"{meaning}; nothing that was there before has been changed", fix=fix
     )

@@ -22,7 +22,7 @@ Examples:
   aotpack pack dist/mlp --format wheel --tag mlp:1.0        a wheel: import mlp; mlp(x)
 """
 )
-@click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("bundle", type=click.Path(path_type=Path, exists=True))
 @click.option(
     "--format", "form", type=click.Choice(FORMATS), default=FORMATS[0], show_default=True, help="What to make."
 )

@@ -22,7 +22,7 @@ Examples:
   aotpack sign dist/mlp --sigstore                         online; keeps no key
 """
 )
-@click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("bundle", type=click.Path(path_type=Path, exists=True))
 @click.option("--key", type=_FILE, metavar="PRIVATE.pem", help="Elliptic-curve key, without a password.")
 @click.option("--sigstore", is_flag=True, help="By Sigstore, in the name of whoever logs in, or of this CI's job.")
 @click.option("--certificate", type=_FILE, metavar="CERT.pem", help="The signer's certificate, to be named in it.")

@@ -66,6 +66,12 @@ def whole_bundle(folder: Path, progress: Progress = lambda _done: None) -> Bundl
         DamagedError: something in it is not what was built.
     """
     bundle = load_bundle(folder)
+    if not folder.is_dir():
+        raise UsageError(
+            f"{folder}: a single file, which is made of a folder and never changed",
+            meaning="what is packed and signed is the folder; packed, the signature is inside",
+            fix=f"./{folder.name} --unpack DIR gives the folder back",
+        )
     if not bundle.portable:
         raise UsageError(
             f"{folder}: a development bundle",
