@@ -113,9 +113,10 @@ def test_a_runtime_starts_it(runtime: str, image: Release, tmp_path: Path) -> No
     options = ["--cgroup-manager=disabled"] if runtime == "crun" else []
     name = f"aotpack-test-{os.getpid()}"
     command = [runtime, "--root", tmp_path / "state", *options, "run", "-b", tmp_path / "unpacked", name]
+    if runtime == "crun":  # of a machine with both generations of cgroups it wants to see the second alone
+        alone = 'mount -t cgroup2 none /sys/fs/cgroup && exec "$@"'
+        command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", alone, "sh", *command]
     done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    if "cgroups in hybrid mode not supported" in done.stderr:
-        pytest.skip(f"{runtime} starts nothing on this machine: {done.stderr.strip()}")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["ok"]
