@@ -29,7 +29,7 @@ _HELP = """Usage: aotrun doctor [options]
 Says whether this machine can run this bundle, and if not, why and what to type.
 
 Options:
-  --quick      do not compare the files' contents with their hashes
+  --quick      do not compare the files' contents with their hashes (with --key they are: it signs them)
   --key FILE   ask for a signature by the private half of this public key (PEM); for bundles built --with-crypto
   --json       one JSON document on standard output
   --explain X  explain a finding by its code (AP603), or with - an error message on standard input
@@ -103,7 +103,8 @@ def main(words: Sequence[str], root: str | None = None) -> int:
     bundle = root or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     if os.path.isfile(os.path.realpath(bundle)):
         bundle = os.path.realpath(bundle)  # one file, which the launcher gave the name of its descriptor
-    if "--quick" not in rest:
+    compares = key is not None or "--quick" not in rest  # what a key is asked about are the contents
+    if compares:
         announce_contents(bundle)
     facts = read_facts(bundle)
     if key is not None:
@@ -113,7 +114,7 @@ def main(words: Sequence[str], root: str | None = None) -> int:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             sys.stderr.write(f"error: --key {key}: {reason}\n  {_KEY}\n")
             return 2
-    if facts.bundle is not None and "--quick" not in rest:
+    if facts.bundle is not None and compares:
         # The slow part comes last.
         with _progress(facts.bundle, silent=any(word in rest for word in _QUIET)) as progress:
             by = hashing.PYTHONS

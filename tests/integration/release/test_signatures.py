@@ -219,6 +219,11 @@ def test_the_doctor_on_the_target(with_crypto: Path, keys: Keys, tmp_path: Path)
     assert (code, "signed by this key" in text) == (0, True), text
     code, text = on_target(bundle, "--key", keys.mallory.public, "--quick")
     assert (code, "not made with the private key" in text) == (6, True)
+    (bundle / "provenance.json").write_bytes(
+        (bundle / "provenance.json").read_bytes().replace(b"aotpack", b"aotpick", 1)
+    )
+    assert on_target(bundle, *alice, "--quick")[0] == 6
+    (bundle / "provenance.json").write_bytes((with_crypto / "provenance.json").read_bytes())
     code, text = on_target(bundle, "--key", keys.alice.private)
     assert (code, "no public key" in text) == (2, True)
     assert on_target(bundle, "--key", tmp_path / "none.pem")[0] == 2

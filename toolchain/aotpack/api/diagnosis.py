@@ -64,7 +64,7 @@ def doctor(
         models: packages to look at.
         bundle: a bundle to look at.
         venv: where torch is.
-        quick: do not compare the bundle's files with their hashes.
+        quick: do not compare the bundle's files with their hashes; with a key they are, since it signs them.
         key: a public key; ask for a signature of the bundle by its private half (`pip install 'aotpack[release]'`).
         progress: as for `aotpack.export`.
 
@@ -72,7 +72,8 @@ def doctor(
         AotpackError: one of its subclasses, for what cannot be looked at; what is found to be wrong is a finding.
     """
     folder = None if bundle is None else Path(bundle)
-    if folder is not None and not quick:
+    compares = key is not None or not quick
+    if folder is not None and compares:
         announce_contents(str(folder))
     facts = build_machine.read_facts(
         backend=Backend(backend) if backend else None,
@@ -80,7 +81,7 @@ def doctor(
         bundle=folder,
         venv=None if venv is None else Path(venv),
     )
-    if facts.bundle is not None and not quick:
+    if facts.bundle is not None and compares:
         # The slow part comes last.
         total = sum(size for _path, _part, size in facts.bundle.sizes)
         with reporter_for(progress).bytes(f"comparing contents of {total / 1e6:.1f} MB", total) as done:

@@ -30,7 +30,7 @@ Examples:
 )
 @click.option("--bundle", type=click.Path(path_type=Path, exists=True), help="A bundle to look at.")
 @console.venv_option("Where torch is.")
-@click.option("--quick", is_flag=True, help="Do not compare the bundle's files with their hashes.")
+@click.option("--quick", is_flag=True, help="Do not compare the bundle's files with their hashes; not with --key.")
 @click.option(
     "--key",
     type=click.Path(path_type=Path, dir_okay=False),
