@@ -15,7 +15,7 @@ import pytest
 
 from aotpack.api.releases import sign
 from aotpack.backend import Backend
-from aotpack.bundle.manifest import Bundle, load_bundle
+from aotpack.bundle.manifest import Bundle, FileRecord, load_bundle
 from aotpack.errors import DamagedError, UsageError
 from aotpack.release.contents import contents
 from aotpack.release.packing import PackRequest, pack
@@ -249,11 +249,15 @@ def changed(folder: Path, **fields: Any) -> Bundle:
 def refused(folder: Path, bundle: Bundle, tmp_path: Path) -> str:
     with pytest.raises(UsageError) as raised, (tmp_path / "out").open("wb") as stream:
         write_single_file(stream, folder, bundle, contents(folder, bundle), lambda _done: None)
-    return str(raised.value)
+    return f"{raised.value.what}\n{raised.value.meaning}"
 
 
 def test_bundles_that_cannot_be_one_file(bundle: Path, tmp_path: Path) -> None:
-    assert "cuda" in refused(bundle, changed(bundle, backend=Backend.CUDA), tmp_path)
+    library = FileRecord(path="lib/libcublas.so.13", part="runtime", reason="test", size=540_000_000)
+    files = (*load_bundle(bundle).files, library)
+    cuda, rocm = (changed(bundle, backend=backend, files=files) for backend in (Backend.CUDA, Backend.ROCM))
+    assert "0.54 GB of cuda libraries" in refused(bundle, cuda, tmp_path)
+    assert "beside them" in refused(bundle, rocm, tmp_path)
     host = msgspec.structs.replace(load_bundle(bundle).built_on, glibc="2.28")
     assert "2.28" in refused(bundle, changed(bundle, built_on=host), tmp_path)
     files = load_bundle(bundle).files
