@@ -131,5 +131,5 @@ def is_as_sealed(folder: str, name: str) -> bool:
 def _description(folder: str) -> Description | None:
     try:
         return read_description(folder)[0]
-    except OSError:
+    except (OSError, ValueError):
         return None  # that is told of by `read_bundle`
