@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/assets.h"
 
+#include <unistd.h>
+
+#include <array>
+#include <climits>
 #include <string_view>
 
 #include "base/error.h"
@@ -36,9 +40,16 @@ std::string bundle_of(std::string path) {
   return path;
 }
 
+/// The path as it is from every folder: the process may go to another one before it asks for an asset.
+std::string absolute(const std::string& path) {
+  std::array<char, PATH_MAX> folder;
+  if (path.empty() || path.front() == '/' || getcwd(folder.data(), folder.size()) == nullptr) return path;
+  return std::string(folder.data()) + "/" + path;
+}
+
 }  // namespace
 
-Assets::Assets(const std::string& path) : path_(path) {}
+Assets::Assets(const std::string& path) : path_(absolute(path)) {}
 
 const MappedFile& Assets::find(const std::string& name) const {
   if (!stays_inside(name)) refuse(name, path_, "A name is relative to the bundle's folder of assets and stays in it.");

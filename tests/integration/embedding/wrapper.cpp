@@ -1,10 +1,13 @@
 // What aot_bridge.hpp promises beyond the template's program. argv[1] is the folder of the MLP, argv[2] a model whose
 // output is a transposed view, argv[3] one that adds its second input to its first one in place. Exits with the number
 // of promises broken.
+#include <unistd.h>
+
 #include <aot_bridge.hpp>
 #include <array>
 #include <cmath>
 #include <iostream>
+#include <string>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -180,6 +183,15 @@ void assets(const aot::Model& model) {
   }
 }
 
+/// A process may go to another folder than that in which it named the model.
+void assets_from_elsewhere(const std::string& path) {
+  const std::size_t slash = path.find_last_of('/');
+  expect(chdir(path.substr(0, slash).c_str()) == 0, "there");
+  const aot::Model model = aot::Model::load(path.substr(slash + 1));
+  expect(chdir("/") == 0, "elsewhere");
+  assets(model);
+}
+
 /// The model adds its input to a total of its own, and returns that.
 void sessions(const aot::Model& model) {
   const std::vector<float> ones(4, 1);
@@ -218,5 +230,6 @@ int main(int, char** argv) {
   threads(model);
   assets(model);
   sessions(aot::Model::load(argv[4]));
+  assets_from_elsewhere(argv[1]);
   return failures;
 }
