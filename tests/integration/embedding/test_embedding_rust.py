@@ -25,6 +25,7 @@ from tests.support.embedding_projects import (
     sample,
     two_models,
 )
+from tests.support.exporting import cached_export
 
 TEMPLATE = ROOT / "templates" / "consumers" / "rust"
 SOURCES = Path(__file__).parent
@@ -143,6 +144,40 @@ def test_immutable_memory_is_never_written_to(
         "wrong: 2",
         "too few: 2",
     ]
+
+
+def test_sessions_and_variants(made: Path, backend_venv: Path, exported: Callable[..., Path], tmp_path: Path) -> None:
+    """A running total: each session has its own, which outlives its model and goes from one to the other."""
+    total = unpack(cached_export(backend_venv, SOURCES / "running_total.py"), tmp_path / "total")
+    several = exported("mlp", cpu_isa="baseline,avx2")
+    (made / "examples").mkdir(exist_ok=True)
+    source = (SOURCES / "sessions.rs").read_text().replace("aot_app", "my_app")
+    (made / "examples" / "sessions.rs").write_text(source)
+    done = run("cargo", "run", "--quiet", "--offline", "--example", "sessions", total, several, cwd=made)
+    assert done.stdout.splitlines() == [
+        "two sessions: 1 2 1",
+        "a copy: 3 3",
+        "restored: 2 after a reset: 1",
+        "at once: 100 100 100 100",
+        "in place: 3",
+        "no state: 2",
+        'variants: "" "baseline" "avx2"',
+        "no such variant: 2",
+    ]
+
+
+def test_what_it_declares_is_of_the_version_that_it_asks_for() -> None:
+    """A bundle of an older version is refused by build.rs, not by the linker."""
+    header = (ROOT / "bridge" / "include" / "aot_bridge.h").read_text()
+    wanted = re.findall(r"^ {4}fn (aot_\w+)", (TEMPLATE / "src" / "ffi.rs").read_text(), re.MULTILINE)
+    first = {}
+    for number in range(1, 1 + int(re.findall(r"#define AOT_API_VERSION (\d+)", header)[0])):
+        older = (SOURCES / "abi" / str(number) / "aot_bridge.h").read_text()
+        for name in re.findall(r"^AOT_API [^(]*\b(aot_\w+)\(", older, re.MULTILINE):
+            first.setdefault(name, number)
+    needs = re.search(r"API_VERSION: u32 = (\d+);", (TEMPLATE / "build.rs").read_text())
+    assert needs
+    assert int(needs[1]) == max(first[name] for name in wanted)
 
 
 def test_an_older_bundle_is_told_at_build_time(made: Path, portable: Path, tmp_path: Path) -> None:

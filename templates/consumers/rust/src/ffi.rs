@@ -1,7 +1,7 @@
 //! `aot_bridge.h`, and the safe functions on top of it. The only module with `unsafe` code.
 
 use crate::tensor::{Bf16, F16};
-use crate::{DType, DeviceReport, Dim, Error, InferenceResult, Tensor, TensorInfo};
+use crate::{DType, DeviceReport, Dim, Error, InferenceResult, LoadOptions, Tensor, TensorInfo};
 use std::ffi::{c_char, c_void, CStr, CString, OsStr};
 use std::mem::{align_of, size_of};
 use std::os::unix::ffi::OsStrExt;
@@ -25,7 +25,7 @@ macro_rules! opaque {
         }
     )*};
 }
-opaque!(RawModel, RawTensor);
+opaque!(RawModel, RawSession, RawTensor);
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -60,6 +60,7 @@ struct RawLoadOptions {
     device: *const c_char,
     num_threads: u32,
     reserved: u32,
+    variant: *const c_char,
 }
 
 #[repr(C)]
@@ -123,6 +124,7 @@ extern "C" {
     fn aot_model_output_info(model: *const RawModel, index: usize, info: *mut RawTensorInfo) -> i32;
     fn aot_model_metadata(model: *const RawModel) -> *const c_char;
     fn aot_model_asset(model: *const RawModel, name: *const c_char, data: *mut *const c_void, size: *mut usize) -> i32;
+    fn aot_model_variant(model: *const RawModel) -> *const c_char;
     fn aot_model_run(
         model: *mut RawModel,
         inputs: *const RawView,
@@ -133,6 +135,30 @@ extern "C" {
     ) -> i32;
     fn aot_model_run_const(
         model: *mut RawModel,
+        inputs: *const RawView,
+        num_inputs: usize,
+        outputs: *mut *mut RawTensor,
+        num_outputs: usize,
+        stats: *mut RawRunStats,
+    ) -> i32;
+
+    fn aot_session_create(model: *mut RawModel, out: *mut *mut RawSession) -> i32;
+    fn aot_session_copy(session: *const RawSession, out: *mut *mut RawSession) -> i32;
+    fn aot_session_reset(session: *mut RawSession) -> i32;
+    fn aot_session_saved_size(session: *const RawSession) -> usize;
+    fn aot_session_save(session: *const RawSession, destination: *mut c_void, bytes: usize) -> i32;
+    fn aot_session_restore(session: *mut RawSession, source: *const c_void, bytes: usize) -> i32;
+    fn aot_session_free(session: *mut RawSession);
+    fn aot_session_run(
+        session: *mut RawSession,
+        inputs: *const RawView,
+        num_inputs: usize,
+        outputs: *mut *mut RawTensor,
+        num_outputs: usize,
+        stats: *mut RawRunStats,
+    ) -> i32;
+    fn aot_session_run_const(
+        session: *mut RawSession,
         inputs: *const RawView,
         num_inputs: usize,
         outputs: *mut *mut RawTensor,
@@ -216,7 +242,7 @@ pub(crate) fn as_bytes<T: Element>(elements: &[T]) -> &[u8] {
 
 /// The memory of elements, to be filled with elements.
 pub(crate) fn as_bytes_mut<T: Element>(elements: &mut [T]) -> &mut [u8] {
-    // SAFETY: as above; what is written there are elements again, which `Model::run_mut` sees to for `bool`.
+    // SAFETY: as above; what is written there are elements again, which `run_mut` sees to for `bool`.
     unsafe { slice::from_raw_parts_mut(elements.as_mut_ptr().cast(), size_of_val(elements)) }
 }
 
@@ -356,23 +382,25 @@ unsafe impl Send for Model {}
 // SAFETY: as above.
 unsafe impl Sync for Model {}
 
-type Run =
-    unsafe extern "C" fn(*mut RawModel, *const RawView, usize, *mut *mut RawTensor, usize, *mut RawRunStats) -> i32;
+type Run<Handle> =
+    unsafe extern "C" fn(*mut Handle, *const RawView, usize, *mut *mut RawTensor, usize, *mut RawRunStats) -> i32;
 type InfoOf = unsafe extern "C" fn(*const RawModel, usize, *mut RawTensorInfo) -> i32;
 
 impl Model {
-    pub(crate) fn load(path: &Path, device: Option<&str>, num_runners: u32, num_threads: u32) -> Result<Self, Error> {
+    pub(crate) fn load(path: &Path, options: &LoadOptions) -> Result<Self, Error> {
         let path = c_string(path.as_os_str().as_bytes())?;
-        let device = device.map(|device| c_string(device.as_bytes())).transpose()?;
+        let device = options.device.map(|device| c_string(device.to_string().as_bytes())).transpose()?;
+        let variant = options.variant.as_ref().map(|variant| c_string(variant.as_bytes())).transpose()?;
         let options = RawLoadOptions {
             struct_size: struct_size::<RawLoadOptions>(),
-            num_runners,
+            num_runners: options.num_runners,
             device: device.as_ref().map_or(ptr::null(), |device| device.as_ptr()),
-            num_threads,
+            num_threads: options.num_threads,
             reserved: 0,
+            variant: variant.as_ref().map_or(ptr::null(), |variant| variant.as_ptr()),
         };
         let mut handle = ptr::null_mut();
-        // SAFETY: two C strings and two structs that outlive the call.
+        // SAFETY: three C strings and two structs that outlive the call.
         check(unsafe { aot_model_load(path.as_ptr(), &options, &mut handle) })?;
         Ok(Self { handle: NonNull::new(handle).expect("AOT_OK comes with a model") })
     }
@@ -390,6 +418,11 @@ impl Model {
     pub(crate) fn metadata(&self) -> &str {
         // SAFETY: a C string that lives as long as the model.
         unsafe { text(aot_model_metadata(self.handle.as_ptr())) }
+    }
+
+    pub(crate) fn variant(&self) -> &str {
+        // SAFETY: a C string that lives as long as the model.
+        unsafe { text(aot_model_variant(self.handle.as_ptr())) }
     }
 
     pub(crate) fn asset(&self, name: &str) -> Result<&[u8], Error> {
@@ -452,70 +485,173 @@ impl Model {
     }
 
     pub(crate) fn run(&self, inputs: &[Tensor<'_>], num_outputs: usize) -> Result<InferenceResult, Error> {
-        let views: Vec<RawView> = inputs.iter().map(input_view).collect();
-        // SAFETY: the memory behind the views outlives the call, which writes to none of it.
-        unsafe { self.call(aot_model_run_const, &views, num_outputs) }
+        // SAFETY: the handle is alive.
+        unsafe { run(aot_model_run_const, self.handle, inputs, num_outputs) }
     }
 
-    /// Runs in place. Where `infos` does not rule out that the model writes, the tensor's memory becomes its own.
     pub(crate) fn run_mut(
         &self,
         inputs: &mut [Tensor<'_>],
         infos: &[TensorInfo],
         num_outputs: usize,
     ) -> Result<InferenceResult, Error> {
-        let is_written = |index: usize| infos.get(index).map_or(true, |info| info.mutated != Some(false));
-        let views: Vec<RawView> = inputs
-            .iter_mut()
-            .enumerate()
-            .map(|(index, tensor)| {
-                let mut view = input_view(tensor);
-                if is_written(index) {
-                    view.data = tensor.bytes_mut().as_mut_ptr().cast();
-                }
-                view
-            })
-            .collect();
-        // SAFETY: the memory behind the views outlives the call, and what it may write to is borrowed mutably.
-        let result = unsafe { self.call(aot_model_run, &views, num_outputs) };
-        for (_, tensor) in inputs.iter_mut().enumerate().filter(|&(index, _)| is_written(index)) {
-            if tensor.dtype() == DType::Bool {
-                tensor.bytes_mut().iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
-            }
-        }
-        result
+        // SAFETY: the handle is alive.
+        unsafe { run_mut(aot_model_run, self.handle, inputs, infos, num_outputs) }
     }
 
-    /// # Safety
-    /// The views' memory lives until the call is over, and may be written to if `run` does.
-    unsafe fn call(&self, run: Run, views: &[RawView], num_outputs: usize) -> Result<InferenceResult, Error> {
-        let mut handles = vec![ptr::null_mut(); num_outputs];
-        let mut stats = RawRunStats {
-            struct_size: struct_size::<RawRunStats>(),
-            reserved: 0,
-            latency_ms: 0.0,
-            device_used_bytes: 0,
-            device_total_bytes: 0,
-            peak_rss_bytes: 0,
-        };
-        // SAFETY: the handle is alive; views, handles and stats outlive the call, and the caller promises the rest.
-        check(unsafe {
-            run(self.handle.as_ptr(), views.as_ptr(), views.len(), handles.as_mut_ptr(), handles.len(), &mut stats)
-        })?;
-        // Every output is taken over, so that none leaks when one of them is refused.
-        let taken: Vec<_> = handles.into_iter().filter_map(NonNull::new).map(take_output).collect();
-        Ok(InferenceResult {
-            outputs: taken.into_iter().collect::<Result<_, _>>()?,
-            latency_ms: stats.latency_ms,
-            memory_bytes: if stats.device_total_bytes > 0 { stats.device_used_bytes } else { stats.peak_rss_bytes },
-        })
+    pub(crate) fn session(&self) -> Result<Session, Error> {
+        let mut handle = ptr::null_mut();
+        // SAFETY: the handle is alive, and the output is a variable.
+        check(unsafe { aot_session_create(self.handle.as_ptr(), &mut handle) })?;
+        Ok(Session { handle: NonNull::new(handle).expect("AOT_OK comes with a session") })
     }
 }
 
 impl Drop for Model {
     fn drop(&mut self) {
-        // SAFETY: owned, and dropped once; outputs hold on to what they need.
+        // SAFETY: owned, and dropped once; outputs and sessions hold on to what they need.
         unsafe { aot_model_free(self.handle.as_ptr()) }
+    }
+}
+
+/// Runs a model or a session, which writes to none of the inputs.
+///
+/// # Safety
+/// `function` is one that writes to no input, and `handle` one of its kind that is alive.
+unsafe fn run<Handle>(
+    function: Run<Handle>,
+    handle: NonNull<Handle>,
+    inputs: &[Tensor<'_>],
+    num_outputs: usize,
+) -> Result<InferenceResult, Error> {
+    let views: Vec<RawView> = inputs.iter().map(input_view).collect();
+    // SAFETY: the memory behind the views outlives the call, which writes to none of it.
+    unsafe { call(function, handle, &views, num_outputs) }
+}
+
+/// Runs in place. Where `infos` does not rule out that the model writes, the tensor's memory becomes its own.
+///
+/// # Safety
+/// `handle` is alive, and of `function`'s kind.
+unsafe fn run_mut<Handle>(
+    function: Run<Handle>,
+    handle: NonNull<Handle>,
+    inputs: &mut [Tensor<'_>],
+    infos: &[TensorInfo],
+    num_outputs: usize,
+) -> Result<InferenceResult, Error> {
+    let is_written = |index: usize| infos.get(index).map_or(true, |info| info.mutated != Some(false));
+    let views: Vec<RawView> = inputs
+        .iter_mut()
+        .enumerate()
+        .map(|(index, tensor)| {
+            let mut view = input_view(tensor);
+            if is_written(index) {
+                view.data = tensor.bytes_mut().as_mut_ptr().cast();
+            }
+            view
+        })
+        .collect();
+    // SAFETY: the memory behind the views outlives the call, and what it may write to is borrowed mutably.
+    let result = unsafe { call(function, handle, &views, num_outputs) };
+    for (_, tensor) in inputs.iter_mut().enumerate().filter(|&(index, _)| is_written(index)) {
+        if tensor.dtype() == DType::Bool {
+            tensor.bytes_mut().iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
+        }
+    }
+    result
+}
+
+/// # Safety
+/// `handle` is alive, and of `function`'s kind. The views' memory lives until the call is over, and may be written to
+/// if `function` does.
+unsafe fn call<Handle>(
+    function: Run<Handle>,
+    handle: NonNull<Handle>,
+    views: &[RawView],
+    num_outputs: usize,
+) -> Result<InferenceResult, Error> {
+    let mut handles = vec![ptr::null_mut(); num_outputs];
+    let mut stats = RawRunStats {
+        struct_size: struct_size::<RawRunStats>(),
+        reserved: 0,
+        latency_ms: 0.0,
+        device_used_bytes: 0,
+        device_total_bytes: 0,
+        peak_rss_bytes: 0,
+    };
+    // SAFETY: views, handles and stats outlive the call, and the caller promises the rest.
+    check(unsafe {
+        function(handle.as_ptr(), views.as_ptr(), views.len(), handles.as_mut_ptr(), handles.len(), &mut stats)
+    })?;
+    // Every output is taken over, so that none leaks when one of them is refused.
+    let taken: Vec<_> = handles.into_iter().filter_map(NonNull::new).map(take_output).collect();
+    Ok(InferenceResult {
+        outputs: taken.into_iter().collect::<Result<_, _>>()?,
+        latency_ms: stats.latency_ms,
+        memory_bytes: if stats.device_total_bytes > 0 { stats.device_used_bytes } else { stats.peak_rss_bytes },
+    })
+}
+
+// ---- sessions -------------------------------------------------------------------------------------------------------
+
+/// A model with a state of its own. It holds on to what it needs of its model.
+#[derive(Debug)]
+pub(crate) struct Session {
+    handle: NonNull<RawSession>,
+}
+
+// SAFETY: "Calls of one session follow one another, whichever threads they come from" (aot_bridge.h).
+unsafe impl Send for Session {}
+// SAFETY: as above.
+unsafe impl Sync for Session {}
+
+impl Session {
+    pub(crate) fn copy(&self) -> Result<Self, Error> {
+        let mut handle = ptr::null_mut();
+        // SAFETY: the handle is alive, and the output is a variable.
+        check(unsafe { aot_session_copy(self.handle.as_ptr(), &mut handle) })?;
+        Ok(Self { handle: NonNull::new(handle).expect("AOT_OK comes with a session") })
+    }
+
+    pub(crate) fn reset(&self) -> Result<(), Error> {
+        // SAFETY: the handle is alive.
+        check(unsafe { aot_session_reset(self.handle.as_ptr()) })
+    }
+
+    pub(crate) fn save(&self) -> Result<Vec<u8>, Error> {
+        // SAFETY: the handle is alive.
+        let mut state = vec![0; unsafe { aot_session_saved_size(self.handle.as_ptr()) }];
+        // SAFETY: the handle is alive, and the memory is as large as it says.
+        check(unsafe { aot_session_save(self.handle.as_ptr(), state.as_mut_ptr().cast(), state.len()) })?;
+        Ok(state)
+    }
+
+    pub(crate) fn restore(&self, state: &[u8]) -> Result<(), Error> {
+        // SAFETY: the handle is alive, and so many bytes are there.
+        check(unsafe { aot_session_restore(self.handle.as_ptr(), state.as_ptr().cast(), state.len()) })
+    }
+
+    pub(crate) fn run(&self, inputs: &[Tensor<'_>], num_outputs: usize) -> Result<InferenceResult, Error> {
+        // SAFETY: the handle is alive.
+        unsafe { run(aot_session_run_const, self.handle, inputs, num_outputs) }
+    }
+
+    pub(crate) fn run_mut(
+        &self,
+        inputs: &mut [Tensor<'_>],
+        infos: &[TensorInfo],
+        num_outputs: usize,
+    ) -> Result<InferenceResult, Error> {
+        // SAFETY: the handle is alive.
+        unsafe { run_mut(aot_session_run, self.handle, inputs, infos, num_outputs) }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // SAFETY: owned, and dropped once; outputs hold on to what they need.
+        unsafe { aot_session_free(self.handle.as_ptr()) }
     }
 }
 
@@ -584,7 +720,7 @@ pub(crate) fn library_path() -> PathBuf {
 
 // The sizes that aot_bridge.h has on 64-bit machines.
 const _: () = assert!(size_of::<RawView>() == 48);
-const _: () = assert!(size_of::<RawLoadOptions>() == 24);
+const _: () = assert!(size_of::<RawLoadOptions>() == 32);
 const _: () = assert!(size_of::<RawDim>() == 24);
 const _: () = assert!(size_of::<RawTensorInfo>() == 40);
 const _: () = assert!(size_of::<RawRunStats>() == 40);

@@ -30,5 +30,5 @@ mod tensor;
 pub use bundle::{bundle_path, find_model};
 pub use device::{build_info, check_device, Device, DeviceReport};
 pub use error::Error;
-pub use model::{AotModel, Dim, InferenceResult, LoadOptions, ModelRunner, TensorInfo};
+pub use model::{AotModel, Dim, InferenceResult, LoadOptions, ModelRunner, Session, TensorInfo};
 pub use tensor::{Bf16, DType, Element, Tensor, F16};

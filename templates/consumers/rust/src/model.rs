@@ -91,6 +91,8 @@ pub struct LoadOptions {
     pub num_runners: u32,
     /// Size of the CPU thread pool, process-wide. 0 leaves the runtime's choice.
     pub num_threads: u32,
+    /// The variant to run, such as `avx2`; `None` for what `AOT_VARIANT` names, or the best that this machine can run.
+    pub variant: Option<String>,
 }
 
 /// A model of a bundle. It may be shared: callers beyond `num_runners` wait for their turn.
@@ -117,8 +119,7 @@ impl AotModel {
     /// # Errors
     /// As for [`AotModel::load`].
     pub fn load_with(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Self, Error> {
-        let device = options.device.map(|device| device.to_string());
-        let handle = ffi::Model::load(path.as_ref(), device.as_deref(), options.num_runners, options.num_threads)?;
+        let handle = ffi::Model::load(path.as_ref(), options)?;
         let inputs = (0..handle.num_inputs()).map(|index| handle.input_info(index)).collect::<Result<_, _>>()?;
         let outputs = (0..handle.num_outputs()).map(|index| handle.output_info(index)).collect::<Result<_, _>>()?;
         Ok(Self { handle, inputs, outputs })
@@ -129,9 +130,23 @@ impl AotModel {
     pub fn metadata(&self) -> &str {
         self.handle.metadata()
     }
-}
 
-impl AotModel {
+    /// The name of the variant that runs, such as `avx2`; empty when the model has one form only.
+    #[must_use]
+    pub fn variant(&self) -> &str {
+        self.handle.variant()
+    }
+
+    /// This model with a state of its own: the buffers that it changes from call to call, at first as they were
+    /// exported. Without one, all callers of a model share the state that was loaded with it.
+    ///
+    /// # Errors
+    /// [`Error::ModelMismatch`] when the package does not say which buffers it changes, as one of plain `PyTorch`.
+    pub fn session(&self) -> Result<Session, Error> {
+        let handle = self.handle.session()?;
+        Ok(Session { handle, inputs: self.inputs.clone(), outputs: self.outputs.clone() })
+    }
+
     /// A file that travels with the models of the bundle, such as `labels.txt`: mapped, not read.
     ///
     /// # Errors
@@ -159,15 +174,77 @@ impl ModelRunner for AotModel {
     }
 }
 
+/// A model with a state of its own. It shares code and weights with its model, which it may outlive. Calls of one
+/// session follow one another, whichever threads they come from; those of several run at the same time.
+#[derive(Debug)]
+pub struct Session {
+    handle: ffi::Session,
+    inputs: Vec<TensorInfo>,
+    outputs: Vec<TensorInfo>,
+}
+
+impl Session {
+    /// Makes the state what it was when the model was exported.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] when the device fails.
+    pub fn reset(&self) -> Result<(), Error> {
+        self.handle.reset()
+    }
+
+    /// Another session of the model with the same state.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] when there is no memory for it.
+    pub fn copy(&self) -> Result<Self, Error> {
+        Ok(Self { handle: self.handle.copy()?, inputs: self.inputs.clone(), outputs: self.outputs.clone() })
+    }
+
+    /// The state; sessions of the same package take it, in other processes and on other machines as well.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] when the device fails.
+    pub fn save(&self) -> Result<Vec<u8>, Error> {
+        self.handle.save()
+    }
+
+    /// Makes the state one that was saved.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when the bytes are no state of this model; it is then as it was.
+    pub fn restore(&self, state: &[u8]) -> Result<(), Error> {
+        self.handle.restore(state)
+    }
+}
+
+impl ModelRunner for Session {
+    fn inputs(&self) -> &[TensorInfo] {
+        &self.inputs
+    }
+
+    fn outputs(&self) -> &[TensorInfo] {
+        &self.outputs
+    }
+
+    fn infer(&self, inputs: &[Tensor<'_>]) -> Result<InferenceResult, Error> {
+        self.handle.run(inputs, self.outputs.len())
+    }
+
+    fn infer_mut(&self, inputs: &mut [Tensor<'_>]) -> Result<InferenceResult, Error> {
+        self.handle.run_mut(inputs, &self.inputs, self.outputs.len())
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{AotModel, Dim, TensorInfo};
+    use super::{AotModel, Dim, Session, TensorInfo};
     use crate::DType;
 
     #[test]
     fn a_model_is_shared_among_threads() {
         fn shared<T: Send + Sync>() {}
         shared::<AotModel>();
+        shared::<Session>();
     }
 
     #[test]

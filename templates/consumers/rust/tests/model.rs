@@ -1,6 +1,8 @@
 //! The bundle's model, through the public API, and a mock in its place.
 
-use aot_app::{find_model, AotModel, DType, Device, Error, InferenceResult, ModelRunner, Tensor, TensorInfo};
+use aot_app::{
+    find_model, AotModel, DType, Device, Error, InferenceResult, LoadOptions, ModelRunner, Tensor, TensorInfo,
+};
 use std::process::Command;
 
 /// Zeros that fit the model, or `None` when its package does not say what it takes.
@@ -37,6 +39,42 @@ fn threads_share_it_and_outputs_outlive_it() {
         let same = outputs.iter().find(|other| other.shape() == output.shape()).unwrap();
         assert_eq!(output.bytes(), same.bytes());
     }
+}
+
+#[test]
+fn a_session_goes_on_from_its_own_state() {
+    let model = load();
+    let Some(inputs) = zeros(&model) else { return };
+    let session = match model.session() {
+        Ok(session) => session,
+        Err(Error::ModelMismatch(_)) => return, // a package of plain PyTorch
+        Err(error) => panic!("{error}"),
+    };
+    drop(model);
+    let same = |one: &[Tensor<'_>], other: &[Tensor<'_>]| one.iter().zip(other).all(|(a, b)| a.bytes() == b.bytes());
+    let first = session.infer(&inputs).unwrap().outputs;
+    let state = session.save().unwrap();
+    let second = session.infer(&inputs).unwrap().outputs;
+    session.restore(&state).unwrap();
+    let copy = session.copy().unwrap();
+    assert!(same(&copy.infer(&inputs).unwrap().outputs, &second));
+    assert!(same(&session.infer(&inputs).unwrap().outputs, &second));
+    session.reset().unwrap();
+    assert!(same(&session.infer(&inputs).unwrap().outputs, &first));
+    let longer = [&state[..], &[0]].concat();
+    assert!(matches!(session.restore(&longer), Err(Error::Usage(_))));
+}
+
+#[test]
+fn the_variant_that_runs_is_one_that_can_be_asked_for() {
+    let path = find_model(std::env::var("AOT_MODEL").ok().as_deref()).unwrap();
+    let running = load().variant().to_owned();
+    if !running.is_empty() {
+        let options = LoadOptions { variant: Some(running.clone()), ..LoadOptions::default() };
+        assert_eq!(AotModel::load_with(&path, &options).unwrap().variant(), running);
+    }
+    let options = LoadOptions { variant: Some(String::from("no such variant")), ..LoadOptions::default() };
+    assert_eq!(AotModel::load_with(&path, &options).unwrap_err().message().lines().count(), 3);
 }
 
 #[test]
