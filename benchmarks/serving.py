@@ -15,7 +15,6 @@ import contextlib
 import json
 import os
 import random
-import select
 import signal
 import socket
 import statistics
@@ -24,6 +23,7 @@ import subprocess
 import sys
 import threading
 import time
+from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -151,66 +151,27 @@ def throughput(
     port, process = server
     before = processor_seconds(process)
     begin = time.perf_counter()
-    taken = _asked(port, question, connections, seconds)
+    taken = asked(port, question, connections, seconds)
     rate = len(taken) / (time.perf_counter() - begin)
     return rate, (processor_seconds(process) - before) / len(taken) * 1e6
 
 
-def _asked(
+def asked(
     port: int, question: Callable[[int], bytes], connections: int, seconds: float, rate: float = 0.0
-) -> list[float]:
-    """The seconds that each answer took.
-
-    Without a `rate` each connection asks again when it is answered. With one, questions come at random times, so many
-    a second, as those of many users do who do not know of each other, and an answer's time begins when its question
-    was due, whether or not it could be sent at once.
-    """
-    generator = random.Random(0)  # noqa: S311
+) -> array[float]:
+    """The seconds that each answer took; see `programs/load.c`, which is fast enough to leave the server no rest."""
     questions = [question(number) for number in range(64)]
-    poll = select.epoll()
-    sockets = {}
-    for _ in range(connections):
-        client = socket.create_connection(("127.0.0.1", port))
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sockets[client.fileno()] = client
-        poll.register(client, select.EPOLLIN)
-    free = list(sockets)
-    asked: dict[int, float] = {}
-    received: dict[int, bytes] = {}
-    taken: list[float] = []
-    due = begin = time.perf_counter()
-    while (now := time.perf_counter()) < begin + seconds:
-        while free and due <= now:
-            descriptor = free.pop()
-            asked[descriptor] = due if rate else now
-            due += generator.expovariate(rate) if rate else 0.0
-            sockets[descriptor].sendall(questions[len(taken) % 64])
-        # A wait of epoll's is of whole milliseconds; this process has its processor for itself.
-        for descriptor, _ in poll.poll(0 if rate else 1):
-            content = received.pop(descriptor, b"") + sockets[descriptor].recv(1 << 16)
-            if not _is_whole(content):
-                received[descriptor] = content
-                continue
-            assert content.startswith(b"HTTP/1.1 200"), content
-            taken.append(time.perf_counter() - asked[descriptor])
-            free.append(descriptor)
-    for client in sockets.values():
-        client.close()
-    return taken
-
-
-def _is_whole(content: bytes) -> bool:
-    end = content.find(b"\r\n\r\n")
-    if end < 0:
-        return False
-    at = content[:end].lower().find(b"\r\ncontent-length: ") + 18
-    stop = content.find(b"\r\n", at)
-    return len(content) >= end + 4 + int(content[at:stop])
+    given = b"".join(struct.pack("=I", len(each)) + each for each in questions)
+    command = [WORK / "load", str(port), str(connections), str(seconds), str(rate)]
+    done = subprocess.run(command, input=given, stdout=subprocess.PIPE, check=True)
+    return array("d", done.stdout)
 
 
 def prepare() -> None:
-    """A slim bundle of the MLP, and an environment for the alternative."""
+    """A slim bundle of the MLP, an environment for the alternative, and what asks both."""
     WORK.mkdir(parents=True, exist_ok=True)
+    load = Path(__file__).with_name("programs") / "load.c"
+    subprocess.run(["cc", "-O2", load, "-lm", "-o", WORK / "load"], check=True)  # noqa: S607
     python = WORK / "venv" / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", WORK / "venv"], check=True)
@@ -253,8 +214,8 @@ def measure(seconds: float, connections: int) -> list[str]:
         start, question = ways[way]
         half = statistics.median(rate for rate, _ in seen[way]) / 2
         with start() as (port, _):
-            _asked(port, question, connections, 0.5, half)
-            taken = sorted(_asked(port, question, connections, seconds, half))
+            asked(port, question, connections, 0.5, half)
+            taken = sorted(asked(port, question, connections, seconds, half))
         median, late = taken[len(taken) // 2] * 1e6, taken[len(taken) * 99 // 100] * 1e6
         lines.append(f"| {way} | {median:.0f} | {late:.0f} | {late / median:.2f} |")
     return lines

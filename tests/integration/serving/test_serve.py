@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -402,6 +403,55 @@ def test_slow_clients(bundle: Path) -> None:
         assert server.metric("aotrun_connections") <= 8
         for client in (slow, *idle):
             client.close()
+
+
+def test_heads_that_come_slowly_keep_nobody_else_out(bundle: Path) -> None:
+    """As many as there may be connections, each a byte now and then."""
+    with serving(bundle, "--max-connections", "8", "--model", "mlp") as server, contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20)) for _ in range(8)]
+        for client in slow:
+            client.sendall(b"POST /v2/models/mlp/infer HTTP/1.1\r\n")
+        time.sleep(0.3)
+        assert server.ask("POST", "/v2/models/mlp/infer", b"{}")[0] == 503
+        time.sleep(1)
+        for client in slow:
+            client.sendall(b"A")
+        for _ in range(3):
+            assert server.infer("mlp", {"inputs": [ENTRY]})[0] == 200
+
+
+def test_a_connection_that_is_new_is_not_the_longest_idle_one(bundle: Path) -> None:
+    """Those that stay open between requests go first, however long they might still stay."""
+    with serving(bundle, "--max-connections", "4", "--model", "mlp") as server, contextlib.ExitStack() as stack:
+
+        def connect() -> socket.socket:
+            return stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+
+        for _ in range(4):
+            kept = connect()
+            kept.sendall(b"GET /v2 HTTP/1.1\r\n\r\n")
+            assert next(read_answers(kept, 1)).status == 200
+        new = [connect(), connect()]
+        time.sleep(0.2)
+        for client in new:
+            client.sendall(b"GET /v2 HTTP/1.1\r\n\r\n")
+            assert next(read_answers(client, 1)).status == 200
+
+
+def test_few_files_are_few_connections(bundle: Path) -> None:
+    """A client of too many is told so, or somebody idle goes; nobody is cut off without a word."""
+    prefix = ["prlimit", "--nofile=100:100", str(bundle / "bin" / "aotrun")]
+    with serving(bundle, "--model", "mlp", prefix=prefix) as server, contextlib.ExitStack() as stack:
+        most = server.wait_for_event("few files")["max_connections"]
+        assert 0 < most < 100
+        raw = binary_request("mlp", "x", (1, 64), bytes(256), "f")
+        clients = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20)) for _ in range(150)
+        ]
+        for client in clients[-most:]:
+            client.sendall(raw)
+            assert next(read_answers(client, 1)).status == 200
+        assert server.metric("aotrun_connections") <= most
 
 
 def test_a_client_that_leaves_or_never_reads(bundle: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import gc
 import json
+import os
 import select
 import socket
 import time
@@ -17,6 +20,7 @@ from aotrun.arrays.array import Array
 from aotrun.arrays.dtypes import BY_NAME
 from aotrun.errors import AotError
 from aotrun.serving.computing import Computing
+from aotrun.serving.connection import Connection
 from aotrun.serving.metrics import Board
 from aotrun.serving.models import Served
 from aotrun.serving.protocol import Plan, Rows
@@ -102,6 +106,42 @@ def test_one_that_is_late_takes_nobody_along(worker: Worker) -> None:
     assert (first.statuses, late.statuses, other.statuses) == ([200], [504], [200])
 
 
+def test_a_client_that_sends_on_without_waiting_takes_turns_with_the_others(worker: Worker) -> None:
+    """Its next request waits for the next round, in which the loop has looked for those of others."""
+    model = Model(0, 1, 0.0)
+
+    class Eager(Client):
+        def resume(self) -> None:
+            waits(worker, model, 10)
+
+    array = Array(FLOAT, (1, 2), bytearray(8))
+    eager: Any = Eager()
+    served: Any = model
+    worker._waiting.append(
+        Request(eager, served, Plan(None, {}, [], [(0, False)]), [array], worker.now, worker.now + 10)
+    )
+    patient = waits(worker, model, 10)
+    assert worker._work() == 0.0
+    assert (eager.statuses, patient.statuses, len(worker._waiting)) == ([200], [200], 1)
+    assert worker._work() is None
+
+
+def test_so_does_one_that_asks_for_pages(worker: Worker) -> None:
+    client, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    with client:
+        connection = worker._connections[theirs.fileno()] = Connection(worker, theirs, worker.now)
+        client.sendall(b"GET /v2 HTTP/1.1\r\n\r\n" * 100)
+        connection.on_event(select.EPOLLIN)
+        rounds = 1
+        while worker._unfinished:
+            rounds += 1
+            worker._unfinished.pop().resume()
+        assert rounds == 7
+        assert client.recv(1 << 20).count(b"HTTP/1.1 200 OK") == 100
+        connection.close()
+
+
 @pytest.mark.parametrize("timeout", [10**400, 1, 0])
 def test_any_number_is_a_timeout(worker: Worker, timeout: int) -> None:
     assert 0 < worker._patience(Plan(None, {"timeout": timeout}, [], [])) <= 1
@@ -146,6 +186,35 @@ def test_two_workers_that_cannot_start_end_the_server_once() -> None:
     assert supervisor._listener is None
 
 
+def test_connections_that_come_faster_than_they_are_taken_wait() -> None:
+    """The channel to a worker holds some hundred; none that is accepted is closed for want of room."""
+    supervisor = Supervisor(settings(), ["m"], lambda _error: None)
+    supervisor._poll.register(supervisor._listener.fileno(), 0)
+    child = supervisor._children[0]
+    child.process = 1_000_000
+    child.channel, worker = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    child.channel.setblocking(False)
+    worker.setblocking(False)
+    child.channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    clients = [socket.create_connection(supervisor._listener.getsockname()) for _ in range(40)]
+    supervisor._accept()
+    assert supervisor._held is not None
+    supervisor._listen_if_served()
+    assert supervisor._mask == 0
+    taken: list[int] = []
+    while len(taken) < len(clients):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                taken += socket.recv_fds(worker, 1, 1)[1]
+        supervisor._accept()
+    assert supervisor._held is None
+    for descriptor in taken:
+        os.close(descriptor)
+    for client in (*clients, worker):
+        client.close()
+    supervisor._close()
+
+
 def test_a_fork_that_fails_is_tried_again_with_longer_pauses(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,6 +226,7 @@ def test_a_fork_that_fails_is_tried_again_with_longer_pauses(
     supervisor = Supervisor(settings(workers=2), ["m"], lambda _error: None)
     first, second = supervisor._children
     first.process = 1_000_000
+    gc.collect()  # what other tests left open
     before = len(list(Path("/proc/self/fd").iterdir()))
     monkeypatch.setattr("os.fork", fork)
     for pause in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0):

@@ -24,6 +24,8 @@ _CHUNK = 1 << 16
 _IN = select.EPOLLIN | select.EPOLLRDHUP
 #: A body begins where the first tensor in it comes to lie at a multiple of this, which saves a copy of it.
 _ALIGNMENT = 64
+#: Requests of a client that sends on without waiting, after which it is the others' turn.
+_AT_ONCE = 16
 #: Seconds for which a client that is refused in the middle of its request may go on to send.
 _LINGERING = 2.0
 
@@ -35,6 +37,7 @@ class Connection:
         is_busy: whether a request is under way that has no answer yet.
         is_open: whether there is anybody to answer.
         expires: when the client will have been too slow; 0 while it is ours to do something.
+        since: when it began to wait for a request.
         is_idle: whether it has nothing under way and nothing half sent.
     """
 
@@ -42,6 +45,7 @@ class Connection:
         self.is_busy = False
         self.is_open = True
         self.expires = now + worker.settings.header_time
+        self.since = now
         self.descriptor: int = socket.fileno()
         self._worker = worker
         self._socket = socket
@@ -60,6 +64,11 @@ class Connection:
     def is_idle(self) -> bool:
         """Whether it could be closed without anybody's loss."""
         return not (self.is_busy or self._lingers or self._received or self._head or self._unsent)
+
+    @property
+    def has_half_a_head(self) -> bool:
+        """Whether a request has begun to arrive whose head is not whole."""
+        return bool(self._received) and not (self.is_busy or self._lingers or self._head or self._unsent)
 
     def on_event(self, mask: int) -> None:
         """Something happened to the socket."""
@@ -104,12 +113,15 @@ class Connection:
 
     def _advance(self) -> None:
         """Do what can be done with what has been received."""
-        while self.is_open and self._received and not (self.is_busy or self._unsent or self._head):
+        for _ in range(_AT_ONCE):
+            if not (self.is_open and self._received) or self.is_busy or self._unsent or self._head:
+                return
             try:
                 if not self._take_request():
                     return
             except Refused as error:
                 self.refuse(error)
+        self._worker.go_on_later(self)
 
     def _take_request(self) -> bool:
         """Take a request out of what was received; False when there is no whole head yet. Raises Refused."""
@@ -211,6 +223,7 @@ class Connection:
             self.close()
             return
         settings = self._worker.settings
+        self.since = self._worker.now
         self.expires = self._worker.now + (settings.header_time if self._received else settings.idle_time)
         self._wait_for(_IN)
 

@@ -11,7 +11,7 @@ import struct
 import time
 
 from aotrun.errors import AotError, UsageError
-from aotrun.serving import metrics, worker
+from aotrun.serving import files, metrics, worker
 from aotrun.serving.logs import log
 from aotrun.serving.metrics import Board
 
@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     from aotrun.serving.settings import Settings
 
 _BACKLOG = 1024
+#: Files that a process of the server has open besides its connections; and the supervisor one a worker.
+_OWN_FILES = 64
 #: Seconds between two starts of a worker that keeps dying.
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+#: Seconds until it is tried again to hand over a connection.
+_HELD = 0.005
 #: A worker that has lived for so long was no failed start.
 _LIVED = 10.0
 
@@ -64,6 +68,7 @@ class Supervisor:
         self._children = [Child() for _ in range(settings.workers)]
         self._poll = select.epoll()
         self._mask = 0  # of the listener
+        self._held: Any = None  # a connection that no worker had room to be told of
         self._signals: List[int] = []
         self._ends_at: Optional[float] = None
         self._failed = 0
@@ -79,6 +84,7 @@ class Supervisor:
         address = self._listener.getsockname()
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
         log("info", "listening", url=f"http://{host}:{address[1]}", models=self._names, workers=len(self._children))
+        self._fit_into_the_limit_of_files()
         self._poll.register(woken, select.EPOLLIN)
         self._poll.register(self._listener.fileno(), 0)
         while self._listener is not None:
@@ -89,10 +95,20 @@ class Supervisor:
                     os.read(woken, 512)
                 else:
                     self._accept()
+            if self._held is not None:
+                self._accept()
             self._note_ready()
             self._bury()
             self._obey()
         return self._end()
+
+    def _fit_into_the_limit_of_files(self) -> None:
+        """Connections beyond it could not even be told that there are too many."""
+        own = _OWN_FILES + len(self._children)
+        most = max(1, files.allow(self._settings.max_connections + own) - own)
+        if most < self._settings.max_connections:
+            self._settings.max_connections = most
+            log("warning", "few files", max_connections=most, reason="the limit of open files (ulimit -n)")
 
     # ---- workers ----
 
@@ -136,6 +152,8 @@ class Supervisor:
                 _signal.signal(which, _signal.SIG_IGN)
             _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
             self._listener.close()
+            if self._held is not None:
+                self._held.close()
             self._poll.close()
             for child in self._children:
                 if child.channel is not None:
@@ -193,6 +211,8 @@ class Supervisor:
     # ---- connections ----
 
     def _accept(self) -> None:
+        if self._held is not None and not self._hand_over(self._held):
+            return
         for _ in range(64):
             try:
                 descriptor, _address = self._listener._accept()
@@ -205,18 +225,19 @@ class Supervisor:
             socket = _socket.socket(fileno=descriptor)
             if socket.family != _socket.AF_UNIX:
                 socket.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
-            self._hand_over(socket)
-            socket.close()
+            if not self._hand_over(socket):
+                return
 
     def _listen_if_served(self) -> None:
         """Leave connections in the kernel's queue while there is no worker to take them."""
-        mask = select.EPOLLIN if any(child.channel is not None for child in self._children) else 0
+        is_served = self._held is None and any(child.channel is not None for child in self._children)
+        mask = select.EPOLLIN if is_served else 0
         if mask != self._mask:
             self._mask = mask
             self._poll.modify(self._listener.fileno(), mask)
 
-    def _hand_over(self, socket: Any) -> None:
-        """Give a connection to the worker with the fewest; one that is ready, if any is."""
+    def _hand_over(self, socket: Any) -> bool:
+        """Give a connection to the worker with the fewest; one that is ready, if any is. Without any it is held."""
         order = []
         for index, (child, row) in enumerate(zip(self._children, self._board.rows)):
             if child.channel is not None:
@@ -229,8 +250,12 @@ class Supervisor:
                 continue
             # Several come before the worker counts them itself.
             self._board.rows[index].gauge("connections", connections + 1)
-            return
-        # Nobody to serve it: closed, as by a server that is not there.
+            socket.close()
+            self._held = None
+            return True
+        # They come faster than they are taken, or the worker has just died.
+        self._held = socket
+        return False
 
     # ---- the end ----
 
@@ -240,6 +265,8 @@ class Supervisor:
     def _timeout(self) -> float:
         pending = [self._ends_at] if self._ends_at is not None else []
         pending += [child.started + child.pause for child in self._children if child.process == 0]
+        if self._held is not None:
+            pending.append(time.monotonic() + _HELD)
         nearest = min(pending, default=time.monotonic() + 1.0) - time.monotonic()
         return max(0.0, min(nearest, 1.0 if all(child.was_ready for child in self._children) else 0.05))
 
@@ -266,6 +293,9 @@ class Supervisor:
             self._poll.unregister(self._listener.fileno())
             self._listener.close()
             self._listener = None
+        if self._held is not None:  # nobody to serve it: closed, as by a server that is not there
+            self._held.close()
+            self._held = None
         for child in self._children:
             if child.channel is not None:
                 child.channel.close()

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 #: frees.
 _LONG = 0.001
 _HEADS = 1024
+#: Seconds after which a head that is not whole gives way to somebody else; it fits into one packet or a few.
+_SLOW_HEAD = 1.0
 _SWEEP = 0.25
 _AGAIN = b"Retry-After: 1\r\n"
 _TEXT = b"text/plain; version=0.0.4; charset=utf-8"
@@ -98,6 +100,7 @@ class Worker:
         self._waiting: Deque[Request] = deque()
         self._running: List[Request] = []
         self._heads: Dict[bytes, Head] = {}
+        self._unfinished: List[Connection] = []
         self._sequences = Sequences(settings.max_sequences, settings.sequence_idle, is_served=settings.workers == 1)
         self._buffered = 0
         self._computing = Computing()
@@ -134,6 +137,10 @@ class Worker:
         """The body is gone."""
         self._buffered -= size
 
+    def go_on_later(self, connection: Connection) -> None:
+        """In the next round: it has received more than it may do in one."""
+        self._unfinished.append(connection)
+
     def forget(self, connection: Connection) -> None:
         """A connection ends."""
         self.poll.unregister(connection.descriptor)
@@ -147,8 +154,10 @@ class Worker:
             served = self._model(words[:-1])
             try:
                 self._infer(connection, served, head, body)
-            except (Refused, AotError, MemoryError) as error:  # there is no room for another session, say
+            except Exception as error:  # noqa: BLE001  there is no room for another session, say; others go on
                 refused = error if isinstance(error, Refused) else _refused(error)
+                if refused.status >= 500:
+                    log("error", "request", model=served.name, status=refused.status, error=refused.text)
                 self._row.request(served.index, refused.status, 0.0)
                 raise refused from None
             return
@@ -236,12 +245,19 @@ class Worker:
         return min(timeout, self.settings.deadline * 1e6) / 1e6 if timeout else self.settings.deadline
 
     def _work(self) -> Optional[float]:
-        """Run what waits; returns how long until there may be more to do, None when nothing waits."""
+        """Run what waits; returns how long until there may be more to do, None when nothing waits.
+
+        What comes to wait meanwhile, as clients that send on without waiting get their answers, is for the next round.
+        """
         if not self._waiting:
             return None
         self._drop_late()
         left = None
+        turns = len(self._waiting)
         while self._waiting and not self._computing.is_busy:
+            if turns <= 0:
+                left = 0.0
+                break
             first = self._waiting[0]
             if first.served.most == 1:
                 batch = [self._waiting.popleft()]
@@ -250,6 +266,7 @@ class Worker:
                 if left is not None:
                     break
                 batch = self._take_batch()
+            turns -= len(batch)
             late = [each for each in batch if each.deadline < self.now]  # a run before this one took its time
             for request in late:
                 self._refuse(request, _late(request))
@@ -377,7 +394,12 @@ class Worker:
                     self._ended()
             if accepts:
                 self._accept()
+            unfinished, self._unfinished = self._unfinished, []
+            for connection in unfinished:
+                connection.resume()
             timeout = self._work()
+            if self._unfinished:
+                timeout = 0.0
             if self.now > swept + _SWEEP:
                 swept = self.now
                 self._sweep()
@@ -453,11 +475,14 @@ class Worker:
         self._row.gauge("connections", len(self._connections))
 
     def _make_room(self) -> bool:
-        """End the connection that has been idle for longest, if one is."""
-        idle = [each for each in self._connections.values() if each.is_idle]
-        if idle:
-            min(idle, key=lambda each: each.expires).close()
-        return bool(idle)
+        """End the connection that has been idle for longest; if none is, the one whose head is the slowest to come."""
+        found = [each for each in self._connections.values() if each.is_idle]
+        if not found:
+            slow = self.now - _SLOW_HEAD
+            found = [each for each in self._connections.values() if each.has_half_a_head and each.since < slow]
+        if found:
+            min(found, key=lambda each: each.since).close()
+        return bool(found)
 
     def _sweep(self) -> None:
         """End connections whose clients are too slow, and sequences that nobody goes on with."""
