@@ -12,6 +12,7 @@ from pathlib import Path
 from aotpack.backend import Backend
 from aotpack.environment.search import find_torch
 from aotpack.exporting import driving
+from tests.support import export_workers
 
 ROOT = Path(__file__).resolve().parents[2]
 SUPPORT = Path(__file__).resolve().parent
@@ -46,7 +47,7 @@ def cached_export(venv: Path, source: Path, **options: str | bool) -> Path:
         request = driving.ExportRequest(
             **{"file": source, "function": "model", "output": package, "verify": True, "cpu_isa": "native", **options}  # type: ignore[arg-type]
         )
-        driving.export(request, driving.interpreter(torch), Silent())
+        driving.export(request, driving.interpreter(torch), Silent(), begin=export_workers.forked)
 
     return cached(f"{source.stem}.pt2", (torch.version, str(sorted(options.items()))), files, make)
 

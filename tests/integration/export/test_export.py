@@ -20,6 +20,7 @@ from aotpack.errors import AotpackError, BuildToolError, ModelMismatchError, Usa
 from aotpack.exporting.driving import ExportRequest, export
 from aotpack.package.metadata import DynamicDim, ModelMetadata
 from aotpack.package.model import ModelInfo, read_model
+from tests.support import export_workers
 from tests.support.exporting import ROOT, Silent, cached_export
 
 Exported = Callable[..., Path]
@@ -403,8 +404,9 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def failure(python: Path, modules: Path, function: str, kind: type[AotpackError], **options: bool) -> AotpackError:
     """Exporting fails with three lines and leaves nothing behind."""
     output = modules.parent / f"{function}.pt2"
+    request = ExportRequest(modules, function, output, **{"cpu_isa": "native", **options})
     with pytest.raises(AotpackError) as caught:
-        export(ExportRequest(modules, function, output, **{"cpu_isa": "native", **options}), python, Silent())
+        export(request, python, Silent(), begin=export_workers.forked)
     assert type(caught.value) is kind
     assert len(str(caught.value).splitlines()) == 3
     assert "Traceback" not in str(caught.value)

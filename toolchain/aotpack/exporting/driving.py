@@ -13,7 +13,7 @@ import signal
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -189,8 +189,53 @@ def check_output(path: Path) -> None:
         )
 
 
-def export(request: ExportRequest, python: Path, listener: Listener, *, log: IO[bytes] | None = None) -> ExportReport:
+class Worker(Protocol):
+    """The process that exports, as this module talks to it: `subprocess.Popen`, or one that was started otherwise."""
+
+    stdin: IO[str] | None
+    stdout: IO[str] | None
+    returncode: int | Any
+
+    def wait(self) -> int:
+        """For its end."""
+
+
+@contextmanager
+def new_process(python: Path, log: IO[bytes], workspace: Path) -> Iterator[Worker]:
+    """A worker of its own process, which ends with the block."""
+    environment = dict(os.environ)
+    if _has_space(environment.get("TORCHINDUCTOR_CACHE_DIR") or tempfile.gettempdir()):
+        environment["TORCHINDUCTOR_CACHE_DIR"] = str(workspace / "cache")
+    # Isolated: neither PYTHON* variables nor the current folder decide which torch is imported.
+    worker = subprocess.Popen(
+        [str(python), "-I", "-c", _BOOTSTRAP, str(Path(__file__).with_name("worker"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        encoding="utf-8",
+        env=environment,
+        start_new_session=True,
+    )
+    try:
+        yield worker
+    finally:
+        # Its own session, so that the compilers it started end with it.
+        if worker.poll() is None:
+            os.killpg(worker.pid, signal.SIGKILL)
+        worker.communicate()
+
+
+def export(
+    request: ExportRequest,
+    python: Path,
+    listener: Listener,
+    *,
+    log: IO[bytes] | None = None,
+    begin: Callable[[Path, IO[bytes], Path], AbstractContextManager[Worker]] = new_process,
+) -> ExportReport:
     """Export with the torch of the interpreter `python`.
+
+    `begin` starts the worker: it is given the interpreter, the log, and a folder for what AOTInductor makes.
 
     What torch and compilers print goes to `log`, or is kept and shown when the export fails. The package appears at
     `request.output` only when it is whole (and verified, if that was asked for).
@@ -201,7 +246,7 @@ def export(request: ExportRequest, python: Path, listener: Listener, *, log: IO[
     with ExitStack() as stack:
         kept = log or stack.enter_context(tempfile.TemporaryFile())
         package, workspace = stack.enter_context(making(request.output))
-        with _worker(python, kept, workspace) as worker:
+        with begin(python, kept, workspace) as worker:
             _converse(worker, conversation, conversation.request_to(package, workspace), kept)
     return conversation.report()
 
@@ -231,30 +276,6 @@ def _workspace() -> AbstractContextManager[Path]:
 
 def _has_space(text: str) -> bool:
     return text.split() != [text]
-
-
-@contextmanager
-def _worker(python: Path, log: IO[bytes], workspace: Path) -> Iterator[subprocess.Popen[str]]:
-    environment = dict(os.environ)
-    if _has_space(environment.get("TORCHINDUCTOR_CACHE_DIR") or tempfile.gettempdir()):
-        environment["TORCHINDUCTOR_CACHE_DIR"] = str(workspace / "cache")
-    # Isolated: neither PYTHON* variables nor the current folder decide which torch is imported.
-    worker = subprocess.Popen(
-        [str(python), "-I", "-c", _BOOTSTRAP, str(Path(__file__).with_name("worker"))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        encoding="utf-8",
-        env=environment,
-        start_new_session=True,
-    )
-    try:
-        yield worker
-    finally:
-        # Its own session, so that the compilers it started end with it.
-        if worker.poll() is None:
-            os.killpg(worker.pid, signal.SIGKILL)
-        worker.communicate()
 
 
 class Conversation:
@@ -331,9 +352,7 @@ def error_of(event: dict[str, Any]) -> AotpackError:
     return _ERRORS[event["kind"]](event["what"], **fields)
 
 
-def _converse(
-    worker: subprocess.Popen[str], conversation: Conversation, request: dict[str, Any], log: IO[bytes]
-) -> None:
+def _converse(worker: Worker, conversation: Conversation, request: dict[str, Any], log: IO[bytes]) -> None:
     """Talk until the package is whole. Raises AotpackError."""
     _send(worker, json.dumps(request))
     with conversation:
@@ -354,7 +373,7 @@ def tolerances() -> dict[str, float]:
     return msgspec.json.decode(text, type=dict[str, float])
 
 
-def _send(worker: subprocess.Popen[str], document: str) -> None:
+def _send(worker: Worker, document: str) -> None:
     assert worker.stdin is not None  # noqa: S101  (it is a pipe)
     try:
         worker.stdin.write(document + "\n")
