@@ -53,7 +53,9 @@ verify-portable: build-portable ## Check it and run it in an empty root
 demo: init ## Pack a pretrained model, run it in an empty root, compare with eager PyTorch
 	@$(TOOL)/bin/python -m examples.demo
 
-test: setup init system-packages lint test-fixtures ## Everything: checks, unit tests, real builds
+test: setup ## Everything: checks, unit tests, real builds
+	@# Side by side, so that no core waits for a download or for the last of a list.
+	@$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=line lint test-fixtures system-packages
 	@rm -f .cache/times.json
 	$(PYTEST) tests $(PARALLEL)
 test-times: ## Write the slowest of the last `make test` into CONTRIBUTING.md
