@@ -121,9 +121,14 @@ def drawn(
 ) -> dict[str, dict[str, list[str]]]:
     """Draw the cases of some modules, in one process: what failed, by module and function."""
     command = [python, HERE / "slim_harness.py", "--library", built.libraries[0], *options, *modules]
+    own = {
+        "LD_LIBRARY_PATH": os.pathsep.join(map(str, built.folders)),
+        # Where other tests run beside it, torch's threads would spend most of the time on waiting for one another.
+        "OMP_WAIT_POLICY": "passive",
+    }
     done = subprocess.run(
         command,
-        env={**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(map(str, built.folders)), **environment},
+        env={**os.environ, **own, **environment},
         capture_output=True,
         text=True,
         check=False,
