@@ -18,8 +18,10 @@ INTEGRATION = SUPPORT.parent / "integration"
 
 #: What tests ask for, by source and options, the longest first; a test that wants another exports it when it runs.
 SHARED: tuple[tuple[Path, dict[str, str | bool]], ...] = (
+    (EXAMPLES / "transformer.py", {"cpu_isa": "baseline,avx2,avx512"}),
+    (EXAMPLES / "convnet.py", {"cpu_isa": "baseline,avx2,avx512"}),
+    (EXAMPLES / "mlp.py", {"cpu_isa": "baseline,avx2,avx512"}),
     (EXAMPLES / "transformer.py", {}),
-    (EXAMPLES / "transformer.py", {"cpu_isa": "avx2"}),
     (SUPPORT / "safety_models.py", {}),
     (SUPPORT / "safety_models.py", {"function": "indexing"}),
     (INTEGRATION / "bridge" / "bridge_models.py", {}),
@@ -28,9 +30,6 @@ SHARED: tuple[tuple[Path, dict[str, str | bool]], ...] = (
     (EXAMPLES / "mlp.py", {}),
     (EXAMPLES / "mlp.py", {"constants": "updatable"}),
     (EXAMPLES / "mlp.py", {"cpu_isa": "avx2"}),
-    (EXAMPLES / "mlp.py", {"cpu_isa": "baseline,avx2,avx512"}),
-    (EXAMPLES / "convnet.py", {"cpu_isa": "baseline,avx2,avx512"}),
-    (EXAMPLES / "transformer.py", {"cpu_isa": "baseline,avx2,avx512"}),
     (EXAMPLES / "data_dependent.py", {}),
     (EXAMPLES / "inplace.py", {}),
     (EXAMPLES / "decoder.py", {"cpu_isa": "avx2"}),

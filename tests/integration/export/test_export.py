@@ -220,7 +220,7 @@ def metadata_keys(package: Path) -> dict[str, str]:
 
 
 def test_avx2_means_no_avx512(exported: Exported, tmp_path: Path) -> None:
-    package = exported("transformer", cpu_isa="avx2")
+    package = exported("decoder", cpu_isa="avx2")
     features = read(package).metadata.cpu_features
     assert {"avx2", "fma"} <= set(features)
     assert not [feature for feature in features if "avx512" in feature or "amx" in feature]
