@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
@@ -12,6 +13,7 @@ from aotrun.arrays.dtypes import BY_NAME
 from aotrun.library.model import Dim, Spec
 from aotrun.serving import protocol
 from aotrun.serving.http import Refused
+from aotrun.serving.models import Served
 from aotrun.serving.protocol import Rows
 
 N = Dim(1, 8, b"n")
@@ -171,3 +173,45 @@ def test_pairs_that_are_no_complex_numbers_are_refused(pair: list[Any]) -> None:
     with pytest.raises(Refused) as refused:
         protocol.parse(json.dumps({"inputs": [entry]}).encode(), 0, inputs, OUTPUTS)
     assert refused.value.status == 400
+
+
+#: A request whose tensors lie behind it; something stands before them.
+BEHIND = (
+    b'{%b "inputs": [{"name": "ids", "shape": [1], "datatype": "INT64", "parameters": {"binary_data_size": 8}}, '
+    b'{"name": "x", "shape": [1, 2], "datatype": "FP16", "parameters": {"binary_data_size": 4}}]}'
+)
+
+
+def served() -> Served:
+    double: Any = SimpleNamespace(inputs=INPUTS, outputs=OUTPUTS, description={}, session=None)
+    return Served("double", 0, double, 1)
+
+
+def test_requests_that_differ_in_their_id_alone_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = served()
+    first = model.plan(BEHIND % b'"id": "first",', 12)
+    assert first.id == "first"
+    monkeypatch.setattr("aotrun.serving.models.parse", None)
+    second = model.plan(BEHIND % b'"id": "sec[ond] !",', 12)
+    assert (first.id, second.id) == ("first", "sec[ond] !")
+    assert second.tensors is first.tensors
+    assert model.plan(BEHIND % b'"id": "",', 12).id == ""
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "ids"),
+    [
+        # The first text with quotes behind "id" is not the request's id, or not the only one.
+        (b'"parameters": {"id": "a"}, "id": "a",', b'"parameters": {"id": "b"}, "id": "a",', ("a", "a")),
+        (b'"parameters": {"id": "a"}, "\\u0069d": "a",', b'"parameters": {"id": "b"}, "\\u0069d": "a",', ("a", "a")),
+        (b'"parameters": {"id": "a"},', b'"parameters": {"id": "b"},', (None, None)),
+        (b'"id": "a", "id": "b",', b'"id": "c", "id": "b",', ("b", "b")),
+        (b'"id": "a\\"b",', b'"id": "a\\\\",', ('a"b', "a\\")),
+        ('"id": "ä",'.encode(), b'"id": "a",', ("ä", "a")),
+        (b"", b'"id": "a",', (None, "a")),
+    ],
+)
+def test_an_id_is_that_of_its_request(one: bytes, other: bytes, ids: tuple[str | None, ...]) -> None:
+    model = served()
+    assert tuple(model.plan(BEHIND % each, 12).id for each in (one, other)) == ids
+    assert tuple(model.plan(BEHIND % each, 12).id for each in (one, other)) == ids

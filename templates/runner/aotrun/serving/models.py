@@ -10,7 +10,7 @@ from aotrun.library import bundle
 from aotrun.library.model import Model
 from aotrun.library.sample import read_sample, sample_inputs
 from aotrun.serving import batching
-from aotrun.serving.protocol import parse, parts, whole
+from aotrun.serving.protocol import is_the_only_id, parse, parts, split_id, whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     Outputs = List[Optional[Rows]]
 
-#: Plans kept of one model, and the longest text of one: most clients send the same JSON in front of other numbers.
+#: Plans kept of one model, and the longest text of one: most clients send the same JSON in front of other numbers, with
+#: other ids in it.
 _PLANS = 256
 _LONGEST = 2048
 
@@ -58,13 +59,17 @@ class Served:
 
     def plan(self, text: bytes, tail: int) -> Plan:
         """What a request's JSON says, given how many bytes follow it. Raises Refused."""
-        plan = self._plans.get((text, tail))
-        if plan is None:
-            plan = parse(text, tail, self.model.inputs, self.model.outputs)
-            if len(text) <= _LONGEST and plan.is_reusable:
-                if len(self._plans) >= _PLANS:
-                    self._plans.clear()
-                self._plans[text, tail] = plan
+        if len(text) > _LONGEST:
+            return parse(text, tail, self.model.inputs, self.model.outputs)
+        rest, id_ = split_id(text)
+        known = self._plans.get((rest, tail))
+        if known is not None:
+            return known if id_ is None else known.with_id(id_)
+        plan = parse(text, tail, self.model.inputs, self.model.outputs)
+        if plan.is_reusable and (id_ is None or (plan.id == id_ and is_the_only_id(text))):
+            if len(self._plans) >= _PLANS:
+                self._plans.clear()
+            self._plans[rest, tail] = plan
         return plan
 
     def run_all(

@@ -5,6 +5,7 @@ Pure. https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-
 
 from __future__ import annotations
 
+import re
 import struct
 
 from aotrun.arrays.array import Array, count, pack, unpack
@@ -43,6 +44,8 @@ DATATYPES = {
 _NAMES = {ours: theirs for theirs, ours in DATATYPES.items()}
 _NON_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 _MAX_DIMS = 64
+#: An id of printable ASCII without quotes and backslashes, so that any other one fits in its place.
+_ID = re.compile(rb'"id"\s*:\s*"([ !#-\[\]-~]*)"')
 #: Bytes; to share less memory than this takes longer than to copy it.
 _COPIED = 1 << 16
 
@@ -73,8 +76,12 @@ class Plan:
 
     @property
     def is_reusable(self) -> bool:
-        """Whether it is of no request in particular."""
-        return self.id is None and not any(source.is_here for source in self.tensors)
+        """Whether it is of no request in particular, but for its id."""
+        return not any(source.is_here for source in self.tensors)
+
+    def with_id(self, id: str) -> Plan:  # noqa: A002
+        """The plan of a request that is the same but for its id."""
+        return Plan(id, self.parameters, self.tensors, self.outputs)
 
     def arrays(self, tail: memoryview) -> List[Array]:
         """The inputs, given what lies behind the JSON; memory is shared."""
@@ -115,6 +122,19 @@ class Source:
     def array(self, tail: memoryview) -> Array:
         """The input, given what lies behind the JSON."""
         return self._array or Array(self.dtype, self.shape, tail[self._begin : self._end])
+
+
+def split_id(text: bytes) -> Tuple[bytes, Optional[str]]:
+    """A request's JSON without what stands in quotes as its id, and that; None where nothing simple does."""
+    found = _ID.search(text)
+    if found is None:
+        return text, None
+    return text[: found.start(1)] + text[found.end(1) :], found[1].decode("ascii")
+
+
+def is_the_only_id(text: bytes) -> bool:
+    """Whether no other key in the JSON could be the id that `split_id` took for one."""
+    return text.count(b'"id"') == 1 and b"\\" not in text
 
 
 def parse(text: bytes, tail: int, inputs: Sequence[Spec], outputs: Sequence[Spec]) -> Plan:
