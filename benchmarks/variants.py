@@ -50,7 +50,8 @@ AS_ON: dict[str, dict[str, str]] = {
 MODELS = {"mlp": 2000, "bert": 5, "resnet50": 5}
 #: Of a run.
 PARTS = ("times", "sizes", "memory", "exports")
-#: libtorch's own kernels without AVX2: a call of a large model takes minutes there, in a bundle for that kind alone as well.
+#: libtorch's own kernels without AVX2: a call of a large model takes minutes there, in a bundle for that kind alone as
+#: well.
 SLOW = ("full", "baseline")
 #: Rounds in which all ways run in turn.
 ROUNDS = 3
