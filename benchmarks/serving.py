@@ -2,8 +2,9 @@
 
     python -m benchmarks.serving [--seconds S] [--connections N] [--requests N] [--publish]
 
-Both serve `examples/mlp.py`, one row a request, from processor 0; the client has processor 1. FastAPI runs as its
-documentation says: uvicorn with uvloop and httptools, pydantic models of lists, one process, torch with one thread.
+Both serve `examples/mlp.py`, one row a request, from processor 0; the client, a program in C, has processor 1. Half
+load is questions at random times, half as many a second as the median of what was answered before. FastAPI runs as
+its documentation says: uvicorn with uvloop and httptools, pydantic models of lists, one process, torch with one thread.
 Each row of the table is the median of rounds in which all take turns. `--requests 1000000` asks so many questions
 by number of two workers instead, one of which is killed now and then, beside broken clients, and counts the answers.
 """
@@ -209,15 +210,21 @@ def measure(seconds: float, connections: int) -> list[str]:
         faster = statistics.median(own[0] / other[0] for own, other in pairs)
         cheaper = statistics.median(other[1] / own[1] for own, other in pairs)
         lines.append(f"| {way} | {rate:.0f} | {faster:.2f} | {cost:.1f} | {cheaper:.2f} |")
-    lines += ["", "| at half of that load | p50, us | p99, us | p99 / p50 |", "|---|---:|---:|---:|"]
+    lines += [
+        "",
+        "| at half of that load | p50, us | p99, us | p99 / p50 | core busy, % |",
+        "|---|---:|---:|---:|---:|",
+    ]
     for way in list(ways)[2:]:
         start, question = ways[way]
         half = statistics.median(rate for rate, _ in seen[way]) / 2
-        with start() as (port, _):
+        with start() as (port, process):
             asked(port, question, connections, 0.5, half)
+            before = processor_seconds(process)
             taken = sorted(asked(port, question, connections, seconds, half))
+            busy = (processor_seconds(process) - before) / seconds * 100
         median, late = taken[len(taken) // 2] * 1e6, taken[len(taken) * 99 // 100] * 1e6
-        lines.append(f"| {way} | {median:.0f} | {late:.0f} | {late / median:.2f} |")
+        lines.append(f"| {way} | {median:.0f} | {late:.0f} | {late / median:.2f} | {busy:.0f} |")
     return lines
 
 
