@@ -6,7 +6,8 @@ The exit codes are a contract (the table in the README); the C API uses the same
 
 from __future__ import annotations
 
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 
 class AotpackError(Exception):
@@ -30,6 +31,11 @@ class AotpackError(Exception):
 
     def __str__(self) -> str:
         return f"{self.what}\n{self.meaning}\n{self.fix}"
+
+    def __reduce__(self) -> Any:
+        # What Python does by itself is to call it with `what` alone. Errors go from a pool's process to its owner.
+        made = partial(type(self), meaning=self.meaning, fix=self.fix, detail=self.detail)
+        return made, (self.what,), self.__dict__
 
 
 class UsageError(AotpackError):

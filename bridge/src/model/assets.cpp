@@ -56,6 +56,7 @@ const MappedFile& Assets::find(const std::string& name) const {
   const std::scoped_lock lock(mutex_);
   const auto known = mapped_.find(name);
   if (known != mapped_.end()) return known->second;
+  if (!exists(path_)) refuse(name, path_, "The bundle is no longer where it was loaded from.");
   if (!is_folder(path_)) refuse(name, path_, "It is a package by itself; assets belong to a bundle.");
   const std::string file = bundle_of(path_) + "/assets/" + name;
   if (!exists(file)) refuse(name, path_, "The bundle was built without it.");

@@ -192,6 +192,17 @@ void assets_from_elsewhere(const std::string& path) {
   assets(model);
 }
 
+/// One by itself has none; nor has one whose bundle has gone since.
+void assets_that_are_not_there(const std::string& package) {
+  const auto why = [](const aot::Model& model) { return std::string(model.try_asset("labels.txt").error().what()); };
+  const std::string moved = "/tmp/" + std::to_string(getpid()) + ".pt2";
+  expect(symlink(package.c_str(), moved.c_str()) == 0, "a name of its own");
+  const aot::Model model = aot::Model::load(moved);
+  expect(why(model).find("package by itself") != std::string::npos, "a package");
+  expect(unlink(moved.c_str()) == 0, "gone");
+  expect(why(model).find("no longer where") != std::string::npos, "what has gone");
+}
+
 /// The model adds its input to a total of its own, and returns that.
 void sessions(const aot::Model& model) {
   const std::vector<float> ones(4, 1);
@@ -230,6 +241,7 @@ int main(int, char** argv) {
   threads(model);
   assets(model);
   sessions(aot::Model::load(argv[4]));
+  assets_that_are_not_there(argv[3]);
   assets_from_elsewhere(argv[1]);
   return failures;
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import subprocess
 import sys
 import threading
@@ -125,6 +127,24 @@ def test_a_decoder_says_the_same_without_a_session(bundles: Path, runtime: str, 
         assert say(model, PROMPTS[0], STEPS) == eager["tokens"][0]
 
 
+def test_what_holds_memory_of_the_runtime_has_one_owner(bundles: Path) -> None:
+    """A second object with the same handle would free it as well."""
+    chunk = streams()[0][0][None]
+    with aotrun.load(bundles / "slim", model="voice") as model, model.session() as session:
+        output = session(chunk)
+        for own in (model, output):
+            for way in (copy.copy, copy.deepcopy, pickle.dumps):
+                with pytest.raises(TypeError, match="of this process"):
+                    way(own)
+        for way in (copy.copy, copy.deepcopy):
+            other = way(session)
+            assert other is not session
+            assert other(chunk).tolist() == session(chunk).tolist()
+            other.close()
+        with pytest.raises(TypeError, match="of this process"):
+            pickle.dumps(session)
+
+
 def test_a_stream_goes_on_in_a_copy_and_in_another_process(bundles: Path, runtime: str, eager: Any) -> None:
     first, second = streams()
     with aotrun.load(bundles / runtime, model="voice") as model:
@@ -135,10 +155,10 @@ def test_a_stream_goes_on_in_a_copy_and_in_another_process(bundles: Path, runtim
             other(elsewhere[None])
         state = one.save()
         assert len(state) == one.nbytes
-        copy = one.copy()
+        another = one.copy()
         rest = [one(chunk[None]).tolist()[0][0] for chunk in first[3:]]
         np.testing.assert_allclose(marks + rest, eager["marks"][0], rtol=1e-4)
-        assert [copy(chunk[None]).tolist()[0][0] for chunk in first[3:]] == rest
+        assert [another(chunk[None]).tolist()[0][0] for chunk in first[3:]] == rest
         one.restore(state)
         assert [one(chunk[None]).tolist()[0][0] for chunk in first[3:]] == rest
         np.testing.assert_allclose(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +55,23 @@ def test_a_changed_file_is_a_problem_and_then_an_error(tmp_path: Path) -> None:
     with pytest.raises(aotpack.DamagedError) as caught:
         aotpack.verify(bundle)
     assert caught.value.exit_code == 6
+
+
+def test_errors_go_from_process_to_process() -> None:
+    """As those of a pool's workers do."""
+    error = aotpack.DamagedError("what", meaning="meaning", fix="fix", detail="detail")
+    other = pickle.loads(pickle.dumps(error))  # noqa: S301  our own
+    assert type(other) is aotpack.DamagedError
+    assert (other.what, other.meaning, other.fix, other.detail) == ("what", "meaning", "fix", "detail")
+    assert str(copy.copy(error)) == str(error)
+
+
+def test_a_package_outside_of_a_bundle_cannot_be_loaded(tmp_path: Path) -> None:
+    package = tmp_path / "m.pt2"
+    package.touch()
+    with pytest.raises(aotpack.UsageError, match=r"m\.pt2: no bundle, and not in one") as caught:
+        aotpack.load(package)
+    assert "aotpack.build" in caught.value.fix
 
 
 def test_a_folder_without_a_bundle_cannot_be_loaded(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
+import pickle
 import sys
 from typing import Any
 
@@ -42,6 +44,18 @@ class Library:
         assert len(content) == size
         ctypes.memmove(destination, content, size)
         return 0
+
+
+def test_one_object_owns_the_memory() -> None:
+    array = np.zeros((2, 3), np.float32)
+    freed: list[int] = []
+    tensor = Tensor(Library(array, BY_NAME["float32"]), freed.append, 7)
+    for way in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="tolist"):
+            way(tensor)
+    assert freed == []
+    del tensor
+    assert freed == [7]
 
 
 def is_memoryviews(letter: str) -> bool:

@@ -60,11 +60,19 @@ class Bundle:
         """Bytes by part, largest first."""
         return self.description.sizes()
 
-    def load(self, model: str | None = None, *, device: str | None = None, runners: int = 1, threads: int = 0) -> Model:
+    def load(
+        self,
+        model: str | None = None,
+        *,
+        device: str | None = None,
+        runners: int = 1,
+        threads: int = 0,
+        variant: str | None = None,
+    ) -> Model:
         """Load a model into this process; see `aotpack.load`."""
         from aotpack.api.model import load
 
-        return load(self.path, model=model, device=device, runners=runners, threads=threads)
+        return load(self.path, model=model, device=device, runners=runners, threads=threads, variant=variant)
 
     def verify(self, **options: Any) -> Verification:
         """Check every file, and prove it; see `aotpack.verify`."""

@@ -122,6 +122,7 @@ def load(
     device: str | None = None,
     runners: int = 1,
     threads: int = 0,
+    variant: str | None = None,
 ) -> Model:
     """Load a model of a bundle into this process. Needs neither torch nor NumPy.
 
@@ -134,10 +135,18 @@ def load(
         device: `cpu`, `cuda`, `cuda:1`, `rocm`, ...; the model's own by default.
         runners: how many threads can run it at the same time; others wait.
         threads: size of the CPU thread pool, process-wide; 0 leaves the runtime's choice.
+        variant: of a model that has several, such as `avx2`; AOT_VARIANT's, or the best that this machine can run, by
+            default.
 
     Raises:
         AotpackError: one of its subclasses, as the exit codes say.
     """
     with _own_errors():
         root, path = locate(os.fspath(bundle), model)
-        return Model(root, path, device=device, runners=runners, threads=threads)
+        if root == str(resources.TEMPLATES):
+            raise UsageError(
+                f"{os.fspath(bundle)}: no bundle, and not in one",
+                meaning="a model runs with the libraries of a bundle",
+                fix=f"aotpack.build({os.fspath(bundle)!r}, 'dist/NAME').load()",
+            )
+        return Model(root, path, device=device, runners=runners, threads=threads, variant=variant)

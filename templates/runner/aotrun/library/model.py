@@ -257,6 +257,14 @@ class Runnable:
         if self.__dict__.get("_handle"):
             self.close()
 
+    def __reduce_ex__(self, _protocol: Any) -> Any:
+        # Two objects with one handle would both free it.
+        raise TypeError(f"{self!r} is of this process: hand over the bundle's path, and load it where it is used")
+
+
+#: More threads than any machine runs.
+_MOST = 1 << 16
+
 
 class Model(Runnable):
     """A loaded model. May be called from many threads at once; calls let go of the interpreter lock.
@@ -279,6 +287,9 @@ class Model(Runnable):
         library = ffi.bridge(bundle.lib_folder(root))
         self.path = path
         handle = c_void_p()
+        if not (0 <= runners < _MOST and 0 <= threads < _MOST):
+            what = f"runners={runners}, threads={threads}"
+            raise UsageError(what, "Each is a number of threads; 0 leaves the choice.", "runners=1, threads=0")
         options = ffi.LoadOptions(
             num_runners=runners,
             device=device.encode() if device else None,
@@ -370,6 +381,12 @@ class Session(Runnable):
         handle = c_void_p()
         ffi.check(self._library, self._library.aot_session_copy(self._handle or self._closed(), byref(handle)))
         return Session(self.model, handle)
+
+    def __copy__(self) -> Session:
+        return self.copy()
+
+    def __deepcopy__(self, _memo: Any) -> Session:
+        return self.copy()
 
     def save(self) -> bytearray:
         """The state; sessions of the same package take it, in other processes and on other machines as well."""

@@ -35,6 +35,10 @@ class Tensor:
     def __del__(self) -> None:
         self._free(self._pointer)
 
+    def __reduce_ex__(self, _protocol: Any) -> Any:
+        # Two objects with one pointer would both free it.
+        raise TypeError(f"{self!r} is memory of this process's runtime: numpy.array(t) and t.tolist() are copies of it")
+
     def __repr__(self) -> str:
         device = "" if self.device == "cpu" else f", device={self.device}"
         return f"Tensor(shape={self.shape}, dtype={self.dtype.name}{device})"
