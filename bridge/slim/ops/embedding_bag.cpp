@@ -10,12 +10,13 @@ namespace {
 enum class Mode : int64_t { kSum = 0, kMean = 1, kMax = 2 };
 
 // All but the first serve the gradient. Their shapes are those that torch knows at export, since code that checks what
-// ops give it holds them to it: emptier where torch on the CPU has a shorter way, and filled up with zeros.
+// ops give it holds them to it: emptier where torch on the CPU has a shorter way, and filled up with zeros. Their
+// values are those that torch gives where nothing asks for a gradient, which for a sum needs no counts.
 struct Bags {
   Tensor output;       // [bags, width]
   Tensor offset2bag;   // [indices]: the bag each index is in; [0] where a sum takes the shorter way
-  Tensor bag_size;     // [bags]: without padding; [offsets] for the forward pass alone
-  Tensor max_indices;  // [bags, width] for kMax: the row each maximum is from; else [bags]
+  Tensor bag_size;     // [bags]: without padding, zeros for kSum; [offsets] for the forward pass alone
+  Tensor max_indices;  // [bags, width] for kMax: the row each maximum is from; else [bags], the same as bag_size
 };
 
 Bags embedding_bag(const Tensor& weight, const Tensor& given_indices, const Tensor& given_offsets, Mode mode,
@@ -89,7 +90,8 @@ Bags embedding_bag(const Tensor& weight, const Tensor& given_indices, const Tens
                        }
                        ++taken;
                      }
-                     result.bag_size.data<int64_t>()[b] = taken;
+                     if (mode != Mode::kSum) result.bag_size.data<int64_t>()[b] = taken;
+                     if (mode == Mode::kMean) result.max_indices.data<int64_t>()[b] = taken;
                      const Sum divisor = mode == Mode::kMean && taken > 0 ? static_cast<Sum>(taken) : Sum(1);
                      for (int64_t j = 0; j < width; ++j) {
                        result.output.data<T>()[b * width + j] = static_cast<T>(sum[j] / divisor);
