@@ -60,11 +60,22 @@ def image(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Release:
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Debian's docker-registry on loopback: its host and port."""
-    folder = tmp_path_factory.mktemp("registry")
+    yield from served(tmp_path_factory.mktemp("registry"))
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One that asks for the user `me` and the password `secret`."""
+    folder = tmp_path_factory.mktemp("guarded")
+    (folder / "users").write_text("me:$2b$04$0HZ/7fQP5VJLMTRO4SzBD.GLoD.Y8EtAJ9XsFt0IW.OdtoW/Vd3S6\n")
+    yield from served(folder, auth={"htpasswd": {"realm": "a registry", "path": str(folder / "users")}})
+
+
+def served(folder: Path, **settings: Any) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    settings = {
+    settings |= {
         "version": 0.1,
         "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
         "http": {"addr": f"127.0.0.1:{port}"},
@@ -141,3 +152,33 @@ def test_we_push_what_skopeo_pulls_and_the_other_way_round(
     other = f"docker://{registry}/by-skopeo:1.0"
     ran("skopeo", "copy", "--dest-tls-verify=false", f"oci:{image.output}:1.0", other)
     assert json.loads(ran("skopeo", "inspect", "--tls-verify=false", other))["Digest"] == image.digest
+
+
+@pytest.mark.release
+def test_a_registry_that_asks_who_pushes(
+    guarded: str, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The login is found where skopeo and podman keep it, and where docker does."""
+    for name in ("REGISTRY_AUTH_FILE", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "run").mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    target = f"{guarded}/team/mlp:1.0"
+    with pytest.raises(AotpackError, match="asks for a login"):
+        packed(small, "oci", tmp_path / "image", push=target)
+    ran("skopeo", "login", "--tls-verify=false", "-u", "me", "-p", "secret", guarded)
+    kept = tmp_path / "run" / "containers" / "auth.json"
+    pushed = packed(small, "oci", tmp_path / "image", push=target)
+    assert pushed.pushed == f"{guarded}/team/mlp@{pushed.digest}"
+    shown = ran("skopeo", "inspect", "--tls-verify=false", f"docker://{target}")
+    assert json.loads(shown)["Digest"] == pushed.digest
+    (tmp_path / ".docker").mkdir()
+    kept.rename(tmp_path / ".docker" / "config.json")
+    assert packed(small, "oci", tmp_path / "image", push=target) == pushed
+    kept.write_text(json.dumps({"auths": {f"{guarded}/team": {"auth": "bWU6d3Jvbmc="}}}))  # me:wrong
+    with pytest.raises(AotpackError, match="authentication required"):
+        packed(small, "oci", tmp_path / "image", push=target)
+    kept.write_text("{")
+    with pytest.raises(AotpackError, match="holds no logins"):
+        packed(small, "oci", tmp_path / "image", push=target)

@@ -1,9 +1,11 @@
-"""Pushing an image layout to a registry, by the oras library: its credentials are those that `docker login` left."""
+"""Pushing an image layout to a registry, by the oras library, with the login that docker, podman or skopeo keep."""
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +40,21 @@ def push(layout: Path, target: Reference, done: Progress) -> str:
     descriptor = json.loads((layout / INDEX).read_bytes())["manifests"][0]
     content = _blob(layout, descriptor).read_bytes()
     manifest = json.loads(content)
-    registry = provider.Registry(hostname=target.registry, insecure=_is_loopback(target.registry))
+    insecure = _is_loopback(target.registry)
     try:
         # oras asks a registry that is not there for minutes; whatever this one answers, it is there.
-        registry.session.get(f"{registry.prefix}://{target.registry}/v2/", timeout=_PATIENCE)
+        place = f"{'http' if insecure else 'https'}://{target.registry}/v2/"
+        asked = requests.get(place, timeout=_PATIENCE).headers.get("Www-Authenticate", "")
+        kind = "basic" if asked.lower().startswith("basic") else "token"
+        registry = provider.Registry(hostname=target.registry, insecure=insecure, auth_backend=kind)
         container = registry.get_container(str(target))
-        registry.auth.load_configs(container)
+        login = _login(target)
+        if login is not None:
+            registry.auth.set_basic_auth(*login)
+        else:
+            registry.auth.load_configs(container)  # docker's, and its helpers'
+        if kind == "basic" and not hasattr(registry.auth, "_basic_auth"):
+            raise _refused(target, "the registry asks for a login")
         for layer in (*manifest["layers"], manifest["config"]):
             large = layer["size"] > _LARGE
             blob = str(_blob(layout, layer))
@@ -56,6 +67,29 @@ def push(layout: Path, target: Reference, done: Progress) -> str:
     except (requests.RequestException, ValueError, OSError) as error:
         raise _refused(target, str(error)) from error
     return f"{target.registry}/{target.name}@{descriptor['digest']}"
+
+
+def _login(target: Reference) -> tuple[str, str] | None:
+    """User and password for a registry, or a part of it, as podman and skopeo keep them; None where they have none.
+
+    Raises OSError, ValueError.
+    """
+    named, runtime = os.environ.get("REGISTRY_AUTH_FILE"), os.environ.get("XDG_RUNTIME_DIR")
+    settings = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    mine = f"{runtime}/containers" if runtime else f"/run/containers/{os.getuid()}"
+    places = [named] if named else [f"{mine}/auth.json", f"{settings}/containers/auth.json"]
+    for path in filter(Path.is_file, map(Path, places)):
+        try:
+            logins = json.loads(path.read_bytes()).get("auths", {})
+            part = f"{target.registry}/{target.name}"
+            while part:
+                if "auth" in logins.get(part, {}):
+                    user, _, password = base64.b64decode(logins[part]["auth"]).decode().partition(":")
+                    return user, password
+                part = part.rpartition("/")[0]
+        except (ValueError, AttributeError, TypeError, RecursionError) as error:
+            raise ValueError(f"{path} holds no logins: {error}") from error
+    return None
 
 
 def _blob(layout: Path, descriptor: dict[str, Any]) -> Path:
