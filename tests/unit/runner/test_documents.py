@@ -155,3 +155,10 @@ def test_numbers_of_python_that_are_no_array() -> None:
     for wrong, dtype, message in (([[1], [1, 2]], float32, "different lengths"), ([1.5], int64, "does not fit int64")):
         with pytest.raises(UsageError, match=message):
             nested(wrong, dtype, "input x")
+
+
+def test_a_list_that_holds_itself_is_no_array() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(UsageError, match="lists in lists without end"):
+        nested(endless, BY_NAME["float32"], "input x")

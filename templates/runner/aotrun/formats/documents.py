@@ -142,7 +142,15 @@ def _form(document: Dict[str, Any], origin: str) -> Union[Array, Untyped]:
 
 def nested(data: Any, dtype: DType, origin: str) -> Array:
     """The array of nested lists or tuples of Python numbers, or of one number. Raises UsageError."""
-    values, shape = _packed(_as_lists(data), dtype, origin)
+    try:
+        lists = _as_lists(data)
+    except RecursionError:  # a list that holds itself, say
+        raise UsageError(
+            f"{origin}: lists in lists without end",
+            "An array has a level of lists for each of its dims.",
+            "Give as many levels as the model's input has dims.",
+        ) from None
+    values, shape = _packed(lists, dtype, origin)
     return Array(dtype, shape, values)
 
 
