@@ -48,6 +48,21 @@ class Pictures(nn.Module):
         return self.scores(functional.max_pool2d(x, 2).mean((2, 3)))
 
 
+class Places(nn.Module):
+    """Layers to whose results a constant of the same sizes is added, and the input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.picture, self.places = nn.Conv2d(3, 16, 3, padding=1), nn.Parameter(torch.randn(2, 16, 32, 32))
+        self.rows, self.start = nn.Linear(32, 32), nn.Parameter(torch.randn(2, 16, 32, 32))
+        self.last = nn.Conv2d(16, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.relu(self.picture(x) + self.places)
+        y = torch.relu(self.rows(y) + self.start)
+        return self.last(y) + x
+
+
 class Words(nn.Module):
     """An embedding and a layer on top."""
 
@@ -126,6 +141,18 @@ def convolutions_trained() -> Example:
     torch.manual_seed(0)
     x = pictures()
     return pt2e(Pictures(), x, trained=True), (x,)
+
+
+def added_static() -> Example:
+    torch.manual_seed(0)
+    x = pictures()
+    return pt2e(Places().eval(), x), (x,)
+
+
+def added_dynamic() -> Example:
+    torch.manual_seed(0)
+    x = pictures()
+    return pt2e(Places().eval(), x, dynamic=True), (x,)
 
 
 def int8_weights() -> Example:

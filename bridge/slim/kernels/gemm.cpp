@@ -116,7 +116,8 @@ void batched_gemm(const Tensor& out, const Tensor& a, const Tensor& b, double be
 }
 
 void int8_gemm(const Tensor& out, const Tensor& a, const Tensor& b) {
-  require(out.dtype == ScalarType::Int && a.dtype == ScalarType::Char && b.dtype == ScalarType::Char,
+  const bool is_unsigned = a.dtype == ScalarType::Byte;
+  require(out.dtype == ScalarType::Int && (is_unsigned || a.dtype == ScalarType::Char) && b.dtype == ScalarType::Char,
           "an int8 product of ", dtype_name(a.dtype), " and ", dtype_name(b.dtype), " into ", dtype_name(out.dtype));
   require(out.dim() == 2 && a.dim() == 2 && b.dim() == 2 && a.sizes[1] == b.sizes[0] && out.sizes[0] == a.sizes[0] &&
               out.sizes[1] == b.sizes[1],
@@ -125,7 +126,8 @@ void int8_gemm(const Tensor& out, const Tensor& a, const Tensor& b) {
   if (out.numel() == 0) return;
   const bool dense = out.strides[1] == 1 || out.sizes[1] <= 1;
   const Tensor result = dense ? out : empty(out.sizes, out.dtype);
-  matrix::multiply(matrix::Numbers::kInt8, {a.raw(), a.strides[0], a.strides[1]}, {b.raw(), b.strides[0], b.strides[1]},
+  matrix::multiply(is_unsigned ? matrix::Numbers::kUint8 : matrix::Numbers::kInt8,
+                   {a.raw(), a.strides[0], a.strides[1]}, {b.raw(), b.strides[0], b.strides[1]},
                    {out.sizes[0], out.sizes[1], a.sizes[1]}, result.data<int32_t>(), result.strides[0]);
   if (!dense) copy(out, result);
 }

@@ -12,7 +12,7 @@ void gemm(const Tensor& out, const Tensor& a, const Tensor& b, double beta, doub
 // The same for batches: out [batch, m, n], a [batch, m, k], b [batch, k, n].
 void batched_gemm(const Tensor& out, const Tensor& a, const Tensor& b, double beta, double alpha);
 
-// out[i, j] = sum of a[i, l] * b[l, j], int8 matrices into int32.
+// out[i, j] = sum of a[i, l] * b[l, j], int8 or uint8 times int8 into int32.
 void int8_gemm(const Tensor& out, const Tensor& a, const Tensor& b);
 
 }  // namespace slim

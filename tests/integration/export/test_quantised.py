@@ -102,6 +102,8 @@ MODELS = {
     "linear_trained": "3 of 3 linear layers int8",
     "convolutions_static": "4 of 4 convolutions int8",
     "convolutions_trained": "4 of 4 convolutions int8",
+    "added_static": "2 of 2 convolutions int8",
+    "added_dynamic": "1 of 1 linear layer int8",
     "int8_weights": "3 of 3 linear layers int8 weights",
     "int8_weights_bfloat16": "3 of 3 linear layers int8 weights",
     "int8_dynamic": "3 of 3 linear layers int8",

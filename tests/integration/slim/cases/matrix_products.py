@@ -126,12 +126,12 @@ def addmm_activation(g: Generator) -> dict[str, Any]:
 
 @case("cpu__int_mm_out")
 def int_mm(g: Generator) -> dict[str, Any]:
-    """int8 into int32."""
+    """int8, or uint8 as torchao has it where a processor multiplies that faster, times int8 into int32."""
     m, n, k = sizes(g)
-
+    unsigned = torch.randint(0, 256, [m, k], generator=g.torch).to(torch.uint8)
     return {
         "out": torch.zeros([m, n], dtype=torch.int32),
-        "self": g.arranged(g.weights([m, k])),
+        "self": g.arranged(unsigned if g.chance(0.5) else g.weights([m, k])),
         "mat2": g.arranged(g.weights([k, n])),
     }
 

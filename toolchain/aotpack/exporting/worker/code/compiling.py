@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 
 from ..failure import WorkerError, essence, no_space
 from ..layers import linear_weights, precision, quantised_weights
-from . import extern_kernels, faults, isas, lazy_views, matrix_products, region_errors, reproducible
+from . import extern_kernels, faults, in_place, isas, lazy_views, matrix_products, region_errors, reproducible
 
 #: Options of every package.
 COMMON: dict[str, Any] = {
@@ -152,6 +152,7 @@ def compile_program(
         matrix_products.choose_by_size(keeps_weights=keeps_weights, generates=cpu_isa != "baseline", changes=changes)
         matrix_products.divide_large_ones_only()
         matrix_products.allow_no_rows()
+        in_place.keep_what_lasts()
         region_errors.leave_regions_first()
         region_errors.look_at_every_status()
     try:

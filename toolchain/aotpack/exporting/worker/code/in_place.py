@@ -1,0 +1,54 @@
+"""What a layer's result may replace: nothing that lasts longer than a call.
+
+A sum that Inductor fuses into a layer adds to the other operand where that lies, if nobody reads it later. A constant
+is read by the next call, which would find what the last one left there; an input is the caller's. Inductor (pytorch
+2.13) looks for neither in layers of bytes, and not for constants in others.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from torch._inductor import ir, mkldnn_ir
+from torch._inductor.fx_passes import mkldnn_fusion
+from torch._inductor.lowering import clone
+from torch._inductor.virtualized import V
+
+#: Inductor's questions whether to add in place; else it fuses a sum that goes elsewhere.
+_QUESTIONS = ("_can_be_inplace", "_qlinear_binary_can_be_inplace")
+#: Which argument the operand of a convolution of bytes is, which knows sums in place alone.
+_ACCUMULATOR = 6
+
+
+def keep_what_lasts() -> None:
+    """Let no sum that is fused from now on in this process replace an input or a constant."""
+    for name in _QUESTIONS:
+        asked = getattr(mkldnn_fusion, name, None)
+        if asked is not None:
+            setattr(mkldnn_fusion, name, functools.partial(_may_be_replaced, asked))
+    convolution = getattr(mkldnn_ir, "QConvPointWiseBinaryPT2E", None)
+    if convolution is not None:
+        convolution.create = functools.partial(_on_a_copy, convolution.create)
+
+
+def _may_be_replaced(asked: Callable[[Any], bool], operand: Any) -> bool:
+    return not _lasts(operand) and asked(operand)
+
+
+def _on_a_copy(create: Callable[..., Any], *args: Any) -> Any:
+    operand = args[_ACCUMULATOR]
+    if _lasts(operand):
+        operand = clone(operand)
+        operand.realize()
+    return create(*args[:_ACCUMULATOR], operand, *args[_ACCUMULATOR + 1 :])
+
+
+def _lasts(operand: Any) -> bool:
+    """Whether a node of Inductor's is an input or a constant, or a view of one."""
+    data = operand
+    while isinstance(data, (ir.TensorBox, ir.StorageBox, ir.BaseView)):
+        data = data.data
+    name = data.get_name() if hasattr(data, "get_name") else ""
+    return name in V.graph.graph_inputs or name in V.graph.constants
