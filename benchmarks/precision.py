@@ -87,15 +87,26 @@ def packages(torch: TorchInfo) -> Path:
     return folder
 
 
+_WRAPPER = """import sys
+
+sys.path += {folders}
+from {file} import {function}
+"""
+
+
 def bundle(source: Path, function: str, needs: Path) -> Bundle:
     """A slim bundle of what a function returns, for this machine; its package is kept between runs."""
     name = f"{source.stem}-{function}"
     package, folder = WORK / f"precision-{name}.pt2", WORK / f"precision-{name}"
     tool = [sys.executable, "-m", "aotpack"]
     if not package.exists():
-        environment = {**os.environ, "PYTHONPATH": str(needs)}
-        command = [*tool, "export", f"{source}:{function}", "--output", str(package), "--verify", "--cpu-isa", "native"]
-        subprocess.run(command, check=True, cwd=ROOT, stdout=sys.stderr, env=environment)
+        # An export sees its environment's packages, and those of its file's own folder.
+        wrapper = WORK / f"precision_{name.replace('-', '_')}.py"
+        wrapper.write_text(
+            _WRAPPER.format(folders=[str(source.parent), str(needs)], file=source.stem, function=function)
+        )
+        command = [*tool, "export", f"{wrapper}:{function}", "--output", str(package), "--verify"]
+        subprocess.run([*command, "--cpu-isa", "native"], check=True, cwd=ROOT, stdout=sys.stderr)
     command = [*tool, "build", "--model", f"model={package}", "--output", str(folder), "--runtime", "slim"]
     subprocess.run([*command, "--portable"], check=True, cwd=ROOT, stdout=sys.stderr)
     return Bundle(folder)
