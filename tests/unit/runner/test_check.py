@@ -22,7 +22,7 @@ def compared(got: Any, wanted: Any) -> float:
     recorded = Array(dtype, array.shape, bytearray(array.tobytes()))
     values = np.asarray(got, array.dtype).ravel().tolist()
     tensor = SimpleNamespace(dtype=dtype, shape=array.shape, flat=lambda: values)
-    model: Any = SimpleNamespace(path="models/m")
+    model: Any = SimpleNamespace(path="models/m", description={})
     return _compare(model, {"y": tensor}, {"out.y": recorded})  # type: ignore[dict-item]
 
 

@@ -368,7 +368,10 @@ def _converse(worker: Worker, conversation: Conversation, request: dict[str, Any
 
 
 def tolerances() -> dict[str, float]:
-    """Largest error of an output, by its dtype; what is not there must be equal. See the runner's closeness.py."""
+    """Largest error of an output, by its dtype; what is not there must be equal. See the runner's closeness.py.
+
+    `int8` is that of floats behind layers of bytes.
+    """
     text = (resources.TEMPLATES / "runner" / "aotrun" / "arrays" / "tolerances.json").read_bytes()
     return msgspec.json.decode(text, type=dict[str, float])
 

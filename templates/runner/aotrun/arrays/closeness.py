@@ -4,6 +4,9 @@ An error counts relative to the element and to the largest element of the output
 its largest terms, not as what they cancel to. The tolerances (tolerances.json) are some ten units in the last place of
 a type of 16 bits, whose roundings every layer adds again, and a thousand of the wider ones, where sums taken in another
 order, vector functions and fused operations differ. Integers and bools are equal.
+
+Layers that multiply bytes by bytes round their activations to eight bits. What differs in its last place falls to
+either side of a step, so floats behind such layers are as exact as bfloat16, which has as many bits.
 """
 
 from __future__ import annotations
@@ -15,14 +18,23 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, Optional, Sequence, Tuple
 
+#: What layers are called that multiply bytes by bytes, and the tolerance behind them.
+BYTES = "int8"
 
-def tolerances() -> Dict[str, float]:
-    """Largest error of an output by its dtype, such as `float32`; dtypes that are not there must be equal."""
+
+def tolerances(precision: Sequence[Dict[str, Any]] = ()) -> Dict[str, float]:
+    """Largest error of an output by its dtype, such as `float32`; dtypes that are not there must be equal.
+
+    `precision` is that of the model's layers, as model.json has it.
+    """
     import json
 
     # From wherever this module came: a folder, or a bundle that is one file.
     loader: Any = __spec__.loader
     table: Dict[str, float] = json.loads(loader.get_data(os.path.join(os.path.dirname(__file__), "tolerances.json")))
+    of_bytes = table.pop(BYTES)
+    if any(layer.get("precision") == BYTES for layer in precision):
+        return {dtype: max(allowed, of_bytes) for dtype, allowed in table.items()}
     return table
 
 

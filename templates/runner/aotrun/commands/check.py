@@ -143,7 +143,7 @@ def _model(values: Mapping[str, Any]) -> str:
 def _compare(model: Model, outputs: Mapping[str, Tensor], sample: Mapping[str, Array]) -> float:
     """The largest absolute error. Raises RunError when an output differs from the recorded one beyond tolerance."""
     worst = 0.0
-    allowed = tolerances()
+    allowed = tolerances(model.description.get("precision", ()))
     for name, tensor in outputs.items():
         if f"out.{name}" not in sample:
             continue

@@ -175,6 +175,7 @@ class Export:
                     described,
                     request["tolerances"],
                     lambda text: self._send("trying", text=text),
+                    in_bytes=any(layer["precision"] == "int8" for layer in made.members[0].compiled.precision),
                 )
                 comparisons += [{**entry, "sizes": f"{label}{entry['sizes']}"} for entry in verifier.compare()]
         if request["against"]:

@@ -33,6 +33,8 @@ class Verifier:
         package: the .pt2.
         described: its signature.
         tolerances: dtype -> largest error allowed (templates/runner/aotrun/arrays/tolerances.json); others are exact.
+            `int8` is that of floats behind layers which multiply bytes by bytes.
+        in_bytes: whether there are such layers.
         trying: told of the sizes that are run next, in case that the process does not survive it.
     """
 
@@ -43,11 +45,14 @@ class Verifier:
         described: Signature,
         tolerances: Mapping[str, float],
         trying: Callable[[str], None],
+        *,
+        in_bytes: bool = False,
     ) -> None:
         self._package = package
         self._subject = subject
         self._described = described
-        self._tolerances = tolerances
+        least = tolerances["int8"] if in_bytes else 0.0
+        self._tolerances = {dtype: max(allowed, least) for dtype, allowed in tolerances.items()}
         self._trying = trying
 
     def compare(self) -> list[dict[str, Any]]:

@@ -11,15 +11,14 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from torch._inductor import ir, mkldnn_ir
+import torch
+from torch._inductor import ir
 from torch._inductor.fx_passes import mkldnn_fusion
 from torch._inductor.lowering import clone
 from torch._inductor.virtualized import V
 
 #: Inductor's questions whether to add in place; else it fuses a sum that goes elsewhere.
 _QUESTIONS = ("_can_be_inplace", "_qlinear_binary_can_be_inplace")
-#: Which argument the operand of a convolution of bytes is, which knows sums in place alone.
-_ACCUMULATOR = 6
 
 
 def keep_what_lasts() -> None:
@@ -28,21 +27,18 @@ def keep_what_lasts() -> None:
         asked = getattr(mkldnn_fusion, name, None)
         if asked is not None:
             setattr(mkldnn_fusion, name, functools.partial(_may_be_replaced, asked))
-    convolution = getattr(mkldnn_ir, "QConvPointWiseBinaryPT2E", None)
-    if convolution is not None:
-        convolution.create = functools.partial(_on_a_copy, convolution.create)
 
 
 def _may_be_replaced(asked: Callable[[Any], bool], operand: Any) -> bool:
-    return not _lasts(operand) and asked(operand)
-
-
-def _on_a_copy(create: Callable[..., Any], *args: Any) -> Any:
-    operand = args[_ACCUMULATOR]
-    if _lasts(operand):
-        operand = clone(operand)
-        operand.realize()
-    return create(*args[:_ACCUMULATOR], operand, *args[_ACCUMULATOR + 1 :])
+    if not _lasts(operand):
+        return asked(operand)
+    if operand.get_dtype() not in (torch.uint8, torch.int8):
+        return False
+    # A convolution of bytes knows sums in place alone: it gets a copy. Who else reads the operand has been written.
+    copied = clone(operand)
+    copied.realize()
+    operand.data = copied.data
+    return True
 
 
 def _lasts(operand: Any) -> bool:
