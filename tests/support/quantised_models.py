@@ -33,7 +33,7 @@ class Layers(nn.Module):
 
 
 class Pictures(nn.Module):
-    """Plain, residual, strided, pointwise and depthwise convolutions."""
+    """Plain, residual, strided, pointwise and depthwise convolutions, and a pool between them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Pictures(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = torch.relu(self.norm(self.stem(x)))
-        x = torch.relu(self.residual(x) + x)
+        x = functional.max_pool2d(torch.relu(self.residual(x) + x), 3, 1, 1)
         x = functional.relu6(self.depthwise(functional.hardswish(self.narrow(x))))
         return self.scores(functional.max_pool2d(x, 2).mean((2, 3)))
 

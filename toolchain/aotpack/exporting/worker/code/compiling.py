@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 
 from ..failure import WorkerError, essence, no_space
 from ..layers import linear_weights, precision, quantised_weights
-from . import extern_kernels, faults, in_place, isas, lazy_views, matrix_products, region_errors, reproducible
+from . import extern_kernels, faults, in_place, isas, lazy_views, matrix_products, pooling, region_errors, reproducible
 
 #: Options of every package.
 COMMON: dict[str, Any] = {
@@ -147,14 +147,7 @@ def compile_program(
     layers: list[precision.Layer] = []
     options["post_grad_custom_post_pass"] = _observer(layers, linear_rows if frozen else None)
     if on_cpu:
-        # Only freezing drops weights that generated code has in another order, and each instruction set has its own.
-        keeps_weights = not frozen or shares_weights
-        matrix_products.choose_by_size(keeps_weights=keeps_weights, generates=cpu_isa != "baseline", changes=changes)
-        matrix_products.divide_large_ones_only()
-        matrix_products.allow_no_rows()
-        in_place.keep_what_lasts()
-        region_errors.leave_regions_first()
-        region_errors.look_at_every_status()
+        _prepare_for_cpu(cpu_isa, keeps_weights=not frozen or shares_weights, changes=changes)
     try:
         with (
             torch.no_grad(),
@@ -195,6 +188,18 @@ def compile_program(
         lost_precision=precision.lost(precision.layers(program.graph), layers, frozen=frozen),
         frozen=frozen,
     )
+
+
+def _prepare_for_cpu(cpu_isa: str, *, keeps_weights: bool, changes: Sequence[str]) -> None:
+    """Let what is compiled from now on in this process be as we want it."""
+    # Only freezing drops weights that generated code has in another order, and each instruction set has its own.
+    matrix_products.choose_by_size(keeps_weights=keeps_weights, generates=cpu_isa != "baseline", changes=changes)
+    matrix_products.divide_large_ones_only()
+    matrix_products.allow_no_rows()
+    in_place.keep_what_lasts()
+    pooling.generate()
+    region_errors.leave_regions_first()
+    region_errors.look_at_every_status()
 
 
 def _observer(layers: list[precision.Layer], linear_rows: dict[str, int] | None) -> Callable[[Any], None]:
