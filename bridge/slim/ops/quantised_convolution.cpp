@@ -299,6 +299,19 @@ Tensor convolution(const Request& r, const matrix::Result& fused, const Tensor* 
   return *accumulator;
 }
 
+// Along one dim, for which torch packs weights as those of pictures of one row.
+Tensor convolution_of_lines(const Request& r, const matrix::Result& fused) {
+  require(r.how.stride.size() == 1 && r.how.padding.size() == 1 && r.how.dilation.size() == 1,
+          "stride, padding and dilation for ", r.how.stride.size(), " dims of 1");
+  Arguments how = r.how;
+  how.stride.insert(0, 1);
+  how.padding.insert(0, 0);
+  how.dilation.insert(0, 1);
+  const Tensor x = unsqueeze(r.x, 2);
+  const Request picture{x, r.of_x, r.w, r.weight_scales, r.weight_zero_points, r.bias, how, r.of_result, r.dtype};
+  return select(convolution(picture, fused, nullptr, {}), 2, 0);
+}
+
 Quantisation as_quantisation(double scale, int64_t zero_point) {
   return {static_cast<float>(scale), static_cast<int32_t>(zero_point)};
 }
@@ -331,7 +344,8 @@ AOTITorchError aoti_torch_cpu__qconv_pointwise_tensor(
                           arguments(stride, stride_len_, padding, padding_len_, dilation, dilation_len_, groups),
                           as_quantisation(output_scale, output_zero_point),
                           optional_dtype(output_dtype)};
-    *ret0 = give(convolution(request, fused, nullptr, {}));
+    const bool of_lines = request.x.dim() == 3 && request.w.dim() == 4;
+    *ret0 = give(of_lines ? convolution_of_lines(request, fused) : convolution(request, fused, nullptr, {}));
   });
 }
 

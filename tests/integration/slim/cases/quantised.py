@@ -110,8 +110,8 @@ def qlinear_binary(g: Generator) -> dict[str, Any]:
     }
 
 
-def convolution(g: Generator) -> dict[str, Any]:
-    """What both functions on pictures take: plain, strided, dilated, grouped and depthwise ones."""
+def convolution(g: Generator, *, of_lines: bool = False) -> dict[str, Any]:
+    """What both functions take: plain, strided, dilated, grouped and depthwise ones; `of_lines`: along one dim."""
     kind = g.choice(["plain", "plain", "grouped", "depthwise", "pointwise"])
     groups = {"grouped": g.choice([2, 3]), "depthwise": g.choice([4, 16, 33])}.get(kind, 1)
     inputs, outputs = (1, 1) if kind == "depthwise" else (g.choice([1, 3, 8]), g.choice([1, 5, 16, 40]))
@@ -122,6 +122,8 @@ def convolution(g: Generator) -> dict[str, Any]:
     stride = [g.choice([1, 1, 2]), g.choice([1, 1, 2])]
     padding = [g.choice([0, 1]), g.choice([0, 1])]
     dilation = [g.choice([1, 1, 2]), g.choice([1, 1, 2])]
+    if of_lines:
+        kernel, size, stride, padding, dilation = kernel[:1], size[:1], stride[:1], padding[:1], dilation[:1]
     x = torch.randint(0, 256, [g.choice([1, 2]), groups * inputs, *size], generator=g.torch).to(torch.uint8)
     zero_point = g.integer(0, 100)
     channels = groups * outputs
@@ -132,7 +134,7 @@ def convolution(g: Generator) -> dict[str, Any]:
         weight, by_scale, 0.02, zero_point, stride, padding, dilation, groups, list(x.shape)
     )
     return {
-        "X": x.contiguous(memory_format=torch.channels_last),
+        "X": x if of_lines else x.contiguous(memory_format=torch.channels_last),
         "act_scale": torch.tensor(0.02),
         "act_zero_point": torch.tensor(zero_point, dtype=torch.int32),
         "onednn_weight": Packed.of(prepacked),
@@ -151,7 +153,7 @@ def qconv(g: Generator) -> dict[str, Any]:
     """Each fused function that torch has for them, each dtype of the result."""
     name, scalars, algorithm = g.choice([entry for entry in POINTWISE if entry[0] in FUSED_WITH_CONVOLUTIONS])
     return {
-        **convolution(g),
+        **convolution(g, of_lines=g.chance(0.2)),
         **ending(g, torch.uint8),
         "attr": name,
         "post_op_args": scalars,
