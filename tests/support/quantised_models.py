@@ -126,6 +126,13 @@ def linear_dynamic() -> Example:
     return pt2e(layers(), x, dynamic=True), (x,)
 
 
+def small_dynamic() -> Example:
+    """So small that Inductor would generate its product."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 24, 192)
+    return pt2e(nn.Sequential(nn.Linear(192, 10)).eval(), x, dynamic=True), (x,)
+
+
 def linear_trained() -> Example:
     x = rows()
     return pt2e(layers(), x, trained=True), (x,)

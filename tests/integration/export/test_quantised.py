@@ -99,6 +99,7 @@ def test_against_another_module(backend_venv: Path, tmp_path: Path) -> None:
 MODELS = {
     "linear_static": "3 of 3 linear layers int8",
     "linear_dynamic": "3 of 3 linear layers int8",
+    "small_dynamic": "1 of 1 linear layer int8",
     "linear_trained": "3 of 3 linear layers int8",
     "convolutions_static": "4 of 4 convolutions int8",
     "convolutions_trained": "4 of 4 convolutions int8",

@@ -8,6 +8,9 @@ times 384 x 384 9.4 and 11.1, 1 x 768 x 768 39 and 46; 8 x 64 x 256 5.0 and 4.4,
 8 x 256 x 256 18 and 14, 32 x 256 x 256 69 and 50, 128 x 384 x 384 575 and 433. A single row is bound by memory, which
 both read once; else the library's head start is used up at about a quarter of a million multiplications.
 
+Products of bytes whose activations are quantised at run time have a scale of float64 (PT2E), with which generated code
+computes in float64, and writes that behind the end of its result of float32 (pytorch 2.13): these are the library's.
+
 Generated products that are small when they run, or have but one thread, stay in the thread that calls: what OpenMP
 takes to bring threads together, two system calls a product even where there is but one, is more than a second thread
 saves. Measured with a model of 8 x 64 x 256 and 8 x 256 x 10, undivided and divided (us): 12.4 and 16.2 with one
@@ -21,6 +24,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch._inductor import select_algorithm
 from torch._inductor.codegen import cpp_gemm_template
 from torch._inductor.ir import ChoiceCaller
@@ -105,9 +109,9 @@ def _choose(
     generated = [choice for choice in choices if choice not in library]
     if not generated or not library:
         return choices
-    if not generates:
-        return library
     template: Any = generated[0].template
+    if not generates or any(node.get_dtype() == torch.float64 for node in template.input_nodes):
+        return library
     if any(is_changed(node.get_name(), changes) for node in template.input_nodes):
         return library
     rows, columns, depth = map(_likely, (template.m, template.n, template.k))
