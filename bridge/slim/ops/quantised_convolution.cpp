@@ -303,6 +303,8 @@ Tensor convolution(const Request& r, const matrix::Result& fused, const Tensor* 
 Tensor convolution_of_lines(const Request& r, const matrix::Result& fused) {
   require(r.how.stride.size() == 1 && r.how.padding.size() == 1 && r.how.dilation.size() == 1,
           "stride, padding and dilation for ", r.how.stride.size(), " dims of 1");
+  require(fused.unary == matrix::Unary::kNone || fused.unary == matrix::Unary::kRelu,
+          "a quantised convolution along one dim fused with another function than relu");
   Arguments how = r.how;
   how.stride.insert(0, 1);
   how.padding.insert(0, 0);

@@ -150,11 +150,14 @@ def convolution(g: Generator, *, of_lines: bool = False) -> dict[str, Any]:
 
 @case("cpu__qconv_pointwise_tensor", draws=200, check=close)
 def qconv(g: Generator) -> dict[str, Any]:
-    """Each fused function that torch has for them, each dtype of the result."""
+    """Each fused function that torch has for them, each dtype of the result; along one dim torch has but relu."""
     name, scalars, algorithm = g.choice([entry for entry in POINTWISE if entry[0] in FUSED_WITH_CONVOLUTIONS])
+    given, wanted = convolution(g), ending(g, torch.uint8)
+    if g.chance(0.2):
+        given = convolution(g, of_lines=True)
     return {
-        **convolution(g, of_lines=g.chance(0.2)),
-        **ending(g, torch.uint8),
+        **given,
+        **wanted,
         "attr": name,
         "post_op_args": scalars,
         "algorithm": algorithm,
