@@ -185,7 +185,7 @@ def speed(torch: TorchInfo, needs: Path) -> Iterator[str]:
         yield f"| {what} | {seen:.2f} | {limit} | {'reached' if is_reached else '**missed**'} |"
 
 
-def sounds(count: int = 256) -> tuple[Floats, Floats]:
+def sounds(count: int = 96) -> tuple[Floats, Floats]:
     """Windows of 1024 samples at 16 kHz, and their pitch in Hz: harmonics that fade, under noise 10 dB below."""
     draw = np.random.default_rng(0)
     pitch = 60 * 2 ** draw.uniform(0, 4, count)
