@@ -230,6 +230,8 @@ class Model(NamedTuple):
         torch_version: that compiled it.
         gpu_archs: GPU code inside.
         variants: its forms, the least demanding first, of which the other fields tell; none where it has one.
+        int4_order: libtorch's kind of CPU whose order its weights of four bits lie in; None where it has none.
+        multiplies_bytes: whether layers of it multiply bytes by bytes.
         missing_symbols: imported symbols that no library of the bundle's runtime exports.
         needs_proxy: whether it calls ops that have no C shim.
         custom_ops: such ops that are not torch's own.
@@ -246,6 +248,8 @@ class Model(NamedTuple):
     variants: tuple[Variant, ...] = ()
     glibc: str | None = None
     glibcxx: str | None = None
+    int4_order: str | None = None
+    multiplies_bytes: bool = False
     missing_symbols: tuple[str, ...] = ()
     needs_proxy: bool = False
     custom_ops: tuple[str, ...] = ()

@@ -14,6 +14,7 @@
 #include "model/below_autograd.h"
 #include "model/debug.h"
 #include "model/input.h"
+#include "model/int4_order.h"
 #include "model/runtime.h"
 #include "model/signature.h"
 #include "model/tensor.h"
@@ -141,6 +142,7 @@ aot_model::aot_model(const std::string& path, const aot_load_options& options)
   device_ = &choose_device(package, options.device);
   aot::check_gpu(path, package.metadata.gpu_archs, *device_);
   aot::Runtime::load(*device_);
+  aot::check_int4_order(package);
   const aot::AtWork at_work;
   const aot::CallThreads threads(num_threads_);
   const aot::BelowAutograd below_autograd;  // constants may be computed now

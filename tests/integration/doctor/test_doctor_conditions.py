@@ -21,7 +21,7 @@ import msgspec
 import pytest
 
 from aotpack.bundle import manifest
-from aotpack.package.metadata import ModelMetadata, Variant
+from aotpack.package.metadata import LayerPrecision, ModelMetadata, Variant
 from aotpack.tools import programs as programs_of_aotpack
 from aotpack.tools import sandbox
 from aotpack.verifying import static
@@ -788,6 +788,21 @@ def a_cpu_without_what_a_better_variant_asks_for(machine: Machine, patch: pytest
     shutil.copy2(folder / "model.so", folder / "model.avx512.so")
     least = Variant("avx2", cpu_features=("avx2",))
     machine.seal(model={"variants": (least, Variant("avx512", "model.avx512.so", cpu_features=("avx512f",)))})
+
+
+def on_haswell(machine: Machine, **model: Any) -> None:
+    machine.write("proc/cpuinfo", "model name\t: Haswell\nflags\t\t: fpu pni avx avx2 fma\n")
+    machine.seal(model=model)
+
+
+@condition("AP614")
+def weights_of_four_bits_for_another_cpu(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    on_haswell(machine, int4_order="AVX512")
+
+
+@condition("AP615")
+def products_of_bytes_without_vnni(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    on_haswell(machine, precision=(LayerPrecision("linear layer", "int8", 2),))
 
 
 @condition("AP513")

@@ -161,9 +161,49 @@ def model():
 """
 
 
-def test_an_order_of_this_machine_s_is_told_of(backend_venv: Path, tmp_path: Path) -> None:
-    """torch packs four bits as its kernel of this machine reads them, and reads them so wherever it runs."""
+def infer(bundle: Path, given: Path, kind: str | None = None) -> subprocess.CompletedProcess[str]:
+    """An answer of a bundle; libtorch is made to take this CPU for a lesser kind."""
+    environment = {} if kind is None else {"ATEN_CPU_CAPABILITY": kind}
+    command = [bundle / "bin" / "aotrun", "infer", "--input", given]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+@pytest.mark.skipif("avx512bw" not in Path("/proc/cpuinfo").read_text(), reason="packs in AVX-512's order")
+def test_four_bits_run_where_their_order_is_read_and_nowhere_else(backend_venv: Path, tmp_path: Path) -> None:
+    """torch packs four bits as its kernel of this CPU reads them, and reads them so wherever it runs."""
     source = tmp_path / "four_bits.py"
     source.write_text(FOUR_BITS)
-    package = read_model(cached_export(backend_venv, source, cpu_isa="avx2"))
-    assert any("weights of four bits are in torch's order for" in note for note in package.metadata.notes)
+    given = tmp_path / "given.json"
+    given.write_text(json.dumps({"data": [[i % 7 - 3 for i in range(64)]] * 2, "shape": [2, 64], "dtype": "float32"}))
+    tool = [sys.executable, "-m", "aotpack"]
+    answers = {}
+    for order in ("AVX512", "AVX2"):
+        environment = {**os.environ, "ATEN_CPU_CAPABILITY": order.lower()}
+        package = tmp_path / f"{order}.pt2"
+        export = [*tool, "export", f"{source}:model", "--output", package, "--cpu-isa", "avx2", "--venv", backend_venv]
+        subprocess.run(export, check=True, env=environment)
+        metadata = read_model(package).metadata
+        assert metadata.int4_order == order
+        assert any("weights of four bits are in torch's order for" in note for note in metadata.notes)
+        full = tmp_path / f"{order}-full"
+        build = [*tool, "build", "--venv", backend_venv, "--model", package, "--output"]
+        subprocess.run([*build, full, "--runtime", "full"], check=True)
+        good, bad = infer(full, given, order.lower()), infer(full, given, "avx2" if order == "AVX512" else "avx512")
+        assert good.returncode == 0, good.stderr
+        assert bad.returncode == 7
+        assert f"weights of four bits in torch's order for {order}; libtorch takes this CPU for" in bad.stderr
+        answers[order] = good.stdout
+        slim = [*build, tmp_path / f"{order}-slim", "--runtime", "slim"]
+        done = subprocess.run(slim, capture_output=True, text=True, check=False)
+        assert done.returncode == (0 if order == "AVX512" else 5), done.stderr
+    slim_answer = infer(tmp_path / "AVX512-slim", given, "avx2")
+    assert slim_answer.returncode == 0, slim_answer.stderr
+    one, other, third = (values(text) for text in (*answers.values(), slim_answer.stdout))
+    assert one == pytest.approx(other, abs=1e-3)
+    assert one == pytest.approx(third, abs=1e-3)
+
+
+def values(text: str) -> list[float]:
+    """The numbers of an answer with one output of two rows."""
+    (output,) = json.loads(text)["outputs"].values()
+    return [number for row in output["data"] for number in row]

@@ -30,11 +30,13 @@ def table_of_headers(folder: Path, text: str) -> Mapping[str, Function]:
     return table_for(find_torch(Backend.CPU, venv=folder))
 
 
-def choose(asked: str, imports: tuple[str, ...], functions: Mapping[str, Function]) -> RuntimeChoice:
+def choose(
+    asked: str, imports: tuple[str, ...], functions: Mapping[str, Function], int4_order: str | None = None
+) -> RuntimeChoice:
     model = ModelInfo(
         archive=Path("m.pt2"),
         name="model",
-        metadata=ModelMetadata(),
+        metadata=ModelMetadata(int4_order=int4_order),
         members=(),
         needed=(),
         shim_symbols=imports,
@@ -66,3 +68,13 @@ def test_a_model_that_imports_a_younger_function_gets_the_full_runtime(tmp_path:
         choose("slim", (SORT, GROUPED), functions)
     assert caught.value.exit_code == 5
     assert caught.value.detail == f"m: {GROUPED} ({functions[GROUPED].note})"
+
+
+def test_four_bits_in_an_order_that_slim_does_not_read_get_the_full_runtime(tmp_path: Path) -> None:
+    functions = table_of_headers(tmp_path, f"AOTI_TORCH_EXPORT AOTITorchError {SORT}(AtenTensorHandle self);")
+    assert choose("auto", (SORT,), functions, "AVX512").runtime == "slim"
+    choice = choose("auto", (SORT,), functions, "AVX2")
+    assert choice.runtime == "full"
+    assert choice.reason == "model m has weights of four bits in torch's order for AVX2"
+    with pytest.raises(ModelMismatchError, match="in torch's order for AVX2"):
+        choose("slim", (SORT,), functions, "AVX2")

@@ -162,6 +162,8 @@ def _described(path: Path, model: ModelInfo, shim: frozenset[str]) -> f.Model:
         variants=tuple(f.Variant(each.name, each.device, each.cpu_features) for each in metadata.variants),
         glibc=metadata.floors.glibc,
         glibcxx=metadata.floors.glibcxx,
+        int4_order=metadata.int4_order,
+        multiplies_bytes=any(layer.precision == "int8" for layer in metadata.precision),
         missing_symbols=tuple(sorted(set(model.shim_symbols) - shim)) if shim else (),
         needs_proxy=model.needs_proxy,
         custom_ops=custom(model.extern_ops),

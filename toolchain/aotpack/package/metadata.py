@@ -194,6 +194,9 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     state: tuple[str, ...] | None = None
     #: Whether packed constants lie in other layouts than the model's code says.
     rearranged: bool = False
+    #: Whose order weights of four bits lie in, as `torch.backends.cpu.get_cpu_capability()` calls that kind of CPU;
+    #: None where there are none.
+    int4_order: str | None = None
     floors: Floors = msgspec.field(default_factory=Floors)
     #: In which precision layers with weights are computed; empty where that is not known.
     precision: tuple[LayerPrecision, ...] = ()

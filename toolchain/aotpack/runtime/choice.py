@@ -19,6 +19,9 @@ from aotpack.runtime.slim_table import MACHINES, OWN_NAMES, Function, Part, Verd
 
 Runtime = Literal["full", "slim"]
 
+#: The one order of weights of four bits that the slim runtime reads, on every CPU.
+INT4_ORDER = "AVX512"
+
 
 @dataclass(frozen=True)
 class RuntimeChoice:
@@ -72,7 +75,7 @@ def choose_runtime(
         return replace(full, reason=obstacle)
     raise ModelMismatchError(
         f"--runtime slim: {obstacle}",
-        meaning="the slim runtime does not have all that these models call",
+        meaning="the slim runtime does not serve these models as they are",
         fix="build with --runtime full, or see docs/slim.md on how an op is added",
         detail="\n".join(
             f"{name}: {function.name} ({function.note})"
@@ -94,6 +97,8 @@ def _obstacle_to_slim(
     for name, model in models:
         if model.needs_proxy:
             return f"model {name} calls {model.extern_ops[0]} through libtorch's proxy executor"
+        if model.metadata.int4_order not in (None, INT4_ORDER):
+            return f"model {name} has weights of four bits in torch's order for {model.metadata.int4_order}"
         if verdicts[name].unserved:
             first = verdicts[name].unserved[0]
             more = len(verdicts[name].unserved) - 1

@@ -57,6 +57,8 @@ class ModelRecord(NamedTuple):
     variants: tuple[VariantRecord, ...]
     glibc: str | None
     glibcxx: str | None
+    int4_order: str | None
+    multiplies_bytes: bool
     aotpack_version: str | None
     document: dict[str, Any]
 
@@ -143,6 +145,10 @@ def parse_model(document: object) -> ModelRecord:
         variants=tuple(_variant(each) for each in _field(model, "variants", list, [])),
         glibc=_text(floors, "glibc"),
         glibcxx=_text(floors, "glibcxx"),
+        int4_order=_text(model, "int4_order"),
+        multiplies_bytes=any(
+            _field(layer, "precision", str, "") == "int8" for layer in _field(model, "precision", list, [])
+        ),
         aotpack_version=_text(model, "aotpack_version"),
         document=model,
     )

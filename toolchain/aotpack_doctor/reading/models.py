@@ -56,6 +56,8 @@ def read_model(name: str, record: ModelRecord, folder: str, runtime: frozenset[s
         variants=tuple(Variant(each.name, each.device, each.cpu_features) for each in record.variants),
         glibc=record.glibc,
         glibcxx=record.glibcxx,
+        int4_order=record.int4_order,
+        multiplies_bytes=record.multiplies_bytes,
         missing_symbols=tuple(sorted(lacking)),
         needs_proxy=bool(ops),
         custom_ops=custom(ops),

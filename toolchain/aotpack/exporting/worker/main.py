@@ -109,7 +109,8 @@ class Export:
             self._note(note)
 
         names, why = isas.chosen(request["cpu_isa"], sized.program, on_cpu=compiling.is_on_cpu(sized.program))
-        for sentence in (why, isas.bound_to_one(sized.program)):
+        int4_order = isas.int4_order(sized.program)
+        for sentence in (why, isas.bound_to_one(int4_order)):
             if sentence:
                 self._note(sentence)
         several = f" for {', '.join(names)}" if len(names) > 1 else ""
@@ -122,7 +123,7 @@ class Export:
         made = variants.share_weights(made, self._note)
         described = made.signature
         first = made.members[0].compiled
-        for sentence in first.lost_precision:
+        for sentence in first.precision_notes:
             self._note(sentence)
         self._send(
             "compiled",
@@ -145,6 +146,7 @@ class Export:
                 "gpu_archs": first.gpu_archs,
                 "frozen": first.frozen,
                 "precision": first.precision,
+                "int4_order": int4_order,
                 "state": list(sized.changes),
                 **made.weights,
             },

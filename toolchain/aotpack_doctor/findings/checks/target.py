@@ -105,6 +105,23 @@ VARIANT = Kind(
     7,
 )
 
+INT4 = Kind(
+    "AP614",
+    Severity.ERROR,
+    "Weights of four bits lie in an order for another kind of CPU",
+    "libtorch would read them in the order of this CPU's kind, so the bridge refuses the model.",
+    7,
+)
+SATURATING = Kind(
+    "AP615",
+    Severity.WARNING,
+    "libtorch's products of bytes are not exact on this CPU",
+    "Without VNNI pairs of them are summed in 16 bits, which may saturate: the model runs, and may give other results.",
+    7,
+)
+
+#: What libtorch calls kinds of CPUs, best first, and what it asks of them.
+_TORCH_KINDS = (("AVX512", ("avx512vl", "avx512bw", "avx512dq", "fma")), ("AVX2", ("avx2", "fma")))
 #: What tells the instruction sets of `--cpu-isa` apart, best first; see aotpack.exporting.driving.ISAS.
 _LEVELS = (("amx", "amx_tile"), ("avx512", "avx512f"), ("avx2", "avx2"))
 
@@ -180,6 +197,33 @@ def variants(facts: HostFacts) -> Iterator[Finding]:
                 f"{model.name} runs as {running[-1]}; this CPU has {best}, for which it has no variant",
                 f"aotpack export --cpu-isa {','.join([*lacking, best])} ...   "
                 "# export leaves out what gains nothing on its machine",
+            )
+
+
+def _torch_kind(have: set[str]) -> str:
+    kinds = (kind for kind, features in _TORCH_KINDS if have.issuperset(features))
+    return next(kinds, "DEFAULT")
+
+
+@check(INT4, SATURATING)
+def quantised(facts: HostFacts) -> Iterator[Finding]:
+    """What libtorch does with few bits depends on the CPU; the slim runtime reads and multiplies them alike on all."""
+    bundle = _whole(facts)
+    if bundle is None or bundle.runtime != "full" or facts.host.cpu_features is None:
+        return
+    have = {plain_feature(name) for name in facts.host.cpu_features}
+    kind = _torch_kind(have)
+    for model in facts.models:
+        if model.int4_order not in (None, kind):
+            yield INT4.found(
+                f"{model.name} has them in torch's order for {model.int4_order}; libtorch takes this CPU for {kind}",
+                "aotpack build --runtime slim ...   # reads AVX512's order on every CPU",
+            )
+        if model.multiplies_bytes and model.device == "cpu" and not have & {"avx512vnni", "avxvnni"}:
+            yield SATURATING.found(
+                f"{model.name} multiplies bytes; {facts.host.cpu_model or 'this CPU'} has no VNNI",
+                "aotpack build --runtime slim ...   # its products of bytes are exact on every CPU",
+                "quantise with reduce_range=True: activations of 7 bits, whose sums do not saturate",
             )
 
 

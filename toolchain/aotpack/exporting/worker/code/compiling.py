@@ -83,7 +83,7 @@ class Compiled:
     #: In which precision layers are computed, see `precision.describe`.
     precision: list[dict[str, Any]]
     #: Sentences about layers that run in another precision than the module asks for.
-    lost_precision: list[str]
+    precision_notes: list[str]
     #: Whether constants were folded and packed: they have lost the names and shapes that the module gave them.
     frozen: bool
 
@@ -185,7 +185,10 @@ def compile_program(
         gpu_archs=archs,
         linear_rows=linear_rows,
         precision=precision.describe(layers),
-        lost_precision=precision.lost(precision.layers(program.graph), layers, frozen=frozen),
+        precision_notes=[
+            *precision.lost(precision.layers(program.graph), layers, frozen=frozen),
+            *precision.saturating(layers),
+        ],
         frozen=frozen,
     )
 

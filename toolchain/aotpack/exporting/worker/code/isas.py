@@ -104,23 +104,29 @@ def chosen(cpu_isa: str, program: Any, *, on_cpu: bool) -> tuple[list[str], str]
     return [name for name in ISAS if name != "amx" or low_precision(program)], ""
 
 
-def bound_to_one(program: Any) -> str:
-    """A sentence where weights lie in an order that depends on the processor that packed them; else nothing.
+def int4_order(program: Any) -> str | None:
+    """Whose order weights of four bits lie in: torch writes them down as its kernel of this machine's CPU reads them.
 
-    Weights of four bits do: torch writes them down in the order that its kernel of this machine reads.
+    None where there are none.
     """
     op = "_weight_int4pack_mm_for_cpu"
     if not any(node.op == "call_function" and op in str(node.target) for node in program.graph.nodes):
+        return None
+    return str(torch.backends.cpu.get_cpu_capability())
+
+
+def bound_to_one(order: str | None) -> str:
+    """A sentence on which CPUs read weights of four bits that lie in an order; nothing where there are none."""
+    if order is None:
         return ""
-    kind = torch.backends.cpu.get_cpu_capability()
-    if kind == "AVX512":
+    if order == "AVX512":
         return (
-            "its weights of four bits are in torch's order for AVX-512: the slim runtime reads that on every CPU, "
-            "libtorch on those with AVX-512 alone, and is wrong without a word on others"
+            "its weights of four bits are in torch's order for AVX-512: the slim runtime reads that on every CPU, the "
+            "full one on those with AVX-512 alone, and refuses the model on others"
         )
     return (
-        f"its weights of four bits are in torch's order for {kind}: libtorch on such CPUs reads that, and is wrong "
-        "without a word on others, as is the slim runtime on all; quantise and export on a machine with AVX-512"
+        f"its weights of four bits are in torch's order for {order}: the full runtime reads that on such CPUs alone, "
+        "and refuses the model on others, as the slim runtime does on all; quantise and export on one with AVX-512"
     )
 
 

@@ -125,6 +125,17 @@ def describe(found: Sequence[Layer]) -> list[dict[str, Any]]:
     return [{"kind": kind, "precision": precision, "count": count} for (kind, precision), count in counts.items()]
 
 
+def saturating(found: Sequence[Layer]) -> list[str]:
+    """A sentence on libtorch's products of bytes, where layers multiply those."""
+    if not any(layer.computed == "int8" for layer in found):
+        return []
+    sentence = (
+        "its products of bytes are exact in the slim runtime on every CPU; the full one's saturate on CPUs without "
+        "VNNI, with other results: for those quantise with reduce_range=True"
+    )
+    return [sentence]
+
+
 def lost(asked: Sequence[Layer], made: Sequence[Layer], *, frozen: bool) -> list[str]:
     """A sentence for each kind of layer that is quantised in the graph, and not, or less so, in the code."""
     sentences = []
