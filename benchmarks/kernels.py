@@ -31,18 +31,21 @@ KINDS = {
 }
 #: Of the peak, and of the other libraries' time.
 LEAST_OF_PEAK, MOST_OF_TIME = 0.85, 1.03
-#: Of the speed at which weights are read, where one row is multiplied by weights of four bits.
+#: Of the speed at which weights are read, where one row is multiplied.
 LEAST_OF_READING = 0.8
 #: The shapes that the goals are set for.
 GOALS = ("128 x 768 x 768", "128 x 768 x 3072", "128 x 3072 x 768", "1 x 768 x 3072")
 
 
 def decoding(lines: list[str]) -> Iterator[str]:
-    """Sentences of how near a product comes to what only reading its weights costs, from that program's output."""
+    """The table of how near one row's products come to the speed of only reading the weights, from that program's
+    output."""
+    yield "| one row, weights | threads | GB/s | of the speed of reading them | |"
+    yield "|---|---|---|---|---|"
     for line in lines[:-1]:
-        _, bits, gigabytes, part = line.split()
-        verdict = "" if bits != "int4" else ": reached" if float(part) >= LEAST_OF_READING else ": **missed**"
-        yield f"1 x 4096 x 4096, {bits} weights: {gigabytes} GB/s, {part} of the speed of reading them{verdict}."
+        threads, depth, columns, kind, gigabytes, part = line.split()
+        verdict = "reached" if float(part) >= LEAST_OF_READING else "**missed**"
+        yield f"| 1 x {depth} x {columns}, {kind} | {threads} | {gigabytes} | {part} | {verdict} |"
     yield ""
 
 

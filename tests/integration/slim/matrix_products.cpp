@@ -267,12 +267,48 @@ void check_quantised(Isa isa, bool is_signed, Random& random) {
   }
 }
 
+// Rows as a model may have them: usual ones, some of great differences, zeros, all small or all great, and numbers that
+// are none.
+void fill_rows(Guarded& rows, int64_t count, Random& random) {
+  std::normal_distribution<float> normal;
+  const int64_t kind = below(random, 8);
+  const float sizes[] = {1e-42F, 1e-33F, 1e31F};
+  const float specials[] = {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+                            std::nanf("")};
+  const float size = kind < 3 ? sizes[kind] : 1;
+  for (int64_t i = 0; i < count; ++i) {
+    rows[i] = normal(random) * size;
+    if (kind == 3 && random() % 64 == 0) rows[i] *= 1000;
+    if (kind == 4 && i / 32 % 2 == 0) rows[i] = 0;
+    if (kind == 5 && random() % 256 == 0) rows[i] = specials[random() % 3];
+  }
+}
+
+// What sums of numbers that are hardly there are rounded by.
+constexpr double kLeastSums = 1e-42;
+
+// The greatest finite number of a row: what others of it may be rounded by.
+double greatest_of(const float* row, int64_t count) {
+  double greatest = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    if (std::isfinite(row[i])) greatest = std::max(greatest, std::fabs(static_cast<double>(row[i])));
+  }
+  return greatest;
+}
+
+// Sizes of products that are streamed: as others, and deep ones.
+Sizes streamed_sizes(Random& random) {
+  Sizes sizes{size(random), size(random), size(random)};
+  if (random() % 4 == 0) sizes = {1 + below(random, 5), sizes.columns, 400 + below(random, 900)};
+  return sizes;
+}
+
 // Columns of int8 with a scale each.
 void check_int8_columns(Isa isa, Random& random) {
   std::normal_distribution<float> normal;
-  const Sizes sizes{size(random), size(random), size(random)};
+  const Sizes sizes = streamed_sizes(random);
   Guarded left(sizes.rows * sizes.depth);
-  for (int64_t i = 0; i < sizes.rows * sizes.depth; ++i) left.data()[i] = normal(random);
+  fill_rows(left, sizes.rows * sizes.depth, random);
   Narrow<int8_t> right(sizes.columns, sizes.depth, false, 0);
   for (int64_t i = 0; i < right.count; ++i) right.data[i] = static_cast<int8_t>(random());
   Guarded scales(sizes.columns);
@@ -283,17 +319,18 @@ void check_int8_columns(Isa isa, Random& random) {
   how.row_stride = sizes.columns;
   multiply({left.data(), sizes.depth, 1}, Int8Columns{right.data, scales.data()}, sizes, how, isa);
   for (int64_t i = 0; i < sizes.rows; ++i) {
+    const double greatest = greatest_of(left.data() + i * sizes.depth, sizes.depth);
     for (int64_t j = 0; j < sizes.columns; ++j) {
       double sum = 0;
-      double most = 0;
+      double most = 1e-3 * greatest;
       for (int64_t k = 0; k < sizes.depth; ++k) {
         const double term = static_cast<double>(left[i * sizes.depth + k]) * right.at(j, k);
         sum += term;
-        most += std::fabs(term);
+        most += std::fabs(term) + 0.1 * greatest * std::abs(right.at(j, k));
       }
       const double scale = static_cast<double>(scales[j]);
       const auto got = static_cast<double>(out[i * sizes.columns + j]);
-      if (!close(got, sum * scale, 1e-6 * (most * std::fabs(scale) + 1e-3)))
+      if (!close(got, sum * scale, 1e-6 * most * std::fabs(scale) + kLeastSums))
         return fail(std::string(name_of(isa)) + " int8 columns, " + std::to_string(sizes.rows) + " x " +
                     std::to_string(sizes.columns) + " x " + std::to_string(sizes.depth) + ": " + std::to_string(got) +
                     " instead of " + std::to_string(sum * scale));
@@ -318,11 +355,11 @@ void pack_nibbles(const std::vector<uint8_t>& bits, int64_t columns, int64_t dep
 
 void check_int4_blocks(Isa isa, Random& random) {
   std::normal_distribution<float> normal;
-  const int64_t group = random() % 2 ? 32 : 64;
+  const int64_t group = int64_t{32} << below(random, 3);
   const Sizes sizes{size(random), 16 * below(random, 13), group * below(random, 4)};
   const int64_t groups = sizes.depth / group;
   Guarded left(sizes.rows * sizes.depth);
-  for (int64_t i = 0; i < sizes.rows * sizes.depth; ++i) left.data()[i] = normal(random);
+  fill_rows(left, sizes.rows * sizes.depth, random);
   std::vector<uint8_t> bits(static_cast<size_t>(sizes.columns * sizes.depth));
   for (uint8_t& one : bits) one = random() % 16;
   Narrow<uint8_t> packed(sizes.columns, sizes.depth / 2, false, 0);
@@ -331,7 +368,8 @@ void check_int4_blocks(Isa isa, Random& random) {
   Guarded pairs(groups * sizes.columns * 2);
   Narrow<uint16_t> half_pairs(groups, sizes.columns * 2, false, 0);
   for (int64_t i = 0; i < groups * sizes.columns * 2; ++i) {
-    const float value = normal(random);
+    // Zeros of a multiple of the scale make numbers that are 0 with other bits.
+    const float value = i % 2 == 1 && random() % 4 == 0 ? -8 * pairs[i - 1] : normal(random);
     uint32_t wide = 0;
     std::memcpy(&wide, &value, sizeof wide);
     wide &= 0xffff0000;  // a bfloat16
@@ -345,9 +383,10 @@ void check_int4_blocks(Isa isa, Random& random) {
   const void* given = halves ? static_cast<const void*>(half_pairs.data) : pairs.data();
   multiply({left.data(), sizes.depth, 1}, Int4Blocks{packed.data, group, given, halves}, sizes, how, isa);
   for (int64_t i = 0; i < sizes.rows; ++i) {
+    const double greatest = greatest_of(left.data() + i * sizes.depth, sizes.depth);
     for (int64_t j = 0; j < sizes.columns; ++j) {
       double sum = 0;
-      double most = 0;
+      double most = 1e-3 * greatest;
       for (int64_t k = 0; k < sizes.depth; ++k) {
         const int64_t pair = 2 * (k / group * sizes.columns + j);
         const auto scale = static_cast<double>(pairs[pair]);
@@ -355,10 +394,10 @@ void check_int4_blocks(Isa isa, Random& random) {
         const double number = bits[static_cast<size_t>(j * sizes.depth + k)];
         const auto x = static_cast<double>(left[i * sizes.depth + k]);
         sum += x * ((number - 8) * scale + zero);
-        most += std::fabs(x) * (16 * std::fabs(scale) + std::fabs(zero));
+        most += (std::fabs(x) + 0.1 * greatest) * (16 * std::fabs(scale) + std::fabs(zero));
       }
       const auto got = static_cast<double>(out[i * sizes.columns + j]);
-      if (!close(got, sum, 1e-6 * (most + 1e-3)))
+      if (!close(got, sum, 1e-6 * most + kLeastSums))
         return fail(std::string(name_of(isa)) + " int4 blocks, " + std::to_string(sizes.rows) + " x " +
                     std::to_string(sizes.columns) + " x " + std::to_string(sizes.depth) + ": " + std::to_string(got) +
                     " instead of " + std::to_string(sum));

@@ -73,16 +73,17 @@ class Positions {
   Positions(const Geometry& geometry, const Axis* const (&axes)[kPlaces])
       : axes_{axes[0], axes[1], axes[2]},
         per_picture_(axes[0]->positions * axes[1]->positions * axes[2]->positions),
-        count_(geometry.batch * per_picture_) {
+        count_(geometry.batch * per_picture_),
+        kernel_{geometry.kernel[1], geometry.kernel[2]} {
     for (const Tap& a : axes[0]->taps) {
       for (const Tap& b : axes[1]->taps) {
         for (const Tap& c : axes[2]->taps) {
-          const int64_t number = (a.number * geometry.kernel[1] + b.number) * geometry.kernel[2] + c.number;
+          const int64_t tap = number(a, b, c);
           ++taps_;
-          if (!stretches_.empty() && stretches_.back().first + stretches_.back().taps == number) {
+          if (!stretches_.empty() && stretches_.back().first + stretches_.back().taps == tap) {
             ++stretches_.back().taps;
           } else {
-            stretches_.push_back({number, 1});
+            stretches_.push_back({tap, 1});
           }
         }
       }
@@ -107,6 +108,11 @@ class Positions {
     return place;
   }
 
+  // Of a tap among all of the kernel.
+  int64_t number(const Tap& a, const Tap& b, const Tap& c) const {
+    return (a.number * kernel_[0] + b.number) * kernel_[1] + c.number;
+  }
+
   const Axis& axis(int dim) const { return *axes_[dim]; }
   int64_t count() const { return count_; }
   int64_t taps() const { return taps_; }
@@ -116,6 +122,7 @@ class Positions {
   const Axis* axes_[kPlaces];
   int64_t per_picture_;
   int64_t count_;
+  int64_t kernel_[2];  // sizes of its last dims
   int64_t taps_ = 0;
   std::vector<Stretch> stretches_;
 };
@@ -140,14 +147,17 @@ class Windows {
   // Of the memory that `pack` works in.
   int64_t scratch_words() const { return whole_lines_ ? kMostRows * taps_in_line_ * channels_ : channels_; }
 
-  // Packs positions from `first` on, [taps][channels][rows]. The scratch memory is zeros at first and stays the
-  // caller's.
-  void pack(int64_t group, int64_t first, int64_t rows, uint32_t* scratch, uint32_t* to) const {
+  // Packs positions from `first` on, [taps][channels][rows]; false where some taps lie beside the picture. The scratch
+  // memory is zeros at first and stays the caller's.
+  bool pack(int64_t group, int64_t first, int64_t rows, uint32_t* scratch, uint32_t* to) const {
     Row row[kMostRows];
+    bool all_inside = true;
     for (int64_t i = 0; i < rows; ++i) {
-      const Positions::Spot spot = positions_.spot(first + i);
-      row[i].base = source_ + spot.picture * from_.batch + group * channels_ * from_.channel;
-      for (int d = 0; d < kPlaces; ++d) row[i].at[d] = spot.at[d] * positions_.axis(d).in_step;
+      row[i] = row_of(group, first + i);
+      for (int d = 0; d < kPlaces; ++d) {
+        for (const Tap& tap : positions_.axis(d).taps)
+          all_inside = all_inside && positions_.axis(d).has(row[i].at[d] + tap.offset);
+      }
     }
     for (const Tap& a : positions_.axis(0).taps) {
       for (const Tap& b : positions_.axis(1).taps) {
@@ -161,6 +171,26 @@ class Windows {
         to = whole_lines_ ? pack_line(row, line, rows, scratch, to) : pack_taps(row, line, rows, scratch, to);
       }
     }
+    return all_inside;
+  }
+
+  // Calls f(number of the tap) for each tap that a position has in the picture, with its channels at `to`.
+  template <class F>
+  void each_tap(int64_t group, int64_t position, uint32_t* to, const F& f) const {
+    const Row row = row_of(group, position);
+    for (const Tap& a : positions_.axis(0).taps) {
+      const int64_t x = row.at[0] + a.offset;
+      for (const Tap& b : positions_.axis(1).taps) {
+        const int64_t y = row.at[1] + b.offset;
+        for (const Tap& c : positions_.axis(2).taps) {
+          const int64_t z = row.at[2] + c.offset;
+          if (!positions_.axis(0).has(x) || !positions_.axis(1).has(y) || !positions_.axis(2).has(z)) continue;
+          const float* at = row.base + x * from_.place[0] + y * from_.place[1] + z * from_.place[2];
+          for (int64_t i = 0; i < channels_; ++i) std::memcpy(to + i, at + i * from_.channel, 4);
+          f(positions_.number(a, b, c));
+        }
+      }
+    }
   }
 
  private:
@@ -168,6 +198,13 @@ class Windows {
     const float* base;
     int64_t at[kPlaces];
   };
+
+  Row row_of(int64_t group, int64_t position) const {
+    const Positions::Spot spot = positions_.spot(position);
+    Row row{source_ + spot.picture * from_.batch + group * channels_ * from_.channel, {}};
+    for (int d = 0; d < kPlaces; ++d) row.at[d] = spot.at[d] * positions_.axis(d).in_step;
+    return row;
+  }
 
   // All taps of a line at once.
   uint32_t* pack_line(const Row* row, const float* const* line, int64_t rows, uint32_t* scratch, uint32_t* to) const {
@@ -333,6 +370,7 @@ class Products {
   Products(const Geometry& geometry, const Kernels& kernels, const Positions& positions, const Windows& windows,
            const void* panels, const Target& target)
       : geometry_(geometry),
+        kernels_(kernels),
         table_(kernels.table(geometry.numbers)),
         positions_(positions),
         windows_(windows),
@@ -365,6 +403,7 @@ class Products {
     Scratch packed(tiles_in_block_ * tiles_.highest() * words_);
     Scratch scratch(windows_.scratch_words());
     std::memset(scratch.words(), 0, static_cast<size_t>(windows_.scratch_words()) * 4);
+    std::vector<bool> all_inside(static_cast<size_t>(tiles_in_block_));
     int64_t at = -1;
     for (int64_t task = begin; task < end; ++task) {
       const int64_t group = task / (blocks_ * tasks_in_block);
@@ -374,19 +413,21 @@ class Products {
       if (task / tasks_in_block != at) {
         uint32_t* to = packed.words();
         for (int64_t tile = first; tile < first + tiles; ++tile) {
-          windows_.pack(group, tiles_.begin(tile), tiles_.rows(tile), scratch.words(), to);
+          all_inside[static_cast<size_t>(tile - first)] =
+              windows_.pack(group, tiles_.begin(tile), tiles_.rows(tile), scratch.words(), to);
           to += tiles_.rows(tile) * words_;
         }
         at = task / tasks_in_block;
       }
       const int64_t sweep = task % tasks_in_block * sweeps_in_task_;
       for (int64_t s = sweep; s < std::min(sweeps_, sweep + sweeps_in_task_); ++s)
-        multiply(group, first, tiles, s, packed.words());
+        multiply(group, first, tiles, all_inside, s, packed.words());
     }
   }
 
   // The tiles of a block times one group of panels.
-  void multiply(int64_t group, int64_t first, int64_t tiles, int64_t sweep, const uint32_t* left) const {
+  void multiply(int64_t group, int64_t first, int64_t tiles, const std::vector<bool>& all_inside, int64_t sweep,
+                const uint32_t* left) const {
     alignas(kLine) float sums[kMostRows * kMostPanels * kPanel];
     const int64_t column = sweep * panels_at_once_ * kPanel;
     const int64_t columns = std::min(geometry_.outputs - column, panels_at_once_ * kPanel);
@@ -410,11 +451,30 @@ class Products {
         tile.ahead += tile.steps / kFetchEvery * tile.lines_ahead * kLine;
         tile.adds = true;
       }
+      const int64_t numbers = rows * panels * kPanel;
+      if (!all_inside[static_cast<size_t>(t)] && kernels_.has_nan(sums, numbers))
+        sum_inside(group, tiles_.begin(first + t), rows, panels, right, sums);
       target_.finish(sums, panels * kPanel, group, tiles_.begin(first + t), column, rows, columns);
     }
   }
 
+  // Sums up the rows of a tile once more, tap by tap, of those in the picture alone: of an infinite weight, the zeros
+  // beside the picture have made NaN.
+  void sum_inside(int64_t group, int64_t first, int64_t rows, int64_t panels, const char* right, float* sums) const {
+    Scratch channels(geometry_.inputs);
+    std::fill(sums, sums + rows * panels * kPanel, 0.0F);
+    for (int64_t row = 0; row < rows; ++row, sums += panels * kPanel) {
+      Tile tile{channels.words(), nullptr, geometry_.inputs, kPanel * 4, panel_words_ * kPanel * 4, nullptr, 0, sums};
+      tile.adds = true;
+      windows_.each_tap(group, first + row, channels.words(), [&](int64_t number) {
+        tile.right = right + number * geometry_.inputs * kPanel * 4;
+        table_.of[0][panels - 1](tile);
+      });
+    }
+  }
+
   const Geometry& geometry_;
+  const Kernels& kernels_;
   const TileTable& table_;
   const Positions& positions_;
   const Windows& windows_;
@@ -495,7 +555,7 @@ class Depthwise {
         for (const Tap& c : positions_.axis(2).taps) {
           const int64_t z = spot.at[2] * positions_.axis(2).in_step + c.offset;
           if (!positions_.axis(2).has(z)) continue;
-          const int64_t number = (a.number * geometry_.kernel[1] + b.number) * geometry_.kernel[2] + c.number;
+          const int64_t number = positions_.number(a, b, c);
           at[taps] = base + x * from_.place[0] + y * from_.place[1] + z * from_.place[2];
           weights[taps] = panels_ + number * kPanel;
           ++taps;

@@ -97,6 +97,15 @@ using NarrowFunction = void (*)(const float* from, int64_t count, const Bytes& h
 // from `column` on, kStreamed of them or what is left. Sums are [rows][kStreamed].
 inline constexpr int64_t kStreamed = 64;
 inline constexpr int64_t kMostStreamed = 4;
+// A row of floats as whole numbers of signed bytes: x = unit * (65536 a + 256 b + c), the unit that of a group of the
+// depth.
+inline constexpr int kDigits = 3;
+struct Digits {
+  int8_t* bytes;  // [kDigits][depth]
+  float* units;   // [groups]
+  float* sums;    // [groups], of a group's floats
+};
+
 struct Stream {
   const float* left;
   int64_t row_stride;
@@ -106,6 +115,7 @@ struct Stream {
   int64_t column;
   int64_t columns;
   float* sums;
+  const Digits* digits = nullptr;  // of each row, where the function takes those
 };
 using StreamInt8Function = void (*)(const Stream&, const Int8Columns&);
 using StreamInt4Function = void (*)(const Stream&, const Int4Blocks&);
@@ -113,6 +123,19 @@ using StreamInt4Function = void (*)(const Stream&, const Int4Blocks&);
 // The same columns as float32 in panels [columns / 16][depth][16].
 using ExpandInt8Function = void (*)(const Stream&, const Int8Columns&, PackFunction pack, float* panels);
 using ExpandInt4Function = void (*)(const Stream&, const Int4Blocks&, float* panels);
+
+// Finite numbers of a row as digits, groups in whole registers; false where those of a group are too small or too
+// great.
+using SplitFunction = bool (*)(const float* row, int64_t depth, int64_t group, const Digits& to);
+
+// Where there are instructions for sums of bytes; whole blocks of columns alone.
+struct ByDigits {
+  SplitFunction split;
+  StreamInt4Function stream_int4;
+};
+
+// Whether one of some numbers, in whole panels, is none.
+using HasNanFunction = bool (*)(const float* from, int64_t count);
 
 using AddProductsFunction = void (*)(const void* bytes, bool is_signed, int32_t zero_point, const int8_t* weights,
                                      int64_t count, int32_t* sums);
@@ -133,6 +156,8 @@ struct Kernels {
   GatherFunction gather;
   StripFunction depthwise;
   CellFunction lstm;
+  HasNanFunction has_nan;
+  ByDigits by_digits = {nullptr, nullptr};
 
   const TileTable& table(Numbers numbers) const {
     return numbers == Numbers::kFloat32 ? float32 : (numbers == Numbers::kBfloat16 ? bfloat16 : bytes);
@@ -144,5 +169,6 @@ extern const Kernels kAvx2;
 extern const Kernels kAvx512;
 extern const TileTable kAvx512Bfloat16;  // with instructions for them
 extern const TileTable kAvx512Bytes;
+extern const ByDigits kAvx512Digits;
 
 }  // namespace slim::matrix

@@ -60,6 +60,8 @@ void pack_lines(const Kernels& kernels, const Lines& lines, int64_t first, int64
   if (lines.step == lines.bytes) {
     done = depth / in_word;
     kernels.pack(from, lines.line, count, done, width, to);
+  } else if (lines.bytes == 4 && lines.line == 4 && count == kPanel && width == kPanel) {
+    for (; done < depth; ++done) std::memcpy(to + done * kPanel, from + done * lines.step, kPanel * 4);
   }
   for (int64_t word = done; word * in_word < depth; ++word) {
     uint32_t* at = to + word * width;
@@ -273,14 +275,67 @@ class QuantisedFinish {
   const Quantised& how_;
 };
 
-// Few rows are multiplied while the right side is read; for more, panels are made of a group of columns at a time.
+// Rows of a left side as digits, where a set has instructions for those and the numbers allow it.
+class DigitsOfRows {
+ public:
+  DigitsOfRows(SplitFunction split, const Left& left, const Sizes& sizes, int64_t group)
+      : memory_(split == nullptr ? 0 : sizes.rows * words(sizes.depth, group)) {
+    if (split == nullptr) return;
+    are_there_ = true;
+    for (int64_t row = 0; row < sizes.rows && are_there_; ++row) {
+      uint32_t* at = memory_.words() + row * words(sizes.depth, group);
+      auto* units = reinterpret_cast<float*>(at + kDigits * sizes.depth / 4);
+      digits_[row] = {reinterpret_cast<int8_t*>(at), units, units + sizes.depth / group};
+      are_there_ =
+          split(static_cast<const float*>(left.data) + row * left.row_stride, sizes.depth, group, digits_[row]);
+    }
+  }
+
+  // Null where there are none.
+  const Digits* get() const { return are_there_ ? digits_ : nullptr; }
+
+ private:
+  static int64_t words(int64_t depth, int64_t group) { return kDigits * depth / 4 + 2 * (depth / group); }
+
+  Scratch memory_;
+  Digits digits_[kMostStreamed] = {};
+  bool are_there_ = false;
+};
+
+// Whether a left side is a few rows of finite numbers.
+bool is_streamed(const Left& left, const Sizes& sizes) {
+  constexpr uint32_t kExponent = 0x7f800000;
+  if (sizes.rows > kMostStreamed) return false;
+  uint32_t special = 0;
+  for (int64_t row = 0; row < sizes.rows; ++row) {
+    const float* from = static_cast<const float*>(left.data) + row * left.row_stride;
+    for (int64_t k = 0; k < sizes.depth; ++k) {
+      uint32_t bits = 0;
+      std::memcpy(&bits, from + k, sizeof bits);
+      special |= static_cast<uint32_t>((bits & kExponent) == kExponent);
+    }
+  }
+  return special == 0;
+}
+
+// Few rows are multiplied while the right side is read; for more, panels are made of a group of columns at a time. So
+// they are for rows that are not finite: what is read as it lies is multiplied before its offset is taken off, and
+// infinity less infinity is none.
 template <class Compressed, class StreamIt, class ExpandIt>
 void multiply_compressed(const Kernels& kernels, const Left& left, const Compressed& right, const Sizes& sizes,
-                         const Result& result, const StreamIt& stream_it, const ExpandIt& expand_it) {
+                         const Result& result, const Digits* digits, const StreamIt& stream_it,
+                         const ExpandIt& expand_it) {
   if (sizes.rows <= 0 || sizes.columns <= 0) return;
-  Stream stream{
-      static_cast<const float*>(left.data), left.row_stride, sizes.rows, sizes.depth, sizes.columns, 0, 0, nullptr};
-  if (sizes.rows <= kMostStreamed) {
+  Stream stream{static_cast<const float*>(left.data),
+                left.row_stride,
+                sizes.rows,
+                sizes.depth,
+                sizes.columns,
+                0,
+                0,
+                nullptr,
+                digits};
+  if (is_streamed(left, sizes)) {
     const int64_t tasks = divided(sizes.columns, kStreamed);
     const int64_t grain = divided(kWorthAThread, std::max<int64_t>(sizes.rows * kStreamed * sizes.depth, 1));
     parallel_for(0, tasks, grain, [&](int64_t begin, int64_t end) {
@@ -376,12 +431,18 @@ void multiply(const Left& left, const Int8Columns& right, const Sizes& sizes, co
   const auto expand = [&](const Stream& stream, const Int8Columns& columns, float* panels) {
     kernels.expand_int8(stream, columns, kernels.pack, panels);
   };
-  multiply_compressed(kernels, left, right, sizes, result, kernels.stream_int8, expand);
+  multiply_compressed(kernels, left, right, sizes, result, nullptr, kernels.stream_int8, expand);
 }
 
 void multiply(const Left& left, const Int4Blocks& right, const Sizes& sizes, const Result& result, Isa isa) {
   const Kernels& kernels = kernels_of(isa);
-  multiply_compressed(kernels, left, right, sizes, result, kernels.stream_int4, kernels.expand_int4);
+  const bool by_digits = kernels.by_digits.split != nullptr && is_streamed(left, sizes);
+  const DigitsOfRows digits(by_digits ? kernels.by_digits.split : nullptr, left, sizes, right.group);
+  const auto stream = [&](const Stream& some, const Int4Blocks& blocks) {
+    const bool fits = some.digits != nullptr && some.columns == kStreamed;
+    (fits ? kernels.by_digits.stream_int4 : kernels.stream_int4)(some, blocks);
+  };
+  multiply_compressed(kernels, left, right, sizes, result, digits.get(), stream, kernels.expand_int4);
 }
 
 void add_products(const void* bytes, bool is_signed, int32_t zero_point, const int8_t* weights, int64_t count,

@@ -63,6 +63,7 @@ Kernels widest() {
   Kernels kernels = kAvx512;
   kernels.bfloat16 = __builtin_cpu_supports("avx512bf16") ? kAvx512Bfloat16 : kAvx2.bfloat16;
   kernels.bytes = __builtin_cpu_supports("avx512vnni") ? kAvx512Bytes : kAvx2.bytes;
+  if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi")) kernels.by_digits = kAvx512Digits;
   return kernels;
 }
 

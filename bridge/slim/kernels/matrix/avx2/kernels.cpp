@@ -49,6 +49,7 @@ const Kernels kAvx2 = {Tiles<Float32, 6, 16>::table(),
                        expand_int4,
                        gather_rows,
                        depthwise,
-                       lstm_cell};
+                       lstm_cell,
+                       has_nan};
 
 }  // namespace slim::matrix

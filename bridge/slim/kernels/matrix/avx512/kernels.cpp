@@ -33,6 +33,7 @@ const Kernels kAvx512 = {Tiles<Float32, 14, 32>::table(),
                          expand_int4,
                          gather_rows,
                          depthwise,
-                         lstm_cell};
+                         lstm_cell,
+                         has_nan};
 
 }  // namespace slim::matrix

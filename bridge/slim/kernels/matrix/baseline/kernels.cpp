@@ -45,6 +45,7 @@ const Kernels kBaseline = {Tiles<Float32, kRows, kAll>::table(),
                            expand_int4,
                            gather_rows,
                            depthwise,
-                           lstm_cell};
+                           lstm_cell,
+                           has_nan};
 
 }  // namespace slim::matrix

@@ -113,6 +113,18 @@ inline void store_some(float* to, F value, int64_t count) {
   for (int64_t i = 0; i < count; ++i) to[i] = some[i];
 }
 
+bool has_nan(const float* from, int64_t count) {
+  I found{};
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const F x = load<F>(from + i);
+    found |= x != x;
+  }
+  for (int i = 0; i < kLanes; ++i) {
+    if (found[i] != 0) return true;
+  }
+  return false;
+}
+
 // Whole registers of a column of registers, where nothing is scaled and nothing kept.
 template <Unary U, bool Adds>
 void finish_column(const Place& place, const Result& result, int64_t column) {
