@@ -12,8 +12,10 @@ namespace {
 
 constexpr float kLeast = -std::numeric_limits<float>::infinity();
 
-// Rows of queries and columns of keys that are worked on at once: their products stay in the cache of one core.
-constexpr int64_t kQueries = 64;
+// Rows of queries and columns of keys that are worked on at once: their products stay in the cache of one core. Keys
+// and values are packed once for each block of queries, so those are larger where there are enough without.
+constexpr int64_t kFewQueries = 64;
+constexpr int64_t kMostQueries = 128;
 constexpr int64_t kKeys = 512;
 
 // One head of one sequence, in float32.
@@ -44,7 +46,10 @@ void score(const Head& head, const Tensor& scores, int64_t query, int64_t key, f
   }
 }
 
-float greatest(const float* row, int64_t count) {
+// Loops over a row of scores, for each kind of processor.
+#define AOT_SLIM_VECTORS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+
+AOT_SLIM_VECTORS float greatest(const float* row, int64_t count) {
   float most = kLeast;
 #pragma omp simd reduction(max : most)
   for (int64_t j = 0; j < count; ++j) most = row[j] > most ? row[j] : most;
@@ -72,9 +77,7 @@ inline float exponential(float x) {
 }
 
 // Replaces each element by exp(element - most); returns their sum.
-__attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"))) float exponentials(float* row,
-                                                                                                 int64_t count,
-                                                                                                 float most) {
+AOT_SLIM_VECTORS float exponentials(float* row, int64_t count, float most) {
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t j = 0; j < count; ++j) {
@@ -87,15 +90,15 @@ __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"))) fl
   return sum;
 }
 
-void attend(const Head& head, int64_t query, float scale, bool causal) {
-  const int64_t rows = std::min(kQueries, head.query.sizes[0] - query);
+void attend(const Head& head, int64_t query, int64_t most_rows, float scale, bool causal) {
+  const int64_t rows = std::min(most_rows, head.query.sizes[0] - query);
   const int64_t keys = causal ? std::min(head.key.sizes[0], query + rows) : head.key.sizes[0];
   const int64_t width = std::min(kKeys, std::max<int64_t>(keys, 1));
   const Tensor scores_all = empty({rows, width}, ScalarType::Float);
   const Tensor part = empty({rows, head.value.sizes[1]}, ScalarType::Float);
   std::vector<float> most(static_cast<size_t>(rows), kLeast);
   std::vector<float> sums(static_cast<size_t>(rows), 0);
-  zero(part);
+  if (keys == 0) zero(part);
   for (int64_t key = 0; key < keys; key += width) {
     const int64_t columns = std::min(width, keys - key);
     const Tensor scores = narrow(scores_all, 1, 0, columns);
@@ -114,12 +117,12 @@ void attend(const Head& head, int64_t query, float scale, bool causal) {
       const float shrink = std::exp(most[at] - now);  // what was summed so far was relative to a smaller number
       sums[at] = sums[at] * shrink + sum;
       most[at] = now;
-      if (shrink != 1) {
+      if (key > 0 && shrink != 1) {
         float* result = part.data<float>() + i * part.strides[0];
         for (int64_t j = 0; j < part.sizes[1]; ++j) result[j] *= shrink;
       }
     }
-    gemm(part, scores, narrow(head.value, 0, key, columns), 1, 1);
+    gemm(part, scores, narrow(head.value, 0, key, columns), key == 0 ? 0 : 1, 1);
   }
   for (int64_t i = 0; i < rows; ++i) {
     const auto at = static_cast<size_t>(i);
@@ -175,7 +178,8 @@ AOTITorchError aoti_torch_cpu__scaled_dot_product_flash_attention_for_cpu(
     const Tensor k_wide = to(k, wide);
     const Tensor v_wide = to(v, wide);
     const auto factor = static_cast<float>(scale ? *scale : 1 / std::sqrt(static_cast<double>(q.sizes[3])));
-    const int64_t blocks = (queries + kQueries - 1) / kQueries;
+    const int64_t most_rows = batch * heads < 2 * aot_slim_threads() ? kFewQueries : kMostQueries;
+    const int64_t blocks = (queries + most_rows - 1) / most_rows;
     parallel_for(0, batch * heads * blocks, 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t b = i / blocks / heads;
@@ -189,7 +193,7 @@ AOTITorchError aoti_torch_cpu__scaled_dot_product_flash_attention_for_cpu(
                         head_of(out, h),
                         mask.defined() ? &head_mask : nullptr,
                         sums.data<float>() + (b * heads + h) * queries};
-        attend(head, i % blocks * kQueries, factor, is_causal != 0);
+        attend(head, i % blocks * most_rows, most_rows, factor, is_causal != 0);
       }
     });
     copy(log_sums, sums);
