@@ -22,6 +22,12 @@ constexpr int64_t kMostLeftBytes = 3 << 19;
 // Fewer channels than this are packed together with those of neighbouring taps.
 constexpr int64_t kFewChannels = 16;
 
+// Windows are multiplied where they lie in place of being packed. Places at distances of multiples of so many bytes
+// share a few lines of the first-level cache, fewer than a tile has places; and a window of one tap is packed once for
+// all panels, which pays from so many results on.
+constexpr int64_t kColliding = 2048;
+constexpr int64_t kManyOutputs = 192;
+
 struct Tap {
   int64_t number;  // of the kernel's
   int64_t offset;  // from a position times `in_step` to the place that it is multiplied with
@@ -101,6 +107,14 @@ class Positions {
         position / per_picture_,
         {line / axes_[1]->positions % axes_[0]->positions, line % axes_[1]->positions, position % axes_[2]->positions}};
   }
+  // To the next position.
+  void advance(Spot& spot) const {
+    for (int d = kPlaces - 1; d >= 0; --d) {
+      if (++spot.at[d] < axes_[d]->positions) return;
+      spot.at[d] = 0;
+    }
+    ++spot.picture;
+  }
   // Where a spot lies in the result.
   int64_t place(const Spot& spot, const Steps& to) const {
     int64_t place = spot.picture * to.batch;
@@ -142,23 +156,44 @@ class Windows {
     const std::vector<Tap>& taps = positions.axis(2).taps;
     for (size_t i = 1; i < taps.size(); ++i) neighbours = neighbours && taps[i].offset == taps[i - 1].offset + 1;
     whole_lines_ = neighbours && taps_in_line_ > 0;
+    const bool collides = from.place[2] * positions.axis(2).in_step * 4 % kColliding == 0;
+    const bool pays = positions.taps() > 1 || geometry.outputs < kManyOutputs;
+    in_place_ = kernels.table(geometry.numbers).in_place[0][0] != nullptr && from.channel == 1 &&
+                steps() >= kFewChannels && positions.stretches().size() == 1 && !collides && pays;
+  }
+
+  // Windows that are multiplied where they lie are so many stretches of so many steps.
+  int64_t stretches() const { return whole_lines_ ? positions_.taps() / taps_in_line_ : positions_.taps(); }
+  int64_t steps() const { return whole_lines_ ? taps_in_line_ * channels_ : channels_; }
+
+  // Words that what is known of a position takes.
+  int64_t words() const {
+    return in_place_ && !whole_lines_ ? positions_.taps() * kWordsOfPlace : positions_.taps() * channels_;
   }
 
   // Of the memory that `pack` works in.
   int64_t scratch_words() const { return whole_lines_ ? kMostRows * taps_in_line_ * channels_ : channels_; }
 
-  // Packs positions from `first` on, [taps][channels][rows]; false where some taps lie beside the picture. The scratch
-  // memory is zeros at first and stays the caller's.
-  bool pack(int64_t group, int64_t first, int64_t rows, uint32_t* scratch, uint32_t* to) const {
+  // What has become of a tile of positions.
+  struct Packed {
+    bool all_inside;  // all taps lie in the picture
+    bool in_place;    // only where the stretches are is known, [stretches][rows]; else [taps][channels][rows]
+  };
+
+  // Packs positions from `first` on. The scratch memory is zeros at first and stays the caller's, as long as tiles are
+  // used.
+  Packed pack(int64_t group, int64_t first, int64_t rows, uint32_t* scratch, uint32_t* to) const {
     Row row[kMostRows];
     bool all_inside = true;
-    for (int64_t i = 0; i < rows; ++i) {
-      row[i] = row_of(group, first + i);
+    Positions::Spot spot = positions_.spot(first);
+    for (int64_t i = 0; i < rows; ++i, positions_.advance(spot)) {
+      row[i] = row_of(group, spot);
       for (int d = 0; d < kPlaces; ++d) {
         for (const Tap& tap : positions_.axis(d).taps)
           all_inside = all_inside && positions_.axis(d).has(row[i].at[d] + tap.offset);
       }
     }
+    const bool in_place = in_place_ && (all_inside || !whole_lines_);
     for (const Tap& a : positions_.axis(0).taps) {
       for (const Tap& b : positions_.axis(1).taps) {
         const float* line[kMostRows];  // of the source, null where there is none
@@ -168,16 +203,20 @@ class Windows {
           const bool inside = positions_.axis(0).has(x) && positions_.axis(1).has(y);
           line[i] = inside ? row[i].base + x * from_.place[0] + y * from_.place[1] : nullptr;
         }
-        to = whole_lines_ ? pack_line(row, line, rows, scratch, to) : pack_taps(row, line, rows, scratch, to);
+        if (in_place) {
+          to = point_to_stretches(row, line, rows, scratch, to);
+        } else {
+          to = whole_lines_ ? pack_line(row, line, rows, scratch, to) : pack_taps(row, line, rows, scratch, to);
+        }
       }
     }
-    return all_inside;
+    return {all_inside, in_place};
   }
 
   // Calls f(number of the tap) for each tap that a position has in the picture, with its channels at `to`.
   template <class F>
   void each_tap(int64_t group, int64_t position, uint32_t* to, const F& f) const {
-    const Row row = row_of(group, position);
+    const Row row = row_of(group, positions_.spot(position));
     for (const Tap& a : positions_.axis(0).taps) {
       const int64_t x = row.at[0] + a.offset;
       for (const Tap& b : positions_.axis(1).taps) {
@@ -194,13 +233,29 @@ class Windows {
   }
 
  private:
+  static constexpr int64_t kWordsOfPlace = sizeof(const char*) / 4;
+
   struct Row {
     const float* base;
     int64_t at[kPlaces];
   };
 
-  Row row_of(int64_t group, int64_t position) const {
-    const Positions::Spot spot = positions_.spot(position);
+  // Where the taps of a line are, or its first one that all follow.
+  uint32_t* point_to_stretches(const Row* row, const float* const* line, int64_t rows, const uint32_t* zeros,
+                               uint32_t* to) const {
+    const Axis& axis = positions_.axis(2);
+    for (int64_t tap = 0; tap < (whole_lines_ ? 1 : taps_in_line_); ++tap) {
+      for (int64_t i = 0; i < rows; ++i, to += kWordsOfPlace) {
+        const int64_t x = row[i].at[2] + axis.taps[static_cast<size_t>(tap)].offset;
+        const bool inside = line[i] != nullptr && axis.has(x);
+        const void* const at = inside ? static_cast<const void*>(line[i] + x * from_.place[2]) : zeros;
+        std::memcpy(to, &at, sizeof at);
+      }
+    }
+    return to;
+  }
+
+  Row row_of(int64_t group, const Positions::Spot& spot) const {
     Row row{source_ + spot.picture * from_.batch + group * channels_ * from_.channel, {}};
     for (int d = 0; d < kPlaces; ++d) row.at[d] = spot.at[d] * positions_.axis(d).in_step;
     return row;
@@ -274,6 +329,7 @@ class Windows {
   const int64_t channels_;
   const int64_t taps_in_line_;
   bool whole_lines_ = false;
+  bool in_place_ = false;
 };
 
 // Where sums go: rows of the result that lie one behind the other at equal distances go at once.
@@ -298,6 +354,20 @@ class Target {
 
   int64_t most_columns() const { return to_.channel == 1 ? INT64_MAX : kColumns; }
 
+  // Fetches what sums will be added to, which comes from further away, while they are summed up: `finish` will be given
+  // the same.
+  void fetch(int64_t group, int64_t first, int64_t column, int64_t rows, int64_t columns) const {
+    if (result_.binary == Binary::kNone || to_.channel != 1) return;
+    for (int64_t row = 0; row < rows;) {
+      const int64_t count = at_once(first + row, rows - row);
+      int64_t place = positions_.place(positions_.spot(first + row), to_) + group * outputs_ + column;
+      for (int64_t i = 0; i < count; ++i, place += step_) {
+        for (int64_t c = place; c < place + columns; c += kPanel) __builtin_prefetch(result_.other + c, 0, 3);
+      }
+      row += count;
+    }
+  }
+
   // Sums [rows][stride] of positions from `first` on, and of a group's channels from `column` on.
   void finish(const float* sums, int64_t stride, int64_t group, int64_t first, int64_t column, int64_t rows,
               int64_t columns) const {
@@ -308,7 +378,7 @@ class Target {
     if (result.bias != nullptr) result.bias += group * outputs_ + column;
     result.row_stride = result.other_row_stride = step_;
     for (int64_t row = 0; row < rows;) {
-      const int64_t count = std::min(rows - row, unbroken_ - (first + row) % unbroken_);
+      const int64_t count = at_once(first + row, rows - row);
       const int64_t place = positions_.place(positions_.spot(first + row), to_);
       Result here = result;
       here.out += place;
@@ -325,6 +395,9 @@ class Target {
 
  private:
   static constexpr int64_t kColumns = kMostPanels * kPanel;
+
+  // Of some positions from one on, how many lie at equal distances.
+  int64_t at_once(int64_t position, int64_t rows) const { return std::min(rows, unbroken_ - position % unbroken_); }
 
   // For channels that lie apart: finished elsewhere, then turned.
   void finish_apart(const Place& sums, Result here) const {
@@ -400,10 +473,10 @@ class Products {
 
  private:
   void run(int64_t begin, int64_t end, int64_t tasks_in_block) const {
-    Scratch packed(tiles_in_block_ * tiles_.highest() * words_);
+    Scratch packed(tiles_in_block_ * tiles_.highest() * windows_.words());
     Scratch scratch(windows_.scratch_words());
     std::memset(scratch.words(), 0, static_cast<size_t>(windows_.scratch_words()) * 4);
-    std::vector<bool> all_inside(static_cast<size_t>(tiles_in_block_));
+    std::vector<Windows::Packed> kinds(static_cast<size_t>(tiles_in_block_));
     int64_t at = -1;
     for (int64_t task = begin; task < end; ++task) {
       const int64_t group = task / (blocks_ * tasks_in_block);
@@ -413,20 +486,20 @@ class Products {
       if (task / tasks_in_block != at) {
         uint32_t* to = packed.words();
         for (int64_t tile = first; tile < first + tiles; ++tile) {
-          all_inside[static_cast<size_t>(tile - first)] =
+          kinds[static_cast<size_t>(tile - first)] =
               windows_.pack(group, tiles_.begin(tile), tiles_.rows(tile), scratch.words(), to);
-          to += tiles_.rows(tile) * words_;
+          to += tiles_.rows(tile) * windows_.words();
         }
         at = task / tasks_in_block;
       }
       const int64_t sweep = task % tasks_in_block * sweeps_in_task_;
       for (int64_t s = sweep; s < std::min(sweeps_, sweep + sweeps_in_task_); ++s)
-        multiply(group, first, tiles, all_inside, s, packed.words());
+        multiply(group, first, tiles, kinds, s, packed.words());
     }
   }
 
   // The tiles of a block times one group of panels.
-  void multiply(int64_t group, int64_t first, int64_t tiles, const std::vector<bool>& all_inside, int64_t sweep,
+  void multiply(int64_t group, int64_t first, int64_t tiles, const std::vector<Windows::Packed>& kinds, int64_t sweep,
                 const uint32_t* left) const {
     alignas(kLine) float sums[kMostRows * kMostPanels * kPanel];
     const int64_t column = sweep * panels_at_once_ * kPanel;
@@ -435,27 +508,53 @@ class Products {
     const int64_t panel_bytes = panel_words_ * kPanel * 4;
     const char* right = panels_ + (group * panels_in_all_ + column / kPanel) * panel_bytes;
     const bool last = sweep + 1 == sweeps_ && group + 1 == geometry_.groups;
-    Tile tile{left, right, 0, kPanel * 4, panel_bytes, nullptr, 0, sums};
+    Tile tile{nullptr, right, 0, kPanel * 4, panel_bytes, nullptr, 0, sums};
+    const bool fetches_places = near_ && first > 0 && sweep == 0;
     if (!last && (first == 0 || !near_))
       tile.lines_ahead = divided(panels * panel_bytes / tiles / kLine, std::max<int64_t>(1, words_ / kFetchEvery));
     for (int64_t t = 0; t < tiles; ++t) {
       const int64_t rows = tiles_.rows(first + t);
       tile.ahead = right + panels * panel_bytes + panels * panel_bytes / tiles * t;
       tile.adds = false;
+      const uint32_t* packed = left;
+      const Windows::Packed kind = kinds[static_cast<size_t>(t)];
+      target_.fetch(group, tiles_.begin(first + t), column, rows, columns);
       if (words_ == 0) std::fill(sums, sums + rows * panels * kPanel, 0.0F);
       for (const Stretch& stretch : positions_.stretches()) {
         tile.right = right + stretch.first * geometry_.inputs * kPanel * 4;
+        if (kind.in_place) {
+          tile.rows = reinterpret_cast<const char* const*>(left);
+          if (fetches_places) {
+            const bool has_next = t + 1 < tiles && kinds[static_cast<size_t>(t + 1)].in_place;
+            tile.lines_ahead = 0;
+            if (has_next) fetch_places(tile, left + rows * windows_.words(), tiles_.rows(first + t + 1));
+          }
+          tile.stretches = windows_.stretches();
+          tile.steps = windows_.steps();
+          table_.in_place[rows - 1][panels - 1](tile);
+          continue;
+        }
+        tile.left = packed;
         tile.steps = stretch.taps * geometry_.inputs;
         table_.of[rows - 1][panels - 1](tile);
-        tile.left += tile.steps * rows;
+        packed += tile.steps * rows;
         tile.ahead += tile.steps / kFetchEvery * tile.lines_ahead * kLine;
         tile.adds = true;
       }
+      left += rows * windows_.words();
       const int64_t numbers = rows * panels * kPanel;
-      if (!all_inside[static_cast<size_t>(t)] && kernels_.has_nan(sums, numbers))
+      if (!kind.all_inside && kernels_.has_nan(sums, numbers))
         sum_inside(group, tiles_.begin(first + t), rows, panels, right, sums);
       target_.finish(sums, panels * kPanel, group, tiles_.begin(first + t), column, rows, columns);
     }
+  }
+
+  // Lets a tile fetch what the next one, of so many rows, has that is new to it: the last stretch of its rows, which
+  // follow one another in channels last.
+  void fetch_places(Tile& tile, const uint32_t* next, int64_t rows) const {
+    tile.ahead = reinterpret_cast<const char* const*>(next)[(windows_.stretches() - 1) * rows];
+    const int64_t lines = divided(rows * windows_.steps() * 4, kLine);
+    tile.lines_ahead = divided(lines, std::max<int64_t>(1, words_ / kFetchEvery));
   }
 
   // Sums up the rows of a tile once more, tap by tap, of those in the picture alone: of an infinite weight, the zeros

@@ -15,17 +15,20 @@ inline constexpr int kMostPanels = 4;
 inline constexpr int64_t kFetchEvery = 8;
 
 // A few rows of the left side times a few neighbouring panels. The left side is packed: of each step the words of all
-// rows, one behind the other. A word holds as many numbers of a row as a word of a panel holds of a column.
+// rows, one behind the other. A word holds as many numbers of a row as a word of a panel holds of a column. Or it lies
+// where it is, in stretches of the depth whose steps follow one another in each row.
 struct Tile {
   const uint32_t* left;
   const char* right;
   int64_t steps;
-  int64_t step_bytes;   // from one step of a panel to the next
-  int64_t panel_bytes;  // from one panel to the next
-  const char* ahead;    // what is needed later
-  int64_t lines_ahead;  // of it to fetch, every kFetchEvery steps
-  void* sums;           // [rows][panels][16], float or int32
-  bool adds = false;    // to what is in `sums`
+  int64_t step_bytes;                 // from one step of a panel to the next
+  int64_t panel_bytes;                // from one panel to the next
+  const char* ahead;                  // what is needed later
+  int64_t lines_ahead;                // of it to fetch, every kFetchEvery steps
+  void* sums;                         // [rows][panels][16], float or int32
+  bool adds = false;                  // to what is in `sums`
+  const char* const* rows = nullptr;  // [stretches][rows], in place of `left`
+  int64_t stretches = 1;              // of `steps` each
 };
 
 using TileFunction = void (*)(const Tile&);
@@ -33,6 +36,7 @@ using TileFunction = void (*)(const Tile&);
 struct TileTable {
   int rows;  // the most that a tile has
   TileFunction of[kMostRows][kMostPanels];
+  TileFunction in_place[kMostRows][kMostPanels];  // for rows that lie where they are; null where nobody asks for it
 
   // The most panels that a tile of so many rows takes.
   int panels(int64_t count) const {

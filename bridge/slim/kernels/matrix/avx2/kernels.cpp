@@ -35,7 +35,7 @@ struct Pairs {
 
 }  // namespace
 
-const Kernels kAvx2 = {Tiles<Float32, 6, 16>::table(),
+const Kernels kAvx2 = {Tiles<Float32, 6, 16, true>::table(),
                        Tiles<Bfloat16, 4, 16>::table(),
                        Tiles<Pairs, 4, 16>::table(),
                        finish,

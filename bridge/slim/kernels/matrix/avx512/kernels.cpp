@@ -19,7 +19,7 @@
 namespace slim::matrix {
 
 // The tables of the other numbers are those of smaller registers where there are no instructions for them (table.cpp).
-const Kernels kAvx512 = {Tiles<Float32, 14, 32>::table(),
+const Kernels kAvx512 = {Tiles<Float32, 14, 32, true>::table(),
                          {},
                          {},
                          finish,

@@ -12,7 +12,7 @@
 namespace slim::matrix {
 namespace {
 
-template <class Element, int R, int P>
+template <class Element, int R, int P, bool InPlace>
 void multiply_tile(const Tile& tile) {
   using Sum = typename Element::Sum;
   Sum sums[R][P][kRegisters] = {};
@@ -30,6 +30,8 @@ void multiply_tile(const Tile& tile) {
   const uint32_t* left = tile.left;
   const char* right = tile.right;
   const char* ahead = tile.ahead;
+  const char* rows[R] = {};
+  int64_t at = 0;  // in each row, in bytes
   const auto step = [&] {
     U panel[P][kRegisters];
     AOT_SLIM_UNROLL
@@ -40,7 +42,7 @@ void multiply_tile(const Tile& tile) {
     }
     AOT_SLIM_UNROLL
     for (int r = 0; r < R; ++r) {
-      const U one = U{} + left[r];
+      const U one = U{} + (InPlace ? load<uint32_t>(rows[r] + at) : left[r]);
       AOT_SLIM_UNROLL
       for (int p = 0; p < P; ++p) {
         AOT_SLIM_UNROLL
@@ -48,12 +50,20 @@ void multiply_tile(const Tile& tile) {
       }
     }
     left += R;
+    at += 4;
     right += tile.step_bytes;
   };
-  for (int64_t steps = tile.steps; steps > 0; steps -= kFetchEvery) {
-    for (int64_t line = 0; line < tile.lines_ahead; ++line, ahead += 64) __builtin_prefetch(ahead, 0, 2);
+  for (int64_t stretch = 0; stretch < (InPlace ? tile.stretches : 1); ++stretch) {
+    if (InPlace) {
+      AOT_SLIM_UNROLL
+      for (int r = 0; r < R; ++r) rows[r] = tile.rows[stretch * R + r];
+      at = 0;
+    }
+    for (int64_t steps = tile.steps; steps > 0; steps -= kFetchEvery) {
+      for (int64_t line = 0; line < tile.lines_ahead; ++line, ahead += 64) __builtin_prefetch(ahead, 0, 2);
 #pragma GCC unroll 1
-    for (int64_t count = steps < kFetchEvery ? steps : kFetchEvery; count > 0; --count) step();
+      for (int64_t count = steps < kFetchEvery ? steps : kFetchEvery; count > 0; --count) step();
+    }
   }
   AOT_SLIM_UNROLL
   for (int r = 0; r < R; ++r) {
@@ -68,28 +78,29 @@ void multiply_tile(const Tile& tile) {
 
 // The functions for 1..Rows rows of 1..kMostPanels panels; null where the registers would not hold the sums and what a
 // step multiplies.
-template <class Element, int Rows, int Registers>
+template <class Element, int Rows, int Registers, bool InPlaceToo = false>
 struct Tiles {
-  template <int R, int P>
+  template <int R, int P, bool InPlace>
   static constexpr TileFunction one() {
     if constexpr ((R + Element::kParts) * P * kRegisters + Element::kParts <= Registers || (R == 1 && P == 1)) {
-      return multiply_tile<Element, R, P>;
+      return multiply_tile<Element, R, P, InPlace>;
     } else {
       return nullptr;
     }
   }
-  template <int R>
-  static constexpr void fill(TileTable& table) {
-    table.of[R - 1][0] = one<R, 1>();
-    table.of[R - 1][1] = one<R, 2>();
-    table.of[R - 1][2] = one<R, 3>();
-    table.of[R - 1][3] = one<R, 4>();
-    if constexpr (R < Rows) fill<R + 1>(table);
+  template <int R, bool InPlace>
+  static constexpr void fill(TileFunction (&of)[kMostRows][kMostPanels]) {
+    of[R - 1][0] = one<R, 1, InPlace>();
+    of[R - 1][1] = one<R, 2, InPlace>();
+    of[R - 1][2] = one<R, 3, InPlace>();
+    of[R - 1][3] = one<R, 4, InPlace>();
+    if constexpr (R < Rows) fill<R + 1, InPlace>(of);
   }
   static constexpr TileTable table() {
     TileTable table{};
     table.rows = Rows;
-    fill<1>(table);
+    fill<1, false>(table.of);
+    if constexpr (InPlaceToo) fill<1, true>(table.in_place);
     return table;
   }
 };
