@@ -46,18 +46,17 @@ inline F tanh_of(F x) {
   return with_sign(choose(a < 0.625F, near, far), x);
 }
 
+// x P(x^2) / Q(x^2), fitted to erf on [-4, 4]; within 4e-7.
 inline F erf_of(F x) {
-  constexpr float kNear[] = {1.1283791671F,    -0.37612638903F,  0.11283791659F,   -0.026866169051F, 0.0052239671936F,
-                             -8.547933548e-4F, 1.2046261270e-4F, -1.479503140e-5F, 1.530637316e-6F,  -1.0469110e-7F};
-  constexpr float kFar[] = {0.28209417065F, 0.28211834996F,  0.24642862410F,  0.18046658006F, 0.055123351663F,
-                            0.13510959912F, -0.55236406300F, 1.2449420771F,   -2.5043201511F, 3.5174391325F,
-                            -3.2520004627F, 1.9783601987F,   -0.77188082702F, 0.17661493603F, -0.018131526019F};
-  const F a = magnitude(x);
-  const F near = a * polynomial(a * a, kNear);
-  const F limited = a > 10.0F ? all(10.0F) : a;
-  const F t = 1.0F / (1.0F + limited * 0.5F);
-  const F far = 1.0F - exponential(-limited * limited) * t * polynomial(t, kFar);
-  return with_sign(choose(a < 1.0F, near, choose(a == a, far, a)), x);
+  constexpr float kTop[] = {1.128379226F,    0.1848852038F,   5.433078110e-2F, 3.843683517e-3F,
+                            3.817765391e-4F, 4.750912922e-6F, -1.352314882e-8F};
+  constexpr float kBottom[] = {1, 0.4971837103F, 0.1138765365F, 1.545814797e-2F, 1.309240819e-3F, 6.373326323e-5F};
+  F kept = x > 4.0F ? all(4) : x;
+  kept = kept < -4.0F ? all(-4) : kept;
+  const F square = kept * kept;
+  const F value = kept * polynomial(square, kTop) / polynomial(square, kBottom);
+  const F low = value < -1.0F ? all(-1) : value;
+  return low > 1.0F ? all(1) : low;
 }
 
 template <Unary U>
