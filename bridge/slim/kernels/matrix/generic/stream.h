@@ -4,17 +4,12 @@
 
 #include "../kernels.h"
 #include "bytes.h"
+#include "pairs.h"
 
 namespace slim::matrix {
 namespace {
 
 constexpr int kStreamedPanels = kStreamed / kPanel;
-
-inline float sum_of(F x) {
-  float sum = 0;
-  for (int i = 0; i < kLanes; ++i) sum += x[i];
-  return sum;
-}
 
 inline F as_floats(const int8_t* from) { return __builtin_convertvector(signed_bytes(from), F); }
 
@@ -89,28 +84,6 @@ void expand_int8(const Stream& s, const Int8Columns& right, PackFunction pack, f
       for (int64_t c = 0; c < kPanel; ++c)
         panels[k * kPanel + c] = c < count ? static_cast<float>(from[c * s.depth + k]) * scales[c] : 0;
     }
-  }
-}
-
-// Scales and zeros of neighbouring columns.
-struct Pair {
-  F scale;
-  F zero;
-};
-
-template <bool IsBfloat16>
-inline Pair load_pairs(const void* pairs, int64_t at) {
-  if constexpr (IsBfloat16) {
-    const U both = load<U>(static_cast<const uint16_t*>(pairs) + 2 * at);
-    return {(F)(both << 16), (F)(both & 0xffff0000)};
-  } else {
-    const float* from = static_cast<const float*>(pairs) + 2 * at;
-    Pair pair;
-    for (int i = 0; i < kLanes; ++i) {
-      pair.scale[i] = from[2 * i];
-      pair.zero[i] = from[2 * i + 1];
-    }
-    return pair;
   }
 }
 

@@ -33,5 +33,11 @@ inline __attribute__((always_inline)) void store(void* to, Vector value) {
 }
 inline __attribute__((always_inline)) F all(float value) { return F{} + value; }
 
+inline float sum_of(F x) {
+  float sum = 0;
+  for (int i = 0; i < kLanes; ++i) sum += x[i];
+  return sum;
+}
+
 }  // namespace
 }  // namespace slim::matrix
