@@ -132,15 +132,22 @@ void finish_column(const Place& place, const Result& result, int64_t column) {
   const float* sums = static_cast<const float*>(place.sums) + column;
   float* out = result.out + place.row * result.row_stride + place.column + column;
   const float* other = Adds ? result.other + place.row * result.other_row_stride + place.column + column : nullptr;
-  for (int64_t i = 0; i < place.rows; ++i) {
+  // What is stored might be these, as far as the compiler knows.
+  const int64_t rows = place.rows;
+  const int64_t stride = place.stride;
+  const int64_t row_stride = result.row_stride;
+  const int64_t other_row_stride = result.other_row_stride;
+  const float alpha = result.alpha;
+  const float beta = result.beta;
+  for (int64_t i = 0; i < rows; ++i) {
     F x = load<F>(sums) + bias;
     if (Adds) {
       x += load<F>(other);
-      other += result.other_row_stride;
+      other += other_row_stride;
     }
-    store(out, activated<U>(x, result.alpha, result.beta));
-    sums += place.stride;
-    out += result.row_stride;
+    store(out, activated<U>(x, alpha, beta));
+    sums += stride;
+    out += row_stride;
   }
 }
 
