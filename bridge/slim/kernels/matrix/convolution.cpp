@@ -129,6 +129,7 @@ class Positions {
 
   const Axis& axis(int dim) const { return *axes_[dim]; }
   int64_t count() const { return count_; }
+  int64_t per_picture() const { return per_picture_; }
   int64_t taps() const { return taps_; }
   const std::vector<Stretch>& stretches() const { return stretches_; }
 
@@ -304,6 +305,7 @@ class Windows {
         together = together && inside && at[i] == at[0] + i * 4;
       }
       if (from_.channel == 1) {
+        if (positions_.taps() == 1) fetch_next(at, rows);
         kernels_.gather(at, rows, channels_, rows, to);
       } else if (together) {
         for (int64_t c = 0; c < channels_; ++c) copy_words(at[0] + c * step[0], rows, to + c * rows);
@@ -315,6 +317,14 @@ class Windows {
       to += channels_ * rows;
     }
     return to;
+  }
+
+  // Fetches what the next tile has where these rows are.
+  void fetch_next(const char* const* at, int64_t rows) const {
+    const int64_t distance = rows * positions_.axis(2).in_step * from_.place[2] * 4;
+    for (int64_t i = 0; i < rows; ++i) {
+      for (int64_t byte = 0; byte < channels_ * 4; byte += kLine) __builtin_prefetch(at[i] + distance + byte, 0, 2);
+    }
   }
 
   static void copy_words(const char* from, int64_t words, uint32_t* to) {
@@ -350,6 +360,7 @@ class Target {
       unbroken_ *= positions.axis(0).positions;
     }
     if (unbroken_ == 0) unbroken_ = positions.axis(2).positions;
+    origin_ = positions.place({}, to);
   }
 
   int64_t most_columns() const { return to_.channel == 1 ? INT64_MAX : kColumns; }
@@ -360,9 +371,9 @@ class Target {
     if (result_.binary == Binary::kNone || to_.channel != 1) return;
     for (int64_t row = 0; row < rows;) {
       const int64_t count = at_once(first + row, rows - row);
-      int64_t place = positions_.place(positions_.spot(first + row), to_) + group * outputs_ + column;
-      for (int64_t i = 0; i < count; ++i, place += step_) {
-        for (int64_t c = place; c < place + columns; c += kPanel) __builtin_prefetch(result_.other + c, 0, 3);
+      int64_t at = place(first + row) + group * outputs_ + column;
+      for (int64_t i = 0; i < count; ++i, at += step_) {
+        for (int64_t c = at; c < at + columns; c += kPanel) __builtin_prefetch(result_.other + c, 0, 3);
       }
       row += count;
     }
@@ -379,10 +390,10 @@ class Target {
     result.row_stride = result.other_row_stride = step_;
     for (int64_t row = 0; row < rows;) {
       const int64_t count = at_once(first + row, rows - row);
-      const int64_t place = positions_.place(positions_.spot(first + row), to_);
+      const int64_t at = place(first + row);
       Result here = result;
-      here.out += place;
-      if (result.binary != Binary::kNone) here.other += place;
+      here.out += at;
+      if (result.binary != Binary::kNone) here.other += at;
       const Place sums_here{sums + row * stride, stride, 0, 0, count, columns};
       if (to_.channel == 1) {
         kernels_.finish(sums_here, here);
@@ -396,6 +407,11 @@ class Target {
  private:
   static constexpr int64_t kColumns = kMostPanels * kPanel;
 
+  // Where a position lies in the result.
+  int64_t place(int64_t position) const {
+    if (unbroken_ != positions_.per_picture()) return positions_.place(positions_.spot(position), to_);
+    return position / unbroken_ * to_.batch + position % unbroken_ * step_ + origin_;
+  }
   // Of some positions from one on, how many lie at equal distances.
   int64_t at_once(int64_t position, int64_t rows) const { return std::min(rows, unbroken_ - position % unbroken_); }
 
@@ -435,6 +451,7 @@ class Target {
   const int64_t outputs_;
   int64_t step_;          // from one position to the next in a line
   int64_t unbroken_ = 0;  // so many positions of a picture lie at that distance
+  int64_t origin_;        // where the first one lies
 };
 
 // Products of the windows of tiles of positions with groups of panels.
