@@ -139,7 +139,10 @@ def test_what_torchao_quantises_runs_slim(name: str, torchao: Path, tmp_path: Pa
     ):
         done = subprocess.run([*tool, *command], capture_output=True, text=True, check=False, env=environment)
         assert done.returncode == 0, done.stderr
-    assert any(MODELS[name] in line for line in precision_lines(read_model(package).metadata.precision))
+    metadata = read_model(package).metadata
+    assert any(MODELS[name] in line for line in precision_lines(metadata.precision))
+    multiplies_bytes = any(layer.precision == "int8" for layer in metadata.precision)
+    assert any("saturate on CPUs without VNNI" in note for note in metadata.notes) == multiplies_bytes
 
 
 FOUR_BITS = """
@@ -161,10 +164,10 @@ def model():
 """
 
 
-def infer(bundle: Path, given: Path, kind: str | None = None) -> subprocess.CompletedProcess[str]:
-    """An answer of a bundle; libtorch is made to take this CPU for a lesser kind."""
-    environment = {} if kind is None else {"ATEN_CPU_CAPABILITY": kind}
-    command = [bundle / "bin" / "aotrun", "infer", "--input", given]
+def infer(bundle: Path, given: Path, kind: str, *options: str | Path) -> subprocess.CompletedProcess[str]:
+    """An answer of a bundle; libtorch is made to take this CPU for a kind that it may have more than."""
+    command = [bundle / "bin" / "aotrun", "infer", "--input", given, *options]
+    environment = {"ATEN_CPU_CAPABILITY": kind}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
@@ -198,6 +201,9 @@ def test_four_bits_run_where_their_order_is_read_and_nowhere_else(backend_venv: 
         assert done.returncode == (0 if order == "AVX512" else 5), done.stderr
     slim_answer = infer(tmp_path / "AVX512-slim", given, "avx2")
     assert slim_answer.returncode == 0, slim_answer.stderr
+    refused = infer(tmp_path / "AVX512-slim", given, "avx2", "--model", tmp_path / "AVX2.pt2")
+    assert refused.returncode == 5
+    assert "weights of four bits in torch's order for AVX2" in refused.stderr
     one, other, third = (values(text) for text in (*answers.values(), slim_answer.stdout))
     assert one == pytest.approx(other, abs=1e-3)
     assert one == pytest.approx(third, abs=1e-3)
