@@ -210,6 +210,7 @@ def test_four_bits_run_where_their_order_is_read_and_nowhere_else(backend_venv: 
 
 
 def values(text: str) -> list[float]:
-    """The numbers of an answer with one output of two rows."""
+    """The numbers of an answer with one output."""
     (output,) = json.loads(text)["outputs"].values()
-    return [number for row in output["data"] for number in row]
+    numbers: list[float] = output["data"]
+    return numbers
