@@ -90,7 +90,7 @@ void* allocate_or_throw(size_t alignment, size_t bytes) {
 #define VISIBLE __attribute__((visibility("default")))
 
 // Torch's MaybeOwningAtenTensorHandle never frees the handle that it makes of a weight whose memory is the caller's.
-// NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): LeakSanitizer's name
+// NOLINTNEXTLINE(bugprone-reserved-identifier): LeakSanitizer's name
 extern "C" VISIBLE const char* __lsan_default_suppressions() {
   return "leak:AOTInductorModelContainer::update_constant_buffer";
 }

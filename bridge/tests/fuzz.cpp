@@ -37,7 +37,7 @@ const char* input_path = "";
 }  // namespace
 
 // Called by the code under test at the start of each of its blocks (-fsanitize-coverage=trace-pc).
-extern "C" void __sanitizer_cov_trace_pc() {  // NOLINT(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp)
+extern "C" void __sanitizer_cov_trace_pc() {  // NOLINT(bugprone-reserved-identifier)
   const auto here = reinterpret_cast<uintptr_t>(__builtin_return_address(0));
   uint8_t& edge = edges[(here ^ (edge_before << 1U)) % kEdges];
   new_edges += edge == 0 ? 1U : 0U;

@@ -35,7 +35,7 @@ Tensor cat(const std::vector<const Tensor*>& tensors, int64_t dim) {
             to_string(tensor->sizes));
     sizes[d] += tensor->sizes[d];
   }
-  Tensor out = empty(sizes, dtype, *format);
+  Tensor out = empty(sizes, dtype, format.value_or(MemoryFormat::kContiguous));
   int64_t at = 0;
   for (const Tensor* tensor : tensors) {
     if (is_skipped(*tensor)) continue;

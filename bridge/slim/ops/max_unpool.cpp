@@ -17,7 +17,7 @@ Tensor max_unpool(const Tensor& self, const Tensor& indices, const Dims& output_
   Dims sizes = self.sizes;
   std::copy(output_size.begin(), output_size.end(), sizes.end() - rank);
   const bool keeps_format = rank == 2 && self.dim() == 4;
-  const Tensor out = zeros(sizes, self.dtype);
+  Tensor out = zeros(sizes, self.dtype);
   if (self.numel() > 0) {
     const int64_t plane = count(output_size);
     const int64_t planes = out.numel() / std::max<int64_t>(plane, 1);

@@ -96,7 +96,7 @@ void Storage::grow(size_t bytes) {
   require(owned, "borrowed memory of ", shared_->bytes, " bytes cannot grow to ", bytes);
   if (bytes > shared_->block.capacity) {
     const Block block = slim::allocate(bytes);
-    if (shared_->bytes > 0) std::memcpy(block.data, shared_->block.data, shared_->bytes);
+    if (shared_->block.data != nullptr) std::memcpy(block.data, shared_->block.data, shared_->bytes);
     if (shared_->block.capacity > 0) release(shared_->block);
     shared_->block = block;
   }

@@ -1,8 +1,6 @@
 // OpenMP as GCC's code calls it: what generated code and oneDNN ask of libgomp. Every name here is libgomp's with
 // another beginning (AOMP_ for GOMP_, aop_ for omp_), and aotpack gives what it puts into a bundle the same ones. So
 // neither finds the other's, whatever else the process has loaded. exports.map has the versions.
-#include <time.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <new>

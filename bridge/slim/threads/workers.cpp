@@ -1,8 +1,8 @@
 #include "threads/workers.h"
 
 #include <pthread.h>
-#include <signal.h>
 
+#include <csignal>
 #include <mutex>
 #include <new>
 

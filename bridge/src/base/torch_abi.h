@@ -25,7 +25,7 @@ int32_t aoti_torch_device_type_cpu();
 int32_t aoti_torch_device_type_cuda();
 size_t aoti_torch_dtype_element_size(int32_t dtype);
 int32_t aoti_torch_layout_strided();
-int32_t aoti_torch_layout__mkldnn();  // NOLINT(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp)
+int32_t aoti_torch_layout__mkldnn();  // NOLINT(bugprone-reserved-identifier)
 int32_t aoti_torch_dtype_float32();
 
 // Handles that come back are new references; pointers are the tensor's own.

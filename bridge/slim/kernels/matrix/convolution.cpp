@@ -307,7 +307,7 @@ class Windows {
       if (from_.channel == 1) {
         if (positions_.taps() == 1) fetch_next(at, rows);
         kernels_.gather(at, rows, channels_, rows, to);
-      } else if (together) {
+      } else if (rows > 0 && together) {
         for (int64_t c = 0; c < channels_; ++c) copy_words(at[0] + c * step[0], rows, to + c * rows);
       } else {
         for (int64_t c = 0; c < channels_; ++c) {
