@@ -138,6 +138,14 @@ def test_refused(text: str, word: str) -> None:
     assert word in str(caught.value)
 
 
+@pytest.mark.parametrize("numbers", [[0.5, -1, 3], [0, 0, 0]])
+def test_numbers_without_a_header_are_told_as_such(numbers: list[float]) -> None:
+    """What numpy.memmap and array.tofile write."""
+    with pytest.raises(UsageError, match=r"x\.bin: no text, and nothing in it says of which type") as caught:
+        read_arrays(np.array(numbers, "f4").tobytes(), "x.bin")
+    assert "numpy.fromfile('x.bin', 'float32').reshape(SHAPE)" in str(caught.value)
+
+
 @given(ARRAYS)
 def test_nested_numbers_of_python_are_the_array(array: Any) -> None:
     dtype = BY_TYPESTR[array.dtype.str]

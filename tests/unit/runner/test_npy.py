@@ -227,3 +227,9 @@ def test_a_bomb_is_refused_by_its_own_header() -> None:
         file.writestr("x.npy", GOOD + bytes(10_000_000))
     stream.seek(0)
     npz_refused(stream, "trailing bytes")
+
+
+@pytest.mark.parametrize("fields", [[("a", "<f4"), ("b", "<i4")], [("a", "<f4", (2,))]])
+def test_a_structured_array_is_told_as_such(fields: Any) -> None:
+    with pytest.raises(UsageError, match=r"x\.npy: a structured array, each element of which has several fields"):
+        read(saved(np.zeros(3, fields)))

@@ -28,6 +28,10 @@ _LONGEST_HEADER = 10_000
 _MOST_DIMS = 64
 
 
+class _StructuredError(Exception):
+    """The elements are records: their type is a list of fields."""
+
+
 def _refuse(origin: str, what: str) -> UsageError:
     return UsageError(
         f"{origin}: {what}",
@@ -104,6 +108,12 @@ def _parse_header(text: str, origin: str) -> Tuple[str, bool, Tuple[int, ...]]:
     try:
         fields = _fields(list(_tokens(text)))
         descr, fortran, shape = fields.pop("descr"), fields.pop("fortran_order"), fields.pop("shape")
+    except _StructuredError:
+        raise UsageError(
+            f"{origin}: a structured array, each element of which has several fields",
+            "A model takes arrays of numbers.",
+            "Save one of its fields: numpy.save(file, array['FIELD']).",
+        ) from None
     except (ValueError, KeyError, IndexError):
         raise _refuse(origin, "a header that does not parse") from None
     if fields or not isinstance(descr, str) or not isinstance(fortran, bool) or not isinstance(shape, tuple):
@@ -142,6 +152,8 @@ def _fields(tokens: List[str]) -> Dict[str, Union[str, bool, Tuple[int, ...]]]:
             fields[key[1:-1]] = value[1:-1]
         elif value in ("True", "False"):
             fields[key[1:-1]] = value == "True"
+        elif value == "[" and key[1:-1] == "descr":
+            raise _StructuredError
         else:
             fields[key[1:-1]] = _sizes(value, tokens)
         if tokens and tokens.pop(0) != ",":

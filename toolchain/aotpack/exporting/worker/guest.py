@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch._inductor import config, cpu_vec_isa
 
+from . import running
+
 #: Modules whose names, classes and lists an export may change: it pins instruction sets and edits templates.
 _CHANGED = ("torch._inductor", "torch.cpu", "torch._export.serde")
 
@@ -30,7 +32,7 @@ def left_as_it_was(module: Any) -> Iterator[None]:
     modules = [] if module is None else list(module.modules())
     modes = [(each, each.training) for each in modules]
     buffers = [(each, dict(each._buffers)) for each in modules]
-    values = [(buffer, buffer.detach().clone()) for _, own in buffers for buffer in own.values() if buffer is not None]
+    values = running.values_of(buffer for _, own in buffers for buffer in own.values() if buffer is not None)
     kept = [_Kept(each) for each in _own_modules()]
     options = _options()
     try:
@@ -48,9 +50,7 @@ def left_as_it_was(module: Any) -> Iterator[None]:
             submodule.training = mode
         for submodule, before in buffers:
             submodule._buffers.update(before)
-        with torch.no_grad():
-            for buffer, value in values:
-                buffer.copy_(value)
+        running.put_back(values)
 
 
 def _options() -> dict[str, Any]:

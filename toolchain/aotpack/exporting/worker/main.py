@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -64,6 +65,7 @@ class Export:
         self.doing = "starting"
         #: The user's.
         self.file: Path | None = None
+        self._stack = contextlib.ExitStack()
 
     def _begin(self, text: str) -> None:
         self.doing = text
@@ -83,6 +85,10 @@ class Export:
 
     def run(self, request: dict[str, Any], read: Callable[[], str]) -> None:
         """From the request to `done`. Raises WorkerError, and whatever torch and the user's code raise."""
+        with self._stack:
+            self._run(request, read)
+
+    def _run(self, request: dict[str, Any], read: Callable[[], str]) -> None:
         self.file = None if request["file"] is None else Path(request["file"])
         named = request["module"] if self.file is None else self.file.name
         self._begin(f"preparing {named}" if self._load else f"importing torch and {named}")
@@ -91,8 +97,9 @@ class Export:
         torch_version = source.import_torch()
         from . import packing, reading, running, variants
         from .code import compiling, isas, options, reproducible
-        from .graph import sizing
+        from .graph import pooling, sizing
 
+        self._stack.enter_context(pooling.lengths_vary())
         options.ask(request["options"])
         watch = None if self._load else reading.Watch()
         subject = (self._load or source.load)(request)
@@ -161,9 +168,13 @@ class Export:
         others = {packing.library_of(member.name): member.compiled.model_so for member in made.others}
         packing.write(request["output"], made.files, document, sample, others)
 
-        self._send("done", comparisons=self._comparisons(made, subject, described, request), **read_by_it)
+        values_decide = compiling.sizes_follow_from_values(sized.program)
+        comparisons = self._comparisons(made, subject, described, request, values_decide=values_decide)
+        self._send("done", comparisons=comparisons, **read_by_it)
 
-    def _comparisons(self, made: Any, subject: Any, described: Any, request: dict[str, Any]) -> list[dict[str, Any]]:
+    def _comparisons(
+        self, made: Any, subject: Any, described: Any, request: dict[str, Any], *, values_decide: bool
+    ) -> list[dict[str, Any]]:
         """With eager PyTorch, and with another module, where that is asked for. Raises WorkerError."""
         from . import source, verifying
 
@@ -178,6 +189,7 @@ class Export:
                     request["tolerances"],
                     lambda text: self._send("trying", text=text),
                     in_bytes=any(layer["precision"] == "int8" for layer in made.members[0].compiled.precision),
+                    values_decide=values_decide,
                 )
                 comparisons += [{**entry, "sizes": f"{label}{entry['sizes']}"} for entry in verifier.compare()]
         if request["against"]:

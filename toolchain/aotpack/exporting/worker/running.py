@@ -6,8 +6,8 @@ import contextlib
 import copy
 import functools
 import traceback
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,6 +16,18 @@ from torch.utils import _pytree as pytree
 from . import naming
 from .failure import WorkerError, essence, own_line
 from .subject import Subject
+
+
+@dataclass
+class Changes:
+    """What a call does to the module itself, beside writing into its buffers."""
+
+    #: Buffers that it replaces by tensors of other values.
+    assigned: list[str]
+    #: Buffers that it makes where there was None.
+    made: list[str]
+    #: Plain attributes, as `count: 0 -> 1`.
+    attributes: list[str]
 
 
 @dataclass
@@ -31,6 +43,9 @@ class Run:
     output_paths: list[naming.Path]
     #: What it returned besides tensors: path and value.
     others: list[tuple[naming.Path, Any]]
+    #: Whether AOTInductor can write down how the outputs nest.
+    nests_plainly: bool
+    changes: Changes = field(default_factory=lambda: Changes([], [], []))
 
 
 def run_eager(subject: Subject, args: Any, kwargs: Any) -> Run:
@@ -38,24 +53,67 @@ def run_eager(subject: Subject, args: Any, kwargs: Any) -> Run:
 
     A module that changes its own state gets it back as it was: the package starts with it.
     """
-    with state_kept(subject.module):
-        return call_eager(subject, args, kwargs)
+    with state_kept(subject.module) as changes:
+        run = call_eager(subject, args, kwargs)
+    run.changes = changes
+    return run
 
 
 @contextlib.contextmanager
-def state_kept(module: Any) -> Iterator[None]:
-    """Whatever is called within, the module then has the state that it had."""
-    modules = list(module.modules())
+def state_kept(module: Any) -> Iterator[Changes]:
+    """Whatever is called within, the module then has the state that it had; what was changed is told at the end."""
+    names, modules = zip(*module.named_modules(), strict=True)
     plain = [{key: value for key, value in vars(each).items() if _is_plain(value)} for each in modules]
     owned = [dict(each._buffers) for each in modules]
-    buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
-    yield
-    for each, before, tensors_before in zip(modules, plain, owned, strict=True):
+    buffers = values_of(module.buffers())
+    changes = Changes([], [], [])
+    yield changes
+    values = {id(buffer): value for buffer, value in buffers}
+    for name, each, before, tensors_before in zip(names, modules, plain, owned, strict=True):
+        prefix = f"{name}." if name else ""
+        changes.assigned += [
+            f"{prefix}{key}"
+            for key, buffer in tensors_before.items()
+            if _is_another(each._buffers.get(key), buffer, values.get(id(buffer)))
+        ]
+        changes.made += [
+            f"{prefix}{key}"
+            for key, buffer in tensors_before.items()
+            if buffer is None and each._buffers.get(key) is not None
+        ]
+        changes.attributes += [
+            f"{prefix}{key}: {value!r} -> {vars(each)[key]!r}"
+            for key, value in before.items()
+            if _is_plain(vars(each).get(key)) and vars(each).get(key) != value
+        ]
         vars(each).update(before)
         each._buffers.update(tensors_before)  # `self.count = self.count + 1` puts another tensor there
-    with torch.no_grad():
-        for buffer, before_call in buffers:
-            buffer.copy_(before_call)
+    put_back(buffers)
+
+
+def _is_another(now: Any, before: Any, value: Any) -> bool:
+    """Whether a buffer is replaced by one of another value, and not computed once more."""
+    if now is before or now is None or before is None:
+        return False
+    return value is None or now.shape != value.shape or not torch.equal(now, value)
+
+
+def values_of(buffers: Iterable[torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Buffers that a call may write into, and what they hold; nobody can write into what was expanded."""
+    return [(buffer, buffer.detach().clone()) for buffer in buffers if not _is_expanded(buffer)]
+
+
+def _is_expanded(buffer: torch.Tensor) -> bool:
+    return buffer.layout == torch.strided and any(
+        stride == 0 and size > 1 for stride, size in zip(buffer.stride(), buffer.shape, strict=True)
+    )
+
+
+def put_back(values: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> None:
+    """Let buffers hold what `values_of` found in them."""
+    with torch.inference_mode():  # it may be a tensor of this mode, which no other may write into
+        for buffer, value in values:
+            buffer.copy_(value)
 
 
 def _is_plain(value: Any) -> bool:
@@ -88,12 +146,26 @@ def call_eager(subject: Subject, args: Any, kwargs: Any) -> Run:
         outputs=[leaf.detach().clone() for _, leaf in leaves if isinstance(leaf, torch.Tensor)],
         output_paths=[path for path, leaf in leaves if isinstance(leaf, torch.Tensor)],
         others=[(path, leaf) for path, leaf in leaves if not isinstance(leaf, torch.Tensor)],
+        nests_plainly=_can_be_written(pytree.tree_structure(returned)),
     )
+
+
+def _can_be_written(structure: Any) -> bool:
+    """Not of types that have no name to be written by, such as what `x.max(1)` returns."""
+    try:
+        pytree.treespec_dumps(structure)
+    except (NotImplementedError, TypeError):
+        return False
+    return True
 
 
 def tensors(tree: Any) -> list[torch.Tensor]:
     """The tensors in nested tuples, lists, dicts and registered types."""
     return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+
+
+#: Below which name the module lies in `TensorsOnly`.
+RENAMED = "module"
 
 
 class TensorsOnly(torch.nn.Module):  # type: ignore[misc]  # torch is not where mypy runs

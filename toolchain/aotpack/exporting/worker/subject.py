@@ -52,6 +52,7 @@ def subject_of(
     flat = torch.utils._pytree.tree_flatten_with_path((args, kwargs))[0]
     names = naming.input_names(module.forward, [naming.keys(path) for path, _ in flat])
     check_inputs(names, [leaf for _, leaf in flat])
+    dynamic_shapes = _spelled_out(dynamic_shapes, module, args, kwargs)
     target = torch.device(device)
     module = module.to(target)
 
@@ -61,6 +62,26 @@ def subject_of(
 
     args, kwargs = torch.utils._pytree.tree_map(move, (args, kwargs))
     return Subject(path, module, args, kwargs, dynamic_shapes, target, notes)
+
+
+def _spelled_out(dynamic_shapes: Any, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Sizes as nested dicts, where they hang on the input tensors themselves, or on others like them.
+
+    Raises WorkerError for such that are not these.
+    """
+    import torch
+
+    if not isinstance(dynamic_shapes, (torch.export.ShapesCollection, torch.export.AdditionalInputs)):
+        return dynamic_shapes
+    try:
+        return dict(dynamic_shapes.dynamic_shapes(module, args, kwargs))
+    except (ValueError, TypeError) as error:
+        raise WorkerError(
+            f"dynamic_shapes does not fit the inputs: {naming.first_line(error)}",
+            meaning=f"a {type(dynamic_shapes).__name__} says of the very tensors that are the inputs what may vary",
+            fix="return the same tensors as inputs, or write dynamic_shapes as a dict of parameters",
+            kind="usage",
+        ) from error
 
 
 def _evaluate(module: Any, notes: list[str]) -> None:

@@ -18,10 +18,22 @@ import torch._inductor
 from torch._inductor import config
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 from torch.utils._pytree import tree_leaves
+from torch.utils._sympy.functions import ToFloat
 
 from ..failure import WorkerError, essence, no_space
+from ..graph import known_sizes, old_values
 from ..layers import linear_weights, precision, quantised_weights
-from . import extern_kernels, faults, in_place, isas, lazy_views, matrix_products, pooling, region_errors, reproducible
+from . import (
+    extern_kernels,
+    faults,
+    in_place,
+    isas,
+    lazy_views,
+    matrix_products,
+    pooling,
+    region_errors,
+    reproducible,
+)
 
 #: Options of every package.
 COMMON: dict[str, Any] = {
@@ -104,6 +116,13 @@ def sizes_follow_from_values(program: Any) -> bool:
     return any(free_unbacked_symbols(value) for value in values if isinstance(value, (torch.Tensor, torch.SymInt)))
 
 
+def sizes_are_rounded(program: Any) -> bool:
+    """Whether the graph has sizes that are real numbers on the way: those of a resampling by 1.5."""
+    values = (value for node in program.graph.nodes for value in tree_leaves(node.meta.get("val")))
+    sizes = (size for value in values if isinstance(value, torch.Tensor) for size in value.shape)
+    return any(size.node.expr.has(ToFloat) for size in sizes if isinstance(size, torch.SymInt))
+
+
 def compile_program(
     program: Any,
     source: Path,
@@ -124,7 +143,6 @@ def compile_program(
         shares_weights: whether code for other instruction sets is to use the same weights.
     """
     compiler = isas.compiler()
-    args, kwargs = program.example_inputs
     on_cpu = is_on_cpu(program)
     updatable = constants == "updatable"
     options = dict(COMMON)
@@ -135,13 +153,16 @@ def compile_program(
     if sizes_follow_from_values(program):
         # Freezing traces the graph again, and then no longer knows which of such sizes are equal (pytorch 2.13).
         options["freezing"] = False
+    if sizes_are_rounded(program):
+        # It would write such sizes down as ops of a graph, which cannot be done (pytorch 2.13).
+        options["layout_optimization"] = False
     options.update(reproducible.options(folder))
     if cpu_isa != isas.NATIVE:
         options["cpp.march"] = isas.pin(cpu_isa, has_int8=bool(isas.low_precision(program) - {"bfloat16"}))
     options = {key: value for key, value in options.items() if isas.is_known(key)}
     if all(map(isas.is_known, BLOB)):
         options.update(BLOB)
-    lazy_views.compute_at_once()
+    _mend_inductor()
     linear_rows: dict[str, int] = {}
     frozen = bool(options.get("freezing"))
     layers: list[precision.Layer] = []
@@ -156,7 +177,7 @@ def compile_program(
             extern_kernels.whole_descriptions(),
             quantised_weights.kept(),
         ):
-            files = torch._inductor.aot_compile(program.module(), args, kwargs, options=options)
+            files = torch._inductor.aot_compile(program.module(), *program.example_inputs, options=options)
     except Exception as error:
         traceback.print_exc()
         raise _compile_failure(error, compiler, program, source) from error
@@ -205,12 +226,19 @@ def _prepare_for_cpu(cpu_isa: str, *, keeps_weights: bool, changes: Sequence[str
     region_errors.look_at_every_status()
 
 
+def _mend_inductor() -> None:
+    """What it gets wrong on every device, from now on in this process."""
+    lazy_views.compute_at_once()
+    known_sizes.come_first()
+
+
 def _observer(layers: list[precision.Layer], linear_rows: dict[str, int] | None) -> Callable[[Any], None]:
-    """A pass that fills both in: the latter where there are weights that freezing has packed."""
+    """The last pass: it mends outputs, and fills both in, the latter where freezing has packed weights."""
     observe = precision.observer(layers)
     find = None if linear_rows is None else linear_weights.finder(linear_rows)
 
     def look(graph: Any) -> None:
+        old_values.keep(graph)
         observe(graph)
         if find is not None:
             find(graph)

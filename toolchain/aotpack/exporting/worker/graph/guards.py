@@ -117,14 +117,14 @@ def guards(exprs: Iterable[Any], symbols: Symbols, ranges: Mapping[Any, Any]) ->
         made.setdefault(guard_language.text(that, symbols.terms), Guard(that, guard_language.text(that, symbols.terms)))
     for expr in exprs:
         told = bool(expr.free_symbols) and expr.free_symbols <= set(symbols.names)
-        if told and not _follows(expr, symbols.names, ranges):
+        if told and not follows(expr, symbols.names, ranges):
             that = expression(expr, symbols.names)
             text = guard_language.text(that, symbols.terms)
             made.setdefault(text, Guard(that, text))
     return list(made.values())
 
 
-def _follows(expr: Any, names: Mapping[Any, str], ranges: Mapping[Any, Any]) -> bool:
+def follows(expr: Any, names: Mapping[Any, str], ranges: Mapping[Any, Any]) -> bool:
     """Whether the ranges alone make it true."""
     bound = bound_sympy(expr, dict(ranges))
     if bound.is_singleton():
@@ -135,8 +135,15 @@ def _follows(expr: Any, names: Mapping[Any, str], ranges: Mapping[Any, Any]) -> 
     given = ranges.get(symbol)
     if given is None or not (given.lower.is_Integer and given.upper.is_Integer) or given.upper - given.lower >= TRIED:
         return False
-    that, name = expression(expr, names), names[symbol]
-    return all(guard_language.evaluate(that, {name: size}) for size in range(int(given.lower), int(given.upper) + 1))
+    sizes = range(int(given.lower), int(given.upper) + 1)
+    try:
+        that, name = expression(expr, names), names[symbol]
+    except NotInTheLanguageError:
+        try:
+            return all(expr.subs(symbol, size) == sympy.true for size in sizes)
+        except ZeroDivisionError:
+            return False
+    return all(guard_language.evaluate(that, {name: size}) for size in sizes)
 
 
 def expression(expr: Any, names: Mapping[Any, str]) -> Expression:

@@ -20,7 +20,7 @@ from ..running import Run
 from ..subject import Subject
 from . import guards
 from .guards import Guard
-from .symbols import Linear, Size, Symbols, is_number, name_symbols, shape_spec, sizes_of, valued
+from .symbols import Linear, Size, Symbols, asked_of_inputs, is_number, name_symbols, sizes_of, valued
 
 
 @dataclass
@@ -103,8 +103,35 @@ def describe(program: Any, subject: Subject, run: Run, written: Written, demands
     inputs = [
         {**_spec("input", tensor.name, tensor.value, symbols, ranges), "mutated": tensor.mutated} for tensor in tensors
     ]
+    _refuse_other_example(inputs, run)
     outputs = _outputs(program, run, symbols, ranges)
     return Signature(inputs, outputs, found, sizes, symbols, ranges, notes)
+
+
+def _refuse_absent_dims(name: str, tensor: Any, asked: Any) -> None:
+    """Raise WorkerError for a dim that the input does not have, which torch.export passes over in silence."""
+    absent = [dim for dim in asked if dim not in range(tensor.dim())] if isinstance(asked, dict) else []
+    if absent:
+        raise WorkerError(
+            f"dynamic_shapes names dim {absent[0]} of input {name}, whose sizes are {list(tensor.shape)}",
+            meaning=f"its dims are numbered from 0 to {tensor.dim() - 1}" if tensor.dim() else "it has no dims",
+            fix="correct dynamic_shapes, or the example input",
+            kind="usage",
+        )
+
+
+def _refuse_other_example(inputs: list[dict[str, Any]], run: Run) -> None:
+    """Raise WorkerError for an example input out of the range that is declared: the package would not take it."""
+    for spec, tensor in zip(inputs, run.inputs, strict=True):
+        for index, (dim, size) in enumerate(zip(spec["dims"], tensor.shape, strict=True)):
+            low, high = (dim["min"], dim["max"]) if isinstance(dim, dict) else (dim, dim)
+            if size < low or (high is not None and size > high):
+                raise WorkerError(
+                    f"the example input {spec['name']} has size {size} at dim {index}, which is not in {low}..{high}",
+                    meaning="dynamic_shapes declares that range, and the package will take nothing else",
+                    fix="give an example of a size in the range, or widen the range",
+                    kind="usage",
+                )
 
 
 def _tensors(program: Any, subject: Subject, written: Written, notes: list[str]) -> list[_Input]:
@@ -114,11 +141,12 @@ def _tensors(program: Any, subject: Subject, written: Written, notes: list[str])
     placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
     user_inputs = [spec.arg for spec in program.graph_signature.input_specs if spec.kind.name == "USER_INPUT"]
     tensors = []
-    for name, path, (_, leaf), argument in zip(names, paths, flat, user_inputs, strict=True):
+    specs = asked_of_inputs(subject.dynamic_shapes, subject)
+    for name, asked, (_, leaf), argument in zip(names, specs, flat, user_inputs, strict=True):
         node = placeholders.get(getattr(argument, "name", ""))
         value = None if node is None else node.meta.get("val")
         if isinstance(leaf, torch.Tensor):
-            asked = shape_spec(subject.dynamic_shapes, subject, path)
+            _refuse_absent_dims(name, leaf, asked)
             tensors.append(_Input(name, value, asked, argument.name in written.inputs))
         elif isinstance(value, (torch.SymInt, torch.SymFloat, torch.SymBool)):
             raise WorkerError(
@@ -162,9 +190,31 @@ def written_by(program: Any, source: Path) -> Written:
             traceback.print_exc()
             raise _changes_attribute(program, source, error) from error
     signature = program.graph_signature
+    if signature.parameters_to_mutate:
+        name = next(iter(signature.parameters_to_mutate.values()))
+        raise WorkerError(
+            f"the module changes its parameter {name} in a call",
+            meaning="a package carries a state in buffers alone",
+            fix=f'make it a buffer: self.register_buffer("{name.split(".")[-1]}", ...) in __init__',
+            kind="usage",
+        )
     return Written(
         frozenset(signature.user_inputs_to_mutate.values()), tuple(dict.fromkeys(signature.buffers_to_mutate.values()))
     )
+
+
+def returned_buffers(program: Any) -> list[str]:
+    """Names of buffers that an output of the graph, or a view that is one, lies in."""
+    (output,) = program.graph.find_nodes(op="output")
+    returned = {_storage(node) for node in output.all_input_nodes}
+    values = {node.name: node for node in program.graph.find_nodes(op="placeholder")}
+    buffers = [spec for spec in program.graph_signature.input_specs if spec.kind.name == "BUFFER"]
+    return [spec.target for spec in buffers if _storage(values[spec.arg.name]) in returned - {None}]
+
+
+def _storage(node: Any) -> int | None:
+    value = node.meta.get("val")
+    return value.untyped_storage()._cdata if isinstance(value, torch.Tensor) and value.layout == torch.strided else None
 
 
 def _changes_attribute(program: Any, source: Path, error: Exception) -> WorkerError:
@@ -185,11 +235,28 @@ def _changes_attribute(program: Any, source: Path, error: Exception) -> WorkerEr
                 fix=f'register it: self.register_buffer("{name}", ...) in __init__',
                 kind="usage",
             )
+    shared = _of_one_memory({**program.state_dict, **program.constants})
+    if shared:
+        return WorkerError(
+            f"the module writes into memory that {' and '.join(shared)} share",
+            meaning="torch.export carries each parameter and buffer by itself: one would not see the other's change",
+            fix="register one buffer, and take views of it in forward()",
+            kind="usage",
+        )
     return WorkerError(
         f"torch.export failed: {essence(error)}",
         meaning=own_line(error, source) or "the module changes something that the graph cannot carry",
         fix="change inputs and registered buffers only; -v shows torch's full message",
     )
+
+
+def _of_one_memory(tensors: Mapping[str, Any]) -> list[str]:
+    """The first names whose tensors lie in the same storage; none where each has its own."""
+    found: dict[int, list[str]] = {}
+    for name, tensor in tensors.items():
+        if isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided and tensor.numel():
+            found.setdefault(tensor.untyped_storage().data_ptr(), []).append(name)
+    return next((names for names in found.values() if len(names) > 1), [])
 
 
 def _may_write(target: Any) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..failure import WorkerError
-from ..running import Run
+from ..running import RENAMED, Run
 from ..subject import Subject
 from . import guards, signature, tracing
 from .signature import Signature, Written
@@ -67,12 +67,55 @@ def export(subject: Subject, run: Run, *, allow_fixed: bool, note: Note) -> Size
 
 
 def _sized(subject: Subject, run: Run, *, allow_fixed: bool, note: Note) -> Sized:
-    program = tracing.export_program(subject, run, allow_fixed=allow_fixed, note=note)
+    try:
+        program = tracing.export_program(subject, run, allow_fixed=allow_fixed, note=note)
+        written = signature.written_by(program, subject.path)
+    except WorkerError as error:
+        if error.kind != "model":
+            _refuse_lost(run.changes.assigned)
+        raise
+    _refuse_lost(_lost(run, written))
+    _refuse_old(signature.returned_buffers(program), run)
     shape_env = guards.environment(program)
     exported = 0 if shape_env is None else len(shape_env.guards)
-    written = signature.written_by(program, subject.path)
+    for change in run.changes.attributes:
+        note(
+            f"a call changes an attribute of the module, {change}: the package has the value of the first call for ever"
+        )
     described = _describe(program, subject, run, written, shape_env, exported)
     return Sized(program, subject, run, written, shape_env, exported, described)
+
+
+def _lost(run: Run, written: Written) -> list[str]:
+    """Buffers that a call assigns, and the graph does not."""
+    carried = {name.removeprefix(f"{RENAMED}.") for name in written.buffers}
+    # torch.export takes what is assigned where there was None for the input that it was made from.
+    made = run.changes.made if written.inputs else []
+    return [name for name in [*run.changes.assigned, *made] if name not in carried]
+
+
+def _refuse_lost(lost: list[str]) -> None:
+    """Raise WorkerError for a state that would begin anew in every call."""
+    if lost:
+        raise WorkerError(
+            f"the module assigns its buffer {lost[0]} anew in a call, which torch.export does not carry on",
+            meaning="the package would have the buffer's first value for ever",
+            fix=f"keep its size, and write into it: self.{lost[0].split('.')[-1]}.copy_(...), not an assignment",
+            kind="usage",
+        )
+
+
+def _refuse_old(returned: list[str], run: Run) -> None:
+    """Raise WorkerError for an output that is a buffer before it is assigned anew: the graph has the new one."""
+    old = [name for name in returned if name.removeprefix(f"{RENAMED}.") in run.changes.assigned]
+    if old:
+        name = old[0].split(".")[-1]
+        raise WorkerError(
+            f"the module returns its buffer {name} as it was before it assigns another one",
+            meaning="torch.export writes the new value into the buffer itself, and so into what is returned",
+            fix=f"return a copy: self.{name}.clone(), made before the assignment",
+            kind="usage",
+        )
 
 
 def _describe(program: Any, subject: Subject, run: Run, written: Written, shape_env: Any, exported: int) -> Signature:

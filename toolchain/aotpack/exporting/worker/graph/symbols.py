@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sympy
+from torch.utils import _pytree as pytree
 
 from .. import naming
 from ..subject import Subject
@@ -30,7 +31,10 @@ class Linear:
         if is_number(size) or len(size.free_symbols) != 1:
             return None
         (symbol,) = size.free_symbols
-        factor, offset = size.coeff(symbol), size.subs(symbol, 0)
+        try:
+            factor, offset = size.coeff(symbol), size.subs(symbol, 0)
+        except ZeroDivisionError:  # it is divided by what is 0 there
+            return None
         if not (factor.is_Integer and offset.is_Integer and factor >= 1):
             return None
         return Linear(symbol, int(factor), int(offset)) if sympy.expand(size - factor * symbol - offset) == 0 else None
@@ -92,7 +96,7 @@ def name_symbols(inputs: Sequence[tuple[str, list[Size], Any]]) -> Symbols:
                 places.setdefault(size, f"{input_name}.shape[{index}]")
                 continue
             found.setdefault(linear.symbol)
-            name = _asked_name(_dim_of(spec, index), derived=size != linear.symbol)
+            name = _asked_name(dim_of(spec, index), derived=size != linear.symbol)
             if name is not None:
                 asked.setdefault(linear.symbol, name)
             if size == linear.symbol:
@@ -112,7 +116,8 @@ def _asked_name(asked: Any, *, derived: bool) -> str | None:
     return asked if isinstance(asked, str) else getattr(asked, "__name__", None)
 
 
-def _dim_of(spec: Any, index: int) -> Any:
+def dim_of(spec: Any, index: int) -> Any:
+    """What `dynamic_shapes` says of one dim of an input, of which it says `spec`."""
     if isinstance(spec, dict):
         return spec.get(index)
     if isinstance(spec, (tuple, list)) and index < len(spec):
@@ -120,17 +125,25 @@ def _dim_of(spec: Any, index: int) -> Any:
     return None
 
 
-def shape_spec(dynamic_shapes: Any, subject: Subject, path: naming.Path) -> Any:
-    """What `dynamic_shapes` says about the input at `path`: follow the same keys through it, as torch.export does."""
-    position: list[str | int] = list(path[1:])
-    if isinstance(dynamic_shapes, dict) and path[0] == 0:
-        position[0] = list(inspect.signature(subject.module.forward).parameters)[int(path[1])]
-    spec = dynamic_shapes
-    for key in position:
-        if isinstance(spec, dict):
-            spec = spec.get(key)
-        elif isinstance(spec, (tuple, list)) and isinstance(key, int) and key < len(spec):
-            spec = spec[key]
-        else:
-            return None
-    return spec
+def asked_of_inputs(dynamic_shapes: Any, subject: Subject) -> list[Any]:
+    """What `dynamic_shapes` says of each leaf of the inputs: follow the same keys through it, as torch.export does.
+
+    They are those of the parameters: `*rest` is one tuple, `**named` is one dict.
+    """
+    given = inspect.signature(subject.module.forward).bind(*subject.args, **subject.kwargs).arguments
+    places = [naming.keys(path) for path, _leaf in pytree.tree_flatten_with_path(given)[0]]
+    parameters = list(given)
+
+    def asked(place: naming.Path) -> Any:
+        by_position = isinstance(dynamic_shapes, (tuple, list))
+        spec = dynamic_shapes
+        for key in (parameters.index(str(place[0])) if by_position else place[0], *place[1:]):
+            if isinstance(spec, dict):
+                spec = spec.get(key)
+            elif isinstance(spec, (tuple, list)) and isinstance(key, int) and key < len(spec):
+                spec = spec[key]
+            else:
+                return None
+        return spec
+
+    return [asked(place) for place in places]

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch._dynamo.exc import UserErrorType
 from torch.utils import _pytree as pytree
 
 from .. import naming
 from ..failure import WorkerError, essence, line_in
 from ..running import Run, TensorsOnly
 from ..subject import Subject
+from . import hinted
 
 _DOCUMENTATION = "https://docs.pytorch.org/docs/stable/export.html"
 
@@ -25,8 +27,8 @@ def export_program(subject: Subject, run: Run, *, allow_fixed: bool, note: Calla
     torch finds them, or not at all; `note` is told, and `subject` says what they are in the end. Raises WorkerError.
     """
     module = subject.module
-    if run.others:
-        # AOTInductor returns null handles for these.
+    if run.others or not run.nests_plainly:
+        # AOTInductor returns null handles for what is no tensor.
         module = TensorsOnly(module)
         for path, value in run.others:
             if value is not None:
@@ -39,8 +41,12 @@ def export_program(subject: Subject, run: Run, *, allow_fixed: bool, note: Calla
             traceback.print_exc()
             if subject.dynamic_shapes is None:
                 raise _untraceable(error, subject) from error
+            program, hints = _by_hints(module, subject)
+            # Where torch knows what would do, the user has the choice.
+            if program is not None and (allow_fixed or not suggestions(error)):
+                return program
             if not allow_fixed:
-                raise _refusal(error, module, subject) from error
+                raise _refusal(error, module, subject, hints if program is not None else "") from error
             why = "; ".join(suggestions(error)) or essence(error)
             if why != told:
                 note(f"the sizes cannot vary as asked, which is accepted: {why}")
@@ -54,6 +60,22 @@ def _export(module: Any, subject: Subject, dynamic_shapes: Any) -> Any:
         return torch.export.export(module, subject.args, subject.kwargs, dynamic_shapes=dynamic_shapes, strict=False)
 
 
+def _by_hints(module: Any, subject: Subject) -> tuple[Any, str]:
+    """A program that serves all sizes that are declared by names, though torch did not see that, and how hints say so.
+
+    None where there is none.
+    """
+    hinted_shapes = hinted.as_hints(subject.dynamic_shapes)
+    if hinted_shapes is None:
+        return None, ""
+    try:
+        program = _export(module, subject, hinted_shapes)
+        served = hinted.serves(program, subject)
+    except Exception:  # noqa: BLE001  (torch raises what it likes; the user is told of the first error)
+        return None, ""
+    return (program, hinted.text(subject.dynamic_shapes)) if served else (None, "")
+
+
 def _untraceable(error: Exception, subject: Subject) -> WorkerError:
     where = line_in(str(error), subject.path)
     return WorkerError(
@@ -63,18 +85,31 @@ def _untraceable(error: Exception, subject: Subject) -> WorkerError:
     )
 
 
-def _refusal(error: Exception, module: Any, subject: Subject) -> WorkerError:
-    """The sizes cannot vary as asked; or the module cannot be traced whatever the sizes are."""
+def _refusal(error: Exception, module: Any, subject: Subject, hints: str) -> WorkerError:
+    """The sizes cannot vary as asked; or the module cannot be traced whatever the sizes are.
+
+    Args:
+        hints: what serves all of them nevertheless; may be empty.
+    """
     fixes = suggestions(error)
     if not fixes:
         try:
             _export(module, subject, None)
         except Exception as fixed:  # noqa: BLE001  (torch and the module raise what they like; all of it is told)
             return _untraceable(fixed, subject)
+    if not fixes and getattr(error, "error_type", None) == UserErrorType.INVALID_INPUT:
+        return WorkerError(
+            "dynamic_shapes is not as torch.export takes it",
+            meaning=_in_users_terms(essence(error)),
+            fix=f"give one entry for each parameter of forward(), each as {_DOCUMENTATION} says",
+            kind="usage",
+        )
     # Not the names that torch makes up for what the others are multiples of.
     demands = [fix for fix in fixes if "Dim(" not in fix] or fixes
     demanded = f": torch.export demands {', '.join(demands)}" if fixes else ""
     advice = f"write that in dynamic_shapes ({'; '.join(fixes)})" if fixes else "leave the dim out of dynamic_shapes"
+    if hints:
+        advice += f", or for all of these sizes {hints}"
     return WorkerError(
         f"the sizes cannot vary as asked{demanded}",
         meaning=_reason(error),

@@ -1,0 +1,81 @@
+"""What an export says of a module before anything is compiled: the sizes that vary, or why it is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aotpack import resources
+from tests.support.exporting import SUPPORT, cached_export
+
+MODELS = SUPPORT / "graph_models.py"
+
+
+def size(symbol: str, least: int, most: int | None) -> dict[str, Any]:
+    return {"symbol": symbol, "min": least, "max": most}
+
+
+#: Function -> the dims of its inputs.
+SERVED = {
+    "pool_of_one_dim": [[1, 2, size("length", 8, 99)]],
+    "spectrum": [[2, size("length", 8, 400)]],
+    "padded_to_four": [[2, size("length", 8, 400)]],
+    "by_tensor": [[size("rows", 0, 64), 4]],
+    "rest": [[size("n", 0, 9)], [size("m", 0, 9)]],
+}
+#: Function -> kind of error, what is wrong, and a word of what to do.
+REFUSED = {
+    "pooled_pyramid": ("model", "torch.export demands h = 2*_h - 1", "h = Dim.DYNAMIC(min=8, max=400)"),
+    "of_other_tensors": ("usage", "dynamic_shapes does not fit the inputs", "return the same tensors as inputs"),
+    "absent_dim": ("usage", "dynamic_shapes names dim 2 of input x, whose sizes are [3, 4]", "correct dynamic_shapes"),
+    "out_of_range": ("usage", "the example input x has size 3 at dim 0, which is not in 4..9", "widen the range"),
+    "no_dim": ("usage", "dynamic_shapes is not as torch.export takes it", "one entry for each parameter"),
+    "parameter": ("usage", "the module changes its parameter w in a call", 'self.register_buffer("w", ...)'),
+    "grows": ("usage", "the module assigns its buffer h anew in a call", "self.h.copy_(...)"),
+    "assigned_within": ("usage", "the module assigns its buffer inner.h anew in a call", "self.h.copy_(...)"),
+    "returns_old": ("usage", "the module returns its buffer h as it was before", "self.h.clone()"),
+    "first_call": ("usage", "the module assigns its buffer h anew in a call", "self.h.copy_(...)"),
+    "one_memory": ("usage", "the module writes into memory that all and row share", "register one buffer"),
+}
+
+
+@pytest.fixture(scope="module")
+def traced(backend_python: Path) -> dict[str, Any]:
+    names = [*SERVED, *REFUSED, "by_example", "plain_counter"]
+    script = Path(__file__).with_name("tracing.py")
+    command = [backend_python, script, resources.PACKAGE / "exporting", MODELS, *names]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+@pytest.mark.parametrize("function", SERVED)
+def test_sizes_that_vary_as_declared(traced: dict[str, Any], function: str) -> None:
+    assert traced[function] == {"dims": SERVED[function], "guards": [], "notes": []}
+
+
+def test_sizes_that_vary_as_other_examples_do(traced: dict[str, Any]) -> None:
+    ((rows, columns),) = traced["by_example"]["dims"]
+    assert (rows["min"], rows["max"], columns) == (2, None, 4)
+
+
+@pytest.mark.parametrize("function", REFUSED)
+def test_what_is_refused(traced: dict[str, Any], function: str) -> None:
+    kind, what, fix = REFUSED[function]
+    told = traced[function]
+    assert (told["kind"], what in told["what"], fix in told["fix"]) == (kind, True, True), told
+
+
+def test_a_plain_attribute_that_a_call_changes_is_told(traced: dict[str, Any]) -> None:
+    assert any("count: 0 -> 1" in note for note in traced["plain_counter"]["notes"])
+
+
+@pytest.mark.parametrize("function", ["lengths", "before"])
+def test_packages_agree_with_eager(backend_venv: Path, function: str) -> None:
+    """Compiled and compared, at the least sizes, too, and call after call."""
+    assert cached_export(backend_venv, MODELS, function=function).exists()

@@ -1,0 +1,34 @@
+"""Runs under the backend's interpreter: what an export says of modules before anything is compiled, as JSON by name.
+
+python tracing.py FOLDER_OF_WORKER FILE.py FUNCTION...
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+sys.path.insert(0, sys.argv[1])
+from worker import failure, running, source
+from worker.graph import pooling, sizing
+
+
+def traced(file: str, function: str) -> dict[str, Any]:
+    notes: list[str] = []
+    try:
+        request = {"device": "cpu", "function": function, "file": file}
+        subject = source.load(request)
+        run = running.run_eager(subject, subject.args, subject.kwargs)
+        described = sizing.export(subject, run, allow_fixed=False, note=notes.append).described
+    except failure.WorkerError as error:
+        return error.document()
+    guards = [guard.text for guard in described.guards]
+    return {"dims": [spec["dims"] for spec in described.inputs], "guards": guards, "notes": notes}
+
+
+sys.stdout, events = sys.stderr, os.fdopen(os.dup(1), "w")
+with pooling.lengths_vary():
+    json.dump({function: traced(sys.argv[2], function) for function in sys.argv[3:]}, events)
+events.close()
