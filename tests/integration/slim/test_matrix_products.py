@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,11 @@ HERE = Path(__file__).resolve().parent
 LIBRARY = slim.SOURCES / "kernels" / "matrix"
 
 
-def compiled(folder: Path, compiler: Compiler, source_name: str = "matrix_products.cpp", **definitions: str) -> Path:
+def compiled(folder: Path, compiler: Compiler, source_name: str, **definitions: str) -> Path:
+    """The program; a second one in the same folder finds the kernels compiled."""
     source = {"AOT_PROGRAM": str(HERE / source_name)}
     build_targets(LIBRARY, folder, compiler, source | definitions, ["matrix_program"])
-    return folder / "matrix_program"
+    return (folder / "matrix_program").rename(folder / Path(source_name).stem)
 
 
 def run(*command: object, **environment: str) -> list[str]:
@@ -31,9 +33,15 @@ def run(*command: object, **environment: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The checks under ASan and UBSan."""
-    return compiled(tmp_path_factory.mktemp("matrix"), find_compiler("c++"), AOT_SANITIZE="address,undefined")
+def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Compiles checks under ASan and UBSan."""
+    folder = tmp_path_factory.mktemp("matrix")
+    return lambda source: compiled(folder, find_compiler("c++"), source, AOT_SANITIZE="address,undefined")
+
+
+@pytest.fixture(scope="module")
+def program(sanitized: Callable[[str], Path]) -> Path:
+    return sanitized("matrix_products.cpp")
 
 
 def test_every_instruction_set_under_sanitizers(program: Path) -> None:
@@ -42,9 +50,8 @@ def test_every_instruction_set_under_sanitizers(program: Path) -> None:
     assert verdict == "0 failures"
 
 
-def test_convolutions_of_every_instruction_set_under_sanitizers(tmp_path: Path) -> None:
-    program = compiled(tmp_path, find_compiler("c++"), "convolutions.cpp", AOT_SANITIZE="address,undefined")
-    *sets, verdict = run(program, 200)
+def test_convolutions_of_every_instruction_set_under_sanitizers(sanitized: Callable[[str], Path]) -> None:
+    *sets, verdict = run(sanitized("convolutions.cpp"), 200)
     assert sets[0] == "baseline"
     assert verdict == "0 failures"
 
@@ -56,11 +63,17 @@ def test_the_environment_lowers_the_instruction_set(program: Path) -> None:
         assert run(program, 1, AOT_SLIM_ISA=wanted)[:-1] == all_sets[:last]
 
 
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where programs for another architecture are compiled."""
+    return tmp_path_factory.mktemp("elsewhere")
+
+
 @pytest.mark.parametrize("source", ["matrix_products.cpp", "convolutions.cpp"])
-def test_plain_code_on_another_architecture(source: str, tmp_path: Path) -> None:
+def test_plain_code_on_another_architecture(source: str, elsewhere: Path) -> None:
     cross, emulator = shutil.which("aarch64-linux-gnu-g++"), shutil.which("qemu-aarch64")
     if cross is None or emulator is None:
         pytest.skip("g++-aarch64-linux-gnu and qemu-user are not installed")
     system = {"CMAKE_SYSTEM_NAME": "Linux", "CMAKE_SYSTEM_PROCESSOR": "aarch64", "CMAKE_EXE_LINKER_FLAGS": "-static"}
-    program = compiled(tmp_path, Compiler((cross,), "cross"), source, **system)
+    program = compiled(elsewhere, Compiler((cross,), "cross"), source, **system)
     assert run(emulator, program, 60) == ["baseline", "0 failures"]
