@@ -192,7 +192,7 @@ def sounds(count: int = 96) -> tuple[Floats, Floats]:
     time = np.arange(1024) / 16_000
     windows = np.zeros((count, 1024))
     for harmonic in range(1, 9):
-        strength, phase = draw.uniform(0.2, 1, (2, count, 1)) / (harmonic, 1 / (2 * np.pi))
+        strength, phase = draw.uniform(0.2, 1, (count, 1)) / harmonic, draw.uniform(0, 2 * np.pi, (count, 1))
         windows += strength * np.sin(2 * np.pi * harmonic * pitch[:, None] * time + phase)
     noise = draw.normal(size=windows.shape) * windows.std(axis=1, keepdims=True) / 10**0.5
     return (windows + noise).astype(np.float32), pitch.astype(np.float32)

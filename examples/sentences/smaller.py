@@ -83,11 +83,9 @@ def int8_static():
 
 def int4_weights():
     """Four bits in groups of 64 under float32 activations."""
-    from torchao.quantization.linear_quant_modules import Int4WeightOnlyQuantizer
+    from torchao.prototype.quantization.int4.inference_workflow import PrototypeInt4WeightOnlyConfig
 
-    module, inputs, dynamic_shapes = floats()
-    quantizer = Int4WeightOnlyQuantizer(groupsize=64, device=torch.device("cpu"), precision=torch.float32)
-    return quantizer.quantize(module), inputs, dynamic_shapes
+    return _by_torchao(PrototypeInt4WeightOnlyConfig(group_size=64))
 
 
 def float8_weights():

@@ -27,7 +27,7 @@ def model():
 
 
 def test_constants_are_the_same_in_the_next_call(backend_venv: Path, tmp_path: Path) -> None:
-    """Verified with several calls: a fused sum went into the constant, and the second call added to that."""
+    """Verified with several calls: a sum in a constant would show in the second. Layers of bytes: test_quantised.py."""
     source = tmp_path / "added.py"
     source.write_text(ADDED)
     cached_export(backend_venv, source)

@@ -2,7 +2,7 @@
 
 A sum that Inductor fuses into a layer adds to the other operand where that lies, if nobody reads it later. A constant
 is read by the next call, which would find what the last one left there; an input is the caller's. Inductor (pytorch
-2.13) looks for neither in layers of bytes, and not for constants in others.
+2.13) looks for neither in layers of bytes. Of other layers it asks the same question, which has one answer here.
 """
 
 from __future__ import annotations
