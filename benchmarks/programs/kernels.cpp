@@ -25,6 +25,7 @@
 
 #include "kernels/matrix/product.h"
 #include "kernels/matrix/table.h"
+#include "threads/pool.h"
 
 namespace {
 
@@ -231,7 +232,8 @@ void compare(const Shape& shape, int rounds, Sgemm sgemm, double& best_peak) {
 
 int main(int count, char** arguments) {
   if (count != 3) return 2;
-  omp_set_num_threads(1);
+  omp_set_num_threads(1);   // of oneDNN and MKL
+  aot_slim_set_threads(1);  // of the kernels, whose pool is their own
   const int rounds = std::atoi(arguments[2]);
   Sgemm sgemm = nullptr;
   if (void* torch = dlopen(arguments[1], RTLD_NOW | RTLD_LOCAL)) {
