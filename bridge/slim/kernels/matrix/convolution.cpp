@@ -250,7 +250,7 @@ class Windows {
         const int64_t x = row[i].at[2] + axis.taps[static_cast<size_t>(tap)].offset;
         const bool inside = line[i] != nullptr && axis.has(x);
         const void* const at = inside ? static_cast<const void*>(line[i] + x * from_.place[2]) : zeros;
-        std::memcpy(to, &at, sizeof at);
+        std::memcpy(to, reinterpret_cast<const char*>(&at), sizeof at);
       }
     }
     return to;
