@@ -164,6 +164,10 @@ void read_packed(const Bytes& bytes) {
       index[d] = 0;
     }
   }
+  if (elements == 0 || extent > (size_t{1} << 24)) return;
+  std::vector<uint8_t> packed(extent);
+  std::vector<uint8_t> plain(static_cast<size_t>(elements) * sizeof(float));
+  aot::unpack(descriptor, sizeof(float), packed.data(), plain.data());
 }
 
 /// What a DLPack producer says of an array: whatever passes the checks is read within the memory that it speaks of.

@@ -84,6 +84,7 @@ class Container {
   std::vector<Constant> list_constants(bool* has_folded) const;
   /// Where each constant lies in the files of weights.
   std::vector<uint8_t*> find_weights(const std::vector<Constant>& constants) const;
+  static Range memory_of(const TensorHandle& tensor);
   bool map_weights(const std::vector<Constant>& constants, const std::vector<uint8_t*>& places);
   void copy_weights(const std::vector<Constant>& constants, const std::vector<uint8_t*>& places);
   /// Fills `constant_memory_` with the container's own copies; false when the model is older than the function that

@@ -1,26 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// torch's C interface does not say which kind of CPU it has found, so its C++ function is taken by its name.
 #include "model/int4_order.h"
-
-#include <dlfcn.h>
 
 #include <cstdlib>
 #include <string>
 
 #include "base/error.h"
+#include "model/libtorch_cpu.h"
 #include "model/runtime.h"
 
 namespace aot {
 namespace {
 
 constexpr const char* kSlimReads = "AVX512";
-
-/// What libtorch takes this CPU for, such as "AVX2"; ATEN_CPU_CAPABILITY lowers it.
-std::string kind_by_libtorch() {
-  using Ask = std::string (*)();
-  const auto ask = reinterpret_cast<Ask>(dlsym(RTLD_DEFAULT, "_ZN2at18get_cpu_capabilityB5cxx11Ev"));
-  return ask != nullptr ? ask() : "an unknown kind";
-}
 
 }  // namespace
 
@@ -33,12 +24,12 @@ void check_int4_order(const Package& package) {
                 {"The slim runtime reads the order for ", kSlimReads, "; its results would be wrong."},
                 {"Quantise and export the model on a machine with AVX-512, or build with --runtime full."});
   }
-  const std::string kind = kind_by_libtorch();
+  const std::string kind = libtorch_cpu_kind();
   if (kind == order) return;
   const bool is_told = std::getenv("ATEN_CPU_CAPABILITY") != nullptr;  // NOLINT(concurrency-mt-unsafe)
   throw Error(AOT_MACHINE_MISMATCH,
               {package.path, " has weights of four bits in torch's order for ", order, "; libtorch takes this CPU for ",
-               kind, is_told ? " (ATEN_CPU_CAPABILITY is set)" : ""},
+               kind.empty() ? "an unknown kind" : kind, is_told ? " (ATEN_CPU_CAPABILITY is set)" : ""},
               {"libtorch would read them in another order, and its results would be wrong."},
               {order == kSlimReads ? "Build it with --runtime slim, which reads that order on every CPU."
                                    : "Quantise and export it on a machine with AVX-512, and build it with --runtime "

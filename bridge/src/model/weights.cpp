@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "model/container.h"
+#include "model/libtorch_cpu.h"
 #include "model/runtime.h"
 #include "package/packed_layout.h"
 
@@ -24,6 +25,22 @@ size_t extent(const ConstantSpec& spec, const int64_t* strides, size_t size) {
   }
   size_t bytes = 0;
   return __builtin_mul_overflow(static_cast<size_t>(last) + 1, size, &bytes) ? kBeyondAnyFile : bytes;
+}
+
+/// Whether libtorch's oneDNN would bring a packed weight of the shape into another order at each call, since it lies in
+/// the one for the CPU that packed it. That takes several times as long as a convolution; products of matrices are fast
+/// in any order but where there is no AVX2.
+bool is_foreign(const std::string& packed_on, const std::vector<int64_t>& shape) {
+  if (Runtime::is_slim() || packed_on.empty()) return false;  // the slim runtime's order is one for all
+  const std::string kind = libtorch_cpu_kind();
+  return !kind.empty() && kind != packed_on && (shape.size() > 2 || kind == "DEFAULT");
+}
+
+/// The weight in C order, in memory of its own. oneDNN reorders that at each call as well, in a tenth of the time.
+TensorHandle unpacked(const std::string& layout, const Memory& packed, size_t size) {
+  TensorHandle plain = allocate(Runtime::get().dtype_of(packed.dtype), packed.shape, packed.ndim, {AOT_DEVICE_CPU, 0});
+  unpack(layout, size, static_cast<const uint8_t*>(packed.data), static_cast<uint8_t*>(data_of(plain)));
+  return plain;
 }
 
 }  // namespace
@@ -199,6 +216,7 @@ bool Container::map_weights(const std::vector<Constant>& constants, const std::v
   }
   std::vector<TensorHandle> handles;
   std::vector<Pair> pairs;
+  std::vector<Range> copies;
   for (size_t i = 0; i < specs.size(); ++i) {
     const Constant& constant = constants[i];
     const ConstantSpec& spec = specs[i];
@@ -220,12 +238,26 @@ bool Container::map_weights(const std::vector<Constant>& constants, const std::v
                           {"The description belongs to another model."});
     }
     const Memory memory{places[i], spec.shape.data(), ndim, strides, spec.offset, constant.dtype, {AOT_DEVICE_CPU, 0}};
-    handles.push_back(borrow_memory(memory, layout));
+    if (layout != nullptr && is_foreign(package_.metadata.packed_on, spec.shape) &&
+        is_unpackable(*layout, spec.shape)) {
+      handles.push_back(unpacked(*layout, memory, size));
+      copies.push_back(memory_of(handles.back()));
+    } else {
+      handles.push_back(borrow_memory(memory, layout));
+    }
     pairs.push_back({constant.name, handles.back().get()});
   }
   use(pairs.data(), pairs.size());
   constants_ = std::move(handles);
+  constant_memory_ = std::move(copies);
   return true;
+}
+
+Container::Range Container::memory_of(const TensorHandle& tensor) {
+  int64_t bytes = 0;
+  Runtime::get().check(Runtime::get().aoti_torch_get_storage_size(tensor.get(), &bytes), "rearranging the weights");
+  const auto* begin = static_cast<const uint8_t*>(data_of(tensor));
+  return {begin, begin + bytes};
 }
 
 void Container::copy_weights(const std::vector<Constant>& constants, const std::vector<uint8_t*>& places) {

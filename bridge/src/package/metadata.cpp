@@ -235,6 +235,7 @@ Metadata parse_metadata(std::string_view text, const std::string& where) {
     metadata.state = texts_at(document, "state");
     const Json* is_rearranged = given(document, "rearranged");
     metadata.is_rearranged = is_rearranged != nullptr && is_rearranged->boolean();
+    metadata.packed_on = text_at(document, "packed_on", "");
     metadata.int4_order = text_at(document, "int4_order", "");
     if (const Json* floors = given(document, "floors")) metadata.glibc_floor = text_at(*floors, "glibc", "");
     metadata.variants = parse_variants(document, metadata);

@@ -78,6 +78,7 @@ struct Metadata {
   bool knows_state = false;             // whether `state` was said
   std::vector<std::string> state;       // buffers that a call changes, by the module's names
   bool is_rearranged = false;           // packed ones lie in other layouts than the model's code says
+  std::string packed_on;                // libtorch's kind of CPU that oneDNN packed weights on; empty: not known
   std::string int4_order;               // libtorch's kind of CPU whose order weights of four bits lie in; empty: none
   std::vector<std::string> weights;     // files that constants lie in, relative to the model's folder
   std::vector<Variant> variants;        // the least demanding first; empty: there is one form of the model

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace aot {
 namespace {
@@ -51,6 +52,12 @@ class Size {
   bool is_valid_;
 };
 
+Descriptor read(const std::string& descriptor) {
+  Descriptor given;
+  std::memcpy(&given, descriptor.data(), sizeof given);
+  return given;
+}
+
 bool is_known(const std::string& descriptor, const Descriptor& given, size_t size) {
   constexpr auto kTypes = static_cast<int32_t>(sizeof kElementSizes / sizeof *kElementSizes);
   constexpr auto kMost = static_cast<int32_t>(kMostDims);
@@ -68,9 +75,8 @@ bool is_known(const std::string& descriptor, const Descriptor& given, size_t siz
 }  // namespace
 
 bool packed_extent(const std::string& descriptor, const std::vector<int64_t>& shape, size_t size, size_t* bytes) {
-  Descriptor given;
-  if (descriptor.size() < sizeof given) return false;
-  std::memcpy(&given, descriptor.data(), sizeof given);
+  if (descriptor.size() < sizeof(Descriptor)) return false;
+  const Descriptor given = read(descriptor);
   if (!is_known(descriptor, given, size)) return false;
   *bytes = kBeyondAnyFile;
 
@@ -108,6 +114,54 @@ bool packed_extent(const std::string& descriptor, const std::vector<int64_t>& sh
   padded_elements.multiply(static_cast<int64_t>(size));
   if (elements.is(expected)) *bytes = std::max(end.bytes(), padded_elements.bytes());
   return true;
+}
+
+bool is_unpackable(const std::string& descriptor, const std::vector<int64_t>& shape) {
+  const Descriptor given = read(descriptor);
+  const auto rank = static_cast<size_t>(given.rank);
+  const bool has_groups = rank == shape.size() + 1;
+  // Blocks are of channels; a recurrent layer's are of its last dim.
+  const int64_t channels = has_groups ? 3 : 2;
+  if (std::any_of(given.block_dims, given.block_dims + given.blocks, [&](int64_t dim) { return dim >= channels; })) {
+    return false;
+  }
+  if (!has_groups) return rank == shape.size() && std::equal(shape.begin(), shape.end(), given.sizes);
+  return given.sizes[0] * given.sizes[1] == shape[0] && std::equal(shape.begin() + 1, shape.end(), given.sizes + 2);
+}
+
+void unpack(const std::string& descriptor, size_t size, const uint8_t* packed, uint8_t* plain) {
+  const Descriptor given = read(descriptor);
+  // Where an element lies is a sum with a term for each of its indices.
+  std::vector<std::vector<size_t>> terms(static_cast<size_t>(given.rank));
+  for (int32_t d = 0; d < given.rank; ++d) {
+    for (int64_t index = 0; index < given.sizes[d]; ++index) {
+      int64_t term = 0;
+      int64_t rest = index;
+      int64_t inner = 1;  // elements of a block within the one that is looked at
+      for (int32_t i = given.blocks - 1; i >= 0; --i) {
+        if (given.block_dims[i] == d) {
+          term += rest % given.block_sizes[i] * inner;
+          rest /= given.block_sizes[i];
+        }
+        inner *= given.block_sizes[i];
+      }
+      terms[static_cast<size_t>(d)].push_back(static_cast<size_t>(term + rest * given.strides[d]) * size);
+    }
+  }
+  const std::vector<size_t> last = std::move(terms.back());
+  terms.pop_back();
+  std::vector<size_t> indices(terms.size(), 0);
+  for (;;) {
+    const uint8_t* row = packed + static_cast<size_t>(given.offset) * size;
+    for (size_t d = 0; d < terms.size(); ++d) row += terms[d][indices[d]];
+    for (const size_t term : last) {
+      std::memcpy(plain, row + term, size);
+      plain += size;
+    }
+    size_t d = terms.size();
+    while (d > 0 && ++indices[d - 1] == terms[d - 1].size()) indices[--d] = 0;
+    if (d == 0) return;
+  }
 }
 
 }  // namespace aot

@@ -158,7 +158,14 @@ def for_slim(metadata: ModelMetadata) -> tuple[ModelMetadata, tuple[Packing, ...
         constants[weight.constant] = replace(constant, layout=layouts.index(layout))
     if not packings:
         return metadata, ()
-    changed = replace(metadata, constants=tuple(constants), layouts=tuple(layouts), packed_weights=(), rearranged=True)
+    changed = replace(
+        metadata,
+        constants=tuple(constants),
+        layouts=tuple(layouts),
+        packed_on=None,
+        packed_weights=(),
+        rearranged=True,
+    )
     return changed, tuple(packings)
 
 

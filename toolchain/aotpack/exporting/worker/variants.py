@@ -153,6 +153,8 @@ def share_weights(variants: Variants, note: Note) -> Variants:
             kept.append(member)
             kept_described.append(one)
     weights, chosen = shared_weights.merge(kept_described, [member.compiled.blob for member in kept])
+    if weights.get("layouts"):
+        weights["packed_on"] = torch.backends.cpu.get_cpu_capability()
     for member, own in zip(kept, chosen, strict=True):
         member.constants = own
     return Variants(kept, variants.signature, weights)

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// Weights in oneDNN's orders, found in their descriptors and put into C order.
+#include "package/packed_layout.h"
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "check.h"
+
+namespace {
+
+constexpr size_t kDims = 12;
+
+/// A weight of float32 as oneDNN 3 describes it: a dim's blocks from the outermost to the innermost.
+struct Layout {
+  std::vector<int64_t> sizes;
+  std::vector<int64_t> strides;  // from block to block, in elements
+  std::vector<int64_t> block_sizes;
+  std::vector<int64_t> block_dims;
+
+  std::string descriptor() const {
+    std::string bytes(768, '\0');
+    const auto put = [&](size_t at, const auto& value) { std::memcpy(&bytes[at], &value, sizeof value); };
+    constexpr size_t kArray = kDims * sizeof(int64_t);
+    put(0, int32_t{1});
+    put(4, static_cast<int32_t>(sizes.size()));
+    for (size_t d = 0; d < sizes.size(); ++d) {
+      int64_t block = 1;
+      for (size_t i = 0; i < block_dims.size(); ++i) {
+        if (block_dims[i] == static_cast<int64_t>(d)) block *= block_sizes[i];
+      }
+      put(8 + d * 8, sizes[d]);
+      put(16 + kArray + d * 8, (sizes[d] + block - 1) / block * block);
+      put(32 + 3 * kArray + d * 8, strides[d]);
+    }
+    put(8 + kArray, int32_t{3});
+    put(24 + 3 * kArray, int32_t{2});
+    put(32 + 4 * kArray, static_cast<int32_t>(block_sizes.size()));
+    for (size_t i = 0; i < block_sizes.size(); ++i) {
+      put(40 + 4 * kArray + i * 8, block_sizes[i]);
+      put(40 + 5 * kArray + i * 8, block_dims[i]);
+    }
+    const int32_t groups = sizes.size() == 5 ? static_cast<int32_t>(sizes[0]) : 1;
+    bytes.append(reinterpret_cast<const char*>(&groups), sizeof groups);
+    return bytes;
+  }
+};
+
+/// What lies at each place of memory that holds its own place's number, in C order.
+std::vector<float> places(const Layout& layout, const std::vector<int64_t>& shape) {
+  size_t bytes = 0;
+  const std::string descriptor = layout.descriptor();
+  CHECK(aot::packed_extent(descriptor, shape, sizeof(float), &bytes));
+  CHECK(bytes != aot::kBeyondAnyFile);
+  CHECK(aot::is_unpackable(descriptor, shape));
+  std::vector<float> packed(bytes / sizeof(float));
+  for (size_t i = 0; i < packed.size(); ++i) packed[i] = static_cast<float>(i);
+  size_t elements = 1;
+  for (const int64_t size : shape) elements *= static_cast<size_t>(size);
+  std::vector<float> plain(elements);
+  aot::unpack(descriptor, sizeof(float), reinterpret_cast<const uint8_t*>(packed.data()),
+              reinterpret_cast<uint8_t*>(plain.data()));
+  return plain;
+}
+
+TEST(panels_of_output_channels_are_unpacked) {
+  // Acdb4a of 6 x 3 x 2 x 1: panels of 4 of 6 channels, filled up to 8.
+  const Layout layout{{6, 3, 2, 1}, {24, 4, 12, 12}, {4}, {0}};
+  const std::vector<float> plain = places(layout, {6, 3, 2, 1});
+  size_t at = 0;
+  for (int64_t a = 0; a < 6; ++a) {
+    for (int64_t b = 0; b < 3; ++b) {
+      for (int64_t c = 0; c < 2; ++c) {
+        CHECK_EQUAL(plain[at++], static_cast<float>(a / 4 * 24 + b * 4 + c * 12 + a % 4));
+      }
+    }
+  }
+}
+
+TEST(blocks_of_two_dims_and_of_one_dim_twice_are_unpacked) {
+  // AB4b4a2b of 5 x 9, as bfloat16 lies: rows in blocks of 4, columns in blocks of 4 times 2.
+  const Layout layout{{5, 9}, {64, 32}, {4, 4, 2}, {1, 0, 1}};
+  const std::vector<float> plain = places(layout, {5, 9});
+  for (int64_t a = 0; a < 5; ++a) {
+    for (int64_t b = 0; b < 9; ++b) {
+      const int64_t place = a / 4 * 64 + b / 8 * 32 + b % 8 / 2 * 8 + a % 4 * 2 + b % 2;
+      CHECK_EQUAL(plain[static_cast<size_t>(a * 9 + b)], static_cast<float>(place));
+    }
+  }
+}
+
+TEST(groups_are_output_channels_in_the_models_own_shape) {
+  // Abcde4a of 4 groups of one channel each: a depthwise weight of 4 x 1 x 1 x 3.
+  const Layout layout{{4, 1, 1, 1, 3}, {12, 12, 12, 12, 4}, {4}, {0}};
+  const std::vector<float> plain = places(layout, {4, 1, 1, 3});
+  for (int64_t a = 0; a < 4; ++a) {
+    for (int64_t e = 0; e < 3; ++e) {
+      CHECK_EQUAL(plain[static_cast<size_t>(a * 3 + e)], static_cast<float>(e * 4 + a));
+    }
+  }
+  CHECK(!aot::is_unpackable(layout.descriptor(), {1, 4, 1, 3}));
+}
+
+TEST(recurrent_weights_stay_packed) {
+  // abdEc4e of 1 x 1 x 3 x 4 x 8: layers, directions, inputs, gates, outputs.
+  const Layout layout{{1, 1, 3, 4, 8}, {96, 96, 4, 24, 12}, {4}, {4}};
+  CHECK(!aot::is_unpackable(layout.descriptor(), {1, 1, 3, 4, 8}));
+}
+
+}  // namespace
