@@ -6,8 +6,8 @@
 
 namespace aot {
 
-/// "AVX512", "AVX2" or "DEFAULT", as `torch.backends.cpu.get_cpu_capability()` calls them; ATEN_CPU_CAPABILITY lowers it.
-/// Empty when libtorch does not say. libtorch is loaded.
+/// "AVX512", "AVX2" or "DEFAULT", as `torch.backends.cpu.get_cpu_capability()` calls them; ATEN_CPU_CAPABILITY lowers
+/// it. Empty when libtorch does not say. libtorch is loaded.
 std::string libtorch_cpu_kind();
 
 }  // namespace aot

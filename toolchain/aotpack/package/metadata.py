@@ -194,8 +194,8 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     state: tuple[str, ...] | None = None
     #: Whether packed constants lie in other layouts than the model's code says.
     rearranged: bool = False
-    #: The kind of CPU, as `torch.backends.cpu.get_cpu_capability()` calls it, on which oneDNN packed weights, in the order
-    #: that suits it; None where there are none, or nobody said.
+    #: The kind of CPU, as `torch.backends.cpu.get_cpu_capability()` calls it, on which oneDNN packed weights, in the
+    #: order that suits it; None where there are none, or nobody said.
     packed_on: str | None = None
     #: Whose order weights of four bits lie in, as `torch.backends.cpu.get_cpu_capability()` calls that kind of CPU;
     #: None where there are none.
