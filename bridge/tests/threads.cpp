@@ -3,18 +3,20 @@
 // beside them, outputs freed by other threads than made them and after their model. Exit code 1 when a call fails or a
 // result differs from the one the same thread had before.
 //
-//   bridge_threads MODEL...       the runtime lies beside the program
+//   bridge_threads ROUNDS MODEL...       so many calls by each caller; the runtime lies beside the program
+#include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <iostream>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "calls.h"
 
 namespace {
 
 constexpr int kCallers = 6;
-constexpr int kRounds = 40;
 constexpr int kLoads = 6;
 
 std::atomic<int> failures{0};
@@ -43,10 +45,10 @@ class Handover {
   aot_tensor* kept_ = nullptr;
 };
 
-void call(aot_model* model, int64_t size, Handover& handover) {
+void call(aot_model* model, int64_t size, long rounds, Handover& handover) {
   const calls::Inputs inputs(model, size);
   std::vector<std::string> expected;
-  for (int round = 0; round < kRounds; ++round) {
+  for (long round = 0; round < rounds; ++round) {
     const calls::Outputs outputs = calls::run(model, inputs);
     if (outputs.status != AOT_OK) return complain(std::string("running: ") + aot_last_error());
     std::vector<std::string> seen;
@@ -70,14 +72,14 @@ void load_and_free(const char* path, Handover& handover) {
   }
 }
 
-void exercise(const char* path, uint32_t runners) {
+void exercise(const char* path, long rounds, uint32_t runners) {
   Handover handover;
   aot_model* model = calls::load(path, runners);
   if (model == nullptr) return complain(std::string("loading: ") + aot_last_error());
   std::vector<std::thread> threads;
   threads.reserve(kCallers + 2);
   // Two callers of each size, so that they meet at the same plans.
-  for (int i = 0; i < kCallers; ++i) threads.emplace_back([&, i] { call(model, 1 + i / 2, handover); });
+  for (int i = 0; i < kCallers; ++i) threads.emplace_back([&, i] { call(model, 1 + i / 2, rounds, handover); });
   for (int i = 0; i < 2; ++i) threads.emplace_back([&] { load_and_free(path, handover); });
   for (std::thread& thread : threads) thread.join();
   aot_model_free(model);
@@ -86,19 +88,21 @@ void exercise(const char* path, uint32_t runners) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  const long rounds = argc > 1 ? std::strtol(argv[1], nullptr, 10) : 0;
+  const std::vector<const char*> models(argv + std::min(argc, 2), argv + argc);
 #ifdef __SANITIZE_THREAD__
   // ThreadSanitizer does not see where the loader maps libraries and takes what lay there before for theirs: they come
   // before there are threads.
-  for (int i = 1; i < argc; ++i) aot_model_free(calls::load(argv[i], 1));
+  for (const char* model : models) aot_model_free(calls::load(model, 1));
 #endif
   // The first model is loaded by many at once; without ThreadSanitizer, the runtime with it.
   std::vector<std::thread> first;
   Handover handover;
-  for (int i = 0; i < 4 && argc > 1; ++i) first.emplace_back([&] { load_and_free(argv[1], handover); });
+  for (int i = 0; i < 4 && !models.empty(); ++i) first.emplace_back([&] { load_and_free(models[0], handover); });
   for (std::thread& thread : first) thread.join();
-  for (int i = 1; i < argc; ++i) {
-    for (const uint32_t runners : {1U, 4U}) exercise(argv[i], runners);
+  for (const char* model : models) {
+    for (const uint32_t runners : {1U, 4U}) exercise(model, rounds, runners);
   }
-  std::cout << argc - 1 << " models, " << failures << " failed\n";
-  return failures == 0 && argc > 1 ? 0 : 1;
+  std::cout << models.size() << " models of " << rounds << " rounds, " << failures << " failed\n";
+  return failures == 0 && rounds > 0 && !models.empty() ? 0 : 1;
 }
