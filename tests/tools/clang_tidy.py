@@ -33,12 +33,13 @@ DEFINITIONS = ('-DAOT_COMPILER="c++"', '-DAOT_TEST_DATA="data"')
 #: What only a GPU toolkit's headers can compile; a test does, where there are some.
 LEFT_OUT = ("gpu_abi_test.cpp",)
 #: bridge/slim/CMakeLists.txt and kernels/matrix/CMakeLists.txt give them, by the folder's name or the file's.
+_AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma")
 INSTRUCTIONS = {
     "avx2": ("-mavx2", "-mfma"),
-    "avx512": ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"),
-    "avx512_bf16": ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mavx512bf16"),
-    "avx512_vbmi": ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mavx512vnni", "-mavx512vbmi"),
-    "avx512_vnni": ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mavx512vnni"),
+    "avx512": _AVX512,
+    "avx512_bf16": (*_AVX512, "-mavx512bf16"),
+    "avx512_vbmi": (*_AVX512, "-mavx512vnni", "-mavx512vbmi"),
+    "avx512_vnni": (*_AVX512, "-mavx512vnni"),
 }
 #: What the slim runtime is written around: headers that each instruction set compiles for itself, tiles counted in
 #: int, int8 as a number, `x != x` of many lanes, a jump out of an OpenMP region. Conversions are GCC's to check there.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.tools import clang_tidy
-from tests.tools.clang_tidy import BATCH, Source, batches
+from tests.tools.clang_tidy import BATCH, INSTRUCTIONS, SLIM, Source, batches
 
 
 def sources(folder: Path, count: int, *flags: str) -> list[Source]:
@@ -44,3 +44,8 @@ def test_of_a_batch_that_has_something_each_file_is_asked(tmp_path: Path, monkey
     assert [f'#line 1 "{source.path}"' in unit.read_text() for source in batch] == [True] * 3
     batch[1].path.write_text("int good;\n")
     assert clang_tidy._doubtful(batch) == ()
+
+
+def test_kernels_of_each_instruction_set_are_compiled_for_it() -> None:
+    folders = {path.parent.name for path in (SLIM / "kernels" / "matrix").glob("*/kernels.cpp")}
+    assert folders - {"baseline"} <= set(INSTRUCTIONS)
