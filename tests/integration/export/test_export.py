@@ -358,6 +358,14 @@ x = torch.randn(8, 4)
 def derived():
     batch = torch.export.Dim("batch", min=1, max=16)
     return Pairs().eval(), (x, x[:4]), ({0: 2 * batch}, {0: batch})
+
+class Patches(nn.Module):
+    def forward(self, x, y):
+        return x.unflatten(0, (-1, 49)).sum(1), y[1:].unflatten(0, (-1, 3)).sum(1)
+
+def patches():
+    n, m = torch.export.Dim("n", min=1, max=32), torch.export.Dim("m", min=1, max=32)
+    return Patches().eval(), (torch.ones(4 * 49, 2), torch.ones(16, 2)), ({0: 49 * n}, {0: 3 * m + 1})
 def dynamic(): return OneSize().eval(), (x,), ({0: torch.export.Dim("batch", min=2, max=64)},)
 def hinted(): return OneSize().eval(), (x,), ({0: torch.export.Dim.DYNAMIC},)
 def pyramid():
@@ -506,6 +514,21 @@ def test_derived_sizes(backend_venv: Path, modules: Path) -> None:
     assert x.dims[0] == DynamicDim("batch", 1, 16)
     assert metadata.outputs[0].dims[0] == pairs.dims[0]
     assert metadata.outputs[1].dims[0] == DynamicDim("3*batch", 3, 48, of="batch", factor=3)
+
+
+def test_derived_sizes_whose_base_no_input_has(backend_venv: Path, modules: Path) -> None:
+    """Verified from 98 rows on, of which `(1.0/49.0)*rows` would be 1: the code divides whole numbers."""
+    package = cached_export(backend_venv, modules, function="patches")
+    dims = [each.dims[0] for each in read(package).metadata.inputs]
+    assert dims == [
+        DynamicDim("49*n", 98, 1568, of="n", factor=49),
+        DynamicDim("3*m + 1", 7, 97, of="m", factor=3, offset=1),
+    ]
+    with zipfile.ZipFile(package) as archive:
+        (wrapper,) = (name for name in archive.namelist() if name.endswith(".wrapper.cpp"))
+        code = archive.read(wrapper).decode()
+    assert "div_floor_integer" in code
+    assert "1.0/" not in code
 
 
 def test_without_a_compiler(backend_python: Path, modules: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils._sympy.functions import ToFloat
 
 from ..failure import WorkerError, essence, no_space
-from ..graph import known_sizes, old_values
+from ..graph import known_sizes, old_values, whole_sizes
 from ..layers import linear_weights, precision, quantised_weights
 from . import (
     extern_kernels,
@@ -229,6 +229,7 @@ def _prepare_for_cpu(cpu_isa: str, *, keeps_weights: bool, changes: Sequence[str
 def _mend_inductor() -> None:
     """What it gets wrong on every device, from now on in this process."""
     lazy_views.compute_at_once()
+    whole_sizes.divide_exactly()
     known_sizes.come_first()
 
 
