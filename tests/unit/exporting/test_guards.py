@@ -27,6 +27,19 @@ def test_symbols_are_told_in_the_users_words() -> None:
     assert text == "x.shape[0] + rows is a multiple of 8"
 
 
+@pytest.mark.parametrize(
+    ("that", "text"),
+    [
+        ([">=", ["+", "a", ["*", "b", -1]], 2], "a - b >= 2"),
+        (["<", ["+", ["*", "a", "b", -2], 8], 5], "-2 * a * b + 8 < 5"),
+        (["==", ["%", ["*", ["+", "a", 1], -1], 3], 0], "-(a + 1) is a multiple of 3"),
+    ],
+)
+def test_differences_read_as_such(that: Any, text: str) -> None:
+    """torch writes them as sums with products by -1."""
+    assert guard_language.text(that, {}) == text
+
+
 def nested(times: int) -> Any:
     return ["+", 1, nested(times - 1)] if times else "a"
 

@@ -110,9 +110,23 @@ def _infix(expression: Expression, names: Mapping[str, str]) -> tuple[str, int]:
     strength = _STRENGTH.get(name, 0)
     if strength == 0:
         return f"{name}({', '.join(_infix(operand, names)[0] for operand in operands)})", 9
+    if name == "*":
+        operands = _sign_first(operands)
+        if len(operands) == 1:
+            part, inner = _infix(operands[0], names)
+            return (f"-{part}" if inner > strength else f"-({part})"), strength
     parts = []
     for index, operand in enumerate(operands):
         part, inner = _infix(operand, names)
         # What stands on the right binds to what is on its left.
         parts.append(f"({part})" if inner < strength or (index > 0 and inner == strength) else part)
     return (f"not {parts[0]}" if name == _NOT else f" {name} ".join(parts).replace(" + -", " - ")), strength
+
+
+def _sign_first(factors: list[Expression]) -> list[Expression]:
+    """Factors with a negative number before the others, as a person writes it; without it where it is -1."""
+    for index, factor in enumerate(factors):
+        if isinstance(factor, int) and factor < 0:
+            others = [*factors[:index], *factors[index + 1 :]]
+            return others if factor == -1 and len(others) == 1 else [factor, *others]
+    return factors
