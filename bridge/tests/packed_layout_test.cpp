@@ -72,7 +72,8 @@ TEST(panels_of_output_channels_are_unpacked) {
   for (int64_t a = 0; a < 6; ++a) {
     for (int64_t b = 0; b < 3; ++b) {
       for (int64_t c = 0; c < 2; ++c) {
-        CHECK_EQUAL(plain[at++], static_cast<float>(a / 4 * 24 + b * 4 + c * 12 + a % 4));
+        const int64_t place = a / 4 * 24 + b * 4 + c * 12 + a % 4;
+        CHECK_EQUAL(plain[at++], static_cast<float>(place));
       }
     }
   }
