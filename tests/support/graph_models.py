@@ -120,6 +120,36 @@ def absent_dim():
     return of(lambda self, x: x * 2, torch.randn(3, 4), sizes=({2: Dim("n")},))
 
 
+def first_row():
+    return of(lambda self, x: torch.cat([x, x[:1]]), torch.randn(5, 4), sizes=({0: Dim("n", max=64)},))
+
+
+def row_of_some():
+    return of(lambda self, x: x[0] * 2, torch.randn(5, 4), sizes=({0: Dim("n", max=64)},))
+
+
+def two_of_each():
+    sizes = ({0: Dim("n", max=64)}, {1: Dim("m", max=32)})
+    return of(lambda self, x, y: (x[-2:] + 1, y * 2), torch.randn(5, 4), torch.randn(3, 8), sizes=sizes)
+
+
+def of_any_size():
+    def forward(self, x, y):
+        return x.softmax(-1), x.sum(0), x.cumsum(0), x.std(0), x.repeat(2, 1), x @ y, torch.cat([x, x])
+
+    sizes = ({0: Dim("n", max=64)}, {1: Dim("m", max=64)})
+    return of(forward, torch.randn(5, 4), torch.randn(4, 6), sizes=sizes)
+
+
+def copied_within():
+    def forward(self, x):
+        before = self.a * 1
+        self.a.copy_(self.b)
+        return before + x
+
+    return of(forward, torch.ones(3), a=torch.zeros(3), b=torch.ones(3))
+
+
 def out_of_range():
     return of(lambda self, x: x * 2, torch.randn(3, 4), sizes=({0: Dim("n", min=4, max=9)},))
 

@@ -26,6 +26,13 @@ SERVED = {
     "padded_to_four": [[2, size("length", 8, 400)]],
     "by_tensor": [[size("rows", 0, 64), 4]],
     "rest": [[size("n", 0, 9)], [size("m", 0, 9)]],
+    "of_any_size": [[size("n", 0, 64), 4], [4, size("m", 0, 64)]],
+}
+#: Function -> the least size that its first dim is served at, which dynamic_shapes lets be 0, and why not less.
+LEAST = {
+    "first_row": (1, "a size of 0 of x.shape[0] is not served", "takes [0, 4] for [1, 4] in aten.slice.Tensor"),
+    "row_of_some": (1, "a size of 0 of x.shape[0] is not served", "index 0"),
+    "two_of_each": (2, "a size of 1 of x.shape[0] is not served", "takes [1, 4] for [2, 4] in aten.slice.Tensor"),
 }
 #: Function -> kind of error, what is wrong, and a word of what to do.
 REFUSED = {
@@ -45,7 +52,7 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def traced(backend_python: Path) -> dict[str, Any]:
-    names = [*SERVED, *REFUSED, "by_example", "plain_counter"]
+    names = [*SERVED, *LEAST, *REFUSED, "by_example", "plain_counter"]
     script = Path(__file__).with_name("tracing.py")
     command = [backend_python, script, resources.PACKAGE / "exporting", MODELS, *names]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -57,6 +64,15 @@ def traced(backend_python: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("function", SERVED)
 def test_sizes_that_vary_as_declared(traced: dict[str, Any], function: str) -> None:
     assert traced[function] == {"dims": SERVED[function], "guards": [], "notes": []}
+
+
+@pytest.mark.parametrize("function", LEAST)
+def test_sizes_of_none_and_one_that_the_graph_is_wrong_for(traced: dict[str, Any], function: str) -> None:
+    least, what, why = LEAST[function]
+    told = traced[function]
+    assert told["dims"][0][0]["min"] == least, told
+    assert what in told["notes"][0], told
+    assert why in told["notes"][0], told
 
 
 def test_sizes_that_vary_as_other_examples_do(traced: dict[str, Any]) -> None:
@@ -75,7 +91,7 @@ def test_a_plain_attribute_that_a_call_changes_is_told(traced: dict[str, Any]) -
     assert any("count: 0 -> 1" in note for note in traced["plain_counter"]["notes"])
 
 
-@pytest.mark.parametrize("function", ["lengths", "before"])
+@pytest.mark.parametrize("function", ["lengths", "before", "copied_within", "first_row"])
 def test_packages_agree_with_eager(backend_venv: Path, function: str) -> None:
     """Compiled and compared, at the least sizes, too, and call after call."""
     assert cached_export(backend_venv, MODELS, function=function).exists()

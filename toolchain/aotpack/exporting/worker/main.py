@@ -123,7 +123,9 @@ class Export:
         several = f" for {', '.join(names)}" if len(names) > 1 else ""
         self._begin(f"compiling with AOTInductor{several}")
         measured: list[str] = []
-        made = variants.compile_all(names, sized, request, note=self._note, phase=self._begin)
+        # Inductor runs what it takes for constant, in the module's own memory: `self.a.copy_(self.b)`.
+        with running.state_kept(subject.module) if sized.changes else contextlib.nullcontext():
+            made = variants.compile_all(names, sized, request, note=self._note, phase=self._begin)
         if request["cpu_isa"] == isas.PORTABLE and len(made.members) > 1:
             self._begin("measuring which variants pay")
             made = variants.without_idle_ones(made, subject, Path(request["workspace"]), measured.append)

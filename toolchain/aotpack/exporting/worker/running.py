@@ -67,28 +67,30 @@ def state_kept(module: Any) -> Iterator[Changes]:
     owned = [dict(each._buffers) for each in modules]
     buffers = values_of(module.buffers())
     changes = Changes([], [], [])
-    yield changes
-    values = {id(buffer): value for buffer, value in buffers}
-    for name, each, before, tensors_before in zip(names, modules, plain, owned, strict=True):
-        prefix = f"{name}." if name else ""
-        changes.assigned += [
-            f"{prefix}{key}"
-            for key, buffer in tensors_before.items()
-            if _is_another(each._buffers.get(key), buffer, values.get(id(buffer)))
-        ]
-        changes.made += [
-            f"{prefix}{key}"
-            for key, buffer in tensors_before.items()
-            if buffer is None and each._buffers.get(key) is not None
-        ]
-        changes.attributes += [
-            f"{prefix}{key}: {value!r} -> {vars(each)[key]!r}"
-            for key, value in before.items()
-            if _is_plain(vars(each).get(key)) and vars(each).get(key) != value
-        ]
-        vars(each).update(before)
-        each._buffers.update(tensors_before)  # `self.count = self.count + 1` puts another tensor there
-    put_back(buffers)
+    try:
+        yield changes
+    finally:
+        values = {id(buffer): value for buffer, value in buffers}
+        for name, each, before, tensors_before in zip(names, modules, plain, owned, strict=True):
+            prefix = f"{name}." if name else ""
+            changes.assigned += [
+                f"{prefix}{key}"
+                for key, buffer in tensors_before.items()
+                if _is_another(each._buffers.get(key), buffer, values.get(id(buffer)))
+            ]
+            changes.made += [
+                f"{prefix}{key}"
+                for key, buffer in tensors_before.items()
+                if buffer is None and each._buffers.get(key) is not None
+            ]
+            changes.attributes += [
+                f"{prefix}{key}: {value!r} -> {vars(each)[key]!r}"
+                for key, value in before.items()
+                if _is_plain(vars(each).get(key)) and vars(each).get(key) != value
+            ]
+            vars(each).update(before)
+            each._buffers.update(tensors_before)  # `self.count = self.count + 1` puts another tensor there
+        put_back(buffers)
 
 
 def _is_another(now: Any, before: Any, value: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from ..failure import WorkerError
 from ..running import RENAMED, Run
 from ..subject import Subject
-from . import guards, signature, tracing
+from . import guards, least_sizes, signature, tracing
 from .signature import Signature, Written
 
 Note = Callable[[str], None]
@@ -78,6 +78,8 @@ def _sized(subject: Subject, run: Run, *, allow_fixed: bool, note: Note) -> Size
     _refuse_old(signature.returned_buffers(program), run)
     shape_env = guards.environment(program)
     exported = 0 if shape_env is None else len(shape_env.guards)
+    if shape_env is not None:
+        least_sizes.leave_out(program, guards.demands(shape_env, exported), note)
     for change in run.changes.attributes:
         note(
             f"a call changes an attribute of the module, {change}: the package has the value of the first call for ever"
