@@ -167,6 +167,7 @@ void read_packed(const Bytes& bytes) {
   if (elements == 0 || extent > (size_t{1} << 24)) return;
   std::vector<uint8_t> packed(extent);
   std::vector<uint8_t> plain(static_cast<size_t>(elements) * sizeof(float));
+  aot::is_unpackable(descriptor, shape);
   aot::unpack(descriptor, sizeof(float), packed.data(), plain.data());
 }
 

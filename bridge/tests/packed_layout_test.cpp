@@ -59,8 +59,15 @@ std::vector<float> places(const Layout& layout, const std::vector<int64_t>& shap
   size_t elements = 1;
   for (const int64_t size : shape) elements *= static_cast<size_t>(size);
   std::vector<float> plain(elements);
-  aot::unpack(descriptor, sizeof(float), reinterpret_cast<const uint8_t*>(packed.data()),
-              reinterpret_cast<uint8_t*>(plain.data()));
+  auto* const bytes_of_plain = reinterpret_cast<uint8_t*>(plain.data());
+  const std::string order =
+      aot::unpack(descriptor, sizeof(float), reinterpret_cast<const uint8_t*>(packed.data()), bytes_of_plain);
+  // What has no blocks is as long as its elements, and unpacking it changes nothing.
+  CHECK(aot::packed_extent(order, shape, sizeof(float), &bytes));
+  CHECK_EQUAL(bytes, elements * sizeof(float));
+  std::vector<float> again(elements);
+  aot::unpack(order, sizeof(float), bytes_of_plain, reinterpret_cast<uint8_t*>(again.data()));
+  CHECK(again == plain);
   return plain;
 }
 
@@ -100,7 +107,18 @@ TEST(groups_are_output_channels_in_the_models_own_shape) {
       CHECK_EQUAL(plain[static_cast<size_t>(a * 3 + e)], static_cast<float>(e * 4 + a));
     }
   }
-  CHECK(!aot::is_unpackable(layout.descriptor(), {1, 4, 1, 3}));
+}
+
+TEST(a_weight_without_dims_is_looked_at) {
+  const Layout layout{{1}, {1}, {}, {}};
+  CHECK(aot::is_unpackable(layout.descriptor(), {}));
+}
+
+TEST(quantised_weights_stay_packed) {
+  std::string descriptor = Layout{{6, 3, 2, 1}, {24, 4, 12, 12}, {4}, {0}}.descriptor();
+  constexpr int32_t kInt8 = 5;
+  std::memcpy(&descriptor[8 + kDims * sizeof(int64_t)], &kInt8, sizeof kInt8);
+  CHECK(!aot::is_unpackable(descriptor, {6, 3, 2, 1}));
 }
 
 TEST(recurrent_weights_stay_packed) {

@@ -218,3 +218,12 @@ def plain_counter():
     module, inputs, _ = of(forward, torch.ones(3))
     module.count = 0
     return module, inputs
+
+
+def no_number():
+    def forward(self, x):
+        return x.nan_to_num(1.0)
+
+    module, inputs, _ = of(forward, torch.ones(3))
+    module.fill = float("nan")
+    return module, inputs

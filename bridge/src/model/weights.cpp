@@ -36,13 +36,6 @@ bool is_foreign(const std::string& packed_on, const std::vector<int64_t>& shape)
   return !kind.empty() && kind != packed_on && (shape.size() > 2 || kind == "DEFAULT");
 }
 
-/// The weight in C order, in memory of its own. oneDNN reorders that at each call as well, in a tenth of the time.
-TensorHandle unpacked(const std::string& layout, const Memory& packed, size_t size) {
-  TensorHandle plain = allocate(Runtime::get().dtype_of(packed.dtype), packed.shape, packed.ndim, {AOT_DEVICE_CPU, 0});
-  unpack(layout, size, static_cast<const uint8_t*>(packed.data), static_cast<uint8_t*>(data_of(plain)));
-  return plain;
-}
-
 }  // namespace
 
 void Container::load_constants(const Device& device) {
@@ -216,7 +209,6 @@ bool Container::map_weights(const std::vector<Constant>& constants, const std::v
   }
   std::vector<TensorHandle> handles;
   std::vector<Pair> pairs;
-  std::vector<Range> copies;
   for (size_t i = 0; i < specs.size(); ++i) {
     const Constant& constant = constants[i];
     const ConstantSpec& spec = specs[i];
@@ -241,7 +233,6 @@ bool Container::map_weights(const std::vector<Constant>& constants, const std::v
     if (layout != nullptr && is_foreign(package_.metadata.packed_on, spec.shape) &&
         is_unpackable(*layout, spec.shape)) {
       handles.push_back(unpacked(*layout, memory, size));
-      copies.push_back(memory_of(handles.back()));
     } else {
       handles.push_back(borrow_memory(memory, layout));
     }
@@ -249,15 +240,17 @@ bool Container::map_weights(const std::vector<Constant>& constants, const std::v
   }
   use(pairs.data(), pairs.size());
   constants_ = std::move(handles);
-  constant_memory_ = std::move(copies);
   return true;
 }
 
-Container::Range Container::memory_of(const TensorHandle& tensor) {
-  int64_t bytes = 0;
-  Runtime::get().check(Runtime::get().aoti_torch_get_storage_size(tensor.get(), &bytes), "rearranging the weights");
-  const auto* begin = static_cast<const uint8_t*>(data_of(tensor));
-  return {begin, begin + bytes};
+TensorHandle Container::unpacked(const std::string& layout, Memory packed, size_t size) {
+  TensorHandle plain = allocate(Runtime::get().dtype_of(packed.dtype), packed.shape, packed.ndim, {AOT_DEVICE_CPU, 0});
+  void* const elements = data_of(plain);
+  const std::string order =
+      unpack(layout, size, static_cast<const uint8_t*>(packed.data), static_cast<uint8_t*>(elements));
+  unpacked_.push_back(std::move(plain));
+  packed.data = elements;
+  return borrow_memory(packed, &order);
 }
 
 void Container::copy_weights(const std::vector<Constant>& constants, const std::vector<uint8_t*>& places) {

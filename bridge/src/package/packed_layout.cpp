@@ -58,6 +58,24 @@ Descriptor read(const std::string& descriptor) {
   return given;
 }
 
+/// The descriptor of the same elements without blocks.
+std::string c_ordered(const std::string& descriptor) {
+  Descriptor given = read(descriptor);
+  int64_t stride = 1;
+  for (int32_t d = given.rank; d-- > 0;) {
+    given.strides[d] = stride;
+    given.padded_sizes[d] = given.sizes[d];
+    stride *= given.sizes[d];
+  }
+  given.offset = 0;
+  given.blocks = 0;
+  std::fill_n(given.block_sizes, kMostDims, 0);
+  std::fill_n(given.block_dims, kMostDims, 0);
+  std::string plain = descriptor;
+  std::memcpy(plain.data(), &given, sizeof given);
+  return plain;
+}
+
 bool is_known(const std::string& descriptor, const Descriptor& given, size_t size) {
   constexpr auto kTypes = static_cast<int32_t>(sizeof kElementSizes / sizeof *kElementSizes);
   constexpr auto kMost = static_cast<int32_t>(kMostDims);
@@ -118,18 +136,13 @@ bool packed_extent(const std::string& descriptor, const std::vector<int64_t>& sh
 
 bool is_unpackable(const std::string& descriptor, const std::vector<int64_t>& shape) {
   const Descriptor given = read(descriptor);
-  const auto rank = static_cast<size_t>(given.rank);
-  const bool has_groups = rank == shape.size() + 1;
-  // Blocks are of channels; a recurrent layer's are of its last dim.
-  const int64_t channels = has_groups ? 3 : 2;
-  if (std::any_of(given.block_dims, given.block_dims + given.blocks, [&](int64_t dim) { return dim >= channels; })) {
-    return false;
-  }
-  if (!has_groups) return rank == shape.size() && std::equal(shape.begin(), shape.end(), given.sizes);
-  return given.sizes[0] * given.sizes[1] == shape[0] && std::equal(shape.begin() + 1, shape.end(), given.sizes + 2);
+  if (kElementSizes[given.dtype] == 1) return false;
+  // Blocks are of channels; a recurrent layer's are of its last dim. A convolution's groups are a dim of their own.
+  const int64_t channels = static_cast<size_t>(given.rank) == shape.size() + 1 ? 3 : 2;
+  return std::all_of(given.block_dims, given.block_dims + given.blocks, [&](int64_t dim) { return dim < channels; });
 }
 
-void unpack(const std::string& descriptor, size_t size, const uint8_t* packed, uint8_t* plain) {
+std::string unpack(const std::string& descriptor, size_t size, const uint8_t* packed, uint8_t* plain) {
   const Descriptor given = read(descriptor);
   // Where an element lies is a sum with a term for each of its indices.
   std::vector<std::vector<size_t>> terms(static_cast<size_t>(given.rank));
@@ -160,7 +173,7 @@ void unpack(const std::string& descriptor, size_t size, const uint8_t* packed, u
     }
     size_t d = terms.size();
     while (d > 0 && ++indices[d - 1] == terms[d - 1].size()) indices[--d] = 0;
-    if (d == 0) return;
+    if (d == 0) return c_ordered(descriptor);
   }
 }
 

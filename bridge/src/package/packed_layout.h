@@ -19,13 +19,12 @@ constexpr size_t kBeyondAnyFile = std::numeric_limits<size_t>::max();
 /// is of a kind that the bridge does not know.
 bool packed_extent(const std::string& descriptor, const std::vector<int64_t>& shape, size_t size, size_t* bytes);
 
-/// Whether it is the weight of a linear layer or a convolution, which `unpack` gives in the C order of `shape`, that a
-/// layer takes as well. Of a recurrent layer oneDNN's sizes are others than the module's. Of a descriptor that
-/// packed_extent has found to make sense.
+/// Whether `unpack` gives a weight that oneDNN still takes for a layer's: of linear layers and convolutions that are
+/// not quantised. Of a descriptor that packed_extent has found to make sense.
 bool is_unpackable(const std::string& descriptor, const std::vector<int64_t>& shape);
 
-/// Writes the elements, of `size` bytes, one behind the other in C order. Of a descriptor that packed_extent has found
-/// to make sense, and of a weight that is as long as it said.
-void unpack(const std::string& descriptor, size_t size, const uint8_t* packed, uint8_t* plain);
+/// Writes the elements, of `size` bytes, one behind the other in the C order of oneDNN's sizes, and returns their
+/// descriptor. Of a descriptor that packed_extent has found to make sense, and of a weight as long as it said.
+std::string unpack(const std::string& descriptor, size_t size, const uint8_t* packed, uint8_t* plain);
 
 }  // namespace aot

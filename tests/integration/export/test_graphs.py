@@ -52,7 +52,7 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def traced(backend_python: Path) -> dict[str, Any]:
-    names = [*SERVED, *LEAST, *REFUSED, "by_example", "plain_counter"]
+    names = [*SERVED, *LEAST, *REFUSED, "by_example", "plain_counter", "no_number"]
     script = Path(__file__).with_name("tracing.py")
     command = [backend_python, script, resources.PACKAGE / "exporting", MODELS, *names]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -89,6 +89,10 @@ def test_what_is_refused(traced: dict[str, Any], function: str) -> None:
 
 def test_a_plain_attribute_that_a_call_changes_is_told(traced: dict[str, Any]) -> None:
     assert any("count: 0 -> 1" in note for note in traced["plain_counter"]["notes"])
+
+
+def test_an_attribute_that_is_no_number_has_not_changed(traced: dict[str, Any]) -> None:
+    assert traced["no_number"]["notes"] == []
 
 
 @pytest.mark.parametrize("function", ["lengths", "before", "copied_within", "first_row"])

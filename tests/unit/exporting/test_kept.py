@@ -121,6 +121,16 @@ def test_a_file_that_was_looked_for_in_vain_counts_once_it_is_there(model: Path,
     assert exporter.calls == 2
 
 
+def test_a_folder_that_was_looked_for_in_vain_counts_once_it_is_there(model: Path, exporter: Exporter) -> None:
+    exporter.files += (model.with_name("checkpoint"),)
+    export(model)
+    model.with_name("checkpoint").mkdir()
+    export(model)
+    assert exporter.calls == 2
+    export(model)
+    assert exporter.calls == 2
+
+
 def test_a_file_more_in_a_folder_that_was_listed_counts(model: Path, exporter: Exporter) -> None:
     exporter.folders = (model.parent / "parts",)
     exporter.folders[0].mkdir()

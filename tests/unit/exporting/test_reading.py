@@ -88,6 +88,16 @@ def test_folders_that_are_listed_count(weights: Path) -> None:
     assert listing(str(folder / "absent")) == ""
 
 
+def test_a_file_that_is_only_looked_for_counts(weights: Path) -> None:
+    watch = Watch()
+    assert weights.exists()
+    assert not weights.with_name("better.safetensors").exists()
+    assert weights.parent.is_dir()
+    files = watch.stop()["files"]
+    assert {str(weights), str(weights.with_name("better.safetensors"))} <= set(files)
+    assert str(weights.parent) not in files
+
+
 def test_variables_that_are_asked_for_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINE", "1")
     monkeypatch.delenv("NOT_SET", raising=False)

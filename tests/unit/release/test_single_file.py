@@ -53,6 +53,13 @@ def packed(bundle: Path, tmp_path: Path, nothing: Callable[..., Any]) -> Path:
     return release.output
 
 
+def test_more_modules_than_a_zip_holds(packed: Path) -> None:
+    entries = [Entry("bin/aotrun", offset=0)]
+    entries += [Entry(f"python/lib/python3.11/encodings/{number}.pyc", offset=0) for number in range(0x10000)]
+    with pytest.raises(ValueError, match="more first modules than a zip holds"):
+        segments(str(packed), entries, "x86_64")
+
+
 def test_it_holds_the_folder_and_gives_it_back(packed: Path, bundle: Path) -> None:
     assert packed.stat().st_mode & 0o777 == 0o755
     file = SingleFile(str(packed))

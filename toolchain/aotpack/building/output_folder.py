@@ -185,7 +185,7 @@ def staging(output: Path, *, force: bool = False) -> Iterator[Path]:
         yield folder
         check(output, force=force)
         steps.reached("replacing")
-        put_in_place(folder, output)
+        put_in_place(folder, output, lambda: check(output, force=force))
         steps.reached("replaced")
     finally:
         os.umask(umask)

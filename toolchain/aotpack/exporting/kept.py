@@ -149,21 +149,27 @@ def _values(names: Iterable[str]) -> dict[str, str]:
     return reading.values(names, os.environb, str(Path.cwd()))
 
 
+#: In place of the hash of a folder, or of what may not be read.
+_THERE = "there"
+
+
 def _hashes(files: Iterable[str]) -> dict[str, str]:
-    """Empty hashes for what cannot be read any more."""
+    """Empty ones for what is not there."""
     found = {}
     for file in files:
         try:
             found[file] = hashing.sha256_of(file)
         except OSError:
-            found[file] = ""
+            found[file] = _THERE if os.path.lexists(file) else ""
     return found
 
 
 def _changed_since(start: int, files: Mapping[str, str]) -> bool:
     """Whether somebody wrote while it was exported: then it is not known which content was read."""
     try:
-        return any(Path(file).stat().st_mtime_ns >= start for file, content in files.items() if content)
+        return any(
+            Path(file).stat().st_mtime_ns >= start for file, content in files.items() if content not in ("", _THERE)
+        )
     except OSError:
         return True
 

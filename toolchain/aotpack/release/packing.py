@@ -164,7 +164,7 @@ def _replaced(output: Path) -> Iterator[Path]:
         folder.chmod(0o755)
         yield folder
         _refuse_foreign(output)  # once more: packing took a while
-        put_in_place(folder, output)
+        put_in_place(folder, output, lambda: _refuse_foreign(output))
 
 
 def _refuse_foreign(output: Path) -> None:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from aotpack.tools import steps
 
 
-def put_in_place(folder: Path, output: Path) -> None:
-    """Move `folder` to `output`; a folder that was there is at `folder` afterwards. Raises OSError, and then what was
-    at `output` is there."""
+def put_in_place(folder: Path, output: Path, check: Callable[[], object]) -> None:
+    """Move `folder` to `output`; a folder that was there is at `folder` afterwards.
+
+    `check` raises where what is at `output` is not to be replaced: it is asked again if something came there meanwhile.
+
+    Raises:
+        OSError: and then what was at `output` is there.
+    """
     if not output.exists():
         try:
             folder.rename(output)
         except OSError:
             if not output.exists():
-                raise  # otherwise another process was faster, whose folder is the older one now
+                raise
+            check()  # another process was faster, whose folder is the older one now
         else:
             return
     if exchange(folder, output):

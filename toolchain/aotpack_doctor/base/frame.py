@@ -37,6 +37,8 @@ _PAGES = {"aarch64": 65536}
 _PAGE = 4096
 #: Of a zip's members: names in UTF-8, made on Unix, 1980-01-01.
 _ZIP_VERSION, _ZIP_UTF8, _ZIP_UNIX, _ZIP_DATE = 20, 0x800, 3, 0x21
+#: Of one without extensions: files, and bytes, with room for what is said of each.
+_ZIP_MOST, _ZIP_LARGEST = 0xFFFF, 0xF0000000
 
 #: Bytes between the files, or the content of one.
 Segment = Union[bytes, Entry]
@@ -156,8 +158,11 @@ def _zip(root: str, modules: Iterable[Entry]) -> Iterator[Segment]:
 
     Bytecode lies beside its source there, and not in `__pycache__`, where a zip importer does not look.
     """
-    directory = b""
+    directory = bytearray()
     end = count = 0
+    modules = list(modules)
+    if len(modules) > _ZIP_MOST or sum(entry.size + len(entry.path) for entry in modules) > _ZIP_LARGEST:
+        raise ValueError("it has more first modules than a zip holds")
     for entry in modules:
         folder, _, name = entry.path.rpartition("/")
         if posixpath.basename(folder) == "__pycache__":
@@ -176,7 +181,7 @@ def _zip(root: str, modules: Iterable[Entry]) -> Iterator[Segment]:
         yield entry
         end += len(header) + entry.size
         count += 1
-    yield directory + b"PK\5\6" + struct.pack("<4H2IH", 0, 0, count, count, len(directory), end, 0)
+    yield bytes(directory) + b"PK\5\6" + struct.pack("<4H2IH", 0, 0, count, count, len(directory), end, 0)
 
 
 def _starting(root: str, entries: Iterable[Entry]) -> Iterator[str]:

@@ -169,7 +169,10 @@ class Windows {
 
   // Words that what is known of a position takes.
   int64_t words() const {
-    return in_place_ && !whole_lines_ ? positions_.taps() * kWordsOfPlace : positions_.taps() * channels_;
+    if (in_place_ && !whole_lines_) return positions_.taps() * kWordsOfPlace;
+    const int64_t words = positions_.taps() * channels_;
+    // Some tiles hold pointers there.
+    return in_place_ ? (words + kWordsOfPlace - 1) / kWordsOfPlace * kWordsOfPlace : words;
   }
 
   // Of the memory that `pack` works in.

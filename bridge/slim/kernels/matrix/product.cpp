@@ -302,9 +302,11 @@ class DigitsOfRows {
   bool are_there_ = false;
 };
 
-// Whether a left side is a few rows of finite numbers.
+// Whether a left side is a few rows of finite numbers, none so large (2^97) that a product with a weight before its
+// offset is taken off could be infinite.
 bool is_streamed(const Left& left, const Sizes& sizes) {
   constexpr uint32_t kExponent = 0x7f800000;
+  constexpr uint32_t kTooLarge = 0x70000000;
   if (sizes.rows > kMostStreamed) return false;
   uint32_t special = 0;
   for (int64_t row = 0; row < sizes.rows; ++row) {
@@ -312,7 +314,7 @@ bool is_streamed(const Left& left, const Sizes& sizes) {
     for (int64_t k = 0; k < sizes.depth; ++k) {
       uint32_t bits = 0;
       std::memcpy(&bits, from + k, sizeof bits);
-      special |= static_cast<uint32_t>((bits & kExponent) == kExponent);
+      special |= static_cast<uint32_t>((bits & kExponent) >= kTooLarge);
     }
   }
   return special == 0;

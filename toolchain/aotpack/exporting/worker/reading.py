@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 _PREFIXES = {os.path.realpath(sys.prefix), os.path.realpath(sys.base_prefix), "/usr", "/usr/local"}
@@ -42,7 +43,7 @@ class Watch:
         self._undo: list[Callable[[], None]] = []
         sys.addaudithook(self._hear)  # for good: Python has no way to take one back
         self._hear_safetensors()
-        self._hear_of_the_absent()
+        self._hear_of_looks()
         self._hear_settings()
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
@@ -96,17 +97,21 @@ class Watch:
 
         safetensors.safe_open = Kind("safe_open", (), {"__doc__": original.__doc__})
 
-    def _hear_of_the_absent(self) -> None:
-        """Note what is looked for and not there, and who asks for the current folder: no audit hook hears it."""
+    def _hear_of_looks(self) -> None:
+        """Note files that are looked for, there or not, and who asks for the current folder: no audit hook hears it."""
         stat, getcwd = os.stat, os.getcwd
 
         def looking(path: Any, *args: Any, **kwargs: Any) -> os.stat_result:
+            is_noted = self._on and not isinstance(path, int) and kwargs.get("dir_fd") is None
             try:
-                return stat(path, *args, **kwargs)
+                found = stat(path, *args, **kwargs)
             except (FileNotFoundError, NotADirectoryError):
-                if self._on and not isinstance(path, int) and kwargs.get("dir_fd") is None:
+                if is_noted:
                     self._note(os.fspath(path))
                 raise
+            if is_noted and S_ISREG(found.st_mode):
+                self._note(os.fspath(path))
+            return found
 
         def asking() -> str:
             # For that module it is the beginning of a relative path, which may be of nothing that is read.

@@ -86,11 +86,15 @@ def state_kept(module: Any) -> Iterator[Changes]:
             changes.attributes += [
                 f"{prefix}{key}: {value!r} -> {vars(each)[key]!r}"
                 for key, value in before.items()
-                if _is_plain(vars(each).get(key)) and vars(each).get(key) != value
+                if key in vars(each) and _is_plain(vars(each)[key]) and not _is_same(vars(each)[key], value)
             ]
             vars(each).update(before)
             each._buffers.update(tensors_before)  # `self.count = self.count + 1` puts another tensor there
         put_back(buffers)
+
+
+def _is_same(now: Any, before: Any) -> bool:
+    return now is before or bool(now == before)  # a float that is no number equals nothing
 
 
 def _is_another(now: Any, before: Any, value: Any) -> bool:

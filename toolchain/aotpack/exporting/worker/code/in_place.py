@@ -37,6 +37,9 @@ def _may_be_replaced(asked: Callable[[Any], bool], operand: Any) -> bool:
     # A convolution of bytes knows sums in place alone: it gets a copy. Who else reads the operand has been written.
     copied = clone(operand)
     copied.realize()
+    for name, value in V.graph.graph_inputs.items():
+        if value is operand:  # else Inductor takes the input for what is written, and writes it back
+            V.graph.graph_inputs[name] = ir.TensorBox(operand.data)
     operand.data = copied.data
     return True
 

@@ -57,7 +57,8 @@ def leave_out(program: Any, demands: Sequence[Any], note: Callable[[str], None])
             why = None if values is None else _wrong(program, values)
             if why:
                 program.range_constraints[symbol] = ValueRanges(size + 1, bound.upper)
-                note(f"a size of {size} of {place} is not served, though dynamic_shapes has it: {why}")
+                below = ", nor is 0 below it" if bound.lower < size else ""
+                note(f"a size of {size} of {place} is not served{below}, though dynamic_shapes has it: {why}")
                 break
 
 
