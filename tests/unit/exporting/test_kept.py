@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -111,22 +112,16 @@ def test_a_file_that_is_gone_counts(model: Path, exporter: Exporter) -> None:
     assert exporter.calls == 2
 
 
-def test_a_file_that_was_looked_for_in_vain_counts_once_it_is_there(model: Path, exporter: Exporter) -> None:
-    exporter.files += (model.with_name("better.bin"),)
+@pytest.mark.parametrize("make", [Path.touch, Path.mkdir])
+def test_what_was_looked_for_in_vain_counts_once_it_is_there(
+    model: Path, exporter: Exporter, make: Callable[[Path], None]
+) -> None:
+    exporter.files += (model.with_name("better"),)
     export(model)
     export(model)
     assert exporter.calls == 1
-    model.with_name("better.bin").touch()
+    make(model.with_name("better"))
     export(model)
-    assert exporter.calls == 2
-
-
-def test_a_folder_that_was_looked_for_in_vain_counts_once_it_is_there(model: Path, exporter: Exporter) -> None:
-    exporter.files += (model.with_name("checkpoint"),)
-    export(model)
-    model.with_name("checkpoint").mkdir()
-    export(model)
-    assert exporter.calls == 2
     export(model)
     assert exporter.calls == 2
 
