@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: is a wing of its own.
 TOOLCHAIN: Mapping[str, str] = {
     "errors": "",
+    "json_schemas": "",
     "backend": "",
     "patterns": "",
     "resources": "",
@@ -26,7 +27,8 @@ TOOLCHAIN: Mapping[str, str] = {
     "environment": "errors backend patterns elf tools libraries",
     "runtime": "errors backend patterns resources elf package libraries environment",
     "native": "errors backend resources tools elf libraries environment runtime",
-    "bundle": "errors backend patterns resources gpu tools elf package libraries environment runtime native",
+    "bundle": "errors backend json_schemas patterns resources gpu tools elf package libraries environment runtime"
+    " native",
     "interpreter": "errors resources tools elf libraries bundle",
     "exporting": "errors backend resources tools elf package environment",
     "materials": "errors patterns tools package environment bundle",
@@ -36,7 +38,7 @@ TOOLCHAIN: Mapping[str, str] = {
     "verifying": "errors backend patterns tools elf libraries environment native bundle",
     "release": "errors backend resources tools bundle materials verifying",
     "diagnosing": "errors backend patterns gpu tools elf package libraries environment runtime native bundle",
-    "project": "errors backend tools",
+    "project": "errors backend json_schemas tools",
     "api": "errors backend resources progress project elf package environment native bundle exporting building"
     " verifying release diagnosing",
     "cli": "errors backend patterns resources progress project gpu tools elf package libraries environment runtime"

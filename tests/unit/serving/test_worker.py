@@ -51,7 +51,7 @@ class Client:
     def __init__(self) -> None:
         self.statuses: list[int] = []
 
-    def answer(self, pieces: list[bytes]) -> None:
+    def answer(self, pieces: list[bytes], *, close: bool) -> None:
         self.statuses.append(int(pieces[0].split()[1]))
 
     def refuse(self, error: Any) -> None:
@@ -124,6 +124,23 @@ def test_a_client_that_sends_on_without_waiting_takes_turns_with_the_others(work
     assert worker._work() == 0.0
     assert (eager.statuses, patient.statuses, len(worker._waiting)) == ([200], [200], 1)
     assert worker._work() is None
+
+
+def test_a_connection_goes_on_as_its_answer_said(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The supervisor tells the end at any moment: after the head was written, say, and before it was sent."""
+    client, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    told = iter((False, True, True, True))
+    monkeypatch.setattr(Board, "is_ending", property(lambda _: next(told)))
+    with client:
+        connection = worker._connections[theirs.fileno()] = Connection(worker, theirs, worker.now)
+        client.sendall(b"GET /v2 HTTP/1.1\r\n\r\n")
+        connection.on_event(select.EPOLLIN)
+        assert b"Connection: close" not in client.recv(4096)
+        client.sendall(b"GET /v2 HTTP/1.1\r\n\r\n")
+        connection.on_event(select.EPOLLIN)
+        assert b"Connection: close" in client.recv(4096)
+        assert not client.recv(1)
 
 
 def test_so_does_one_that_asks_for_pages(worker: Worker) -> None:

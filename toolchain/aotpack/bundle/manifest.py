@@ -13,6 +13,7 @@ import msgspec
 
 from aotpack.backend import Backend
 from aotpack.errors import DamagedError, UsageError
+from aotpack.json_schemas import schema_of
 from aotpack.package.metadata import ModelMetadata
 from aotpack_doctor.base.regular import SpecialFileError, read_regular
 
@@ -178,7 +179,7 @@ def _refuse_newer(schema: object, origin: str) -> None:
 
 def json_schema() -> bytes:
     """The JSON schema of `bundle.json`."""
-    return msgspec.json.format(msgspec.json.encode(msgspec.json.schema(Bundle)), indent=2) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(schema_of(Bundle)), indent=2) + b"\n"
 
 
 def load_bundle(folder: Path) -> Bundle:

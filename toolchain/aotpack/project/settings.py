@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from aotpack.backend import Backend
+from aotpack.json_schemas import schema_of
 
 
 class Export(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename="kebab"):
@@ -85,10 +86,6 @@ class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 def json_schema() -> bytes:
     """The schema for editors."""
-    schema = msgspec.json.schema(Project)
-    document = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "aotpack.toml",
-        **schema,
-    }
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "aotpack.toml"}
+    document = schema_of(Project, **head)
     return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"

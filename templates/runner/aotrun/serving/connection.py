@@ -183,16 +183,22 @@ class Connection:
         """Answer with an error."""
         self._ends = self._ends or error.close
         self._lingers = error.close
-        self.answer([http.refusal(error, close=self.closes)])
+        close = self.closes
+        self.answer([http.refusal(error, close=close)], close=close)
 
     @property
     def closes(self) -> bool:
-        """Whether the connection ends with the next answer."""
+        """Whether the connection is to end with the next answer. Another process may make it so at any moment."""
         return self._ends or self._worker.is_ending
 
-    def answer(self, pieces: Sequence[bytes | memoryview]) -> None:
-        """Send an answer; the connection is free for the next request."""
-        self._ends = self.closes
+    def answer(self, pieces: Sequence[bytes | memoryview], *, close: bool) -> None:
+        """Send an answer; the connection is free for the next request, or ends.
+
+        Args:
+            pieces: head and body.
+            close: what the head says of it. A client that is not told sends on.
+        """
+        self._ends = close
         self.is_busy = False
         self._release()
         self._send(pieces)

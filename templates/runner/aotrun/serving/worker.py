@@ -162,7 +162,8 @@ class Worker:
                 raise refused from None
             return
         kind, content = self._page(head, words)
-        connection.answer([http.response(200, content, kind=kind, close=connection.closes)])
+        close = connection.closes
+        connection.answer([http.response(200, content, kind=kind, close=close)], close=close)
 
     # ---- pages ----
 
@@ -351,9 +352,10 @@ class Worker:
             headers = b"Inference-Header-Content-Length: %d\r\n" % len(text)
             size = sum(map(len, tail))
             start = http.response(200, text, kind=http.BINARY, headers=headers, close=close, more=size)
-            connection.answer([b"".join([start, *tail])] if size < 1 << 14 else [start, *tail])
+            pieces = [b"".join([start, *tail])] if size < 1 << 14 else [start, *tail]
         else:
-            connection.answer([http.response(200, text, close=close)])
+            pieces = [http.response(200, text, close=close)]
+        connection.answer(pieces, close=close)
         if self.settings.log_requests:
             self._log("info", request, 200)
         connection.resume()
