@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,11 +66,18 @@ class Bundle:
         """What it gives for the arrays of a .npz or a .npy, by name."""
         self._run("infer", given, "--output", str(to))
         with np.load(to) as arrays:
-            return {name: arrays[name].astype(np.float32) for name in arrays.files}
+            return {name: _widened(arrays[name]) for name in arrays.files}
 
     def _run(self, command: str, given: Path, *options: str) -> str:
         line = [str(self.folder / "bin" / "aotrun"), command, "--input", str(given), *options]
         return subprocess.run(line, check=True, capture_output=True, text=True, env=_quiet()).stdout
+
+
+def _widened(array: NDArray[Any]) -> Floats:
+    """In float32; NumPy has no bfloat16 and reads two bytes without a type."""
+    if array.dtype == np.dtype("V2"):
+        return (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    return array.astype(np.float32)
 
 
 def _quiet() -> dict[str, str]:

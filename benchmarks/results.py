@@ -12,7 +12,13 @@ from pathlib import Path
 PAGE = Path(__file__).with_name("RESULTS.md")
 
 #: From the oldest to the newest, with a feature that /proc/cpuinfo lists where the kind begins.
-KINDS: Mapping[str, str] = {"x86-64": "", "AVX2": "avx2", "AVX-512": "avx512f", "AVX-512 and AMX": "amx_tile"}
+KINDS: Mapping[str, str] = {
+    "x86-64": "",
+    "AVX2": "avx2",
+    "AVX-512": "avx512f",
+    "AVX-512 with bfloat16": "avx512_bf16",
+    "AVX-512 and AMX": "amx_tile",
+}
 
 
 def cpu_kind(cpuinfo: str) -> str:

@@ -3,8 +3,9 @@
     python -m benchmarks.serving [--seconds S] [--connections N] [--requests N] [--alone] [--publish]
 
 Both serve `examples/mlp.py`, one row a request, from processor 0; the client, a program in C, has processor 1. Less
-load is questions at random times, a share of the median of what was answered in a second before. FastAPI runs as
-its documentation says: uvicorn with uvloop and httptools, pydantic models of lists, one process, torch with one thread.
+load is a share of the median of what was answered in a second before, evenly paced, and at random times. FastAPI runs
+as its documentation says: uvicorn with uvloop and httptools, pydantic models of lists, one process, torch with one
+thread.
 Each row of the table is the median of rounds in which all take turns. `--alone` gives servers and client real-time
 priority, so that what else the machine does is not measured; that is for root. `--requests 1000000` asks so many
 questions by number of two workers instead, one of which is killed now and then, beside broken clients, and counts the
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -39,6 +41,7 @@ SERVER, CLIENT = {0}, {1}
 ROUNDS = 3
 #: Of the greatest load, at which latencies are measured.
 SHARES = (0.25, 0.5)
+PACES = ("even", "random")
 
 #: The alternative.
 FASTAPI = """
@@ -173,13 +176,14 @@ def asked(
     connections: int,
     seconds: float,
     rate: float = 0.0,
+    pace: str = "even",
 ) -> array[float]:
     """The seconds that each answer took; see `programs/load.c`, which is fast enough to leave the server no rest."""
     questions = [question(number) for number in range(64)]
     given = b"".join(struct.pack("=I", len(each)) + each for each in questions)
     port, process = server
     command = ["chrt", "--fifo", "10"] if os.sched_getscheduler(process) == os.SCHED_FIFO else []
-    command += [str(WORK / "load"), str(port), str(connections), str(seconds), str(rate)]
+    command += [str(WORK / "load"), str(port), str(connections), str(seconds), str(rate), pace]
     done = subprocess.run(command, input=given, stdout=subprocess.PIPE, check=True)
     return array("d", done.stdout)
 
@@ -230,8 +234,8 @@ def measure(seconds: float, connections: int, *, alone: bool) -> list[str]:
         lines.append(f"| {way} | {rate:.0f} | {faster:.2f} | {cost:.1f} | {cheaper:.2f} |")
     lines += [
         "",
-        "| at a share of that load | share | p50, us | p99, us | p99 / p50 | core busy, % |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| at a share of that load | share | questions come | p50, us | p99, us | p99 / p50 | core busy, % |",
+        "|---|---:|---|---:|---:|---:|---:|",
     ]
     for way in list(ways)[2:]:
         start, question = ways[way]
@@ -240,12 +244,13 @@ def measure(seconds: float, connections: int, *, alone: bool) -> list[str]:
             if alone:
                 prefer(server[1])
             asked(server, question, connections, 0.5, most / 2)
-            for share in SHARES:
+            for share, pace in itertools.product(SHARES, PACES):
                 before = processor_seconds(server[1])
-                taken = sorted(asked(server, question, connections, seconds, most * share))
+                taken = sorted(asked(server, question, connections, seconds, most * share, pace))
                 busy = (processor_seconds(server[1]) - before) / seconds * 100
                 median, late = taken[len(taken) // 2] * 1e6, taken[len(taken) * 99 // 100] * 1e6
-                lines.append(f"| {way} | {share:g} | {median:.0f} | {late:.0f} | {late / median:.2f} | {busy:.0f} |")
+                ratio = late / median
+                lines.append(f"| {way} | {share:g} | {pace} | {median:.0f} | {late:.0f} | {ratio:.2f} | {busy:.0f} |")
     return lines
 
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Asks an HTTP server on the loopback, over connections that stay open, and tells how long each answer took.
  *
- *   load PORT CONNECTIONS SECONDS RATE < QUESTIONS > TIMES
+ *   load PORT CONNECTIONS SECONDS RATE even|random < QUESTIONS > TIMES
  *
  * QUESTIONS: whole requests, each behind its length (uint32); they are asked in turn, again and again.
  * TIMES: a double for each answer, in seconds.
- * RATE 0: each connection asks again when it is answered. Else questions come at random times, so many a second, as
- * those of many users do who do not know of each other; an answer's time begins when its question was due, whether or
- * not a connection was free for it. Any answer but 200 is an error.
+ * RATE 0: each connection asks again when it is answered. Else so many questions come a second, evenly, as from a
+ * client that paces itself, or at random times, as those of many users do who do not know of each other; an answer's
+ * time begins when its question was due, whether or not a connection was free for it. Any answer but 200 is an error.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -56,8 +56,8 @@ static int wait_until(int poll, struct epoll_event* events, int most, double unt
   return epoll_pwait2(poll, events, most, &timeout, NULL);
 }
 
-/* Seconds to the next question of a crowd that asks so many a second. */
-static double pause_of(double rate) { return -log(1.0 - drand48()) / rate; }
+/* Seconds to the next of so many questions a second. */
+static double pause_of(double rate, int is_even) { return (is_even ? 1.0 : -log(1.0 - drand48())) / rate; }
 
 static size_t read_questions(void) {
   size_t count = 0;
@@ -100,10 +100,11 @@ static int receive(struct connection* connection) {
 }
 
 int main(int argc, char** argv) {
-  if (argc != 5) return 2;
+  if (argc != 6) return 2;
   const uint32_t many = (uint32_t)atoi(argv[2]);
   const double seconds = atof(argv[3]);
   const double rate = atof(argv[4]);
+  const int is_even = strcmp(argv[5], "even") == 0;
   if (many == 0 || many > MAX_CONNECTIONS) return 2;
   const size_t known = read_questions();
   const int poll = epoll_create1(0);
@@ -126,7 +127,7 @@ int main(int argc, char** argv) {
       connection->received = 0;
       const size_t which = asked++ % known;
       if (send(connection->socket, questions[which], lengths[which], 0) != (ssize_t)lengths[which]) fail("send");
-      if (rate > 0) due += pause_of(rate);
+      if (rate > 0) due += pause_of(rate, is_even);
     }
     struct epoll_event events[MAX_CONNECTIONS];
     const double until = num_free > 0 && due < begin + seconds ? due : begin + seconds;

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[3]
         ("fpu sse4_2", "x86-64"),
         ("fpu avx avx2 fma", "AVX2"),
         ("avx2 avx512f avx512_vnni", "AVX-512"),
+        ("avx2 avx512f avx512_vnni avx512_bf16", "AVX-512 with bfloat16"),
         ("avx2 avx512f amx_tile amx_bf16", "AVX-512 and AMX"),
     ],
 )
