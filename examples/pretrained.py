@@ -46,7 +46,7 @@ class Crepe(nn.Module):
         confidence, best = likelihood.max(dim=1)
         # The mean of the bins around the most likely one is finer than a bin.
         bins = torch.arange(BINS, device=windows.device)
-        nearby = likelihood * ((bins - best[:, None]).abs() <= 4)
+        nearby = torch.where((bins - best[:, None]).abs() <= 4, likelihood, 0.0)
         cents = FIRST_BIN + CENTS_PER_BIN * (nearby * bins).sum(dim=1) / nearby.sum(dim=1)
         return {"pitch": 10 * torch.exp2(cents / 1200), "confidence": confidence}
 
