@@ -64,6 +64,51 @@ def test_bytes_stay_bytes_and_the_package_says_so(backend_venv: Path, tmp_path: 
     assert "1 of 1 embedding int8 weights" in lines
 
 
+#: What PT2E makes of convolutions, without torchao. Pictures are grey: they have one channel.
+GREY = """
+import torch
+from torch import nn
+from torch.ao.quantization.fx import _decomposed
+
+bytes_ = torch.ops.quantized_decomposed
+
+class Bytes(nn.Module):
+    def __init__(self, shape):
+        super().__init__()
+        weight = torch.randn(shape)
+        self.bias = nn.Parameter(torch.randn(shape[0]))
+        self.register_buffer("scales", weight.abs().amax((1, 2, 3)) / 127)
+        self.register_buffer("zeros", torch.zeros(shape[0], dtype=torch.int64))
+        self.register_buffer("weight", (weight / self.scales[:, None, None, None]).round().to(torch.int8))
+
+    def forward(self, x):
+        how = (0.04, 120, 0, 255, torch.uint8)
+        x = bytes_.dequantize_per_tensor(bytes_.quantize_per_tensor(x, *how), *how)
+        weight = bytes_.dequantize_per_channel(self.weight, self.scales, self.zeros, 0, -128, 127, torch.int8)
+        return nn.functional.conv2d(x, weight, self.bias)
+
+class Grey(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = Bytes((8, 1, 3, 3)), Bytes((4, 8, 3, 3))
+
+    def forward(self, x):
+        return self.last(nn.functional.max_pool2d(torch.tanh(self.first(x)), 2))
+
+def model():
+    torch.manual_seed(0)
+    return Grey().eval(), (torch.randn(3, 1, 20, 20),), ({0: torch.export.Dim("pictures", min=1, max=64)},)
+"""
+
+
+def test_many_grey_pictures(backend_venv: Path, tmp_path: Path) -> None:
+    """Verified: results have their channels last, and what follows reads them so."""
+    source = tmp_path / "grey.py"
+    source.write_text(GREY)
+    package = cached_export(backend_venv, source)
+    assert "2 of 2 convolutions int8" in precision_lines(read_model(package).metadata.precision)
+
+
 NARROWED = """
 import torch
 from torch import nn

@@ -22,7 +22,7 @@ from torch.utils._sympy.functions import ToFloat
 
 from ..failure import WorkerError, essence, no_space
 from ..graph import known_sizes, old_values, whole_sizes
-from ..layers import linear_weights, precision, quantised_weights
+from ..layers import linear_weights, precision, quantised_results, quantised_weights
 from . import (
     extern_kernels,
     faults,
@@ -221,6 +221,7 @@ def _prepare_for_cpu(cpu_isa: str, *, keeps_weights: bool, changes: Sequence[str
     matrix_products.divide_large_ones_only()
     matrix_products.allow_no_rows()
     in_place.keep_what_lasts()
+    quantised_results.expect_channels_last()
     pooling.generate()
     region_errors.leave_regions_first()
     region_errors.look_at_every_status()
