@@ -86,6 +86,30 @@ TEST(panels_of_output_channels_are_unpacked) {
   }
 }
 
+TEST(sums_lie_behind_a_quantised_weight) {
+  // Of 6 output channels, filled up to 8: for the inputs' zero point and, of another, for their sign as well.
+  std::string descriptor = Layout{{6, 3, 2, 1}, {24, 4, 12, 12}, {4}, {0}}.descriptor();
+  const auto put = [&](size_t at, const auto& value) { std::memcpy(&descriptor[at], &value, sizeof value); };
+  put(8 + kDims * sizeof(int64_t), int32_t{5});  // int8
+  const std::vector<int64_t> shape{6, 3, 2, 1};
+  size_t bytes = 0;
+  CHECK(aot::packed_extent(descriptor, shape, 1, &bytes));
+  CHECK_EQUAL(bytes, size_t{48});
+  put(640, uint64_t{8});
+  put(656, int32_t{1});
+  CHECK(aot::packed_extent(descriptor, shape, 1, &bytes));
+  CHECK_EQUAL(bytes, size_t{48 + 8 * 4});
+  put(640, uint64_t{9});
+  put(648, int32_t{3});
+  CHECK(aot::packed_extent(descriptor, shape, 1, &bytes));
+  CHECK_EQUAL(bytes, size_t{48 + 8 * 4 + 8 * 3 * 4});
+  put(640, uint64_t{16});  // something else that is not known here
+  CHECK(!aot::packed_extent(descriptor, shape, 1, &bytes));
+  put(640, uint64_t{8});
+  put(664, int32_t{1});
+  CHECK(!aot::packed_extent(descriptor, shape, 1, &bytes));
+}
+
 TEST(blocks_of_two_dims_and_of_one_dim_twice_are_unpacked) {
   // AB4b4a2b of 5 x 9, as bfloat16 lies: rows in blocks of 4, columns in blocks of 4 times 2.
   const Layout layout{{5, 9}, {64, 32}, {4, 4, 2}, {1, 0, 1}};

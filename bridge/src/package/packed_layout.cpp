@@ -2,6 +2,7 @@
 #include "package/packed_layout.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <utility>
 
@@ -25,12 +26,22 @@ struct Descriptor {
   int32_t blocks;
   int64_t block_sizes[kMostDims];
   int64_t block_dims[kMostDims];
+  int64_t zero[3];
+  /// Which sums over its elements lie behind those of a quantised weight, and a bit for each dim that the sums have.
+  uint64_t sums;
+  int32_t dims_of_signed;
+  int32_t scale;  // of signed elements, which does not change where they lie
+  int32_t dims_of_unsigned;
 };
 constexpr int32_t kBlocked = 2;
+/// Sums for signed inputs, which are taken for unsigned ones, and for inputs with a zero point.
+constexpr uint64_t kForSigned = 1;
+constexpr uint64_t kForZeroPoint = 8;
 
-/// Behind it torch's library for oneDNN writes how many groups a convolution has; between the two is what quantised
-/// weights have beside their elements, which the bridge does not know.
+/// Behind it torch's library for oneDNN writes how many groups a convolution has; between the two is zero.
 constexpr size_t kGroupsAt = 768;
+static_assert(offsetof(Descriptor, sums) == 640);
+constexpr size_t kEndOfSums = offsetof(Descriptor, dims_of_unsigned) + sizeof(int32_t);
 
 /// Bytes of an element by oneDNN's number of its type: -, float16, bfloat16, float32, int32, int8, uint8, float64,
 /// bool.
@@ -83,11 +94,32 @@ bool is_known(const std::string& descriptor, const Descriptor& given, size_t siz
   int32_t groups = 0;
   if (descriptor.size() != kGroupsAt + sizeof groups) return false;
   std::memcpy(&groups, descriptor.data() + kGroupsAt, sizeof groups);
-  const auto rest = descriptor.begin() + sizeof given;
-  if (std::any_of(rest, descriptor.begin() + kGroupsAt, [](char byte) { return byte != 0; })) return false;
+  const auto is_zero = [](char byte) { return byte == 0; };
+  if (!std::all_of(descriptor.begin() + offsetof(Descriptor, zero), descriptor.begin() + offsetof(Descriptor, sums),
+                   is_zero) ||
+      !std::all_of(descriptor.begin() + kEndOfSums, descriptor.begin() + kGroupsAt, is_zero) ||
+      (given.sums & ~(kForSigned | kForZeroPoint)) != 0) {
+    return false;
+  }
   return (groups == 1 || groups == given.sizes[0]) && given.format == kBlocked && given.rank > 0 &&
          is_count(given.rank) && is_count(given.blocks) && given.dtype > 0 && given.dtype < kTypes &&
          kElementSizes[given.dtype] == size;
+}
+
+/// Bytes of the sums behind a quantised weight's elements: an int32 for each place along their dims.
+Size sums_behind(const Descriptor& given) {
+  Size all(0);
+  const auto add = [&](uint64_t flag, int32_t dims) {
+    if ((given.sums & flag) == 0) return;
+    Size sums(sizeof(int32_t));
+    for (int32_t d = 0; d < given.rank; ++d) {
+      if ((dims & (1 << d)) != 0) sums.multiply(given.padded_sizes[d]);
+    }
+    all.add(sums);
+  };
+  add(kForSigned, given.dims_of_signed);
+  add(kForZeroPoint, given.dims_of_unsigned);
+  return all;
 }
 
 }  // namespace
@@ -130,6 +162,9 @@ bool packed_extent(const std::string& descriptor, const std::vector<int64_t>& sh
   end.add(block);
   end.multiply(static_cast<int64_t>(size));
   padded_elements.multiply(static_cast<int64_t>(size));
+  const Size sums = sums_behind(given);
+  end.add(sums);
+  padded_elements.add(sums);
   if (elements.is(expected)) *bytes = std::max(end.bytes(), padded_elements.bytes());
   return true;
 }
