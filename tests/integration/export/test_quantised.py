@@ -11,8 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from aotpack.backend import Backend
+from aotpack.building.build import build
+from aotpack.building.request import BuildRequest
 from aotpack.package.metadata import precision_lines
 from aotpack.package.model import read_model
+from aotpack.progress.reporter import Reporter
 from aotpack.runtime.slim_table import judge
 from tests.support.exporting import ROOT, SUPPORT, cached_export
 
@@ -90,10 +94,11 @@ class Bytes(nn.Module):
 class Grey(nn.Module):
     def __init__(self):
         super().__init__()
-        self.first, self.last = Bytes((8, 1, 3, 3)), Bytes((4, 8, 3, 3))
+        self.first, self.second, self.last = Bytes((8, 1, 3, 3)), Bytes((4, 8, 3, 3)), nn.Linear(4 * 7 * 7, 512)
 
     def forward(self, x):
-        return self.last(nn.functional.max_pool2d(torch.tanh(self.first(x)), 2))
+        x = self.second(nn.functional.max_pool2d(torch.tanh(self.first(x)), 2))
+        return self.last(torch.tanh(x).flatten(1))
 
 def model():
     torch.manual_seed(0)
@@ -102,11 +107,21 @@ def model():
 
 
 def test_many_grey_pictures(backend_venv: Path, tmp_path: Path) -> None:
-    """Verified: results have their channels last, and what follows reads them so."""
+    """Verified: results have their channels last, and what follows reads them so. Slim has the floats' weights in an
+    order of its own, and the bytes' beside them."""
     source = tmp_path / "grey.py"
     source.write_text(GREY)
     package = cached_export(backend_venv, source)
-    assert "2 of 2 convolutions int8" in precision_lines(read_model(package).metadata.precision)
+    lines = precision_lines(read_model(package).metadata.precision)
+    assert {"2 of 2 convolutions int8", "1 of 1 linear layer float32"} <= set(lines)
+    for runtime in ("slim", "full"):
+        bundle = tmp_path / runtime
+        models = (("grey", package),)
+        build(
+            BuildRequest(backend=Backend.CPU, output=bundle, models=models, runtime=runtime, venv=backend_venv),
+            Reporter(),
+        )
+        subprocess.run([bundle / "bin" / "aotrun", "check", "--model", "grey"], check=True)
 
 
 NARROWED = """
