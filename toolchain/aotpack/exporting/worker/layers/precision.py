@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ _LAYERS: dict[str, tuple[str, int]] = {
 }
 #: Ops that multiply bytes by bytes.
 _OF_BYTES = ("qlinear_pointwise", "qconv_pointwise", "qconv2d_pointwise", "_int_mm", "_dyn_quant_matmul_4bit")
+#: Where functions stand that Inductor puts into graphs for layers and what is fused to them.
+_FUSIONS = "torch._inductor.fx_passes.mkldnn_fusion"
 _OF_FOUR_BITS = ("_weight_int4pack_mm_for_cpu", "int4mm_packed_weight_cpu", "_dyn_quant_matmul_4bit")
 
 
@@ -100,14 +103,19 @@ def layers(graph: torch.fx.Graph) -> list[Layer]:
 
 
 def _fused(node: torch.fx.Node) -> list[Layer]:
-    """The layer that a function of Inductor's own is, with what is fused to it: told by its weight, which is packed."""
-    for given in node.all_input_nodes:
-        weight = _attribute(given) if given.op == "get_attr" else None
-        if isinstance(weight, torch.Tensor) and weight.is_mkldnn and weight.dim() >= 2:
-            dtype = _short(weight.dtype)
-            kind = "linear layer" if weight.dim() == 2 else "convolution"
-            return [Layer(kind, dtype, dtype, weight.dtype in NARROW)]
-    return []
+    """The layer that a function of Inductor's own is, with what is fused to it: told by its weight.
+
+    That is packed, unless the layer's input is one whose sizes vary, and has one channel.
+    """
+    is_layer = isinstance(node.target, functools.partial) and node.target.func.__module__ == _FUSIONS
+    constants = [_attribute(given) for given in node.all_input_nodes if given.op == "get_attr"]
+    weights = [each for each in constants if isinstance(each, torch.Tensor) and each.dim() >= 2]
+    weights.sort(key=lambda each: not each.is_mkldnn)
+    if not weights or not (weights[0].is_mkldnn or is_layer):
+        return []
+    dtype = _short(weights[0].dtype)
+    kind = "linear layer" if weights[0].dim() == 2 else "convolution"
+    return [Layer(kind, dtype, dtype, weights[0].dtype in NARROW)]
 
 
 def observer(found: list[Layer]) -> Callable[[torch.fx.Graph], None]:
