@@ -84,9 +84,9 @@ test-zoo: setup init ## Export and run the whole model zoo
 	$(PYTEST) tests -m zoo
 test-slim-sanitizers: setup init ## The slim runtime's ops under ASan and UBSan (many minutes)
 	$(PYTEST) tests -m sanitizers
-test-pytorch-suite: setup init ## What PyTorch's own tests package, through both runtimes (PYTORCH=DIR; without, our own subjects)
+test-pytorch-suite: setup init ## What PyTorch's own tests package, through both runtimes (PYTORCH=DIR FILE=NAME.py; without, our own subjects)
 	$(TOOL)/bin/python -m tests.tools.pytorch_suite \
-	  $(if $(PYTORCH),$(PYTORCH)/test/inductor/test_aot_inductor.py -k Cpu,tests/conformance/plain_packages.py) $(ARGS)
+	  $(if $(PYTORCH),$(PYTORCH)/test/inductor/$(or $(FILE),test_aot_inductor.py) -k Cpu,tests/conformance/plain_packages.py) $(ARGS)
 test-release: setup init ## Images in a real registry and under real runtimes (root, Debian's packages)
 	@tests/system-packages skopeo umoci crun runc docker-registry
 	$(PYTEST) tests -m release

@@ -7,8 +7,8 @@ Each test runs in a child, so that one that ends its process is a line of the re
 
 import argparse
 import collections
+import ctypes
 import fnmatch
-import importlib.util
 import json
 import os
 import signal
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 import torch._inductor
+from pytorch_suite_files import compile_packages, import_suite, package_of_library
 from torch.testing import assert_close
 from torch.utils import _pytree as pytree
 
@@ -39,6 +40,7 @@ class Beside:
     def __call__(self, *args, **kwargs):
         inputs = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
         before = copies(inputs)
+        torch.manual_seed(torch.initial_seed())
         expected = self.own(*args, **kwargs)
         outputs = [leaf for leaf in pytree.tree_leaves(expected) if isinstance(leaf, torch.Tensor)]
         for name, root in self.bundles.items():
@@ -54,6 +56,7 @@ class Beside:
         try:
             if root not in self.models:
                 self.models[root] = Model(root, str(self.path), device=None, runners=1, threads=0)
+            seed(root)
             results = self.models[root].run(*given).outputs
         except AotError as error:
             return "refused", " | ".join(str(error).splitlines())
@@ -68,6 +71,14 @@ class Beside:
         return "same", ""
 
 
+def seed(root):
+    """Let a bundle draw the random numbers that torch drew: full with torch's generator, slim with one of its own."""
+    torch.manual_seed(torch.initial_seed())
+    slim = Path(root) / "lib" / "libaot_slim.so"
+    if slim.exists():
+        ctypes.CDLL(str(slim)).aot_slim_manual_seed(ctypes.c_uint64(torch.initial_seed()))
+
+
 def copies(tensors):
     """The tensors in memory of their own that is laid out alike: offsets, strides, and what they share."""
     storages = {}
@@ -78,6 +89,19 @@ def copies(tensors):
         empty = torch.empty(0, dtype=tensor.dtype)
         made.append(empty.set_(copy, tensor.storage_offset(), tensor.shape, tensor.stride()))
     return made
+
+
+def let_bundles_load(bundles, tell):
+    """From here on, whatever loads what was compiled gets a `Beside`."""
+    load_package, load_library = torch._inductor.aoti_load_package, torch._export.aot_load
+
+    def package_beside(path, *args, **kwargs):
+        return Beside(load_package(path, *args, **kwargs), path, bundles, tell)
+
+    def library_beside(path, device):
+        return Beside(load_library(path, device), package_of_library(path, device), bundles, tell)
+
+    torch._inductor.aoti_load_package, torch._export.aot_load = package_beside, library_beside
 
 
 def tests_of(suite):
@@ -101,12 +125,7 @@ def run_in_child(test, bundles):
         child = os.fork()
         if child == 0:
             signal.alarm(SECONDS_A_TEST)
-            load = torch._inductor.aoti_load_package
-
-            def beside(path, *args, **kwargs):
-                return Beside(load(path, *args, **kwargs), path, bundles, tell)
-
-            torch._inductor.aoti_load_package = beside
+            let_bundles_load(bundles, tell)
             silent = os.open(os.devnull, os.O_WRONLY)
             os.dup2(silent, 1)
             os.dup2(silent, 2)
@@ -145,13 +164,11 @@ def main():
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write all results")
     options = parser.parse_args()
     bundles = {Path(each).name: each for each in options.bundles.split(",")}
-    sys.path[:0] = [str(Path(next(iter(bundles.values()))) / "runner"), str(options.file.parent), str(Path.cwd())]
+    sys.path[:0] = [str(Path(next(iter(bundles.values()))) / "runner"), str(Path.cwd())]
     torch._inductor.config.compile_threads = 1  # no processes of workers that a fork would share
-    spec = importlib.util.spec_from_file_location(options.file.stem, options.file)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    counts = {name: collections.Counter() for name in bundles}
+    module = import_suite(options.file)
+    compile_packages(module)
+    counts = {name: collections.Counter() for name in ("torch", *bundles)}
     every = {}
     for test in tests_of(unittest.defaultTestLoader.loadTestsFromModule(module)):
         name = test.id().partition(".")[2]
@@ -162,6 +179,7 @@ def main():
         found = verdicts(told, code, bundles)
         own = next((line[1:] for line in told if line[0] == "torch"), ["ended", str(code)])
         every[name] = {"torch": own, **found, "seconds": round(time.monotonic() - begin, 1)}
+        counts["torch"][own[0]] += 1
         for bundle, (what, why) in found.items():
             counts[bundle][what] += 1
             if what not in ("same", "not run"):
