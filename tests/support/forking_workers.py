@@ -17,7 +17,7 @@ from pathlib import Path
 
 WORKER = "aotpack_export_worker"
 #: What an export imports, so that forked workers need not.
-WORKERS_OWN = ("packing", "reading", "running", "variants", "verifying", "code.compiling", "graph.sizing")
+WORKERS_OWN = ("packing", "reading", "eager.running", "variants", "verifying", "code.compiling", "graph.sizing")
 TORCHS = (
     "torch._inductor.compile_fx",
     "torch._inductor.fx_passes.joint_graph",

@@ -120,7 +120,8 @@ def test_a_call_leaves_no_trace_in_a_buffer_that_is_assigned(backend_python: Pat
     program = """
         import pathlib, sys, torch
         sys.path.insert(0, sys.argv[1])
-        from worker import running, source
+        from worker import source
+        from worker.eager import running
         class Counter(torch.nn.Module):
             def __init__(self):
                 super().__init__()
@@ -144,7 +145,8 @@ def test_guards_of_a_program_that_was_saved_and_loaded(backend_python: Path) -> 
     program = """
         import io, pathlib, sys, torch
         sys.path.insert(0, sys.argv[1])
-        from worker import running, source
+        from worker import source
+        from worker.eager import running
         from worker.graph import sizing
         class Sized(torch.nn.Module):
             def forward(self, x, y, z):
@@ -312,7 +314,11 @@ class Branches(nn.Module):
 
 class Random(nn.Module):
     def forward(self, x):
-        return x + torch.rand_like(x)
+        return nn.functional.dropout(x, 0.0, False) * 2, x + torch.rand_like(x)
+
+class Differs(nn.Module):
+    def forward(self, x):
+        return x * 2 if torch.compiler.is_compiling() else x * 3
 
 class Refuses(nn.Module):
     def forward(self, x):
@@ -383,6 +389,7 @@ def python_only(): return Calls().eval(), (x,)
 def complex_constant(): return Complex().eval(), (torch.randn(2, 3, dtype=torch.complex64),)
 def branches(): return Branches().eval(), (x,)
 def random(): return Random().eval(), (x,)
+def differs(): return Differs().eval(), (x,)
 def refuses(): return Refuses().eval(), (x,)
 def raises(): raise KeyError("key")
 def imports(): import there_is_no_such_module
@@ -440,7 +447,7 @@ def failure(python: Path, modules: Path, function: str, kind: type[AotpackError]
             "attribute",
             f"is no buffer\ntorch.export carries a state in buffers alone; it is changed {at('self.cache += x[0]')}",
         ),
-        ("scripted", "returned a TorchScript module, which torch.export cannot trace"),
+        ("scripted", "the module is a TorchScript module, which torch.export cannot trace"),
         ("not_callable", "'not_callable' is not a function\nthe file defines array, attribute, bare, branches"),
         ("absent", "there is no function 'absent'"),
     ],
@@ -461,8 +468,15 @@ def test_what_torch_export_cannot_trace_names_the_line(backend_python: Path, mod
 
 
 def test_a_package_that_differs_from_eager_is_not_kept(backend_python: Path, modules: Path) -> None:
-    error = failure(backend_python, modules, "random", AotpackError, verify=True)
+    error = failure(backend_python, modules, "differs", AotpackError, verify=True)
     assert re.search(r"x \[8, 4\]: output output0: largest error [\d.]+ absolute", error.what)
+
+
+def test_what_random_numbers_decide_is_neither_recorded_nor_compared(backend_venv: Path, modules: Path) -> None:
+    package = cached_export(backend_venv, modules, function="random")
+    assert sorted(sample(package)) == ["in.x", "out.output0"]
+    (note,) = read(package).metadata.notes
+    assert "random numbers decide output output1" in note
 
 
 @pytest.mark.parametrize(

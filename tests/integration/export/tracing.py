@@ -11,7 +11,8 @@ import sys
 from typing import Any
 
 sys.path.insert(0, sys.argv[1])
-from worker import failure, running, source
+from worker import failure, source
+from worker.eager import running
 from worker.graph import pooling, sizing
 
 
@@ -20,12 +21,17 @@ def traced(file: str, function: str) -> dict[str, Any]:
     try:
         request = {"device": "cpu", "function": function, "file": file}
         subject = source.load(request)
+        notes += subject.notes
         run = running.run_eager(subject, subject.args, subject.kwargs)
         described = sizing.export(subject, run, allow_fixed=False, note=notes.append).described
     except failure.WorkerError as error:
         return error.document()
-    guards = [guard.text for guard in described.guards]
-    return {"dims": [spec["dims"] for spec in described.inputs], "guards": guards, "notes": notes}
+    return {
+        "dims": [spec["dims"] for spec in described.inputs],
+        "guards": [guard.text for guard in described.guards],
+        "notes": notes,
+        "names": [spec["name"] for spec in [*described.inputs, *described.outputs]],
+    }
 
 
 sys.stdout, events = sys.stderr, os.fdopen(os.dup(1), "w")

@@ -61,11 +61,18 @@ def export(
     """
     from aotpack.exporting.worker import guest, programs, subject
     from aotpack.exporting.worker.code import compiling  # noqa: F401  (before what it changes is looked at)
+    from aotpack.exporting.worker.eager import modules
+    from aotpack.exporting.worker.failure import WorkerError
     from aotpack.exporting.worker.main import Export
 
+    module = modules.itself(module)
     path = _file_of(module)
     is_program = hasattr(module, "graph_signature")
     if not is_program:
+        try:
+            modules.check(module)
+        except WorkerError as error:
+            raise error_of(error.document()) from error
         module = guest.on_device(module, request.device)
 
     def load(_request: Mapping[str, Any]) -> Any:

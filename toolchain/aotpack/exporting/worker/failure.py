@@ -80,15 +80,22 @@ def own_line(error: BaseException, path: Path) -> str:
 
     Empty when none is known.
     """
-    seen: set[int] = set()
-    found = ""
+    for each in chain(error):
+        if isinstance(each, SyntaxError) and each.filename == str(path):
+            return _at(path, each.lineno or 0, each.text or "")
+        frames = [frame for frame in traceback.extract_tb(each.__traceback__) if Path(frame.filename) == path]
+        found = _at(path, frames[-1].lineno or 0, frames[-1].line or "") if frames else line_in(str(each), path)
+        if found:
+            return found
+    return ""
+
+
+def chain(error: BaseException) -> list[BaseException]:
+    """An error and those that caused it, the first cause last."""
+    found: list[BaseException] = []
     current: BaseException | None = error
-    while current is not None and id(current) not in seen and not found:
-        seen.add(id(current))
-        if isinstance(current, SyntaxError) and current.filename == str(path):
-            return _at(path, current.lineno or 0, current.text or "")
-        frames = [frame for frame in traceback.extract_tb(current.__traceback__) if Path(frame.filename) == path]
-        found = _at(path, frames[-1].lineno or 0, frames[-1].line or "") if frames else line_in(str(current), path)
+    while current is not None and current not in found:
+        found.append(current)
         current = current.__cause__ or current.__context__
     return found
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch._inductor import config, cpu_vec_isa
 
-from . import running
+from .eager import state
 
 #: Modules whose names, classes and lists an export may change: it pins instruction sets and edits templates.
 _CHANGED = ("torch._inductor", "torch.cpu", "torch._export.serde")
@@ -29,10 +29,10 @@ def on_device(module: Any, device: str) -> Any:
 @contextlib.contextmanager
 def left_as_it_was(module: Any) -> Iterator[None]:
     """The modes and buffers of the module, if there is one; the random numbers to come; and torch's own modules."""
-    modules = [] if module is None else list(module.modules())
+    modules = [] if module is None else [each for _, each in state.parts(module)]
     modes = [(each, each.training) for each in modules]
     buffers = [(each, dict(each._buffers)) for each in modules]
-    values = running.values_of(buffer for _, own in buffers for buffer in own.values() if buffer is not None)
+    values = state.values_of(buffer for _, own in buffers for buffer in own.values() if buffer is not None)
     kept = [_Kept(each) for each in _own_modules()]
     options = _options()
     try:
@@ -50,7 +50,7 @@ def left_as_it_was(module: Any) -> Iterator[None]:
             submodule.training = mode
         for submodule, before in buffers:
             submodule._buffers.update(before)
-        running.put_back(values)
+        state.put_back(values)
 
 
 def _options() -> dict[str, Any]:

@@ -95,8 +95,9 @@ class Export:
         from . import source
 
         torch_version = source.import_torch()
-        from . import packing, reading, running, variants
+        from . import packing, reading, variants
         from .code import compiling, isas, options, reproducible
+        from .eager import randomness, running, state
         from .graph import pooling, sizing
 
         self._stack.enter_context(pooling.lengths_vary())
@@ -114,6 +115,7 @@ class Export:
         sized = sizing.export(subject, expected, allow_fixed=request["allow_fixed"], note=self._note)
         for note in sized.described.notes:
             self._note(note)
+        randomness.mark(sized.program, subject, expected, sized.described.outputs, self._note)
 
         names, why = isas.chosen(request["cpu_isa"], sized.program, on_cpu=compiling.is_on_cpu(sized.program))
         int4_order = isas.int4_order(sized.program)
@@ -124,7 +126,7 @@ class Export:
         self._begin(f"compiling with AOTInductor{several}")
         measured: list[str] = []
         # Inductor runs what it takes for constant, in the module's own memory: `self.a.copy_(self.b)`.
-        with running.state_kept(subject.module) if sized.changes else contextlib.nullcontext():
+        with state.kept(subject.module) if sized.changes else contextlib.nullcontext():
             made = variants.compile_all(names, sized, request, note=self._note, phase=self._begin)
         if request["cpu_isa"] == isas.PORTABLE and len(made.members) > 1:
             self._begin("measuring which variants pay")
@@ -171,11 +173,13 @@ class Export:
         packing.write(request["output"], made.files, document, sample, others)
 
         values_decide = compiling.sizes_follow_from_values(sized.program)
-        comparisons = self._comparisons(made, subject, described, request, values_decide=values_decide)
+        comparisons = self._comparisons(
+            made, subject, described, request, random=expected.random, values_decide=values_decide
+        )
         self._send("done", comparisons=comparisons, **read_by_it)
 
     def _comparisons(
-        self, made: Any, subject: Any, described: Any, request: dict[str, Any], *, values_decide: bool
+        self, made: Any, subject: Any, described: Any, request: dict[str, Any], *, random: Any, values_decide: bool
     ) -> list[dict[str, Any]]:
         """With eager PyTorch, and with another module, where that is asked for. Raises WorkerError."""
         from . import source, verifying
@@ -191,6 +195,7 @@ class Export:
                     request["tolerances"],
                     lambda text: self._send("trying", text=text),
                     in_bytes=any(layer["precision"] == "int8" for layer in made.members[0].compiled.precision),
+                    random=random,
                     values_decide=values_decide,
                 )
                 comparisons += [{**entry, "sizes": f"{label}{entry['sizes']}"} for entry in verifier.compare()]

@@ -68,3 +68,9 @@ def distinct(names: Iterable[str]) -> list[str]:
 def first_line(error: BaseException) -> str:
     """What an exception says, without the rest of a long message."""
     return (str(error).strip() or "no message").splitlines()[0]
+
+
+def a(value: object) -> str:
+    """What a value is, with an article: `a Tensor`, `an int`."""
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch._inductor.package import package_aoti
 
+from .eager.running import Run
 from .graph.signature import Signature
-from .running import Run
 
 #: A sample larger than this is not worth carrying.
 SAMPLE_LIMIT = 1_000_000
@@ -56,10 +56,17 @@ def write(
 def sample(described: Signature, run: Run) -> bytes | None:
     """Inputs (`in.NAME`) and eager outputs (`out.NAME`) as .npz; None when they are too large.
 
-    NumPy has no bfloat16: such a tensor is stored as the uint16 of its bits, and the signature says what it is.
+    Outputs that random numbers decide are left out. NumPy has no bfloat16: such a tensor is stored as the uint16 of its
+    bits, and the signature says what it is.
     """
     arrays = {f"in.{spec['name']}": value for spec, value in zip(described.inputs, run.inputs, strict=True)}
-    arrays.update({f"out.{spec['name']}": value for spec, value in zip(described.outputs, run.outputs, strict=True)})
+    arrays.update(
+        {
+            f"out.{spec['name']}": value
+            for place, (spec, value) in enumerate(zip(described.outputs, run.outputs, strict=True))
+            if place not in run.random.outputs
+        }
+    )
     if sum(value.numel() * value.element_size() for value in arrays.values()) > SAMPLE_LIMIT:
         return None
     buffer = io.BytesIO()

@@ -139,26 +139,19 @@ def _unpack(returned: Any, where: str) -> tuple[Any, Any, Any]:
 
     if not isinstance(returned, tuple) or len(returned) not in (2, 3):
         size = f" of {len(returned)}" if isinstance(returned, (tuple, list)) else ""
-        raise wrong(f"{_a(returned)}{size}", "return (module, (x,)) for a model of one input x")
+        raise wrong(f"{naming.a(returned)}{size}", "return (module, (x,)) for a model of one input x")
     module, inputs, dynamic_shapes = (*returned, None)[:3]
-    if not isinstance(module, torch.nn.Module):
-        raise wrong(f"{_a(module)} where the module belongs", "return a torch.nn.Module first")
-    if isinstance(module, torch.jit.ScriptModule):
-        raise WorkerError(
-            f"{where} returned a TorchScript module, which torch.export cannot trace",
-            meaning="TorchScript is deprecated since torch 2.11; its successor, torch.export, takes the module itself",
-            fix="return the torch.nn.Module that torch.jit.trace or torch.jit.script was given",
-            kind="usage",
+    if isinstance(module, torch.export.ExportedProgram):
+        raise wrong(
+            "an ExportedProgram where the module belongs",
+            'torch.export.save(program, "program.pt2"), then aotpack export program.pt2: inputs and sizes are its own',
         )
+    if not isinstance(module, torch.nn.Module):
+        raise wrong(f"{naming.a(module)} where the module belongs", "return a torch.nn.Module first")
     if isinstance(inputs, torch.Tensor):
         raise wrong("a tensor where the inputs belong", "return (module, (x,)): a tuple of one")
     if not isinstance(inputs, (tuple, list, dict)):
-        raise wrong(f"{_a(inputs)} where the inputs belong", "return (module, (x,)) for a model of one input x")
+        raise wrong(f"{naming.a(inputs)} where the inputs belong", "return (module, (x,)) for a model of one input x")
     if isinstance(inputs, dict) and not all(isinstance(key, str) for key in inputs):
         raise wrong("keyword inputs whose names are no strings", 'return (module, {"x": x})')
     return module, inputs, dynamic_shapes
-
-
-def _a(value: Any) -> str:
-    name = type(value).__name__
-    return "None" if value is None else f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

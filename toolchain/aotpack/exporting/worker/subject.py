@@ -45,48 +45,39 @@ def subject_of(
     import torch
 
     from .carriable import check_inputs
+    from .eager import modules, nesting
+    from .graph import declared
 
     notes: list[str] = []
+    module = modules.itself(module)
+    modules.check(module)
+    module = modules.out_of_inference_mode(module)
     _evaluate(module, notes)
     kwargs = _in_signature_order(module, kwargs)
-    flat = torch.utils._pytree.tree_flatten_with_path((args, kwargs))[0]
-    names = naming.input_names(module.forward, [naming.keys(path) for path, _ in flat])
-    check_inputs(names, [leaf for _, leaf in flat])
-    dynamic_shapes = _spelled_out(dynamic_shapes, module, args, kwargs)
+    flat = nesting.leaves((args, kwargs))
+    names = naming.input_names(module.forward, [path for path, _ in flat])
+    check_inputs(names, [leaf for _, leaf in flat], nesting.unwritable((args, kwargs)))
+    dynamic_shapes = declared.spelled_out(dynamic_shapes, module, args, kwargs)
     target = torch.device(device)
     module = module.to(target)
 
     def move(leaf: Any) -> Any:
+        if not isinstance(leaf, torch.Tensor):
+            return leaf
         # Compiled code relies on the strides of its examples, and the bridge hands every input over in C order.
-        return leaf.detach().to(target).contiguous() if isinstance(leaf, torch.Tensor) else leaf
+        leaf = leaf.detach().as_subclass(torch.Tensor)
+        return leaf.resolve_conj().resolve_neg().to(target).contiguous()
 
     args, kwargs = torch.utils._pytree.tree_map(move, (args, kwargs))
     return Subject(path, module, args, kwargs, dynamic_shapes, target, notes)
 
 
-def _spelled_out(dynamic_shapes: Any, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Sizes as nested dicts, where they hang on the input tensors themselves, or on others like them.
-
-    Raises WorkerError for such that are not these.
-    """
-    import torch
-
-    if not isinstance(dynamic_shapes, (torch.export.ShapesCollection, torch.export.AdditionalInputs)):
-        return dynamic_shapes
-    try:
-        return dict(dynamic_shapes.dynamic_shapes(module, args, kwargs))
-    except (ValueError, TypeError) as error:
-        raise WorkerError(
-            f"dynamic_shapes does not fit the inputs: {naming.first_line(error)}",
-            meaning=f"a {type(dynamic_shapes).__name__} says of the very tensors that are the inputs what may vary",
-            fix="return the same tensors as inputs, or write dynamic_shapes as a dict of parameters",
-            kind="usage",
-        ) from error
-
-
 def _evaluate(module: Any, notes: list[str]) -> None:
     """Let the module do what it does in use, not in training."""
+    from .eager import modules
+
     if not module.training:
+        notes += modules.left_in_training(module)
         return
     try:
         module.eval()

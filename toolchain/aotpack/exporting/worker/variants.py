@@ -16,11 +16,11 @@ from torch._inductor.package import package_aoti
 
 from .code import compiling, constants, reproducible, shared_weights, side_by_side
 from .code.compiling import Compiled
+from .eager.nesting import tensors
 from .failure import WorkerError
 from .graph.guards import Guard
 from .graph.signature import Signature
 from .graph.sizing import Sized
-from .running import tensors
 from .subject import Subject
 
 #: A variant whose call takes more than this part of a less demanding one's is not worth its place.

@@ -11,10 +11,12 @@ import torch
 import torch._inductor
 from torch.utils import _pytree as pytree
 
+from .eager import state
+from .eager.nesting import tensors
+from .eager.running import Random, call_eager, same_bytes
 from .failure import WorkerError, essence
 from .graph.signature import Signature, bounds
 from .graph.symbols import Linear
-from .running import call_eager, state_kept, tensors
 from .subject import Subject
 
 #: Calls in a row at the example's sizes: the first change of a state shows in the second call, a change that is lost
@@ -36,6 +38,7 @@ class Verifier:
             `int8` is that of floats behind layers which multiply bytes by bytes.
         in_bytes: whether there are such layers.
         trying: told of the sizes that are run next, in case that the process does not survive it.
+        random: what random numbers decide, which is not compared.
         values_decide: whether sizes follow from values: the example's values may then be wrong at other sizes.
     """
 
@@ -48,6 +51,7 @@ class Verifier:
         trying: Callable[[str], None],
         *,
         in_bytes: bool = False,
+        random: Random = Random(),  # noqa: B008  (it never changes)
         values_decide: bool = False,
     ) -> None:
         self._package = package
@@ -56,6 +60,7 @@ class Verifier:
         least = tolerances["int8"] if in_bytes else 0.0
         self._tolerances = {dtype: max(allowed, least) for dtype, allowed in tolerances.items()}
         self._trying = trying
+        self._random = random
         self._values_decide = values_decide
 
     def compare(self) -> list[dict[str, Any]]:
@@ -64,7 +69,7 @@ class Verifier:
         Both keep their state from call to call. Returns one entry per output and size: sizes, name, largest absolute
         and relative error. Raises WorkerError on the first output that differs by more than its dtype allows.
         """
-        with state_kept(self._subject.module):  # there may be another variant, which starts with it
+        with state.kept(self._subject.module):  # there may be another variant, which starts with it
             return self._compare(torch._inductor.aoti_load_package(self._package))
 
     def _compare(self, model: Any) -> list[dict[str, Any]]:
@@ -85,6 +90,7 @@ class Verifier:
         described = self._described
         expected = call_eager(self._subject, args, kwargs)
         args, kwargs = copy.deepcopy((args, kwargs))
+        given = tensors((args, kwargs))
         sizes = ", ".join(
             f"{spec['name']} {list(value.shape)}" for spec, value in zip(described.inputs, expected.inputs, strict=True)
         )
@@ -94,14 +100,17 @@ class Verifier:
             raise _differs(f"{len(outputs)} outputs, eager PyTorch gives {len(expected.outputs)}", sizes)
         pairs = [
             (spec["name"], got, want)
-            for spec, got, want in zip(described.outputs, outputs, expected.outputs, strict=True)
+            for place, (spec, got, want) in enumerate(zip(described.outputs, outputs, expected.outputs, strict=True))
+            if place not in self._random.outputs
         ]
-        for spec, before, got, want in zip(
-            described.inputs, expected.inputs, tensors((args, kwargs)), expected.inputs_after, strict=True
+        for place, (spec, before, got, want) in enumerate(
+            zip(described.inputs, expected.inputs, given, expected.inputs_after, strict=True)
         ):
+            if place in self._random.inputs:
+                continue
             if spec["mutated"]:
                 pairs.append((f"{spec['name']} (written in place)", got, want))
-            elif not _same_bytes(before, got) or not _same_bytes(before, want):
+            elif not same_bytes(before, got) or not same_bytes(before, want):
                 raise _differs(f"input {spec['name']} is written in place, and torch.export did not notice", sizes)
         return [
             {"sizes": sizes, "name": name, **_errors(name, got, want, sizes, self._tolerances)}
@@ -212,12 +221,6 @@ def _run(model: Any, args: Any, kwargs: Any, sizes: str) -> list[torch.Tensor]:
         ) from error
 
 
-def _same_bytes(left: torch.Tensor, right: torch.Tensor) -> bool:
-    """Equal elements, where a NaN equals itself."""
-    left, right = left.contiguous().reshape(-1), right.contiguous().reshape(-1)
-    return bool(torch.equal(left.view(torch.uint8), right.view(torch.uint8)))
-
-
 def _errors(
     name: str, got: torch.Tensor, want: torch.Tensor, sizes: str, tolerances: Mapping[str, float]
 ) -> dict[str, float]:
@@ -256,8 +259,8 @@ def _errors(
 def _differs(what: str, sizes: str) -> WorkerError:
     return WorkerError(
         f"the package disagrees with eager PyTorch at {sizes}: {what}",
-        meaning="the package would give wrong results (or the module is random); it has not been kept",
-        fix="make the module deterministic; if it is, try --constants updatable, and report it to PyTorch",
+        meaning="the package would give wrong results; it has not been kept",
+        fix="try --constants updatable, and report it to PyTorch; without --verify, the package is made",
     )
 
 

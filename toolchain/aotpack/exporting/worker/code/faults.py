@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch._inductor.ir import IRNode
 
-from ..failure import line_in
+from ..failure import chain, line_in
 
 
 def node_of(error: BaseException) -> Any:
     """The node of the graph that was being worked on when the error was raised; None when none was."""
     found = None
-    for trace in _traces(error):
-        current: types.TracebackType | None = trace
+    for each in reversed(chain(error)):
+        current: types.TracebackType | None = each.__traceback__
         while current is not None:
             for value in current.tb_frame.f_locals.values():
                 node = _node_in(value)
@@ -37,17 +36,6 @@ def _node_in(value: Any) -> Any:
         node = getattr(value, "fx_node", None) or getattr(value, "origin_node", None)
         return node if isinstance(node, torch.fx.Node) else None
     return None
-
-
-def _traces(error: BaseException | None) -> Iterator[types.TracebackType]:
-    """Tracebacks of an error and of those that caused it, the first cause first."""
-    chain: list[BaseException] = []
-    while error is not None and error not in chain:
-        chain.append(error)
-        error = error.__cause__ or error.__context__
-    for link in reversed(chain):
-        if link.__traceback__ is not None:
-            yield link.__traceback__
 
 
 def op_name(node: Any) -> str:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils import _pytree as pytree
 from torch.utils._sympy.value_ranges import bound_sympy
 
 from .. import naming
 from ..carriable import dtype_name
+from ..eager import nesting
+from ..eager.running import Run
 from ..failure import WorkerError, essence, line_in, own_line
-from ..running import Run
 from ..subject import Subject
 from . import guards
 from .guards import Guard
@@ -85,14 +85,14 @@ def describe(program: Any, subject: Subject, run: Run, written: Written, demands
     """
     notes: list[str] = []
     tensors = _tensors(program, subject, written, notes)
-    ranges = dict(program.range_constraints)
-    sizes = [sizes_of(tensor.value) for tensor in tensors]
-    symbols = name_symbols([(tensor.name, own, tensor.asked) for tensor, own in zip(tensors, sizes, strict=True)])
+    symbols = name_symbols([(tensor.name, sizes_of(tensor.value), tensor.asked) for tensor in tensors])
+    ranges = symbols.ranges(program.range_constraints)
+    sizes = [symbols.sizes(tensor.value) for tensor in tensors]
     unknown = {symbol for size in symbols.others for symbol in size.free_symbols} - set(symbols.names)
     if unknown:
         raise _untold(symbols)
     try:
-        found = guards.guards(demands, symbols, ranges)
+        found = guards.guards(map(symbols.rooted, demands), symbols, ranges)
     except guards.NotInTheLanguageError as error:
         raise WorkerError(
             f"the sizes must satisfy a condition that a bundle has no words for: {symbols.text(error.part)}",
@@ -135,9 +135,8 @@ def _refuse_other_example(inputs: list[dict[str, Any]], run: Run) -> None:
 
 
 def _tensors(program: Any, subject: Subject, written: Written, notes: list[str]) -> list[_Input]:
-    flat = pytree.tree_flatten_with_path((subject.args, subject.kwargs))[0]
-    paths = [naming.keys(path) for path, _leaf in flat]
-    names = naming.input_names(subject.module.forward, paths)
+    flat = nesting.leaves((subject.args, subject.kwargs))
+    names = naming.input_names(subject.module.forward, [path for path, _leaf in flat])
     placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
     user_inputs = [spec.arg for spec in program.graph_signature.input_specs if spec.kind.name == "USER_INPUT"]
     tensors = []
@@ -165,6 +164,15 @@ def _outputs(program: Any, run: Run, symbols: Symbols, ranges: dict[Any, Any]) -
     kinds = [spec.kind.name for spec in program.graph_signature.output_specs]
     values = [node.meta["val"] for node, kind in zip(returned, kinds, strict=True) if kind == "USER_OUTPUT"]
     names = naming.output_names(run.output_paths)
+    for name, value, eager in zip(names, values, run.outputs, strict=True):
+        dtype = dtype_name("output", name, eager)  # a graph may have another: torch.export has no quantised tensors
+        if dtype_name("output", name, value) != dtype:
+            raise WorkerError(
+                f"output {name} is of {str(value.dtype).removeprefix('torch.')} in the graph, and {dtype} in Python",
+                meaning="torch.export computes something else than the module does",
+                fix=f"convert it inside the module: .to(torch.{dtype})",
+                kind="usage",
+            )
     return [_spec("output", name, value, symbols, ranges) for name, value in zip(names, values, strict=True)]
 
 
@@ -213,8 +221,17 @@ def returned_buffers(program: Any) -> list[str]:
 
 
 def _storage(node: Any) -> int | None:
-    value = node.meta.get("val")
-    return value.untyped_storage()._cdata if isinstance(value, torch.Tensor) and value.layout == torch.strided else None
+    return _storage_of(node.meta.get("val"))
+
+
+def _storage_of(value: Any) -> int | None:
+    """The same of tensors that share memory; None for what lies in no memory that can be told."""
+    if not isinstance(value, torch.Tensor) or value.layout != torch.strided:
+        return None
+    try:
+        return int(value.untyped_storage()._cdata)
+    except NotImplementedError:  # of torch.func, while it differentiates
+        return None
 
 
 def _changes_attribute(program: Any, source: Path, error: Exception) -> WorkerError:
@@ -228,11 +245,14 @@ def _changes_attribute(program: Any, source: Path, error: Exception) -> WorkerEr
         written = node.op == "call_function" and _may_write(node.target) and node.args
         name = constants.get(getattr(node.args[0], "name", "")) if written else None
         if name is not None:
+            is_own = not name.startswith("lifted_tensor_")
             line = line_in(str(node.meta.get("stack_trace") or ""), source)
             return WorkerError(
-                f"the module changes its attribute {name}, which is no buffer",
+                f"the module changes its attribute {name}, which is no buffer"
+                if is_own
+                else "the module changes a tensor that is neither its own nor an input",
                 meaning=f"torch.export carries a state in buffers alone{f'; it is changed {line}' if line else ''}",
-                fix=f'register it: self.register_buffer("{name}", ...) in __init__',
+                fix=f'register it: self.register_buffer("{name if is_own else "NAME"}", ...) in __init__',
                 kind="usage",
             )
     shared = _of_one_memory({**program.state_dict, **program.constants})
@@ -243,10 +263,20 @@ def _changes_attribute(program: Any, source: Path, error: Exception) -> WorkerEr
             fix="register one buffer, and take views of it in forward()",
             kind="usage",
         )
+    given = [leaf for _, leaf in nesting.leaves(program.example_inputs)]
+    shared = _of_one_memory(dict(zip(program.graph_signature.user_inputs, given, strict=False)))
+    if shared:
+        return WorkerError(
+            f"the module writes into an input, and the examples {' and '.join(map(str, shared))} share memory",
+            meaning="inputs of a bundle are arrays of their own: one does not see what is written into the other",
+            fix="give examples that share nothing, such as x.clone()",
+            kind="usage",
+        )
+    where = own_line(error, source)
     return WorkerError(
-        f"torch.export failed: {essence(error)}",
-        meaning=own_line(error, source) or "the module changes something that the graph cannot carry",
-        fix="change inputs and registered buffers only; -v shows torch's full message",
+        "torch.export cannot trace the module",
+        meaning=f"it stops{f' {where}' if where else ''}, and says: {essence(error)}",
+        fix="change inputs and registered buffers only, and none in branches and loops; -v shows torch's full message",
     )
 
 
@@ -254,8 +284,8 @@ def _of_one_memory(tensors: Mapping[str, Any]) -> list[str]:
     """The first names whose tensors lie in the same storage; none where each has its own."""
     found: dict[int, list[str]] = {}
     for name, tensor in tensors.items():
-        if isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided and tensor.numel():
-            found.setdefault(tensor.untyped_storage().data_ptr(), []).append(name)
+        if (storage := _storage_of(tensor)) is not None and tensor.numel():
+            found.setdefault(storage, []).append(name)
     return next((names for names in found.values() if len(names) > 1), [])
 
 
@@ -266,7 +296,7 @@ def _may_write(target: Any) -> bool:
 
 
 def _spec(role: str, name: str, value: Any, symbols: Symbols, ranges: dict[Any, Any]) -> dict[str, Any]:
-    dims = [_dim(size, symbols, ranges) for size in sizes_of(value)]
+    dims = [_dim(size, symbols, ranges) for size in symbols.sizes(value)]
     return {"name": name, "dtype": dtype_name(role, name, value), "dims": dims}
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .. import naming
+from ..eager.running import RENAMED, Run, is_told
 from ..failure import WorkerError
-from ..running import RENAMED, Run
 from ..subject import Subject
 from . import guards, least_sizes, signature, tracing
 from .signature import Signature, Written
@@ -76,14 +77,12 @@ def _sized(subject: Subject, run: Run, *, allow_fixed: bool, note: Note) -> Size
         raise
     _refuse_lost(_lost(run, written))
     _refuse_old(signature.returned_buffers(program), run)
+    _refuse_unrepeated(run)
+    _refuse_nothing(run, written)
     shape_env = guards.environment(program)
     exported = 0 if shape_env is None else len(shape_env.guards)
     if shape_env is not None:
         least_sizes.leave_out(program, guards.demands(shape_env, exported), note)
-    for change in run.changes.attributes:
-        note(
-            f"a call changes an attribute of the module, {change}: the package has the value of the first call for ever"
-        )
     described = _describe(program, subject, run, written, shape_env, exported)
     return Sized(program, subject, run, written, shape_env, exported, described)
 
@@ -118,6 +117,41 @@ def _refuse_old(returned: list[str], run: Run) -> None:
             fix=f"return a copy: self.{name}.clone(), made before the assignment",
             kind="usage",
         )
+
+
+def _refuse_unrepeated(run: Run) -> None:
+    """Raise WorkerError for a module whose second call gives something else, for a reason that no graph has."""
+    if run.repeats:
+        return
+    if run.changes.attributes:
+        raise WorkerError(
+            f"the module gives another result in its second call: the first changes {run.changes.attributes[0]}",
+            meaning="a package carries a state in buffers alone, and would answer each call as the first one",
+            fix="keep it in a buffer of one size, and write into that: self.register_buffer(...), self.NAME.copy_(...)",
+            kind="usage",
+        )
+    raise WorkerError(
+        "the module gives another result in its second call with the same inputs",
+        meaning="something beside its inputs and buffers decides, such as random numbers of Python or NumPy, a clock, "
+        "or an object that a call changes; the package would have its first value for ever",
+        fix="draw random numbers with torch, keep a state in buffers, and let all else be an input",
+        kind="usage",
+    )
+
+
+def _refuse_nothing(run: Run, written: Written) -> None:
+    """Raise WorkerError for a module that neither returns a tensor nor writes into one."""
+    if run.outputs or written.inputs or written.buffers:
+        return
+    (path, value), *_ = [*run.others, ((), ())]
+    returned = "nothing" if isinstance(value, tuple) else repr(value) if is_told(value) else naming.a(value)
+    raise WorkerError(
+        f"the module returns no tensor: {naming.output_names([path])[0]} is {returned}",
+        meaning="outputs of a bundle are tensors in tuples, lists, dicts, dataclasses or what is registered with "
+        "torch.utils._pytree",
+        fix="return a tensor, a tuple or a dict of tensors",
+        kind="usage",
+    )
 
 
 def _describe(program: Any, subject: Subject, run: Run, written: Written, shape_env: Any, exported: int) -> Signature:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import sympy
-from torch.utils import _pytree as pytree
+from torch.utils._sympy.value_ranges import ValueRanges
 
 from .. import naming
+from ..eager import nesting
 from ..subject import Subject
+from . import declared
 
 #: A size: an int, or sympy's expression where it may vary.
 Size = Any
@@ -51,6 +52,31 @@ class Symbols:
     others: dict[Any, str]
     #: What a person is told of each name: the user's word, or a place such as `x.shape[0]`.
     terms: dict[str, str]
+    #: torch's symbols that are sizes which the user derives of a dim of his own (`Dim("n") - 2`), in terms of that.
+    roots: dict[Any, Any] = field(default_factory=dict)
+
+    def rooted(self, expr: Any) -> Any:
+        """An expression over torch's symbols in those that names are given to."""
+        return expr if isinstance(expr, int) or not self.roots else expr.xreplace(self.roots)
+
+    def sizes(self, value: Any) -> list[Size]:
+        """Sizes of a fake tensor."""
+        return self.all_rooted(sizes_of(value))
+
+    def all_rooted(self, sizes: Sequence[Size]) -> list[Size]:
+        """Sizes over torch's symbols in those that names are given to."""
+        return [_settled(self.rooted(size)) for size in sizes]
+
+    def ranges(self, known: Mapping[Any, Any]) -> dict[Any, Any]:
+        """Value ranges of symbols, from those of torch's."""
+        moved = {}
+        for symbol, expr in self.roots.items():
+            if symbol in known:
+                (root,) = expr.free_symbols
+                offset = expr - root
+                bound = known[symbol]
+                moved[root] = ValueRanges(bound.lower - offset, bound.upper - offset)
+        return {**known, **moved}
 
     def text(self, size: Any) -> str:
         """An expression in these names."""
@@ -82,6 +108,8 @@ def _settled(size: Size) -> Size:
 
 def name_symbols(inputs: Sequence[tuple[str, list[Size], Any]]) -> Symbols:
     """Names for the sizes of inputs, each given as its name, its sizes, and what `dynamic_shapes` says of it."""
+    roots = _roots(inputs)
+    inputs = [(name, Symbols({}, {}, {}, roots).all_rooted(sizes), spec) for name, sizes, spec in inputs]
     asked: dict[Any, str] = {}
     found: dict[Any, None] = {}
     places: dict[Any, str] = {}
@@ -103,10 +131,33 @@ def name_symbols(inputs: Sequence[tuple[str, list[Size], Any]]) -> Symbols:
                 places.setdefault(size, f"{input_name}.shape[{index}]")
     names = dict(zip(found, naming.distinct(asked.get(symbol, str(symbol)) for symbol in found), strict=True))
     named = Symbols(names, {}, {})
-    result = Symbols(names, {size: named.text(size) for size in others}, {})
+    result = Symbols(names, {size: named.text(size) for size in others}, {}, roots)
     for size, name in [*result.names.items(), *result.others.items()]:
         result.terms[name] = name if size in asked else places.get(size, name)
     return result
+
+
+def _roots(inputs: Sequence[tuple[str, list[Size], Any]]) -> dict[Any, Any]:
+    """Symbols that are sizes which the user derives by a number that is added, in terms of what he derives them of.
+
+    torch takes the first size that it meets for the symbol, be it `n - 2`: `n` would be called "n - 2 + 2".
+    """
+    own: dict[Any, Any] = {}
+    for _, sizes, spec in inputs:
+        for index, size in enumerate(sizes):
+            if not is_number(size) and size.is_Symbol:
+                own.setdefault(size, dim_of(spec, index))
+    taken = {getattr(dim, "__name__", None) for dim in own.values()}
+    found: dict[Any, Any] = {}
+    for symbol, dim in own.items():
+        name = getattr(getattr(dim, "root", None), "__name__", None)
+        if name is not None and name not in taken:
+            root = sympy.Symbol(name, integer=True)
+            derived = sympy.sympify(dim.fn(root))
+            if derived - root == derived.subs(root, 0):
+                found[symbol] = derived
+                taken.add(name)
+    return found
 
 
 def _asked_name(asked: Any, *, derived: bool) -> str | None:
@@ -128,22 +179,20 @@ def dim_of(spec: Any, index: int) -> Any:
 def asked_of_inputs(dynamic_shapes: Any, subject: Subject) -> list[Any]:
     """What `dynamic_shapes` says of each leaf of the inputs: follow the same keys through it, as torch.export does.
 
-    They are those of the parameters: `*rest` is one tuple, `**named` is one dict.
+    They are those of the parameters: `*rest` is one tuple.
     """
-    given = inspect.signature(subject.module.forward).bind(*subject.args, **subject.kwargs).arguments
-    places = [naming.keys(path) for path, _leaf in pytree.tree_flatten_with_path(given)[0]]
-    parameters = list(given)
+    return _of_leaves(dynamic_shapes, declared.given(subject.module, subject.args, subject.kwargs))
 
-    def asked(place: naming.Path) -> Any:
-        by_position = isinstance(dynamic_shapes, (tuple, list))
-        spec = dynamic_shapes
-        for key in (parameters.index(str(place[0])) if by_position else place[0], *place[1:]):
-            if isinstance(spec, dict):
-                spec = spec.get(key)
-            elif isinstance(spec, (tuple, list)) and isinstance(key, int) and key < len(spec):
-                spec = spec[key]
-            else:
-                return None
-        return spec
 
-    return [asked(place) for place in places]
+def _of_leaves(spec: Any, value: Any) -> list[Any]:
+    parts = nesting.children(value)
+    if parts is None:
+        return [spec]
+    found: list[Any] = []
+    for index, (key, part) in enumerate(parts):
+        if isinstance(spec, Mapping):
+            said = spec.get(key)
+        else:
+            said = spec[index] if isinstance(spec, (tuple, list)) and index < len(spec) else None
+        found += _of_leaves(said, part)
+    return found

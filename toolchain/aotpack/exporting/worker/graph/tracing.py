@@ -9,14 +9,20 @@ from typing import Any
 
 import torch
 from torch._dynamo.exc import UserErrorType
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from torch.utils import _pytree as pytree
 
 from .. import naming
-from ..failure import WorkerError, essence, line_in
-from ..running import Run, TensorsOnly
+from ..eager import nesting, state
+from ..eager.running import Run, TensorsOnly, is_told
+from ..failure import WorkerError, chain, essence, own_line
 from ..subject import Subject
-from . import hinted
+from . import declared, hinted
+from .symbols import asked_of_inputs, dim_of
 
+#: What torch raises where a value would have to be known.
+_OF_VALUES = (GuardOnDataDependentSymNode, DataDependentOutputException, DynamicOutputShapeException)
 _DOCUMENTATION = "https://docs.pytorch.org/docs/stable/export.html"
 
 
@@ -27,12 +33,14 @@ def export_program(subject: Subject, run: Run, *, allow_fixed: bool, note: Calla
     torch finds them, or not at all; `note` is told, and `subject` says what they are in the end. Raises WorkerError.
     """
     module = subject.module
-    if run.others or not run.nests_plainly:
+    spread = None if subject.dynamic_shapes is None else declared.spread(module, subject.kwargs)
+    if run.others or not run.nests_plainly or spread is not None:
         # AOTInductor returns null handles for what is no tensor.
-        module = TensorsOnly(module)
+        module = TensorsOnly(module, spread)
         for path, value in run.others:
-            if value is not None:
-                note(f"output {naming.output_names([path])[0]} = {value!r} is not a tensor: it is left out")
+            if value is not None and run.outputs:
+                what = f"= {value!r} is not" if is_told(value) else f"is {naming.a(value)}, not"
+                note(f"output {naming.output_names([path])[0]} {what} a tensor: it is left out")
     told = ""
     for ease in (_as_suggested, _hints_found_by_torch, _as_suggested, _found_by_torch, _fixed):
         try:
@@ -56,7 +64,8 @@ def export_program(subject: Subject, run: Run, *, allow_fixed: bool, note: Calla
 
 
 def _export(module: Any, subject: Subject, dynamic_shapes: Any) -> Any:
-    with torch.no_grad():
+    # Tracing is a call, too, and leaves tensors without values in what the module remembers.
+    with state.attributes_kept(subject.module), torch.no_grad():
         return torch.export.export(module, subject.args, subject.kwargs, dynamic_shapes=dynamic_shapes, strict=False)
 
 
@@ -77,10 +86,18 @@ def _by_hints(module: Any, subject: Subject) -> tuple[Any, str]:
 
 
 def _untraceable(error: Exception, subject: Subject) -> WorkerError:
-    where = line_in(str(error), subject.path)
+    where = own_line(error, subject.path)
+    stops = f"it stops {where}" if where else "it stops"
+    if any(isinstance(each, _OF_VALUES) for each in chain(error)):
+        return WorkerError(
+            "the module's course depends on values that only a run knows, and torch.export cannot follow it",
+            meaning=f"a package does the same for all inputs; {stops}",
+            fix="torch.where or torch.cond in place of an if, torch._check for what is known of a size "
+            f"({_DOCUMENTATION}); -v shows torch's full message",
+        )
     return WorkerError(
-        f"torch.export failed: {essence(error)}",
-        meaning=f"torch.export cannot trace the module{f' {where}' if where else ''}",
+        "torch.export cannot trace the module",
+        meaning=f"{stops}, and says: {essence(error)}",
         fix=f"change the module there ({_DOCUMENTATION}); -v shows torch's full message",
     )
 
@@ -104,6 +121,15 @@ def _refusal(error: Exception, module: Any, subject: Subject, hints: str) -> Wor
             fix=f"give one entry for each parameter of forward(), each as {_DOCUMENTATION} says",
             kind="usage",
         )
+    small = _small_examples(subject)
+    if small and ("0/1 specialized" in str(error) or any(re.search(r"= [01]$", fix) for fix in fixes)):
+        return WorkerError(
+            f"the sizes cannot vary as asked: the example of {small[0]}",
+            meaning="torch.export takes a size of 0 or 1 of an example for one that never varies",
+            fix="give an example of two or more there; the package takes smaller ones too, where dynamic_shapes "
+            "does and the module can",
+            kind="model",
+        )
     # Not the names that torch makes up for what the others are multiples of.
     demands = [fix for fix in fixes if "Dim(" not in fix] or fixes
     demanded = f": torch.export demands {', '.join(demands)}" if fixes else ""
@@ -116,6 +142,19 @@ def _refusal(error: Exception, module: Any, subject: Subject, hints: str) -> Wor
         fix=f"{advice}, or accept it with --allow-fixed",
         kind="model",
     )
+
+
+def _small_examples(subject: Subject) -> list[str]:
+    """Sizes of examples that are to vary and are 0 or 1: `x has size 1 at dim 0`."""
+    flat = nesting.leaves((subject.args, subject.kwargs))
+    names = naming.input_names(subject.module.forward, [path for path, _ in flat])
+    return [
+        f"{name} has size {size} at dim {dim}"
+        for name, (_, leaf), asked in zip(names, flat, asked_of_inputs(subject.dynamic_shapes, subject), strict=True)
+        if isinstance(leaf, torch.Tensor)
+        for dim, size in enumerate(leaf.shape)
+        if size < 2 and not isinstance(dim_of(asked, dim), (int, type(None)))
+    ]
 
 
 def suggestions(error: BaseException) -> list[str]:

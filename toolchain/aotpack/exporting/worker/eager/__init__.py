@@ -1,0 +1,1 @@
+"""The module as Python runs it, before there is a graph."""
