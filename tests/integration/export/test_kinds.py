@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from aotpack.errors import AotpackError
+from aotpack.exporting.driving import ExportRequest, export
 from tests.integration.export.test_graphs import size, trace
-from tests.support.exporting import SUPPORT, cached_export
+from tests.support import export_workers
+from tests.support.exporting import SUPPORT, Silent, cached_export
 
 MODELS = SUPPORT / "odd_models.py"
 
@@ -105,6 +108,16 @@ def test_what_is_told(traced: dict[str, Any]) -> None:
     assert traced["part_in_training"]["notes"] == [
         "the module's part 0 stays in training mode, for the module itself is in inference mode"
     ]
+
+
+def test_a_seed_within_the_module(backend_python: Path, tmp_path: Path) -> None:
+    """It is in no graph, so each call of the package would draw other numbers: refused without --verify, too."""
+    request = ExportRequest(MODELS, "seeds_itself", tmp_path / "m.pt2", cpu_isa="native")
+    with pytest.raises(AotpackError) as caught:
+        export(request, backend_python, Silent(), begin=export_workers.forked)
+    assert "output output0: largest error" in caught.value.what
+    assert "leave torch.manual_seed" in caught.value.fix
+    assert not (tmp_path / "m.pt2").exists()
 
 
 @pytest.mark.parametrize("function", ["dataclass", "appended", "conjugate"])

@@ -63,18 +63,32 @@ class Verifier:
         self._random = random
         self._values_decide = values_decide
 
-    def compare(self) -> list[dict[str, Any]]:
+    def compare(self, *, once: bool = False) -> list[dict[str, Any]]:
         """Compare several calls at the example's sizes, and one at each of some others that the signature allows.
+
+        With `once`, compare one call at the example's sizes.
 
         Both keep their state from call to call. Returns one entry per output and size: sizes, name, largest absolute
         and relative error. Raises WorkerError on the first output that differs by more than its dtype allows.
         """
-        with state.kept(self._subject.module):  # there may be another variant, which starts with it
-            return self._compare(torch._inductor.aoti_load_package(self._package))
+        try:
+            with state.kept(self._subject.module):  # there may be another variant, which starts with it
+                return self._compare(torch._inductor.aoti_load_package(self._package), once=once)
+        except WorkerError as error:
+            if not self._random.draws or error.kind == "usage":
+                raise
+            raise WorkerError(
+                str(error),
+                meaning="the module draws random numbers, and a seed or a generator of its own is in no graph; "
+                "the package has not been kept",
+                fix="leave torch.manual_seed and generators out of forward(), or let the numbers be an input",
+            ) from error
 
-    def _compare(self, model: Any) -> list[dict[str, Any]]:
+    def _compare(self, model: Any, *, once: bool) -> list[dict[str, Any]]:
         args, kwargs = self._subject.args, self._subject.kwargs
         entries = self._call(model, args, kwargs)
+        if once:
+            return entries
         for _ in range(CALLS - 1):
             self._call(model, args, kwargs)
         for values in self._other_sizes():

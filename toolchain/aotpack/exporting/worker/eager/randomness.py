@@ -66,7 +66,7 @@ def _random(subject: Subject, run: Run) -> Random:
             continue
         outputs |= _unequal(run.outputs, other.outputs)
         inputs |= _unequal(run.inputs_after, other.inputs_after)
-    return Random(frozenset(outputs), frozenset(inputs))
+    return Random(True, frozenset(outputs), frozenset(inputs))
 
 
 def _unequal(ours: Iterable[torch.Tensor], theirs: Iterable[torch.Tensor]) -> set[int]:

@@ -26,6 +26,8 @@ _NOISE = 1e-4
 class Random:
     """Which places random numbers decide."""
 
+    #: Whether there are any.
+    draws: bool = False
     #: Of the outputs.
     outputs: frozenset[int] = frozenset()
     #: Of the inputs, which the module writes into.
