@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -84,7 +83,7 @@ class Attributes:
     def __init__(self, module: Any) -> None:
         self._before = [(name, each, _own(each)) for name, each in parts(module)]
         held = [value for _, _, own in self._before for value in own.values()]
-        self._held = {id(container): (container, copy.copy(container)) for container in _containers(held)}
+        self._held = {id(container): (container, _content(container)) for container in _containers(held)}
         self._values = values_of(_tensors(held, [content for _, content in self._held.values()]))
 
     def changes(self) -> list[str]:
@@ -154,13 +153,17 @@ def _containers(values: Iterable[Any]) -> list[Any]:
     return list(found.values())
 
 
+def _content(container: Any) -> Any:
+    return (dict if isinstance(container, dict) else set if isinstance(container, set) else list)(container)
+
+
 def _tensors(*held: Iterable[Any]) -> list[torch.Tensor]:
-    """Tensors among values and in containers, each once."""
+    """Tensors among values and in containers, each once; no parameters, which recurrent layers hold in lists."""
     found: dict[int, torch.Tensor] = {}
     for values in held:
         for value in values:
             parts = value.values() if isinstance(value, dict) else value if isinstance(value, _CONTAINERS) else [value]
-            found.update({id(part): part for part in parts if isinstance(part, torch.Tensor)})
+            found.update({id(part): part for part in parts if type(part) is torch.Tensor})
     return list(found.values())
 
 
