@@ -73,4 +73,4 @@ def first_line(error: BaseException) -> str:
 def a(value: object) -> str:
     """What a value is, with an article: `a Tensor`, `an int`."""
     name = type(value).__name__
-    return "None" if value is None else f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+    return "None" if value is None else f"{'an' if name[0].lower() in 'aeio' else 'a'} {name}"
