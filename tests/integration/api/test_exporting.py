@@ -45,7 +45,7 @@ def test_the_package_is_compared_and_the_process_is_as_it_was(said: dict[str, An
 def test_a_failure_names_the_line_of_the_cell(said: dict[str, Any]) -> None:
     kind, what, meaning, fix = said["refusal"]
     assert kind == "AotpackError"
-    assert "data-dependent" in what
+    assert "values that only a run knows" in what
     assert "if x.sum() > 0" in meaning
     assert fix
 
