@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import functools
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -56,6 +57,8 @@ class Forked:
 
     def end(self) -> None:
         """With the compilers that it started."""
+        if _MEASURED and self.returncode is None:
+            select.select([self._fate], [], [], 10)  # what ran is written down when it ends by itself
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process, signal.SIGKILL)
         with contextlib.suppress(BrokenPipeError):
@@ -85,6 +88,8 @@ def _environment(variables: Mapping[str, str]) -> dict[str, str]:
 
 #: A forked worker has it, whatever a test has set since.
 _FIRST = _environment(os.environ)
+#: By `make coverage`.
+_MEASURED = "COVERAGE_PROCESS_CONFIG" in _FIRST
 
 
 @functools.cache
@@ -92,6 +97,10 @@ def _forking(python: Path) -> socket.socket:
     """The socket of a process that forks workers."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     command = [python, "-I", _HERE / "forking_workers.py", resources.PACKAGE / "exporting" / "worker"]
+    if _MEASURED:
+        import coverage
+
+        command.append(Path(coverage.__file__).parent)
     # Other tests run beside it: threads that wait for one another sleep.
     environment = {"OMP_WAIT_POLICY": "passive", **_FIRST}
     with theirs:

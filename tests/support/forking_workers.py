@@ -1,8 +1,10 @@
 """Runs in the backend's environment: imports torch once, and forks a worker of exports for each that is asked for.
 
-`python -I forking_workers.py WORKER-FOLDER`, with a Unix socket as standard input. A message on it is one order: the
-folder to work in, and four descriptors, of the worker's standard input, output and errors, and where to write what
-becomes of it: its process number once it leads a session, then its exit status and the processor's seconds.
+`python -I forking_workers.py WORKER-FOLDER [COVERAGE]`, with a Unix socket as standard input. A message on it is one
+order: the folder to work in, and four descriptors, of the worker's standard input, output and errors, and where to
+write what becomes of it: its process number once it leads a session, then its exit status and the processor's seconds.
+
+COVERAGE is the folder of the package that measures which lines run (`make coverage`), as aotpack's environment has it.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ TORCHS = (
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
+    folder, *coverage = map(Path, sys.argv[1:])
+    for package in coverage:
+        _measure_with(package)
     spec = importlib.util.spec_from_file_location(
         WORKER, folder / "__init__.py", submodule_search_locations=[str(folder)]
     )
@@ -54,6 +58,18 @@ def main() -> None:
             os.close(descriptor)
         while _reaped():
             pass
+
+
+def _measure_with(package: Path) -> None:
+    """From now on, and in what is forked. Nothing else is taken from that environment."""
+    spec = importlib.util.spec_from_file_location(
+        package.name, package / "__init__.py", submodule_search_locations=[str(package)]
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    coverage = sys.modules[package.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(coverage)
+    coverage.process_startup()
 
 
 def _reaped() -> bool:

@@ -1,8 +1,8 @@
 """`make coverage`: branch coverage by wing of a run of pytest, whose arguments these are.
 
-Measured are the processes that run in aotpack's own environment, also those that tests start.
-Not measured is what runs elsewhere: the export worker in the backend's environment, and the runner and the doctor in a
-bundle's own interpreter.
+Measured are the processes that run in aotpack's own environment, also those that tests start, and the workers of
+exports that tests fork in the backend's. Not measured is what else runs elsewhere: exports that the command line
+begins, and the runner and the doctor in a bundle's own interpreter.
 """
 
 from __future__ import annotations
