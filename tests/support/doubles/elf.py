@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -42,33 +43,34 @@ def compile_doubles(root: Path, doubles: Iterable[Double], scratch: Path) -> Non
     """Compile doubles below `root`, in an order in which needed ones come first. `scratch` holds what linking takes."""
     scratch.mkdir(parents=True, exist_ok=True)
     for double in doubles:
-        source = scratch / f"{double.name}.c"
+        source, compiled = scratch / f"{double.name}.c", scratch / f"{double.name}.o"
         source.write_text(double.source)
-        flags = ["-fPIC", "-shared", "-O1", "-Wall", "-Werror", "-Wno-unused-function", "-Wl,--build-id=none"]
-        if double.version:
-            script = scratch / f"{double.name}.map"
-            script.write_text(f"{double.version} {{ global: *; }};\n")
-            flags.append(f"-Wl,--version-script={script}")
-        needed = [str(scratch / "link" / name) for name in double.needed]
-        search = []
-        if double.rpath:
-            search = ["-Wl,--disable-new-dtags", f"-Wl,-rpath,{double.rpath}"]
-        elif double.runpath:
-            search = ["-Wl,--enable-new-dtags", f"-Wl,-rpath,{double.runpath}"]
+        flags = ["-c", "-fPIC", "-O1", "-Wall", "-Werror", "-Wno-unused-function"]
+        subprocess.run([CC, *flags, str(source), "-o", str(compiled)], check=True)
         # What users of this library link to: the same, under the name that they shall ask for.
         for_linking, final = scratch / "link" / double.name, root / double.path
-        for target, soname in ((for_linking, double.name), (final, double.soname or double.name)):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            command = [
-                CC,
-                *flags,
-                str(source),
-                f"-Wl,-soname,{soname}",
-                "-Wl,--no-as-needed",
-                *needed,
-                "-Wl,--as-needed",
-                f"-Wl,-rpath-link,{scratch / 'link'}",
-                *search,
-                *("-ldl", "-o", str(target)),
-            ]
-            subprocess.run(command, check=True)
+        _link(double, compiled, double.name, for_linking)
+        soname = double.soname or double.name
+        if soname == double.name:
+            final.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(for_linking, final)
+        else:
+            _link(double, compiled, soname, final)
+
+
+def _link(double: Double, compiled: Path, soname: str, target: Path) -> None:
+    folder = compiled.parent
+    flags = ["-shared", "-Wl,--build-id=none", f"-Wl,-soname,{soname}"]
+    if double.version:
+        script = folder / f"{double.name}.map"
+        script.write_text(f"{double.version} {{ global: *; }};\n")
+        flags.append(f"-Wl,--version-script={script}")
+    needed = [str(folder / "link" / name) for name in double.needed]
+    search = []
+    if double.rpath:
+        search = ["-Wl,--disable-new-dtags", f"-Wl,-rpath,{double.rpath}"]
+    elif double.runpath:
+        search = ["-Wl,--enable-new-dtags", f"-Wl,-rpath,{double.runpath}"]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    needs = ["-Wl,--no-as-needed", *needed, "-Wl,--as-needed", f"-Wl,-rpath-link,{folder / 'link'}", "-ldl"]
+    subprocess.run([CC, *flags, str(compiled), *needs, *search, "-o", str(target)], check=True)
