@@ -27,7 +27,8 @@ help: ## Show this list
 
 $(TOOL)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(TOOL)
-	$(TOOL)/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@# What is never imported need not be compiled.
+	$(TOOL)/bin/pip install --quiet --disable-pip-version-check --no-compile --editable '.[dev]'
 	@touch $@
 
 setup: $(TOOL)/.ready ## Install aotpack and its development tools into .venv-aotpack
@@ -53,9 +54,9 @@ verify-portable: build-portable ## Check it and run it in an empty root
 demo: init ## Pack a pretrained model, run it in an empty root, compare with eager PyTorch
 	@$(TOOL)/bin/python -m examples.demo
 
-test: setup ## Everything: checks, unit tests, real builds
+test: ## Everything: checks, unit tests, real builds
 	@# Side by side, so that no core waits for a download or for the last of a list.
-	@$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=line lint test-fixtures system-packages
+	@$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=line system-packages lint test-fixtures
 	@rm -f .cache/times.json
 	$(PYTEST) tests $(PARALLEL)
 test-times: ## Write the slowest of the last `make test` into CONTRIBUTING.md
