@@ -133,6 +133,14 @@ def two_of_each():
     return of(lambda self, x, y: (x[-2:] + 1, y * 2), torch.randn(5, 4), torch.randn(3, 8), sizes=sizes)
 
 
+def attention():
+    def forward(self, x):
+        x = x.transpose(0, 1).unsqueeze(1)
+        return torch.nn.functional.scaled_dot_product_attention(x, x, x)
+
+    return of(forward, torch.randn(5, 2, 8), sizes=({0: Dim("tokens", max=64), 1: Dim("rows", max=64)},))
+
+
 def of_any_size():
     def forward(self, x, y):
         return x.softmax(-1), x.sum(0), x.cumsum(0), x.std(0), x.repeat(2, 1), x @ y, torch.cat([x, x])

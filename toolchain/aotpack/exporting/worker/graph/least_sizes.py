@@ -2,7 +2,8 @@
 
 What it asks itself of a size that may vary it answers as for two or more, and writes down no guard that only 0 or 1
 would break (pytorch 2.13). `x[:1]` is then of one row whatever x has, and code for it reads a row where there is none.
-So the graph is run at these sizes without values, and they are left out where its tensors have other sizes than said.
+So the graph is run at these sizes without values, and they are left out where its tensors have other sizes than said,
+and where a kernel of libtorch's ends the process.
 """
 
 from __future__ import annotations
@@ -18,8 +19,12 @@ from torch.utils._sympy.value_ranges import ValueRanges
 from .symbols import Linear, is_number, valued
 
 
-class _OtherSizesError(Exception):
+class _WrongError(Exception):
     """Why the graph is not right for some sizes."""
+
+
+#: Attention, which generated code calls by one name of these or another.
+_ATTENTION = ("scaled_dot_product_attention", "_scaled_dot_product_flash_attention_for_cpu")
 
 
 class _Sizes:
@@ -98,7 +103,7 @@ def _wrong(program: Any, values: Mapping[Any, int]) -> str | None:
         with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
             inputs = [_empty(node.meta.get("val"), sizes) for node in program.graph.nodes if node.op == "placeholder"]
             _Compared(program.graph_module, sizes).run(*inputs)
-    except _OtherSizesError as error:
+    except _WrongError as error:
         return str(error)
     except IndexError as error:  # `x[0]` of no rows
         return str(error).splitlines()[0]
@@ -116,13 +121,21 @@ class _Compared(torch.fx.Interpreter):  # type: ignore[misc]  # torch is not whe
         self._sizes = sizes
 
     def run_node(self, n: Any) -> Any:
+        if n.op == "call_function" and getattr(n.target, "__name__", "").partition(".")[0] in _ATTENTION:
+            _refuse_no_tokens(*self.fetch_args_kwargs_from_env(n)[0][:2])
         result = super().run_node(n)
         for now, said in zip(pytree.tree_leaves(result), pytree.tree_leaves(n.meta.get("val")), strict=False):
             if isinstance(now, torch.Tensor) and isinstance(said, torch.Tensor):
                 wanted = self._sizes(said.shape)
                 if any(w is not None and w != size for w, size in zip(wanted, now.shape, strict=False)):
-                    raise _OtherSizesError(f"torch.export takes {list(now.shape)} for {wanted} in {n.target}")
+                    raise _WrongError(f"torch.export takes {list(now.shape)} for {wanted} in {n.target}")
         return result
+
+
+def _refuse_no_tokens(query: Any, key: Any) -> None:
+    """Raise for attention over nothing, which libtorch's kernel for the CPU divides by (pytorch 2.13)."""
+    if query.device.type == "cpu" and 0 in (*query.shape[-3:-1], *key.shape[-3:-1]):
+        raise _WrongError("attention over no tokens ends the process in libtorch")
 
 
 def _empty(value: Any, sizes: _Sizes) -> Any:
