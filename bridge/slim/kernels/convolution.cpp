@@ -97,13 +97,13 @@ void convolve_floats(const Tensor& input, const Tensor& weight, const Tensor* bi
   const bool packed = weight.layout == Layout::kMkldnn;
   const void* panels = packed ? panels_of(weight, geometry) : fresh_panels(ordered(weight, how), geometry, made);
   matrix::Result result = how.fused;
-  const Tensor added = bias ? contiguous(*bias) : Tensor();
+  const Tensor added = bias ? contiguous(to(*bias, out.dtype)) : Tensor();  // torch takes one of another dtype at times
   if (bias) result.bias = added.data<float>();
   result.out = out.data<float>();
   Tensor other;
   if (how.other) {
     other = expand(*how.other, out.sizes);
-    if (other.strides != out.strides) {
+    if (other.strides != out.strides || other.dtype != out.dtype) {
       other = empty_strided(out.sizes, out.strides, out.dtype);
       copy(other, *how.other);
     }
@@ -120,6 +120,7 @@ void convolve_doubles(const Tensor& input, const Tensor& weight, const Tensor* b
   const int64_t in_per_group = input.sizes[1] / how.groups;
   const int64_t out_per_group = out.sizes[1] / how.groups;
   const Tensor w = ordered(weight, how);
+  const Tensor added = bias ? contiguous(to(*bias, out.dtype)) : Tensor();
   const int64_t taps = count(kernel);
   const auto* x = input.data<double>();
   const auto* k = w.data<double>();
@@ -133,7 +134,7 @@ void convolve_doubles(const Tensor& input, const Tensor& weight, const Tensor* b
         rest /= out.sizes[d];
       }
       const int64_t group = place[1] / out_per_group;
-      double sum = bias ? bias->data<double>()[place[1] * bias->strides[0]] : 0;
+      double sum = bias ? added.data<double>()[place[1]] : 0;
       for (int64_t tap = 0; tap < taps; ++tap) {
         int64_t x_at = place[0] * input.strides[0] + group * in_per_group * input.strides[1];
         int64_t k_at = group * w.strides[0] + place[1] % out_per_group * w.strides[1];

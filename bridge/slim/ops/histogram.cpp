@@ -36,6 +36,12 @@ void require_real(const Tensor& self) {
           dtype_name(self.dtype), ", neither float32 nor float64");
 }
 
+// How many bins lie before x.
+template <class T>
+T place_in(T x, T low, T high, int64_t bins) {
+  return (x - low) * static_cast<T>(bins) / (high - low);
+}
+
 Tensor histc(const Tensor& self, int64_t bins, double low, double high) {
   require_real(self);
   require(bins > 0, "a histogram of ", bins, " bins");
@@ -47,12 +53,17 @@ Tensor histc(const Tensor& self, int64_t bins, double low, double high) {
     const Range range = range_of(low == high ? nullptr : given, values.data<T>(), values.numel(), 1, 1);
     const auto first = static_cast<T>(range.low);
     const auto last = static_cast<T>(range.high);
+    require(std::isfinite(first) && std::isfinite(last), "a histogram from ", range.low, " to ", range.high, " of ",
+            dtype_name(self.dtype));
+    // As torch does it, in T, unless its numbers do not reach: nothing there says what an infinite place, or none, is.
+    const bool reaches = first < last && std::isfinite((last - first) * static_cast<T>(bins));
     T* counts = out.data<T>();
     for (int64_t i = 0; i < values.numel(); ++i) {
       const T x = values.data<T>()[i];
       if (!(x >= first && x <= last)) continue;
-      const auto bin = static_cast<int64_t>((x - first) * static_cast<T>(bins) / (last - first));
-      ++counts[std::min(bin, bins - 1)];
+      const auto bin = static_cast<int64_t>(reaches ? place_in<T>(x, first, last, bins)
+                                                    : place_in<long double>(x, range.low, range.high, bins));
+      ++counts[std::clamp<int64_t>(bin, 0, bins - 1)];
     }
   });
   return out;

@@ -46,19 +46,16 @@ class Cache {
           return {data, capacity_[i]};
         }
       }
-      account(wanted.bytes);
-      if (in_use_ + cached_ > limit()) trim(limit());
     }
     void* data = std::aligned_alloc(kAlignment, wanted.bytes);
+    const std::lock_guard<std::mutex> lock(mutex_);
     if (data == nullptr) {
-      const std::lock_guard<std::mutex> lock(mutex_);
       trim(in_use_);
       data = std::aligned_alloc(kAlignment, wanted.bytes);
-      if (data == nullptr) {
-        in_use_ -= wanted.bytes;
-        throw std::bad_alloc();
-      }
+      if (data == nullptr) throw std::bad_alloc();
     }
+    account(wanted.bytes);  // only now: what could not be had is no measure of what may be kept
+    if (in_use_ + cached_ > limit()) trim(limit());
     return {data, wanted.bytes};
   }
 

@@ -12,21 +12,29 @@ namespace {
 // integers, double for floats and bool, complex for complex.
 constexpr int64_t kRun = 256;
 
+// A number as a double. A whole one on its way to less than that becomes a float32 first, as in torch: rounded twice,
+// it could be the neighbour.
+template <class T>
+double as_double(T value, [[maybe_unused]] ScalarType wanted) {
+  if constexpr (std::is_integral_v<T>) {
+    if (wanted != ScalarType::Double && wanted != ScalarType::ComplexDouble) return static_cast<float>(value);
+  }
+  return static_cast<double>(value);
+}
+
 template <class Lane, class T>
-Lane into_lane(T value, [[maybe_unused]] bool to_bool) {
-  if constexpr (is_complex_v<Lane>) {
-    if constexpr (is_complex_v<T>) {
-      return Lane(static_cast<double>(value.real()), static_cast<double>(value.imag()));
-    } else {
-      return Lane(static_cast<double>(value), 0.0);
-    }
+Lane into_lane(T value, [[maybe_unused]] ScalarType wanted) {
+  if constexpr (is_complex_v<Lane> && is_complex_v<T>) {
+    return Lane(static_cast<double>(value.real()), static_cast<double>(value.imag()));
+  } else if constexpr (is_complex_v<Lane>) {
+    return Lane(as_double(value, wanted), 0.0);
   } else if constexpr (is_complex_v<T>) {
-    if (to_bool) return static_cast<Lane>(value.real() != 0 || value.imag() != 0);
+    if (wanted == ScalarType::Bool) return static_cast<Lane>(value.real() != 0 || value.imag() != 0);
     return static_cast<Lane>(value.real());
-  } else if constexpr (std::is_integral_v<T>) {
+  } else if constexpr (std::is_integral_v<T> && std::is_integral_v<Lane>) {
     return static_cast<Lane>(value);
   } else {
-    return static_cast<Lane>(static_cast<double>(value));
+    return static_cast<Lane>(as_double(value, wanted));
   }
 }
 
@@ -62,7 +70,7 @@ decltype(auto) visit_convertible(ScalarType dtype, F&& f) {
 }
 
 template <class Lane>
-using Load = void (*)(const char* from, int64_t step, Lane* to, int64_t n, bool to_bool);
+using Load = void (*)(const char* from, int64_t step, Lane* to, int64_t n, ScalarType wanted);
 template <class Lane>
 using Store = void (*)(const Lane* from, char* to, int64_t step, int64_t n);
 
@@ -70,8 +78,8 @@ template <class Lane>
 Load<Lane> load_of(ScalarType dtype) {
   return visit_convertible(dtype, [](auto type) -> Load<Lane> {
     using T = typename decltype(type)::type;
-    return [](const char* from, int64_t step, Lane* to, int64_t n, bool to_bool) {
-      for (int64_t i = 0; i < n; ++i) to[i] = into_lane<Lane>(*reinterpret_cast<const T*>(from + i * step), to_bool);
+    return [](const char* from, int64_t step, Lane* to, int64_t n, ScalarType wanted) {
+      for (int64_t i = 0; i < n; ++i) to[i] = into_lane<Lane>(*reinterpret_cast<const T*>(from + i * step), wanted);
     };
   });
 }
@@ -98,13 +106,12 @@ template <class Lane>
 void convert(const Tensor& destination, const Tensor& source) {
   const Load<Lane> load = load_of<Lane>(source.dtype);
   const Store<Lane> store = store_of<Lane>(destination.dtype);
-  const bool to_bool = destination.dtype == ScalarType::Bool;
   Loop<2>({&destination, &source})
       .run([&](const std::array<char*, 2>& at, const std::array<int64_t, 2>& stride, int64_t n) {
         Lane lane[kRun];
         for (int64_t i = 0; i < n; i += kRun) {
           const int64_t run = std::min(kRun, n - i);
-          load(at[1] + i * stride[1], stride[1], lane, run, to_bool);
+          load(at[1] + i * stride[1], stride[1], lane, run, destination.dtype);
           store(lane, at[0] + i * stride[0], stride[0], run);
         }
       });

@@ -510,6 +510,8 @@ def differs(got: torch.Tensor, expected: torch.Tensor, tolerance: float, strides
     else:
         epsilon = torch.finfo(got.dtype).eps
         multiple = TOLERANCE.get(got.dtype, 2) * tolerance * epsilon
+        if got.dtype.itemsize == 1:  # which torch does not compare
+            got, expected = got.float(), expected.float()
         wrong = ~torch.isclose(got, expected, rtol=multiple, atol=multiple, equal_nan=True)
     if bool(wrong.any()):
         where = wrong.nonzero()[0].tolist() if wrong.dim() else []

@@ -269,15 +269,20 @@ def test_openmp_does_what_it_should(built: SlimBuild, tmp_path: Path, threads: s
     assert (done.returncode, done.stdout) == (0, ""), done.stderr[-2000:]
 
 
-def test_a_quantised_layer_of_no_features_gives_its_bias(core: Core) -> None:
-    """With torch it is a division by zero."""
-    kept: list[Any] = []
+class Borrowing:
+    """Makes handles of arrays of ctypes, which it keeps."""
 
-    def tensor(dtype: str, values: Any, sizes: tuple[int, ...], packed: bytes = b"") -> ctypes.c_void_p:
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.kept: list[Any] = []
+
+    def __call__(self, dtype: str, values: Any, sizes: tuple[int, ...], packed: bytes = b"") -> ctypes.c_void_p:
+        """A tensor of these sizes, as oneDNN packed it where there is a descriptor."""
+        core = self.core
         strides = [1] * len(sizes)
         arrays = [(ctypes.c_int64 * len(sizes))(*numbers) for numbers in (sizes, strides)]
         layout = core.aoti_torch_layout__mkldnn() if packed else core.aoti_torch_layout_strided()
-        kept.extend([*arrays, values, packed])
+        self.kept.extend([*arrays, values, packed])
         handle = ctypes.c_void_p()
         number = getattr(core, f"aoti_torch_dtype_{dtype}")()
         where = (ctypes.c_int64(0), number, 0, -1, ctypes.byref(handle), layout)
@@ -287,6 +292,16 @@ def test_a_quantised_layer_of_no_features_gives_its_bias(core: Core) -> None:
         assert code == 0, core.torch_exception_get_what()
         return handle
 
+    def floats(self, handle: ctypes.c_void_p, count: int) -> list[float]:
+        """The elements of a result."""
+        data = ctypes.c_void_p()
+        assert self.core.aoti_torch_get_data_ptr(handle, ctypes.byref(data)) == 0
+        return list((ctypes.c_float * count).from_address(data.value or 0))
+
+
+def test_a_quantised_layer_of_no_features_gives_its_bias(core: Core) -> None:
+    """With torch it is a division by zero."""
+    tensor = Borrowing(core)
     weights = tensor("int8", (ctypes.c_int8 * 1)(), (0, 4), descriptor((0, 4), (4, 1), ()))
     bias = tensor("float32", (ctypes.c_float * 4)(1, 2, 3, 4), (4,))
     result, number = ctypes.c_void_p(), ctypes.c_int32(core.aoti_torch_dtype_float32())
@@ -308,9 +323,18 @@ def test_a_quantised_layer_of_no_features_gives_its_bias(core: Core) -> None:
         ctypes.byref(result),
     )
     assert code == 0, core.torch_exception_get_what()
-    data = ctypes.c_void_p()
-    assert core.aoti_torch_get_data_ptr(result, ctypes.byref(data)) == 0
-    assert list((ctypes.c_float * 20).from_address(data.value or 0)) == [1, 2, 3, 4] * 5
+    assert tensor.floats(result, 20) == [1, 2, 3, 4] * 5
+
+
+def test_a_histogram_whose_range_times_its_bins_is_infinite(core: Core) -> None:
+    """With torch all are in the first bin, by a place that no integer holds."""
+    tensor, result = Borrowing(core), ctypes.c_void_p()
+    values = tensor("float32", (ctypes.c_float * 3)(1.02e37, 2.02e37, 3.02e37), (3,))
+    code = core.aoti_torch_cpu_histc(
+        values, ctypes.c_int64(100), ctypes.c_double(0), ctypes.c_double(4e37), ctypes.byref(result)
+    )
+    assert code == 0, core.torch_exception_get_what()
+    assert {place: count for place, count in enumerate(tensor.floats(result, 100)) if count} == {25: 1, 50: 1, 75: 1}
 
 
 def test_processors_beyond_the_first_1024_count(built: SlimBuild, tmp_path: Path) -> None:
@@ -408,8 +432,10 @@ def test_calls_leave_nothing_behind(many_calls: Path, model: str, calls: int) ->
 
 
 def test_memory_that_is_not_there_is_an_error_with_a_message(core: Core) -> None:
+    before = memory(core)
     with pytest.raises(MemoryError, match="aoti_torch_empty_strided: out of memory"):
         empty_tensor(core, 1 << 43)
+    assert memory(core)[2] == before[2]  # it was never in use: what may be kept for reuse is measured by that
     with pytest.raises(MemoryError, match="too many"):
         empty_tensor(core, 1 << 40, 1 << 40)
 

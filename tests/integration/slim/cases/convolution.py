@@ -48,6 +48,16 @@ def plain(g: Generator) -> dict[str, Any]:
     return convolution(g, g.choice([1, 2, 2, 3]), transposed=g.chance(0.3), dtype=dtype)
 
 
+@case("cpu_convolution", draws=40, tolerance=32, serves_more=True)
+def bias_of_another_dtype(g: Generator) -> dict[str, Any]:
+    """Torch takes it or not, by who convolves."""
+    dtype = g.choice([torch.float32, torch.float64])
+    how = convolution(g, 2, transposed=g.chance(0.2), dtype=dtype)
+    other = torch.float32 if dtype == torch.float64 else torch.float64
+    channels = how["weight"].shape[1] * how["groups"] if how["transposed"] else how["weight"].shape[0]
+    return {**how, "bias": torch.randn([channels], generator=g.torch).to(other)}
+
+
 def pointwise(g: Generator, *, transposed: bool = False) -> dict[str, Any]:
     """The arguments of a fused convolution without what is fused."""
     how = convolution(g, 2, transposed=transposed, dtype=torch.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from slim_harness import ALL, Generator, case
+from slim_harness import ALL, DTYPES, Generator, case
 
 
 @case("cpu_permute")
@@ -101,6 +101,25 @@ def pad(g: Generator) -> dict[str, Any]:
     low = -2 if g.chance(0.3) and mode != "circular" else 0  # torch repeats what it cut away there
     widths = [g.integer(low, 3) for _ in range(2 * rank)]
     return {"self": x, "pad": widths, "mode": mode, "value": g.choice([None, 1.0]) if mode == "constant" else None}
+
+
+@case("copy_", draws=300, tolerance=0)
+def copy_(g: Generator) -> dict[str, Any]:
+    """Every dtype into every other, broadcast. Floats that an integer does not hold may become anything."""
+    wanted, given = (g.choice(list(DTYPES.values())) for _ in range(2))
+    shape = g.shape()
+    part = [1 if g.chance(0.2) else size for size in shape[g.integer(0, len(shape)) if g.chance(0.3) else 0 :]]
+    source, narrow = given, given.itemsize == 1 and given.is_floating_point
+    if given in (torch.int64, torch.uint64) or narrow:  # of which torch fills few in by itself
+        source = torch.float32 if narrow else torch.int64
+    x = g.values(part, source, special=False if narrow or not (wanted.is_floating_point or wanted.is_complex) else None)
+    if source == torch.int64 and x.numel() and g.chance(0.5):
+        # Right beside the middle between two floats, so near that not even a double is there.
+        where = torch.randint(0, x.numel(), (1 + x.numel() // 4,), generator=g.torch)
+        x.view(-1)[where] = 2**60 + g.choice([2**36 + 1, 3 * 2**36 - 1])
+    if source.is_floating_point and not wanted.is_floating_point:
+        x = x.abs()
+    return {"self": g.tensor(wanted, shape, expanded=False, special=False), "src": g.arranged(x.to(given))}
 
 
 @case("cpu_fill__Scalar", serves_more=True)
