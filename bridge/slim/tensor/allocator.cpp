@@ -1,5 +1,7 @@
 #include "tensor/allocator.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -75,6 +77,10 @@ class Cache {
     peak_ = in_use_;
   }
 
+  // Around a fork: a thread that is in here would have no end in the child, nor let anybody else in.
+  void hold() noexcept { mutex_.lock(); }
+  void let_go() noexcept { mutex_.unlock(); }
+
   void report(uint64_t* in_use, uint64_t* cached, uint64_t* peak) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (in_use) *in_use = in_use_;
@@ -126,7 +132,11 @@ class Cache {
 
 // Never destroyed: tensors of static lifetime may be released after it would have been.
 Cache& cache() {
-  static Cache* const instance = new Cache;
+  static Cache* const instance = [] {
+    const auto let_go = [] { cache().let_go(); };
+    pthread_atfork([] { cache().hold(); }, let_go, let_go);
+    return new Cache;
+  }();
   return *instance;
 }
 

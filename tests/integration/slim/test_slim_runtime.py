@@ -454,6 +454,48 @@ def test_many_threads_share_the_allocator(core: Core) -> None:
     assert memory(core)[0] == before
 
 
+#: Forks while other threads make and free tensors; prints whether a child could not.
+FORKING = """
+import ctypes, os, signal, sys, threading
+
+core, i64 = ctypes.CDLL(sys.argv[1]), ctypes.c_int64
+sizes, strides = (i64 * 1)(1000), (i64 * 1)(1)
+
+def once():
+    handle = ctypes.c_void_p()
+    assert not core.slim_torch_empty_strided(i64(1), sizes, strides, 6, 0, 0, ctypes.byref(handle))
+    assert not core.slim_torch_delete_tensor_object(handle)
+
+done = threading.Event()
+
+def work():
+    while not done.is_set():
+        once()
+
+def forked():
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        once()
+        os._exit(0)
+    return os.waitpid(child, 0)[1]
+
+threads = [threading.Thread(target=work) for _ in range(2)]
+for thread in threads: thread.start()
+lost = any(forked() for _ in range(500))
+done.set()
+for thread in threads: thread.join()
+print(lost)
+"""
+
+
+def test_a_child_has_memory_whatever_other_threads_were_doing(built: SlimBuild) -> None:
+    environment = {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(map(str, built.folders))}
+    command = [sys.executable, "-W", "ignore", "-c", FORKING, built.libraries[0]]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr[-2000:]
+
+
 #: Convolves and runs an LSTM in many threads; prints how many results differ from those of one thread.
 CONCURRENT = """
 import ctypes, sys, threading
