@@ -89,6 +89,11 @@ def quantised():
     return of(lambda self, x: torch.quantize_per_tensor(x, 0.1, 0, torch.qint8), x)
 
 
+def complex_times_weight():
+    weight = nn.Parameter(torch.tensor([1 + 2j, 3, 4j]))
+    return of(lambda self, x: (x * self.w, (x[None] * self.w).mT, self.w), x + 1j, w=weight)
+
+
 # ---- inputs
 
 

@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils._sympy.functions import ToFloat
 
 from ..failure import WorkerError, essence, no_space
-from ..graph import known_sizes, old_values, whole_sizes
+from ..graph import complex_strides, known_sizes, old_values, whole_sizes
 from ..layers import linear_weights, precision, quantised_results, quantised_weights
 from . import (
     extern_kernels,
@@ -241,6 +241,7 @@ def _observer(layers: list[precision.Layer], linear_rows: dict[str, int] | None)
 
     def look(graph: Any) -> None:
         old_values.keep(graph)
+        complex_strides.leave(graph)
         observe(graph)
         if find is not None:
             find(graph)

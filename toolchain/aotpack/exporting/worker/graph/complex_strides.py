@@ -1,0 +1,18 @@
+"""Complex outputs of a graph whose constants are folded.
+
+Freezing asks for the strides of outputs by an op that Inductor generates code for. Whatever is complex it leaves to
+libtorch instead, which has no such op (pytorch 2.13). There, what libtorch computes has the strides that it has.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch._inductor.inductor_prims import force_stride_order
+
+
+def leave(graph: torch.fx.Graph) -> None:
+    """Ask for no strides of complex tensors."""
+    for node in graph.find_nodes(op="call_function", target=force_stride_order):
+        if node.args[0].meta["val"].is_complex():
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
