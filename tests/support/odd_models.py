@@ -89,9 +89,21 @@ def quantised():
     return of(lambda self, x: torch.quantize_per_tensor(x, 0.1, 0, torch.qint8), x)
 
 
-def complex_times_weight():
-    weight = nn.Parameter(torch.tensor([1 + 2j, 3, 4j]))
-    return of(lambda self, x: (x * self.w, (x[None] * self.w).mT, self.w), x + 1j, w=weight)
+class Spectrum(nn.Module):
+    """A complex output beside a convolution, for which Inductor chooses how tensors lie."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        y = self.conv(x)
+        return torch.complex(y, -y), y
+
+
+def spectrum():
+    torch.manual_seed(0)
+    return Spectrum().eval(), (torch.randn(1, 3, 8, 8),)
 
 
 # ---- inputs

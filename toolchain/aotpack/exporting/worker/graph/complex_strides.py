@@ -1,7 +1,7 @@
-"""Complex outputs of a graph whose constants are folded.
+"""Complex outputs of a graph with convolutions.
 
-Freezing asks for the strides of outputs by an op that Inductor generates code for. Whatever is complex it leaves to
-libtorch instead, which has no such op (pytorch 2.13). There, what libtorch computes has the strides that it has.
+Where Inductor chooses how tensors lie, it asks for the strides of outputs by an op that it generates code for. Whatever
+is complex it leaves to libtorch instead, which has no such op (pytorch 2.13). A bundle's outputs may lie as they like.
 """
 
 from __future__ import annotations
