@@ -231,6 +231,10 @@ def one_row_of_any():
     return of(lambda self, x: x * 2, torch.ones(1, 3), sizes=({0: Dim.DYNAMIC},))
 
 
+def up_to_a_value():
+    return of(lambda self, x, n: (x[: n.item()] * 2, x[n.item() :] + 1, x[-1:]), torch.arange(9.0), torch.tensor(4))
+
+
 # ---- modules
 
 

@@ -21,8 +21,9 @@ from torch.utils._pytree import tree_leaves
 from torch.utils._sympy.functions import ToFloat
 
 from ..failure import WorkerError, essence, no_space
-from ..graph import complex_strides, known_sizes, old_values, whole_sizes
+from ..graph import known_sizes, old_values, whole_sizes
 from ..layers import linear_weights, precision, quantised_results, quantised_weights
+from ..mends import complex_strides, slices
 from . import (
     extern_kernels,
     faults,
@@ -232,6 +233,7 @@ def _mend_inductor() -> None:
     lazy_views.compute_at_once()
     whole_sizes.divide_exactly()
     known_sizes.come_first()
+    slices.have_both_ends()
 
 
 def _observer(layers: list[precision.Layer], linear_rows: dict[str, int] | None) -> Callable[[Any], None]:

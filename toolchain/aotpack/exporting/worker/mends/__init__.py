@@ -1,0 +1,1 @@
+"""What Inductor gets wrong, mended while code is generated."""
