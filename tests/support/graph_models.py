@@ -141,6 +141,18 @@ def attention():
     return of(forward, torch.randn(5, 2, 8), sizes=({0: Dim("tokens", max=64), 1: Dim("rows", max=64)},))
 
 
+def recurrent():
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.LSTM(4, 8, batch_first=True)
+
+        def forward(self, x):
+            return self.layer(x)[0]
+
+    return Model().eval(), (torch.randn(5, 3, 4),), ({0: Dim("rows", max=64)},)
+
+
 def of_any_size():
     def forward(self, x, y):
         return x.softmax(-1), x.sum(0), x.cumsum(0), x.std(0), x.repeat(2, 1), x @ y, torch.cat([x, x])

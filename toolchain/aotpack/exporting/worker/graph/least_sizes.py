@@ -121,8 +121,8 @@ class _Compared(torch.fx.Interpreter):  # type: ignore[misc]  # torch is not whe
         self._sizes = sizes
 
     def run_node(self, n: Any) -> Any:
-        if n.op == "call_function" and getattr(n.target, "__name__", "").partition(".")[0] in _ATTENTION:
-            _refuse_no_tokens(*self.fetch_args_kwargs_from_env(n)[0][:2])
+        if n.op == "call_function":
+            _refuse_what_ends_the_process(n.target, self.fetch_args_kwargs_from_env(n)[0])
         result = super().run_node(n)
         for now, said in zip(pytree.tree_leaves(result), pytree.tree_leaves(n.meta.get("val")), strict=False):
             if isinstance(now, torch.Tensor) and isinstance(said, torch.Tensor):
@@ -132,10 +132,17 @@ class _Compared(torch.fx.Interpreter):  # type: ignore[misc]  # torch is not whe
         return result
 
 
-def _refuse_no_tokens(query: Any, key: Any) -> None:
-    """Raise for attention over nothing, which libtorch's kernel for the CPU divides by (pytorch 2.13)."""
-    if query.device.type == "cpu" and 0 in (*query.shape[-3:-1], *key.shape[-3:-1]):
-        raise _WrongError("attention over no tokens ends the process in libtorch")
+def _refuse_what_ends_the_process(target: Any, given: Sequence[Any]) -> None:
+    """Raise for what kernels of libtorch's for the CPU divide by nothing for (pytorch 2.13)."""
+    name, _, overload = str(getattr(target, "__name__", "")).partition(".")
+    if name in _ATTENTION:
+        query, key = given[:2]
+        if query.device.type == "cpu" and 0 in (*query.shape[-3:-1], *key.shape[-3:-1]):
+            raise _WrongError("attention over no tokens ends the process in libtorch")
+    elif (name, overload) == ("lstm", "input"):
+        state = given[1][0]
+        if state.device.type == "cpu" and state.shape[1] == 0:
+            raise _WrongError("an LSTM over no rows ends the process in libtorch")
 
 
 def _empty(value: Any, sizes: _Sizes) -> Any:
