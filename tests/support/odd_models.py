@@ -281,6 +281,14 @@ def seeds_itself():
     return of(forward, x)
 
 
+def sparse_weight():
+    return of(lambda self, x: self.w @ x, x, w=torch.eye(3).to_sparse_csr())
+
+
+def shuffled():
+    return of(lambda self, x: (x[torch.randperm(3)], x * 2), x)
+
+
 def part_in_training():
     module = nn.Sequential(nn.Dropout(0.0), nn.BatchNorm1d(3)).eval()
     module[0].train()

@@ -59,6 +59,7 @@ REFUSED = {
     "of_the_lone_input": ("dynamic_shapes names 0, which there is not", "by the names of inputs"),
     "bare": ("dynamic_shapes is a Dim", "for the first dim of a lone input"),
     "of_a_number": ("dynamic_shapes says of sizes of input k, which is no tensor: it is 2", "write None there"),
+    "sparse_weight": ("the module's w is a sparse_csr tensor", ".to_dense()"),
     "packed": ("the module's 0 is quantised in the way of before torch.export", "torchao"),
     "scripted_part": ("the module's part 0 is a TorchScript module", "put the torch.nn.Module there"),
     "lazy": ("the module's 0.weight and 1 more have no size yet", "call the module once"),
@@ -120,6 +121,6 @@ def test_a_seed_within_the_module(backend_python: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "m.pt2").exists()
 
 
-@pytest.mark.parametrize("function", ["dataclass", "appended", "conjugate", "spectrum", "up_to_a_value"])
+@pytest.mark.parametrize("function", ["dataclass", "appended", "conjugate", "spectrum", "up_to_a_value", "shuffled"])
 def test_packages_agree_with_eager(backend_venv: Path, function: str) -> None:
     assert cached_export(backend_venv, MODELS, function=function).exists()

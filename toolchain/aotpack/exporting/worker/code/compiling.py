@@ -23,7 +23,7 @@ from torch.utils._sympy.functions import ToFloat
 from ..failure import WorkerError, essence, no_space
 from ..graph import known_sizes, old_values, whole_sizes
 from ..layers import linear_weights, precision, quantised_results, quantised_weights
-from ..mends import complex_strides, slices
+from ..mends import complex_strides, shuffles, slices
 from . import (
     extern_kernels,
     faults,
@@ -224,6 +224,7 @@ def _prepare_for_cpu(cpu_isa: str, *, keeps_weights: bool, changes: Sequence[str
     in_place.keep_what_lasts()
     quantised_results.expect_channels_last()
     pooling.generate()
+    shuffles.take_no_shortcut()
     region_errors.leave_regions_first()
     region_errors.look_at_every_status()
 

@@ -72,6 +72,15 @@ def check(module: Any) -> None:
             fix="quantise the float module with torchao (docs/precision.md)",
             kind="usage",
         )
+    sparse = [name for name, tensor in tensors.items() if tensor.layout != torch.strided]
+    if sparse:
+        layout = str(tensors[sparse[0]].layout).removeprefix("torch.")
+        raise WorkerError(
+            f"the module's {sparse[0]} is a {layout} tensor",
+            meaning="a package carries dense weights",
+            fix="make it dense (.to_dense()), or keep its parts and make it in forward()",
+            kind="usage",
+        )
     empty = [name for name, tensor in tensors.items() if tensor.device.type == "meta"]
     if empty:
         raise WorkerError(
