@@ -289,6 +289,17 @@ def shuffled():
     return of(lambda self, x: (x[torch.randperm(3)], x * 2), x)
 
 
+def around():
+    """Far from 0, and so wide that nothing else would do."""
+
+    def forward(self, x, std):
+        each = torch.normal(x, 1.0), torch.normal(5.0, std), torch.normal(x, std), torch.normal(5.0, 2.0, (4000,))
+        each += (x.new_empty(4000).normal_(5.0, 2.0),)
+        return torch.stack([y.mean().round() for y in each]), torch.stack([y.std().round() for y in each]), each[0]
+
+    return of(forward, torch.full((4000,), 5.0), torch.full((4000,), 2.0))
+
+
 def part_in_training():
     module = nn.Sequential(nn.Dropout(0.0), nn.BatchNorm1d(3)).eval()
     module[0].train()

@@ -23,7 +23,7 @@ from torch.utils._sympy.functions import ToFloat
 from ..failure import WorkerError, essence, no_space
 from ..graph import known_sizes, old_values, whole_sizes
 from ..layers import linear_weights, precision, quantised_results, quantised_weights
-from ..mends import complex_strides, shuffles, slices
+from ..mends import complex_strides, normals, shuffles, slices
 from . import (
     extern_kernels,
     faults,
@@ -235,6 +235,7 @@ def _mend_inductor() -> None:
     whole_sizes.divide_exactly()
     known_sizes.come_first()
     slices.have_both_ends()
+    normals.be_stretched()
 
 
 def _observer(layers: list[precision.Layer], linear_rows: dict[str, int] | None) -> Callable[[Any], None]:
