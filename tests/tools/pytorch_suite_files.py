@@ -85,7 +85,7 @@ def stand_in(name):
 def package_of_library(library, device):
     """A package of what torch's older API compiles: a library, beside it the calls of ops without a shim."""
     folder = Path(tempfile.mkdtemp())
-    metadata = folder / "model_metadata.json"
+    metadata = folder / f"{Path(library).stem}_metadata.json"
     metadata.write_text(json.dumps({"AOTI_DEVICE_KEY": device}))
     beside = Path(library).with_suffix(".json")
     files = [library, str(metadata), *([str(beside)] if beside.exists() else [])]

@@ -93,15 +93,14 @@ def copies(tensors):
 
 def let_bundles_load(bundles, tell):
     """From here on, whatever loads what was compiled gets a `Beside`."""
-    load_package, load_library = torch._inductor.aoti_load_package, torch._export.aot_load
+    load = torch._inductor.aoti_load_package
 
-    def package_beside(path, *args, **kwargs):
-        return Beside(load_package(path, *args, **kwargs), path, bundles, tell)
+    def load_package(path, *args, **kwargs):
+        return Beside(load(path, *args, **kwargs), path, bundles, tell)
 
-    def library_beside(path, device):
-        return Beside(load_library(path, device), package_of_library(path, device), bundles, tell)
-
-    torch._inductor.aoti_load_package, torch._export.aot_load = package_beside, library_beside
+    torch._inductor.aoti_load_package = load_package
+    # A library as such would be loaded once for each path, whatever has been compiled there since.
+    torch._export.aot_load = lambda path, device: load_package(package_of_library(path, device))
 
 
 def tests_of(suite):
@@ -186,8 +185,8 @@ def main():
                 print(f"{bundle:5} {what:8} {name}: {why[:600]}", flush=True)
         if own[0] in ("failed", "ended"):
             print(f"torch {own[0]:8} {name}: {own[1][:200]}", flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(every, indent=1))
+        if options.json:
+            options.json.write_text(json.dumps(every, indent=1))  # each time: hours may be cut short
     for bundle, counted in counts.items():
         print(bundle, ", ".join(f"{count} {what}" for what, count in sorted(counted.items())))
     return int(any(counted["wrong"] + counted["crash"] for counted in counts.values()))
