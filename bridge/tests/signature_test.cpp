@@ -57,6 +57,7 @@ TEST(views_that_are_not_sane_are_refused) {
     CHECK_THROWS(AOT_USAGE, part, aot::check_view(view, "x"));
   };
   refuse(Given({2}, {AOT_FLOAT, 8, 1}).view, "bits 8");
+  refuse(Given({2}, {AOT_COMPLEX, 32, 1}).view, "A bundle takes tensors of bool, uint8, ");
   refuse(Given({2}, aot_dtype{AOT_FLOAT, 32, 4}).view, "lanes 4");
   refuse(with_strides({2, 4}, {-4, 1}).view, "stride -4 at dim 0");
   refuse(Given({2, -4}).view, "-4 at dim 1");

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/dtype.h"
 
+#include <vector>
+
 #include "base/error.h"
 #include "base/text.h"
 
@@ -25,6 +27,12 @@ const Row& row(Dtype dtype) { return kRows[static_cast<int>(dtype)]; }
 }  // namespace
 
 const char* name_of(Dtype dtype) { return row(dtype).name; }
+
+std::string dtype_names() {
+  std::vector<std::string> names;
+  for (const Row& each : kRows) names.emplace_back(each.name);
+  return join(names);
+}
 
 aot_dtype dlpack_of(Dtype dtype) { return row(dtype).dlpack; }
 

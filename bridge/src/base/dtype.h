@@ -10,7 +10,7 @@
 
 namespace aot {
 
-/// The dtypes that torch and DLPack share, in the order of `kDtypes`.
+/// The dtypes that a bundle takes and returns. Torch has more: complex32, and those of eight and of four bits.
 enum class Dtype : int {
   Bool,
   UInt8,
@@ -34,6 +34,9 @@ constexpr int kDtypeCount = 15;
 /// torch's name without the prefix, such as "float32".
 const char* name_of(Dtype dtype);
 
+/// All of them, for messages: "bool, uint8, ...".
+std::string dtype_names();
+
 aot_dtype dlpack_of(Dtype dtype);
 
 /// Bytes of one element.
@@ -45,7 +48,7 @@ Dtype dtype_from_name(std::string_view name);
 /// False when DLPack's code, bits and lanes are none of ours.
 bool dtype_from_dlpack(aot_dtype dlpack, Dtype* out);
 
-/// For messages: "float32", or DLPack's numbers when torch has no such type.
+/// For messages: "float32", or DLPack's numbers when it is none of ours.
 std::string to_string(aot_dtype dlpack);
 
 }  // namespace aot

@@ -68,7 +68,7 @@ Dtype Runtime::dtype_of(int32_t number) const {
     if (dtype_numbers_[i] == number) return static_cast<Dtype>(i);
   }
   throw Error(AOT_FAILED, {"an output has torch's dtype number ", number},
-              {"Only the dtypes that DLPack also has can leave the bridge."},
+              {"A bundle returns tensors of ", dtype_names(), "."},
               {"Convert the output inside the model, for example with .to(torch.float32), and export it again."});
 }
 

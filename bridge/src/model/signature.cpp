@@ -99,7 +99,7 @@ void check_view(const aot_view& view, const char* name) {
   };
   Dtype dtype{};
   if (!dtype_from_dlpack(view.dtype, &dtype)) {
-    throw refusal({"has the ", to_string(view.dtype)}, {"torch has no such element type."},
+    throw refusal({"has the ", to_string(view.dtype)}, {"A bundle takes tensors of ", dtype_names(), "."},
                   {"Convert it to a dtype that the model takes."});
   }
   if (view.ndim < 0 || view.ndim > kMaxDims || (view.ndim > 0 && view.shape == nullptr)) {

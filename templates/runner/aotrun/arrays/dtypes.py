@@ -82,6 +82,6 @@ def by_code(code: int, bits: int) -> DType:
     except KeyError:
         raise UsageError(
             f"element type with DLPack code {code} and {bits} bits",
-            "No torch model takes or returns it.",
+            "A bundle takes and returns others.",
             f"Convert to one of: {', '.join(BY_NAME)}.",
         ) from None

@@ -276,6 +276,6 @@ def _in_elements(strides: Optional[Tuple[int, ...]], itemsize: int, name: str) -
 def _no_dtype(name: str, what: str) -> UsageError:
     return UsageError(
         f"input {name}: elements of type {what!r}",
-        "No torch model takes them, or their bytes are in big-endian order.",
+        "A bundle takes none such, or their bytes are in big-endian order.",
         "Convert first: x.astype('float32').",
     )
