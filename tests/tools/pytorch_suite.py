@@ -9,7 +9,6 @@ and the slim runtime, on copies of the same inputs, and is held against what lib
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -40,9 +39,7 @@ def main(arguments: list[str]) -> int:
         with tempfile.TemporaryDirectory() as scratch:
             bundles = [build_bundle(venv, package, runtime, Path(scratch)) for runtime, package in packages.items()]
             command = [driving.interpreter(torch), str(WORKER), ",".join(map(str, bundles)), *arguments]
-            # Without advice below it, the last line of a failure is the error.
-            environment = {**os.environ, "PYTORCH_PRINT_REPRO_ON_FAILURE": "0"}
-            return subprocess.run(command, check=False, env=environment).returncode
+            return subprocess.run(command, check=False).returncode
     except AotpackError as error:
         print(error, file=sys.stderr)
         return 1

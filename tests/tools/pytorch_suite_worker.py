@@ -122,6 +122,13 @@ def tests_of(suite):
             yield each
 
 
+class Errors(unittest.TestResult):
+    """Keeps an error's own words in place of its traceback, below which PyTorch gives advice."""
+
+    def _exc_info_to_string(self, err, test):
+        return f"{err[0].__name__}: {' | '.join(str(err[1]).splitlines()[:3])}"
+
+
 def run_in_child(test, bundles):
     """The lines that a child says about one test: (bundle, what, why), and ("torch", its own outcome, why)."""
     with tempfile.TemporaryFile("w+", buffering=1) as lines:
@@ -138,11 +145,11 @@ def run_in_child(test, bundles):
             silent = os.open(os.devnull, os.O_WRONLY)
             os.dup2(silent, 1)
             os.dup2(silent, 2)
-            result = unittest.TestResult()
+            result = Errors()
             test.run(result)
             bad = [text for _, text in (*result.errors, *result.failures)]
             outcome = "failed" if bad else "skipped" if result.skipped else "passed"
-            tell("torch", outcome, (bad[0].strip().splitlines()[-1] if bad else ""))
+            tell("torch", outcome, bad[0] if bad else "")
             os._exit(0)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         lines.seek(0)
