@@ -5,8 +5,9 @@ its largest terms, not as what they cancel to. The tolerances (tolerances.json) 
 a type of 16 bits, whose roundings every layer adds again, and a thousand of the wider ones, where sums taken in another
 order, vector functions and fused operations differ. Integers and bools are equal.
 
-Layers that multiply bytes by bytes round their activations to eight bits. What differs in its last place falls to
-either side of a step, so floats behind such layers are as exact as bfloat16, which has as many bits.
+What lies behind a layer is no more exact than the layer, whatever dtype an output has: a bfloat16 network may end in
+float32. Layers that multiply bytes by bytes round their activations to eight bits, where what differs in its last place
+falls to either side of a step: they are as exact as bfloat16, which has as many bits.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, Optional, Sequence, Tuple
 
-#: What layers are called that multiply bytes by bytes, and the tolerance behind them.
+#: What layers are called that multiply bytes by bytes, and the tolerance behind them; no output's own.
 BYTES = "int8"
 
 
@@ -32,10 +33,8 @@ def tolerances(precision: Sequence[Dict[str, Any]] = ()) -> Dict[str, float]:
     # From wherever this module came: a folder, or a bundle that is one file.
     loader: Any = __spec__.loader
     table: Dict[str, float] = json.loads(loader.get_data(os.path.join(os.path.dirname(__file__), "tolerances.json")))
-    of_bytes = table.pop(BYTES)
-    if any(layer.get("precision") == BYTES for layer in precision):
-        return {dtype: max(allowed, of_bytes) for dtype, allowed in table.items()}
-    return table
+    least = max((table.get(str(layer.get("precision")), 0.0) for layer in precision), default=0.0)
+    return {dtype: max(allowed, least) for dtype, allowed in table.items() if dtype != BYTES}
 
 
 def compare(got: Sequence[complex], wanted: Sequence[complex], tolerance: float) -> Tuple[float, Optional[int]]:

@@ -150,7 +150,7 @@ def _dependence(path: str, settings: Settings) -> str:
         if most is not None and rows > most:
             return f"its recorded sample has {rows // 2} rows, too many to run it with another"
         one, other, together = [_called(model, arrays) for arrays in (*apart, joined)]
-    allowed = tolerances()
+        allowed = tolerances(model.description.get("precision", ()))
     for spec in model.outputs:
         wanted = [*one[spec.name], *other[spec.name]]
         got = together[spec.name]

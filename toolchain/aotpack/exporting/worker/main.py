@@ -194,7 +194,7 @@ class Export:
                     described,
                     request["tolerances"],
                     lambda text: self._send("trying", text=text),
-                    in_bytes=any(layer["precision"] == "int8" for layer in made.members[0].compiled.precision),
+                    layers=[layer["precision"] for layer in made.members[0].compiled.precision],
                     random=random,
                     values_decide=values_decide,
                 )

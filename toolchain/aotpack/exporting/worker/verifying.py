@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -36,7 +36,7 @@ class Verifier:
         described: its signature.
         tolerances: dtype -> largest error allowed (templates/runner/aotrun/arrays/tolerances.json); others are exact.
             `int8` is that of floats behind layers which multiply bytes by bytes.
-        in_bytes: whether there are such layers.
+        layers: in which precisions its layers are computed; what lies behind them is no more exact.
         trying: told of the sizes that are run next, in case that the process does not survive it.
         random: what random numbers decide, which is not compared.
         values_decide: whether sizes follow from values: the example's values may then be wrong at other sizes.
@@ -50,15 +50,15 @@ class Verifier:
         tolerances: Mapping[str, float],
         trying: Callable[[str], None],
         *,
-        in_bytes: bool = False,
+        layers: Iterable[str] = (),
         random: Random = Random(),  # noqa: B008  (it never changes)
         values_decide: bool = False,
     ) -> None:
         self._package = package
         self._subject = subject
         self._described = described
-        least = tolerances["int8"] if in_bytes else 0.0
-        self._tolerances = {dtype: max(allowed, least) for dtype, allowed in tolerances.items()}
+        least = max((tolerances.get(precision, 0.0) for precision in layers), default=0.0)
+        self._tolerances = {dtype: max(allowed, least) for dtype, allowed in tolerances.items() if dtype != "int8"}
         self._trying = trying
         self._random = random
         self._values_decide = values_decide
