@@ -122,7 +122,7 @@ def test_a_seed_within_the_module(backend_python: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "function", ["dataclass", "appended", "conjugate", "spectrum", "up_to_a_value", "shuffled", "around"]
+    "function", ["dataclass", "appended", "conjugate", "spectrum", "up_to_a_value", "shuffled", "around", "no_tensor"]
 )
 def test_packages_agree_with_eager(backend_venv: Path, function: str) -> None:
     assert cached_export(backend_venv, MODELS, function=function).exists()

@@ -151,6 +151,9 @@ def compile_program(
         options |= {**PRODUCTS, **FROZEN}
     if updatable or changes:
         options |= STATE
+    if not any(isinstance(each, torch.Tensor) for each in tree_leaves(program.example_inputs)):
+        # Freezing asks the inputs for the mode without values that it works in (pytorch 2.13).
+        options["freezing"] = False
     if sizes_follow_from_values(program):
         # Freezing traces the graph again, and then no longer knows which of such sizes are equal (pytorch 2.13).
         options["freezing"] = False
