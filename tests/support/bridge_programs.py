@@ -8,13 +8,15 @@ from aotpack.backend import Backend
 from aotpack.environment.torch import TorchInfo
 from aotpack.native.bridge import compile_bridge
 
-TESTS = ("bridge_tests", "bridge_threads", "bridge_failures")
+#: Value of the compiler's `-fsanitize=` -> the programs that are run so.
+TESTS = {"address,undefined": ("bridge_tests", "bridge_failures"), "thread": ("bridge_threads",)}
 FUZZER = "bridge_fuzz"
 
 
 def build_tests(torch: TorchInfo, sanitize: str) -> dict[str, Path]:
-    """The programs by their names in `TESTS`. `sanitize`: value of the compiler's `-fsanitize=`."""
-    return dict(zip(TESTS, _compile(torch, TESTS, AOT_SANITIZE=sanitize), strict=True))
+    """The programs of `TESTS` by their names."""
+    names = TESTS[sanitize]
+    return dict(zip(names, _compile(torch, names, AOT_SANITIZE=sanitize), strict=True))
 
 
 def build_fuzzer(torch: TorchInfo) -> Path:
