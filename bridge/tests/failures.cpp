@@ -23,10 +23,11 @@
 
 namespace {
 
-/// Allocations until one fails; negative: none does.
-thread_local long countdown = -1;
-/// Whether the countdown came to its end, and whether that allocation was one of ours, so that it did fail.
-thread_local bool reached = false;
+/// Whether an allocation is to fail: the first of ours behind so many that are let pass.
+thread_local bool is_scarce = false;
+thread_local long passing = 0;
+/// How many there were so far, and whether the last of them failed.
+thread_local long seen = 0;
 thread_local bool failed = false;
 
 /// What is found while walking up a call stack from this program's allocation functions.
@@ -64,12 +65,10 @@ bool is_asked_by_us() {
 }
 
 bool fails_now() {
-  if (countdown < 0) return false;
-  reached = countdown == 0;
-  --countdown;
-  if (!reached) return false;
-  failed = is_asked_by_us();
-  return failed;
+  if (!is_scarce || ++seen <= passing || !is_asked_by_us()) return false;
+  is_scarce = false;
+  failed = true;
+  return true;
 }
 
 void* allocate(size_t alignment, size_t bytes) {
@@ -118,23 +117,25 @@ void complain(const std::string& text) {
   std::cerr << text << '\n';
 }
 
-/// Makes allocation `number` of this thread fail, if it is ours, for as long as this lives.
+/// Makes an allocation of this thread fail while this lives: the first of ours behind `number` others.
 class Scarce {
  public:
   explicit Scarce(long number) {
-    reached = failed = false;
-    countdown = number;
+    passing = number;
+    seen = 0;
+    failed = false;
+    is_scarce = true;
   }
-  ~Scarce() { countdown = -1; }
+  ~Scarce() { is_scarce = false; }
 };
 
 /// A failure is right when memory did fail and the message says so. Where torch's code goes on with a handle that it
 /// did not get, the message is what the next function says of it.
-void expect_reason(const char* doing, long number) {
+void expect_reason(const char* doing) {
   const std::string_view message = aot_last_error();
   const auto says = [&](const char* reason) { return message.find(reason) != std::string_view::npos; };
   if (failed && (says("out of memory") || says("a tensor argument is null"))) return;
-  complain(std::string(doing) + " with allocation " + std::to_string(number) + (failed ? " failed: " : " spared: ") +
+  complain(std::string(doing) + (failed ? " with a failure of allocation " + std::to_string(seen) : "") + ": " +
            std::string(message));
 }
 
@@ -151,16 +152,18 @@ std::string all_bytes(const calls::Outputs& outputs) {
 /// Returns how many allocations failed.
 long exercise_loads(const char* path) {
   long count = 0;
-  for (long number = 0; number == 0 || reached; ++number) {
+  long number = 0;
+  do {
     aot_model* model = nullptr;
     {
       const Scarce scarce(number);
       model = calls::load(path, 2);
     }
-    if (model == nullptr) expect_reason("loading", number);
+    if (model == nullptr) expect_reason("loading");
     aot_model_free(model);
     count += failed ? 1 : 0;
-  }
+    number = seen;
+  } while (failed);
   return count;
 }
 
@@ -174,7 +177,8 @@ long exercise_calls(const char* path) {
   const calls::Inputs inputs(model, 2);
   const std::string expected = all_bytes(calls::run(model, inputs));
   long count = 0;
-  for (long number = 0; number == 0 || reached; ++number) {
+  long number = 0;
+  do {
     calls::Outputs outputs{AOT_OK, std::vector<aot_tensor*>(aot_model_num_outputs(model))};
     {
       const Scarce scarce(number);
@@ -182,13 +186,14 @@ long exercise_calls(const char* path) {
                                      outputs.tensors.size(), nullptr);
     }
     count += failed ? 1 : 0;
-    if (outputs.status != AOT_OK) expect_reason("running", number);
+    if (outputs.status != AOT_OK) expect_reason("running");
     const std::string found = all_bytes(outputs);
     if (found != (outputs.status == AOT_OK ? expected : ""))
-      complain("allocation " + std::to_string(number) + ": a wrong result");
+      complain("allocation " + std::to_string(seen) + ": a wrong result");
     if (all_bytes(calls::run(model, inputs)) != expected)
-      complain("the call after allocation " + std::to_string(number) + " differs: " + aot_last_error());
-  }
+      complain("the call after allocation " + std::to_string(seen) + " differs: " + aot_last_error());
+    number = seen;
+  } while (failed);
   aot_model_free(model);
   return count;
 }
@@ -197,9 +202,11 @@ long exercise_calls(const char* path) {
 
 int main(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
+    // What a process makes once is there after the first round: the numbers of all behind it differ from load to load.
+    const long first = exercise_loads(argv[i]);
     const long loads = exercise_loads(argv[i]);
     const long of_calls = exercise_calls(argv[i]);
-    std::cout << loads << " allocations of a load, " << of_calls << " of a call\n";
+    std::cout << first << " and " << loads << " allocations of a load, " << of_calls << " of a call\n";
     if (loads == 0 || of_calls == 0) complain("nothing failed");
   }
   std::cout << argc - 1 << " models, " << complaints << " complaints\n";
