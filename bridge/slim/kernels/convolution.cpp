@@ -234,7 +234,7 @@ MemoryFormat output_format(const Tensor& input, const Tensor& weight, const Conv
 }  // namespace
 
 Tensor convolve(const Tensor& input, const Tensor& weight, const Tensor* bias, Convolution how) {
-  require(input.dtype == weight.dtype && (is_floating(input.dtype)), "a convolution of ", dtype_name(input.dtype),
+  require(input.dtype == weight.dtype && is_floating(input.dtype), "a convolution of ", dtype_name(input.dtype),
           " with weights of ", dtype_name(weight.dtype));
   if (input.dim() == weight.dim() - 1) return squeeze(convolve(unsqueeze(input, 0), weight, bias, std::move(how)), 0);
   require(input.dim() == weight.dim() && input.dim() >= 3 && input.dim() <= 5, "a convolution of ", input.dim(),

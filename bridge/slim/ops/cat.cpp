@@ -51,6 +51,7 @@ extern "C" AOTITorchError aoti_torch_cpu_cat(const AtenTensorHandle* tensors, in
                                              AtenTensorHandle* ret0) {
   return guard(__func__, [&] {
     std::vector<const Tensor*> all;
+    all.reserve(static_cast<size_t>(tensors_len_));
     for (int64_t i = 0; i < tensors_len_; ++i) all.push_back(&get(tensors[i]));
     *ret0 = give(cat(all, dim));
   });

@@ -128,6 +128,7 @@ void index_put(const Tensor& self, const std::vector<const Tensor*>& indices, co
 
 std::vector<const Tensor*> optionals(const AtenTensorHandle** handles, int64_t count) {
   std::vector<const Tensor*> tensors;
+  tensors.reserve(static_cast<size_t>(count));
   for (int64_t i = 0; i < count; ++i) tensors.push_back(get_optional(handles[i]));
   return tensors;
 }
@@ -159,6 +160,7 @@ AOTITorchError aoti_torch_index_put_out(AtenTensorHandle out, AtenTensorHandle s
             to_string(from.sizes));
     if (to.raw() != from.raw() || to.strides != from.strides) copy(to, from);
     std::vector<const Tensor*> tensors;
+    tensors.reserve(num_indices);
     for (uint32_t i = 0; i < num_indices; ++i) tensors.push_back(get_optional(&indices[i]));
     index_put(to, tensors, get(values), accumulate);
   });

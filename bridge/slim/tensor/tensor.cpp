@@ -160,7 +160,7 @@ bool Tensor::is_contiguous() const noexcept {
   return true;
 }
 
-bool Tensor::is_contiguous(MemoryFormat format) const noexcept {
+bool Tensor::is_contiguous(MemoryFormat format) const {
   switch (format) {
     case MemoryFormat::kChannelsLast:
       return dim() == 4 && packed(sizes, strides, strides_of(sizes, format));

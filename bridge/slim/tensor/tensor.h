@@ -139,7 +139,7 @@ struct Tensor {
   }
 
   bool is_contiguous() const noexcept;
-  bool is_contiguous(MemoryFormat format) const noexcept;
+  bool is_contiguous(MemoryFormat format) const;
   // Every element has its own place and there are no gaps: any order of dims.
   bool is_dense() const;
 };

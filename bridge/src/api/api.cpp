@@ -85,6 +85,7 @@ void give_info(const std::vector<aot::TensorInfo>& tensors, size_t index, aot_te
   give(info, out);
 }
 
+// NOLINTNEXTLINE(bugprone-return-const-ref-from-parameter): the caller's, which lives on
 const aot_model& model_of(const aot_model& model) { return model; }
 const aot_model& model_of(const aot_session& session) { return session.model(); }
 

@@ -70,7 +70,7 @@ int64_t count_elements(const int64_t* shape, int32_t ndim) {
 CStrides::CStrides(const int64_t* shape, int32_t ndim) {
   int64_t step = 1;
   for (int32_t i = ndim - 1; i >= 0; --i) {
-    values[i] = step;
+    values[i] = step;  // NOLINT(clang-analyzer-security.ArrayBound): a rank over kMaxDims has been refused
     // Only an empty tensor can overflow here; nothing is ever read through its strides.
     if (__builtin_mul_overflow(step, std::max<int64_t>(shape[i], 1), &step)) step = 1;
   }

@@ -68,7 +68,7 @@ class Runtime {
   const OpenMp& openmp() const { return openmp_; }
 
 #define AOT_SHIM_MEMBER(name) decltype(&::name) name = nullptr;
-  AOT_SHIM_FUNCTIONS(AOT_SHIM_MEMBER)
+  AOT_SHIM_FUNCTIONS(AOT_SHIM_MEMBER)  // NOLINT(bugprone-reserved-identifier): one is torch's
 #undef AOT_SHIM_MEMBER
 
   /// torch's number for a dtype, and back. The latter throws AOT_FAILED for a dtype that DLPack does not know.

@@ -69,6 +69,7 @@ State::State(const StateLayout& layout, const Device& device) : layout_(&layout)
     data_ = static_cast<uint8_t*>(data_of(block_));
   }
   for (const StatePart& part : layout.parts()) {
+    // NOLINTNEXTLINE(clang-analyzer-core.NullPointerArithm): without memory they all begin at 0
     tensors_.push_back(borrow_memory({data_ + part.begin, part.shape.data(), static_cast<int32_t>(part.shape.size()),
                                       part.strides.data(), 0, part.dtype, device.id()},
                                      nullptr));

@@ -110,6 +110,7 @@ Metadata metadata_of_archive(const Archive& archive, const Entry& library, const
 /// The code of the variant that was chosen: the package's own library, or one that lies apart from what torch knows.
 const Entry& chosen_library(const Archive& archive, const Entry& own, const Metadata& metadata,
                             const std::string& path) {
+  // NOLINTNEXTLINE(bugprone-return-const-ref-from-parameter): an entry of the archive, as the other is
   if (metadata.library == Metadata().library) return own;
   const Entry* found = archive.find(concat({own.name.substr(0, own.name.find('/')), "/aotpack/", metadata.library}));
   if (found == nullptr) {

@@ -72,7 +72,8 @@ std::string ScratchFolder::write(const std::string& name, const uint8_t* data, s
 void ScratchFolder::remove() noexcept {
   if (path_.empty()) return;
   if (DIR* folder = opendir(path_.c_str())) {
-    while (const dirent* entry = readdir(folder)) unlinkat(dirfd(folder), entry->d_name, 0);
+    const int place = dirfd(folder);
+    while (const dirent* entry = place < 0 ? nullptr : readdir(folder)) unlinkat(place, entry->d_name, 0);
     closedir(folder);
   }
   rmdir(path_.c_str());

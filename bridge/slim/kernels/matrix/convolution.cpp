@@ -274,7 +274,7 @@ class Windows {
       const int64_t begin = row[i].at[2] + axis.taps[0].offset;
       const int64_t low = std::clamp<int64_t>(-begin, 0, taps_in_line_);
       const int64_t high = line[i] == nullptr ? low : std::clamp(axis.size - begin, low, taps_in_line_);
-      if (low == 0 && high == taps_in_line_) {
+      if (line[i] != nullptr && low == 0 && high == taps_in_line_) {
         at[i] = reinterpret_cast<const char*>(line[i] + begin * channels_);
         continue;
       }
