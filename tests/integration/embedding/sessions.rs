@@ -1,5 +1,5 @@
 //! What sessions and variants promise. Built as an example of the project that `aotpack new --lang rust` writes.
-//! Arguments: a model that adds its input to a total that it keeps, and one with the variants baseline and avx2.
+//! Arguments: a model that adds its input to a total that it keeps, and one with the variants baseline, avx2 and others.
 
 #![forbid(unsafe_code)]
 

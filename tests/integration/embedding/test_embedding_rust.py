@@ -149,7 +149,7 @@ def test_immutable_memory_is_never_written_to(
 def test_sessions_and_variants(made: Path, backend_venv: Path, exported: Callable[..., Path], tmp_path: Path) -> None:
     """A running total: each session has its own, which outlives its model and goes from one to the other."""
     total = unpack(cached_export(backend_venv, SOURCES / "running_total.py"), tmp_path / "total")
-    several = exported("mlp", cpu_isa="baseline,avx2")
+    several = exported("mlp", cpu_isa="baseline,avx2,avx512")
     (made / "examples").mkdir(exist_ok=True)
     source = (SOURCES / "sessions.rs").read_text().replace("aot_app", "my_app")
     (made / "examples" / "sessions.rs").write_text(source)
