@@ -285,6 +285,12 @@ def seeds_itself():
     return of(forward, x)
 
 
+def builtin():
+    module, inputs, _ = of(None, x)
+    module.forward = torch.relu
+    return module, inputs
+
+
 def sparse_weight():
     return of(lambda self, x: self.w @ x, x, w=torch.eye(3).to_sparse_csr())
 

@@ -60,6 +60,7 @@ REFUSED = {
     "bare": ("dynamic_shapes is a Dim", "for the first dim of a lone input"),
     "of_a_number": ("dynamic_shapes says of sizes of input k, which is no tensor: it is 2", "write None there"),
     "sparse_weight": ("the module's w is a sparse_csr tensor", ".to_dense()"),
+    "builtin": ("the module's forward is a builtin_function_or_method", "def forward(self, x)"),
     "packed": ("the module's 0 is quantised in the way of before torch.export", "torchao"),
     "scripted_part": ("the module's part 0 is a TorchScript module", "put the torch.nn.Module there"),
     "lazy": ("the module's 0.weight and 1 more have no size yet", "call the module once"),

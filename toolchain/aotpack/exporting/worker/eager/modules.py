@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from typing import Any
 
 import torch
 from torch.nn.parameter import is_lazy
 
+from .. import naming
 from ..failure import WorkerError
 
 #: Of torch: a module that calls another one, and the attribute that holds that.
@@ -50,6 +52,15 @@ def check(module: Any) -> None:
                 fix=f"put the torch.nn.Module there that torch.jit.trace or torch.jit.script was given as {name}",
                 kind="usage",
             )
+    try:
+        inspect.signature(module.forward)
+    except (TypeError, ValueError) as error:
+        raise WorkerError(
+            f"the module's forward is {naming.a(module.forward)}, and Python cannot tell its parameters",
+            meaning="inputs are called after the parameters of forward()",
+            fix="write it as a method: def forward(self, x): return ...",
+            kind="usage",
+        ) from error
     tensors = dict([*module.named_parameters(), *module.named_buffers()])
     lazy = [name for name, tensor in tensors.items() if is_lazy(tensor)]
     if lazy:
