@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import mmap
 import random
 
 import torch
@@ -272,6 +273,21 @@ def scripted_part():
     return nn.Sequential(torch.jit.script(nn.Linear(3, 2)), nn.ReLU()).eval(), (x,)
 
 
+class OfFloats(nn.Module):
+    """Written to be quantised, and not quantised."""
+
+    def __init__(self):
+        super().__init__()
+        self.sum = torch.ao.nn.quantized.FloatFunctional()
+
+    def forward(self, x):
+        return self.sum.add(x, x)
+
+
+def of_floats():
+    return OfFloats().eval(), (x,)
+
+
 def traced_part():
     traced = torch.jit.trace(nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)).eval(), x[None])
     return nn.Sequential(traced, nn.ReLU()).eval(), (x[None],)
@@ -352,6 +368,31 @@ def absent_at_first():
     return of(forward, x)
 
 
+def grows():
+    def forward(self, x):
+        self.h.data = torch.cat([self.h, x])
+        return self.h * 1
+
+    return _with_buffer(of(forward, x))
+
+
+def resized():
+    def forward(self, x):
+        self.h.resize_(6)
+        self.h[3:] = x
+        return self.h * 1
+
+    return _with_buffer(of(forward, x))
+
+
+def other_memory():
+    def forward(self, x):
+        self.h.data = self.h + x
+        return self.h * 1
+
+    return _with_buffer(of(forward, x))
+
+
 def of_nobody():
     """It changes a tensor that belongs to no module."""
     total = torch.zeros(3)
@@ -365,6 +406,14 @@ def of_nobody():
 
 def outside():
     return of(lambda self, x: x * random.random(), x)  # noqa: S311
+
+
+def holds_what_cannot_be_written():
+    """Tensors of other layouts, and one in memory that can be read only, as that of a file may be."""
+    read_only = torch.frombuffer(mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ), dtype=torch.float32, count=3)
+    nested = torch.nested.nested_tensor([x, x[:2]])
+    others = [torch.eye(3).to_sparse(), torch.eye(3).to_sparse_csr(), torch.eye(3).to_mkldnn(), nested]
+    return _with(of(lambda self, x: x + self.table, x), table=read_only, others=others)
 
 
 def remembers_in_vain():
@@ -383,4 +432,9 @@ def remembers_in_vain():
 
 def _with(subject, **attributes):
     vars(subject[0]).update(attributes)
+    return subject
+
+
+def _with_buffer(subject):
+    subject[0].register_buffer("h", torch.ones(3))
     return subject

@@ -28,6 +28,8 @@ NAMES = {
     "compiled": ["input", "output0"],
     "parallel": ["input", "output0"],
     "remembers_in_vain": ["x", "output0"],
+    "of_floats": ["x", "output0"],
+    "holds_what_cannot_be_written": ["x", "output0"],
 }
 N = size("n", 0, 9)
 M = {"of": "m", "factor": 1}
@@ -69,6 +71,9 @@ REFUSED = {
     "within_a_list": ("another result in its second call: the first changes layers: what a list of 1 holds", "buffer"),
     "first_of_many": ("another result in its second call: the first changes k: None -> a tensor of [3]", "buffer"),
     "absent_at_first": ("another result in its second call: the first changes k: nothing -> a tensor", "buffer"),
+    "grows": ("the module assigns its buffer h anew in a call", "self.h.copy_(...)"),
+    "resized": ("the module assigns its buffer h anew in a call", "self.h.copy_(...)"),
+    "other_memory": ("the module assigns its buffer h anew in a call", "self.h.copy_(...)"),
     "of_nobody": ("the module changes a tensor that is neither its own nor an input", "self.register_buffer("),
     "outside": ("another result in its second call with the same inputs", "draw random numbers with torch"),
 }

@@ -13,7 +13,8 @@ from torch.utils import _pytree as pytree
 
 from .eager import state
 from .eager.nesting import tensors
-from .eager.running import Random, call_eager, same_bytes
+from .eager.running import Random, call_eager
+from .eager.state import same_bytes
 from .failure import WorkerError, essence
 from .graph.signature import Signature, bounds
 from .graph.symbols import Linear

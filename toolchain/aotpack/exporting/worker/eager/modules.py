@@ -15,6 +15,9 @@ from ..failure import WorkerError
 #: Of torch: a module that calls another one, and the attribute that holds that.
 _WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "DistributedDataParallel": "module"}
 
+#: Of torch.ao.nn.quantized: what models of floats hold where they are written to be quantised, as torchvision's are.
+_OF_FLOATS = ("FloatFunctional", "FXFloatFunctional")
+
 
 def itself(module: Any) -> Any:
     """The module that does the work: without torch.compile and what spreads batches over devices."""
@@ -75,6 +78,7 @@ def check(module: Any) -> None:
         name
         for name, each in module.named_modules()
         if type(each).__module__.startswith(("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized"))
+        and type(each).__name__ not in _OF_FLOATS
     ]
     if quantised:
         raise WorkerError(

@@ -10,7 +10,8 @@ import torch
 from ..failure import WorkerError
 from ..subject import Subject
 from . import state
-from .running import Random, Run, call_eager, same_bytes
+from .running import Random, Run, call_eager
+from .state import same_bytes
 
 #: What it takes to believe that something does not follow from the seed.
 _SEEDS = (1, 2, 3)

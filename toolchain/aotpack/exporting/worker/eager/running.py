@@ -93,12 +93,6 @@ def _is_alike(now: torch.Tensor, before: torch.Tensor) -> bool:
     return bool(torch.allclose(now, before, rtol=noise, atol=noise * largest, equal_nan=True))
 
 
-def same_bytes(left: torch.Tensor, right: torch.Tensor) -> bool:
-    """Equal elements of tensors of one size, where a NaN equals itself."""
-    left, right = (each.resolve_conj().resolve_neg().contiguous().reshape(-1) for each in (left, right))
-    return bool(torch.equal(left.view(torch.uint8), right.view(torch.uint8)))
-
-
 def call_eager(subject: Subject, args: Any, kwargs: Any, *, seed: int = 0) -> Run:
     """As `run_eager`, and the module keeps the state that it comes to."""
     before = tensors(copy.deepcopy((args, kwargs)))

@@ -53,6 +53,7 @@ def buffers_kept(module: Any) -> Iterator[Changes]:
     """The same of buffers alone; what was changed of them is told at the end."""
     owned = [(name, each, dict(each._buffers)) for name, each in parts(module)]
     buffers = values_of(module.buffers())
+    places = {id(buffer): _place(buffer) for buffer, _ in buffers}
     changes = Changes([], [], [])
     try:
         yield changes
@@ -63,7 +64,7 @@ def buffers_kept(module: Any) -> Iterator[Changes]:
             changes.assigned += [
                 f"{prefix}{key}"
                 for key, buffer in before.items()
-                if _is_another(each._buffers.get(key), buffer, values.get(id(buffer)))
+                if _is_another(each._buffers.get(key), buffer, values.get(id(buffer)), places.get(id(buffer)))
             ]
             changes.made += [
                 f"{prefix}{key}"
@@ -88,11 +89,12 @@ class Attributes:
 
     def changes(self) -> list[str]:
         """What is not as it was, as `count: 0 -> 1`."""
+        others = {key for key, held in self._held.items() if not _holds_the_same(*held)}
         return [
             f"{name}.{key}: {told}" if name else f"{key}: {told}"
             for name, each, before in self._before
             for key in {**before, **_own(each)}
-            if (told := self._told(before.get(key, _ABSENT), _own(each).get(key, _ABSENT)))
+            if (told := self._told(before.get(key, _ABSENT), _own(each).get(key, _ABSENT), others))
         ]
 
     def put_back(self) -> None:
@@ -107,12 +109,12 @@ class Attributes:
             vars(each).update(before)
         put_back(self._values)
 
-    def _told(self, before: Any, now: Any) -> str:
-        """How an attribute changed; empty when it did not."""
+    def _told(self, before: Any, now: Any, others: set[int]) -> str:
+        """How an attribute changed; empty when it did not. `others` are containers that hold something else now."""
         if not _is_same(now, before):
             return f"{_text(before)} -> {_text(now)}"
-        held = [self._held[id(each)] for each in _containers([before]) if id(each) in self._held]
-        if all(_holds_the_same(container, content) for container, content in held):
+        # Many modules may hold one great container.
+        if not others or others.isdisjoint(map(id, _containers([before]))):
             return ""
         was, is_now = _text(self._held.get(id(before), (None, before))[1]), _text(now)
         return f"what {was} holds" if was == is_now else f"{was} -> {is_now}"
@@ -129,10 +131,28 @@ def values_of(tensors: Iterable[torch.Tensor]) -> list[tuple[torch.Tensor, torch
 
 
 def put_back(values: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> None:
-    """Let tensors hold what `values_of` found in them."""
+    """Let tensors hold what `values_of` found in them.
+
+    Nothing is written into those that do: their memory may be a file's, which nobody may write into.
+    """
     with torch.inference_mode():  # it may be a tensor of this mode, which no other may write into
         for tensor, value in values:
-            tensor.copy_(value)
+            if tensor.shape != value.shape:  # `self.cache.data = torch.cat(...)`
+                tensor.data = value
+            elif not _holds(tensor, value):
+                tensor.copy_(value)
+
+
+def same_bytes(left: torch.Tensor, right: torch.Tensor) -> bool:
+    """Equal elements of tensors of one size, where a NaN equals itself."""
+    left, right = (each.resolve_conj().resolve_neg().contiguous().reshape(-1) for each in (left, right))
+    return bool(torch.equal(left.view(torch.uint8), right.view(torch.uint8)))
+
+
+def _holds(tensor: torch.Tensor, value: torch.Tensor) -> bool:
+    """Whether it does for certain."""
+    is_common = type(tensor) is torch.Tensor and _is_strided(tensor) and not tensor.is_quantized
+    return is_common and tensor.dtype == value.dtype and same_bytes(tensor, value)
 
 
 def _own(module: Any) -> dict[str, Any]:
@@ -198,14 +218,22 @@ def _text(value: Any) -> str:
     return f"{naming.a(value)}{size}"
 
 
-def _is_another(now: Any, before: Any, value: Any) -> bool:
-    """Whether a buffer is replaced by one of another value, and not computed once more."""
-    if now is before or now is None or before is None:
+def _is_another(now: Any, before: Any, value: Any, place: int | None) -> bool:
+    """Whether a buffer is replaced by one of another value, or given other memory, and not computed once more."""
+    if now is None or before is None or (now is before and place in (None, _place(now))):
         return False
     return value is None or now.shape != value.shape or not torch.equal(now, value)
 
 
+def _place(tensor: torch.Tensor) -> int | None:
+    return tensor.data_ptr() if _is_strided(tensor) else None
+
+
 def _is_expanded(tensor: torch.Tensor) -> bool:
-    return tensor.layout == torch.strided and any(
+    return _is_strided(tensor) and any(
         stride == 0 and size > 1 for stride, size in zip(tensor.stride(), tensor.shape, strict=True)
     )
+
+
+def _is_strided(tensor: torch.Tensor) -> bool:
+    return tensor.layout == torch.strided and not tensor.is_nested
