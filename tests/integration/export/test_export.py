@@ -140,6 +140,28 @@ def test_a_call_leaves_no_trace_in_a_buffer_that_is_assigned(backend_python: Pat
     assert done.stdout == "0.0 0.0\n"
 
 
+def test_gradients_of_before_an_export_are_there_after_it_and_so_are_modes(backend_python: Path) -> None:
+    """As a notebook wants it: nothing is written into a buffer that a gradient needs."""
+    program = """
+        import sys, torch
+        sys.path.insert(0, sys.argv[1])
+        import torch._inductor
+        from worker import guest
+        traced = torch.jit.trace(torch.nn.Sequential(torch.nn.ReLU()), torch.ones(2))
+        module = torch.nn.Sequential(traced, torch.nn.ReLU())
+        module.register_buffer("scale", torch.full((2,), 3.0))
+        x = torch.ones(2, requires_grad=True)
+        scores = (x * module.scale).sum()
+        with guest.left_as_it_was(module):
+            module.eval()
+        scores.backward()
+        print(x.grad.tolist(), all(each.training for each in module.modules()))
+    """
+    command = [backend_python, "-c", inspect.cleandoc(program), resources.PACKAGE / "exporting"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == "[3.0, 3.0] True\n", done.stderr
+
+
 def test_guards_of_a_program_that_was_saved_and_loaded(backend_python: Path) -> None:
     """They are in its own checks, which are traced with it."""
     program = """

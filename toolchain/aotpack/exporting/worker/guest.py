@@ -30,7 +30,7 @@ def on_device(module: Any, device: str) -> Any:
 def left_as_it_was(module: Any) -> Iterator[None]:
     """The modes and buffers of the module, if there is one; the random numbers to come; and torch's own modules."""
     modules = [] if module is None else [each for _, each in state.parts(module)]
-    modes = [(each, each.training) for each in modules]
+    modes = [] if module is None else [(each, each.training) for each in module.modules()]
     buffers = [(each, dict(each._buffers)) for each in modules]
     values = state.values_of(buffer for _, own in buffers for buffer in own.values() if buffer is not None)
     kept = [_Kept(each) for each in _own_modules()]
