@@ -141,6 +141,26 @@ def attention():
     return of(forward, torch.randn(5, 2, 8), sizes=({0: Dim("tokens", max=64), 1: Dim("rows", max=64)},))
 
 
+@torch.library.custom_op("graph_models::of_some", mutates_args=())
+def of_some(x: torch.Tensor) -> torch.Tensor:
+    return x * 2
+
+
+@of_some.register_fake
+def _(x: torch.Tensor) -> torch.Tensor:
+    if x.shape[0] == 0:
+        raise RuntimeError("no rows")
+    return torch.empty_like(x)
+
+
+def attention_to_what_is_not_known():
+    def forward(self, x):
+        x = of_some(x).transpose(0, 1).unsqueeze(1)
+        return torch.nn.functional.scaled_dot_product_attention(x, x, x)
+
+    return of(forward, torch.randn(5, 2, 8), sizes=({0: Dim("tokens", max=64)},))
+
+
 def recurrent():
     class Model(torch.nn.Module):
         def __init__(self):

@@ -35,6 +35,7 @@ LEAST = {
     "row_of_some": (1, "a size of 0 of x.shape[0] is not served", "index 0"),
     "two_of_each": (2, "a size of 1 of x.shape[0] is not served", "takes [1, 4] for [2, 4] in aten.slice.Tensor"),
     "attention": (1, "a size of 0 of x.shape[0] is not served", "over no tokens"),
+    "attention_to_what_is_not_known": (1, "a size of 0 of x.shape[0] is not served", "over no tokens"),
     "recurrent": (1, "a size of 0 of x.shape[0] is not served", "an LSTM over no rows"),
 }
 #: Function -> kind of error, what is wrong, and a word of what to do.
