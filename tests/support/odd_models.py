@@ -326,6 +326,36 @@ def around():
     return of(forward, torch.full((4000,), 5.0), torch.full((4000,), 2.0))
 
 
+def draws_in_vain():
+    """As layers do that are left out in training alone."""
+
+    def forward(self, x):
+        torch.rand([])
+        return x * 2
+
+    return of(forward, x)
+
+
+def draws_in_place():
+    def forward(self, x):
+        y = x.clone()
+        y.view(3).bernoulli_(0.5)
+        return y
+
+    return of(forward, x)
+
+
+def remembers_noise():
+    """Random numbers decide what later calls return."""
+
+    def forward(self, x):
+        y = x + self.h
+        self.h.copy_(torch.rand(3))
+        return y, x * 2
+
+    return _with_buffer(of(forward, x))
+
+
 def part_in_training():
     module = nn.Sequential(nn.Dropout(0.0), nn.BatchNorm1d(3)).eval()
     module[0].train()

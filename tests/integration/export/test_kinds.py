@@ -79,9 +79,17 @@ REFUSED = {
 }
 
 
+#: Function -> which of its outputs random numbers decide; None where they decide nothing.
+DRAWS: dict[str, list[str] | None] = {
+    "draws_in_vain": None,
+    "draws_in_place": ["output0"],
+    "remembers_noise": ["output0"],
+}
+
+
 @pytest.fixture(scope="module")
 def traced(backend_python: Path) -> dict[str, Any]:
-    others = ["beside_an_object", "part_in_training", "one_row", "one_row_of_any"]
+    others = ["beside_an_object", "part_in_training", "one_row", "one_row_of_any", *DRAWS]
     return trace(backend_python, MODELS, [*NAMES, *SIZES, *REFUSED, *others])
 
 
@@ -94,6 +102,16 @@ def test_names_of_what_goes_in_and_comes_out(traced: dict[str, Any], function: s
 @pytest.mark.parametrize("function", SIZES)
 def test_sizes_of_some_inputs(traced: dict[str, Any], function: str) -> None:
     assert traced[function].get("dims") == SIZES[function], traced[function]
+
+
+@pytest.mark.parametrize("function", DRAWS)
+def test_what_random_numbers_decide(traced: dict[str, Any], function: str) -> None:
+    """In the first call, or in one that finds what they left in the module."""
+    told, outputs = traced[function], DRAWS[function]
+    expected = [
+        f"random numbers decide output {name}: it is neither recorded nor compared with eager" for name in outputs or []
+    ]
+    assert (told.get("draws"), told.get("notes")) == (outputs is not None, expected), told
 
 
 @pytest.mark.parametrize("function", REFUSED)

@@ -12,7 +12,7 @@ from typing import Any
 
 sys.path.insert(0, sys.argv[1])
 from worker import failure, source
-from worker.eager import running
+from worker.eager import randomness, running
 from worker.graph import pooling, sizing
 
 
@@ -23,13 +23,16 @@ def traced(file: str, function: str) -> dict[str, Any]:
         subject = source.load(request)
         notes += subject.notes
         run = running.run_eager(subject, subject.args, subject.kwargs)
-        described = sizing.export(subject, run, allow_fixed=False, note=notes.append).described
+        sized = sizing.export(subject, run, allow_fixed=False, note=notes.append)
+        described = sized.described
+        randomness.mark(sized.program, subject, run, described.outputs, notes.append, calls=2)
     except failure.WorkerError as error:
         return error.document()
     return {
         "dims": [spec["dims"] for spec in described.inputs],
         "guards": [guard.text for guard in described.guards],
         "notes": notes,
+        "draws": run.random.draws,
         "names": [spec["name"] for spec in [*described.inputs, *described.outputs]],
     }
 

@@ -30,6 +30,8 @@ def _draws(node: Any) -> bool:
         return False
     if torch.Tag.nondeterministic_seeded not in node.target.tags:
         return False
+    if not node.users and not node.target._schema.is_mutable:
+        return False  # nobody reads them
     given = dict(node.kwargs)
     for argument, value in zip(node.target._schema.arguments, node.args, strict=False):
         given[argument.name] = value
@@ -41,33 +43,46 @@ def _draws(node: Any) -> bool:
 
 
 def mark(
-    program: Any, subject: Subject, run: Run, outputs: Sequence[Mapping[str, Any]], note: Callable[[str], None]
+    program: Any,
+    subject: Subject,
+    run: Run,
+    outputs: Sequence[Mapping[str, Any]],
+    note: Callable[[str], None],
+    *,
+    calls: int = 1,
 ) -> None:
     """Let a run say what random numbers decide of it; `note` is told.
 
     Args:
         program: the graph of what it ran.
         outputs: what the signature says of them.
+        calls: after how many in a row what a module keeps may show.
     """
     if draws(program):
-        run.random = _random(subject, run)
+        run.random = _random(subject, [run] if calls == 1 else _in_a_row(subject, calls, seed=0))
     for place in sorted(run.random.outputs):
         note(f"random numbers decide output {outputs[place]['name']}: it is neither recorded nor compared with eager")
 
 
-def _random(subject: Subject, run: Run) -> Random:
-    """What is other when the random numbers are, of what a call returns and of what it writes into its inputs."""
+def _random(subject: Subject, runs: Sequence[Run]) -> Random:
+    """What is other when the random numbers are, of what calls in a row return and of what they write into inputs."""
     outputs: set[int] = set()
     inputs: set[int] = set()
     for seed in _SEEDS:
         try:
-            with state.kept(subject.module):
-                other = call_eager(subject, subject.args, subject.kwargs, seed=seed)
+            others = _in_a_row(subject, len(runs), seed)
         except WorkerError:  # the numbers of another seed may not do
             continue
-        outputs |= _unequal(run.outputs, other.outputs)
-        inputs |= _unequal(run.inputs_after, other.inputs_after)
+        for run, other in zip(runs, others, strict=True):
+            outputs |= _unequal(run.outputs, other.outputs)
+            inputs |= _unequal(run.inputs_after, other.inputs_after)
     return Random(True, frozenset(outputs), frozenset(inputs))
+
+
+def _in_a_row(subject: Subject, calls: int, seed: int) -> list[Run]:
+    """Calls that find what the one before left in the module, which then is as it was."""
+    with state.kept(subject.module):
+        return [call_eager(subject, subject.args, subject.kwargs, seed=seed) for _ in range(calls)]
 
 
 def _unequal(ours: Iterable[torch.Tensor], theirs: Iterable[torch.Tensor]) -> set[int]:
