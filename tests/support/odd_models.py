@@ -224,6 +224,11 @@ def less_second():
     return of(lambda self, x, y: (x * 2, y[2:] + x), torch.ones(7), torch.ones(9), sizes=({0: m - 2}, {0: m}))
 
 
+def less_both():
+    m = Dim("m", min=4, max=64)
+    return of(lambda self, x, y: (x * 2, y + 1), torch.ones(5), torch.ones(6), sizes=({0: m - 2}, {0: m - 1}))
+
+
 def of_a_number():
     return of(lambda self, x, k: x * k, x, 2, sizes=(None, {0: Dim("n")}))
 

@@ -42,6 +42,7 @@ SIZES = {
     "by_number": [[N]],
     "less_first": [[{**size("m - 2", 2, 62), **M, "offset": -2}], [size("m", 4, 64)]],
     "less_second": [[{**size("m - 2", 2, 62), **M, "offset": -2}], [size("m", 4, 64)]],
+    "less_both": [[{**size("m - 2", 2, 62), **M, "offset": -2}], [{**size("m - 1", 3, 63), **M, "offset": -1}]],
 }
 #: Function -> what is wrong, and a word of what to do. All of them are the user's to mend.
 REFUSED = {
@@ -101,7 +102,8 @@ def test_names_of_what_goes_in_and_comes_out(traced: dict[str, Any], function: s
 
 @pytest.mark.parametrize("function", SIZES)
 def test_sizes_of_some_inputs(traced: dict[str, Any], function: str) -> None:
-    assert traced[function].get("dims") == SIZES[function], traced[function]
+    told = traced[function]
+    assert (told.get("dims"), told.get("guards")) == (SIZES[function], []), told
 
 
 @pytest.mark.parametrize("function", DRAWS)

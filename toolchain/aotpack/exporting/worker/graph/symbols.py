@@ -69,13 +69,14 @@ class Symbols:
 
     def ranges(self, known: Mapping[Any, Any]) -> dict[Any, Any]:
         """Value ranges of symbols, from those of torch's."""
-        moved = {}
+        moved: dict[Any, Any] = {}
         for symbol, expr in self.roots.items():
             if symbol in known:
                 (root,) = expr.free_symbols
                 offset = expr - root
                 bound = known[symbol]
-                moved[root] = ValueRanges(bound.lower - offset, bound.upper - offset)
+                own = ValueRanges(bound.lower - offset, bound.upper - offset)
+                moved[root] = moved[root] & own if root in moved else own
         return {**known, **moved}
 
     def text(self, size: Any) -> str:
@@ -156,7 +157,6 @@ def _roots(inputs: Sequence[tuple[str, list[Size], Any]]) -> dict[Any, Any]:
             derived = sympy.sympify(dim.fn(root))
             if derived - root == derived.subs(root, 0):
                 found[symbol] = derived
-                taken.add(name)
     return found
 
 
