@@ -137,7 +137,7 @@ def put_back(values: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> None:
     """
     with torch.inference_mode():  # it may be a tensor of this mode, which no other may write into
         for tensor, value in values:
-            if tensor.shape != value.shape:  # `self.cache.data = torch.cat(...)`
+            if _is_strided(tensor) and tensor.shape != value.shape:  # `self.cache.data = torch.cat(...)`
                 tensor.data = value
             elif not _holds(tensor, value):
                 tensor.copy_(value)
