@@ -176,6 +176,10 @@ def keywords():
     return module, {"x": x, "b": x}, {"x": {0: n}, "b": {0: n}}
 
 
+def no_keywords():
+    return _with_buffer(of(lambda self, x, **more: x + self.h[0], x, sizes={"x": {0: Dim("n", max=9)}}))
+
+
 def some_named():
     return of(lambda self, x, y: (x * 2, y * 2), x, x, sizes={"y": {0: Dim("n", max=9)}})
 

@@ -36,6 +36,7 @@ M = {"of": "m", "factor": 1}
 #: Function -> the dims of its inputs.
 SIZES = {
     "keywords": [[size("n", 0, 64)], [size("n", 0, 64)]],
+    "no_keywords": [[N]],
     "some_named": [[3], [N]],
     "rest_by_position": [[N], [N]],
     "of_a_dataclass": [[N], [3]],
@@ -128,6 +129,10 @@ def test_an_example_that_is_too_small_to_vary(traced: dict[str, Any], function: 
     told = traced[function]
     assert told["what"] == "the sizes cannot vary as asked: the example of x has size 1 at dim 0"
     assert told["fix"].startswith("give an example of two or more there")
+
+
+def test_weights_have_their_own_names_where_inputs_might_be_named_as_they_like(traced: dict[str, Any]) -> None:
+    assert traced["no_keywords"]["weights"] == ["h"]
 
 
 def test_what_is_told(traced: dict[str, Any]) -> None:

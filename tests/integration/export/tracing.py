@@ -32,6 +32,7 @@ def traced(file: str, function: str) -> dict[str, Any]:
         "dims": [spec["dims"] for spec in described.inputs],
         "guards": [guard.text for guard in described.guards],
         "notes": notes,
+        "weights": list(sized.program.state_dict),
         "draws": run.random.draws,
         "names": [spec["name"] for spec in [*described.inputs, *described.outputs]],
     }

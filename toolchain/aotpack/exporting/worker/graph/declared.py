@@ -59,11 +59,11 @@ def spread(module: Any, kwargs: dict[str, Any]) -> inspect.Signature | None:
     torch.export (2.13) takes no sizes for inputs that `**named` collects.
     """
     named = _of_kind(module, inspect.Parameter.VAR_KEYWORD)
-    if named is None:
-        return None
     signature = inspect.signature(module.forward)
-    others = [parameter for name, parameter in signature.parameters.items() if name != named]
     own = [key for key in kwargs if key not in signature.parameters]
+    if named is None or not own:
+        return None
+    others = [parameter for name, parameter in signature.parameters.items() if name != named]
     return signature.replace(
         parameters=[*others, *(inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY) for key in own)]
     )
