@@ -89,7 +89,8 @@ def test_a_model_runs_slim_as_eager_does(name: str, zoo_packages: Path, tmp_path
         "weights": size(slim / "models"),
         "bundle": size(slim),
     }
-    allowed = tolerances([{"precision": layer.precision} for layer in read_model(package).metadata.precision])
+    layers = read_model(package).metadata.precision
+    allowed = tolerances([{"precision": layer.precision, "count": layer.count} for layer in layers])
     for threads in (1, 2):
         with Bundle(slim, name, threads) as ours, Bundle(full, name, threads) as theirs:
             for (dtype, mine), (expected, wanted) in zip(ours.outputs(), theirs.outputs(), strict=True):

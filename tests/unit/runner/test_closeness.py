@@ -5,8 +5,9 @@ from aotrun.arrays.closeness import compare, tolerances
 
 def test_behind_layers_of_bytes_a_float_is_as_exact_as_bfloat16() -> None:
     plain = tolerances()
-    behind_bytes = tolerances([{"kind": "linear layer", "precision": "int8", "count": 3}])
+    behind_bytes = tolerances([{"kind": "linear layer", "precision": "int8", "count": 2}])
     assert behind_bytes["float32"] == plain["bfloat16"] > plain["float32"]
+    assert tolerances([{"precision": "int8", "count": 18}])["float32"] == 3 * plain["bfloat16"]
     assert compare([1.01, 5.0], [1.0, 5.0], behind_bytes["float32"])[1] is None
     assert compare([1.01, 5.0], [1.0, 5.0], plain["float32"])[1] == 0
 

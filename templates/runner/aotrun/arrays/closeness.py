@@ -7,7 +7,9 @@ order, vector functions and fused operations differ. Integers and bools are equa
 
 What lies behind a layer is no more exact than the layer, whatever dtype an output has: a bfloat16 network may end in
 float32. Layers that multiply bytes by bytes round their activations to eight bits, where what differs in its last place
-falls to either side of a step: they are as exact as bfloat16, which has as many bits.
+falls to either side of a step: two of them are as exact as bfloat16, which has as many bits, and of more the errors add
+up as those of any that do not know of each other: with the root of their number. (Of 36 in a sentence encoder, two ways
+to compute the same differed by 0.12 of the largest element, and by no less than either from float32.)
 """
 
 from __future__ import annotations
@@ -26,15 +28,21 @@ BYTES = "int8"
 def tolerances(precision: Sequence[Dict[str, Any]] = ()) -> Dict[str, float]:
     """Largest error of an output by its dtype, such as `float32`; dtypes that are not there must be equal.
 
-    `precision` is that of the model's layers, as model.json has it.
+    `precision` is that of the model's layers, as model.json has it: a kind's precision and how many there are.
     """
     import json
 
     # From wherever this module came: a folder, or a bundle that is one file.
     loader: Any = __spec__.loader
     table: Dict[str, float] = json.loads(loader.get_data(os.path.join(os.path.dirname(__file__), "tolerances.json")))
-    least = max((table.get(str(layer.get("precision")), 0.0) for layer in precision), default=0.0)
+    least = max((_behind(str(layer["precision"]), layer.get("count", 1), table) for layer in precision), default=0.0)
     return {dtype: max(allowed, least) for dtype, allowed in table.items() if dtype != BYTES}
+
+
+def _behind(precision: str, count: int, table: Dict[str, float]) -> float:
+    """The tolerance behind so many layers; the export has the same (exporting/worker/verifying.py)."""
+    allowed = table.get(precision, 0.0)
+    return allowed * math.sqrt(max(1.0, count / 2)) if precision == BYTES else allowed
 
 
 def compare(got: Sequence[complex], wanted: Sequence[complex], tolerance: float) -> Tuple[float, Optional[int]]:

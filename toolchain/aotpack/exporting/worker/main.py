@@ -195,7 +195,7 @@ class Export:
                     described,
                     request["tolerances"],
                     lambda text: self._send("trying", text=text),
-                    layers=[layer["precision"] for layer in made.members[0].compiled.precision],
+                    layers=made.members[0].compiled.precision,
                     random=random,
                     values_decide=values_decide,
                 )

@@ -37,7 +37,8 @@ class Verifier:
         described: its signature.
         tolerances: dtype -> largest error allowed (templates/runner/aotrun/arrays/tolerances.json); others are exact.
             `int8` is that of floats behind layers which multiply bytes by bytes.
-        layers: in which precisions its layers are computed; what lies behind them is no more exact.
+        layers: in which precisions its layers are computed, and how many in each; what lies behind them is no more
+            exact.
         trying: told of the sizes that are run next, in case that the process does not survive it.
         random: what random numbers decide, which is not compared.
         values_decide: whether sizes follow from values: the example's values may then be wrong at other sizes.
@@ -51,14 +52,14 @@ class Verifier:
         tolerances: Mapping[str, float],
         trying: Callable[[str], None],
         *,
-        layers: Iterable[str] = (),
+        layers: Iterable[Mapping[str, Any]] = (),
         random: Random = Random(),  # noqa: B008  (it never changes)
         values_decide: bool = False,
     ) -> None:
         self._package = package
         self._subject = subject
         self._described = described
-        least = max((tolerances.get(precision, 0.0) for precision in layers), default=0.0)
+        least = max((_behind(layer["precision"], layer["count"], tolerances) for layer in layers), default=0.0)
         self._tolerances = {dtype: max(allowed, least) for dtype, allowed in tolerances.items() if dtype != "int8"}
         self._trying = trying
         self._random = random
@@ -234,6 +235,12 @@ def _run(model: Any, args: Any, kwargs: Any, sizes: str) -> list[torch.Tensor]:
             meaning="the package does not serve all sizes that it claims; it has not been kept",
             fix="narrow the range of its sizes in dynamic_shapes; -v shows what torch says",
         ) from error
+
+
+def _behind(precision: str, count: int, tolerances: Mapping[str, float]) -> float:
+    """The tolerance behind so many layers, as templates/runner/aotrun/arrays/closeness.py has it and explains it."""
+    allowed = tolerances.get(precision, 0.0)
+    return allowed * math.sqrt(max(1.0, count / 2)) if precision == "int8" else allowed
 
 
 def _errors(
