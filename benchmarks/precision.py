@@ -8,6 +8,7 @@ CREPE, of convolutions, and a sentence transformer (examples/quantised.py, examp
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -323,7 +324,11 @@ def main() -> None:
     WORK.mkdir(parents=True, exist_ok=True)
     torch = find_torch(Backend.CPU, venv=ROOT / ".venv")
     needs = packages(torch)
-    print(results.publish([*speed(torch, needs), "", *accuracy(torch, needs)], PAGE))
+    lines = []
+    for line in itertools.chain(speed(torch, needs), [""], accuracy(torch, needs)):
+        print(line, flush=True)
+        lines.append(line)
+    results.publish(lines, PAGE)
 
 
 if __name__ == "__main__":

@@ -101,5 +101,5 @@ def model():
     module.load_state_dict(state)
     ids = torch.tensor([[101, 1037, 4937, 25126, 102, 0, 0], [101, 1996, 18401, 18996, 2015, 2651, 102]])
     mask = (ids != 0).to(torch.int64)
-    sentences, tokens = torch.export.Dim("sentences", max=64), torch.export.Dim("tokens", max=256)
+    sentences, tokens = torch.export.Dim("sentences", min=1, max=64), torch.export.Dim("tokens", min=1, max=256)
     return module.eval(), (ids, mask), ({0: sentences, 1: tokens},) * 2
