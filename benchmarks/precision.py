@@ -214,15 +214,15 @@ def _exactness_of_pitch(outputs: Mapping[str, Floats], floats: Mapping[str, Floa
     return [f"{np.mean(off <= 50):.1%}", f"{np.median(moved):.2f}"]
 
 
-def encoded(sentences: Sequence[str], needs: Path, folder: Path) -> Path:
-    """A .npz of their ids and masks."""
+def encoded(sentences: Sequence[str], needs: Path, folder: Path, name: str) -> Path:
+    """A .npz of that name, of their ids and masks."""
     sys.path.append(str(needs))
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(folder / "weights" / "tokenizer.json"))
     tokenizer.enable_padding()
     found = tokenizer.encode_batch(list(sentences))
-    file = WORK / "sentences.npz"
+    file = WORK / f"{name}.npz"
     np.savez(file, ids=[each.ids for each in found], mask=[each.attention_mask for each in found])
     return file
 
@@ -237,6 +237,12 @@ def _exactness_of_meaning(outputs: Mapping[str, Floats], floats: Mapping[str, Fl
     right = np.mean(close.argmax(axis=1) == partner)
     kept = (embeddings * exact).sum(axis=1) / np.linalg.norm(embeddings, axis=1) / np.linalg.norm(exact, axis=1)
     return [f"{right:.1%}", f"{kept.mean():.4f}"]
+
+
+def _of_both(one: Bundle, halves: Sequence[Path]) -> dict[str, Floats]:
+    """Its outputs for two files, one behind the other."""
+    first, second = (one.outputs(half, WORK / "outputs.npz") for half in halves)
+    return {name: np.concatenate([first[name], second[name]]) for name in first}
 
 
 #: Ways of the two models: what the table calls them, and functions of their files.
@@ -285,11 +291,11 @@ def accuracy(torch: TorchInfo, needs: Path) -> Iterator[str]:
         yield f"| {way} | {one.weights:.1f} | {times[way]:.1f} | {' | '.join(cells)} |"
     folder = sentences_example()
     pairs = [line.split("\t") for line in (PROGRAMS / "sentences.txt").read_text(encoding="utf-8").splitlines()]
-    both = [pair[0] for pair in pairs] + [pair[1] for pair in pairs]
-    given = encoded(both, needs, folder)
+    # The model takes 64 sentences at most.
+    halves = [encoded([pair[half] for pair in pairs], needs, folder, f"sentences-{half}") for half in (0, 1)]
     ways = {way: bundle(folder / file, function, needs) for way, (file, function) in MEANING.items()}
-    outputs = {way: one.outputs(given, WORK / "outputs.npz") for way, one in ways.items()}
-    timed = encoded(both[:8], needs, folder)
+    outputs = {way: _of_both(one, halves) for way, one in ways.items()}
+    timed = encoded([pair[0] for pair in pairs[:8]], needs, folder, "sentences-8")
     times = _interleaved(ways, timed, 10)
     yield ""
     yield f"all-MiniLM-L6-v2, {len(pairs)} pairs of sentences that say the same; a call is 8 sentences, 1 thread."
