@@ -56,6 +56,8 @@ _BOOTSTRAP = (
 )
 
 _LOG_TAIL = 30
+#: How far outputs may be from eager's: one rule for the export and for `aotrun check`.
+_CLOSENESS = resources.TEMPLATES / "runner" / "aotrun" / "arrays" / "closeness.py"
 
 
 @dataclass(frozen=True)
@@ -300,7 +302,7 @@ class Conversation:
             **asdict(self._request),
             **places,
             "folder": str(self._request.folder or Path.cwd()),
-            "tolerances": tolerances(),
+            "closeness": str(_CLOSENESS),
         }
 
     def hear(self, event: dict[str, Any]) -> str | None:
@@ -365,15 +367,6 @@ def _converse(worker: Worker, conversation: Conversation, request: dict[str, Any
                 return
     worker.wait()
     raise _broke_down(worker.returncode, conversation.trying, log)
-
-
-def tolerances() -> dict[str, float]:
-    """Largest error of an output, by its dtype; what is not there must be equal. See the runner's closeness.py.
-
-    `int8` is that of floats behind layers of bytes.
-    """
-    text = (resources.TEMPLATES / "runner" / "aotrun" / "arrays" / "tolerances.json").read_bytes()
-    return msgspec.json.decode(text, type=dict[str, float])
 
 
 def _send(worker: Worker, document: str) -> None:

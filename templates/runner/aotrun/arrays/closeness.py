@@ -40,7 +40,7 @@ def tolerances(precision: Sequence[Dict[str, Any]] = ()) -> Dict[str, float]:
 
 
 def _behind(precision: str, count: int, table: Dict[str, float]) -> float:
-    """The tolerance behind so many layers; the export has the same (exporting/worker/verifying.py)."""
+    """The tolerance behind so many layers."""
     allowed = table.get(precision, 0.0)
     return allowed * math.sqrt(max(1.0, count / 2)) if precision == BYTES else allowed
 

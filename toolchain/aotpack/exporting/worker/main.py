@@ -193,9 +193,8 @@ class Export:
                     package,
                     subject,
                     described,
-                    request["tolerances"],
+                    verifying.tolerances_of(request["closeness"], made.members[0].compiled.precision),
                     lambda text: self._send("trying", text=text),
-                    layers=made.members[0].compiled.precision,
                     random=random,
                     values_decide=values_decide,
                 )

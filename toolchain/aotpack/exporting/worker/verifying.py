@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -29,16 +30,29 @@ _MOST = 12
 _REACH = 512
 
 
+def tolerances_of(closeness: str, layers: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Largest error of an output by its dtype.
+
+    Args:
+        closeness: the runner's closeness.py, which `aotrun check` goes by as well. It needs the standard library alone.
+        layers: in which precisions they are computed, and how many in each.
+    """
+    spec = importlib.util.spec_from_file_location("aotpack_closeness", closeness)
+    assert spec is not None  # noqa: S101  (it is a file of Python)
+    assert spec.loader is not None  # noqa: S101
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    allowed: dict[str, float] = module.tolerances(layers)
+    return allowed
+
+
 class Verifier:
     """A package against eager PyTorch.
 
     Args:
         package: the .pt2.
         described: its signature.
-        tolerances: dtype -> largest error allowed (templates/runner/aotrun/arrays/tolerances.json); others are exact.
-            `int8` is that of floats behind layers which multiply bytes by bytes.
-        layers: in which precisions its layers are computed, and how many in each; what lies behind them is no more
-            exact.
+        tolerances: dtype -> largest error allowed, see `tolerances_of`; others are exact.
         trying: told of the sizes that are run next, in case that the process does not survive it.
         random: what random numbers decide, which is not compared.
         values_decide: whether sizes follow from values: the example's values may then be wrong at other sizes.
@@ -52,15 +66,13 @@ class Verifier:
         tolerances: Mapping[str, float],
         trying: Callable[[str], None],
         *,
-        layers: Iterable[Mapping[str, Any]] = (),
         random: Random = Random(),  # noqa: B008  (it never changes)
         values_decide: bool = False,
     ) -> None:
         self._package = package
         self._subject = subject
         self._described = described
-        least = max((_behind(layer["precision"], layer["count"], tolerances) for layer in layers), default=0.0)
-        self._tolerances = {dtype: max(allowed, least) for dtype, allowed in tolerances.items() if dtype != "int8"}
+        self._tolerances = tolerances
         self._trying = trying
         self._random = random
         self._values_decide = values_decide
@@ -235,12 +247,6 @@ def _run(model: Any, args: Any, kwargs: Any, sizes: str) -> list[torch.Tensor]:
             meaning="the package does not serve all sizes that it claims; it has not been kept",
             fix="narrow the range of its sizes in dynamic_shapes; -v shows what torch says",
         ) from error
-
-
-def _behind(precision: str, count: int, tolerances: Mapping[str, float]) -> float:
-    """The tolerance behind so many layers, as templates/runner/aotrun/arrays/closeness.py has it and explains it."""
-    allowed = tolerances.get(precision, 0.0)
-    return allowed * math.sqrt(max(1.0, count / 2)) if precision == "int8" else allowed
 
 
 def _errors(
