@@ -1,13 +1,14 @@
 """`aotrun serve` beside the usual alternative, FastAPI with torch: requests a second of a core, latency at less load.
 
-    python -m benchmarks.serving [--seconds S] [--connections N] [--requests N] [--alone] [--publish]
+    python -m benchmarks.serving [--seconds S] [--connections N] [--rounds N] [--requests N] [--publish]
 
 Both serve `examples/mlp.py`, one row a request, from processor 0; the client, a program in C, has processor 1. Less
 load is a share of the median of what was answered in a second before, evenly paced, and at random times. FastAPI runs
 as its documentation says: uvicorn with uvloop and httptools, pydantic models of lists, one process, torch with one
-thread.
-Each row of the table is the median of rounds in which all take turns. `--alone` gives servers and client real-time
-priority, so that what else the machine does is not measured; that is for root. `--requests 1000000` asks so many
+thread. Beside the latencies stand those of a floor: a server in C that keeps the processor busy for as long as a
+request takes of aotrun at its greatest load, and does nothing else but read and answer.
+Each row of the tables is the median of rounds in which all take turns. A round in which other processes had more than a
+fiftieth of a processor is run again, up to `AGAIN` times: it would measure them. `--requests 1000000` asks so many
 questions by number of two workers instead, one of which is killed now and then, beside broken clients, and counts the
 answers.
 """
@@ -31,6 +32,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks import results
 
@@ -38,7 +40,10 @@ ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / "build" / "bench" / "serving"
 PAGE = Path(__file__).with_name("RESULTS-serving.md")
 SERVER, CLIENT = {0}, {1}
-ROUNDS = 3
+#: Of a processor that others may have in a round.
+OTHERS = 0.02
+#: How often a round is tried.
+AGAIN = 20
 #: Of the greatest load, at which latencies are measured.
 SHARES = (0.25, 0.5)
 PACES = ("even", "random")
@@ -146,10 +151,19 @@ def fastapi() -> Iterator[tuple[int, int]]:
             process.wait()
 
 
-def prefer(process: int) -> None:
-    """Let a process run before whatever has no real-time priority."""
-    for thread in (Path("/proc") / str(process) / "task").iterdir():
-        os.sched_setscheduler(int(thread.name), os.SCHED_FIFO, os.sched_param(10))
+@contextlib.contextmanager
+def floor(seconds: float) -> Iterator[tuple[int, int]]:
+    """A server that does nothing but keep its processor busy for so long a question; see `programs/floor.c`."""
+    with on_two_processors():
+        command = [str(WORK / "floor"), str(seconds * 1e6), str(len(as_bytes(0)))]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        os.sched_setaffinity(0, CLIENT)
+        try:
+            assert process.stdout
+            yield int(process.stdout.readline()), process.pid
+        finally:
+            process.kill()
+            process.wait()
 
 
 def processor_seconds(process: int) -> float:
@@ -158,16 +172,52 @@ def processor_seconds(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def throughput(
-    server: tuple[int, int], question: Callable[[int], bytes], connections: int, seconds: float
-) -> tuple[float, float]:
-    """Answers a second, as fast as they come, and microseconds of the server's processor for each."""
-    process = server[1]
-    before = processor_seconds(process)
-    begin = time.perf_counter()
-    taken = asked(server, question, connections, seconds)
-    rate = len(taken) / (time.perf_counter() - begin)
-    return rate, (processor_seconds(process) - before) / len(taken) * 1e6
+class Round(NamedTuple):
+    """What was seen of a server for a while: answers a second, what each took of its processor, and how long each was
+    waited for, ascending; in seconds."""
+
+    rate: float
+    cost: float
+    taken: list[float]
+
+    def at(self, share: float) -> float:
+        """The time within which a share of the answers came."""
+        return self.taken[min(int(len(self.taken) * share), len(self.taken) - 1)]
+
+
+def quiet_round(
+    server: tuple[int, int],
+    question: Callable[[int], bytes],
+    connections: int,
+    seconds: float,
+    rate: float = 0.0,
+    pace: str = "even",
+) -> Round:
+    """A round in which the machine did nothing else."""
+    for _ in range(AGAIN):
+        before = busy_seconds(), processor_seconds(server[1]), children_seconds()
+        begin = time.perf_counter()
+        taken = asked(server, question, connections, seconds, rate, pace)
+        passed = time.perf_counter() - begin
+        used = processor_seconds(server[1]) - before[1]
+        others = busy_seconds() - before[0] - used - (children_seconds() - before[2])
+        if others < OTHERS * passed:
+            break
+    else:
+        print(f"{AGAIN} rounds were disturbed; the last one counts: others had {others / passed:.0%} of a processor")
+    return Round(len(taken) / passed, used / len(taken), sorted(taken))
+
+
+def busy_seconds() -> float:
+    """What all processes together have used of the machine's processors."""
+    user, nice, system = map(int, Path("/proc/stat").read_text().split()[1:4])
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK")
+
+
+def children_seconds() -> float:
+    """What this process's children that have ended have used."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def asked(
@@ -181,9 +231,7 @@ def asked(
     """The seconds that each answer took; see `programs/load.c`, which is fast enough to leave the server no rest."""
     questions = [question(number) for number in range(64)]
     given = b"".join(struct.pack("=I", len(each)) + each for each in questions)
-    port, process = server
-    command = ["chrt", "--fifo", "10"] if os.sched_getscheduler(process) == os.SCHED_FIFO else []
-    command += [str(WORK / "load"), str(port), str(connections), str(seconds), str(rate), pace]
+    command = [str(WORK / "load"), str(server[0]), str(connections), str(seconds), str(rate), pace]
     done = subprocess.run(command, input=given, stdout=subprocess.PIPE, check=True)
     return array("d", done.stdout)
 
@@ -191,8 +239,9 @@ def asked(
 def prepare() -> None:
     """A slim bundle of the MLP, an environment for the alternative, and what asks both."""
     WORK.mkdir(parents=True, exist_ok=True)
-    load = Path(__file__).with_name("programs") / "load.c"
-    subprocess.run(["cc", "-O2", load, "-lm", "-o", WORK / "load"], check=True)  # noqa: S607
+    for name in ("load", "floor"):
+        source = Path(__file__).with_name("programs") / f"{name}.c"
+        subprocess.run(["cc", "-O2", source, "-lm", "-o", WORK / name], check=True)  # noqa: S607
     python = WORK / "venv" / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", WORK / "venv"], check=True)
@@ -205,51 +254,58 @@ def prepare() -> None:
     _aotpack("build", "--model", package, "--output", WORK / "bundle", "--portable", "--runtime", "slim")
 
 
-def measure(seconds: float, connections: int, *, alone: bool) -> list[str]:
-    """The tables."""
-    ways: dict[str, tuple[Callable[[], contextlib.AbstractContextManager[tuple[int, int]]], Callable[[int], bytes]]] = {
-        "FastAPI + uvicorn + torch, JSON": (fastapi, to_fastapi),
+Start = Callable[[], contextlib.AbstractContextManager[tuple[int, int]]]
+#: What is measured at less load as well.
+BYTES, BATCHES = "aotrun serve, bytes", "aotrun serve --max-batch 64, bytes"
+ALTERNATIVE = "FastAPI + uvicorn + torch, JSON"
+
+
+def measure_greatest(seconds: float, connections: int, rounds: int) -> tuple[list[str], dict[str, float]]:
+    """The first table, and the seconds that a request takes of each way that is measured at less load."""
+    ways: dict[str, tuple[Start, Callable[[int], bytes]]] = {
+        ALTERNATIVE: (fastapi, to_fastapi),
         "aotrun serve, JSON": (aotrun, as_json),
-        "aotrun serve, bytes": (aotrun, as_bytes),
-        "aotrun serve --max-batch 64, bytes": (lambda: aotrun("--max-batch", "64"), as_bytes),
+        BYTES: (aotrun, as_bytes),
+        BATCHES: (lambda: aotrun("--max-batch", "64"), as_bytes),
     }
-    seen: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
-    for _ in range(ROUNDS):
+    seen: dict[str, list[Round]] = {way: [] for way in ways}
+    for _ in range(rounds):
         for way, (start, question) in ways.items():
             with start() as server:
-                if alone:
-                    prefer(server[1])
-                throughput(server, question, connections, 0.5)
-                seen[way].append(throughput(server, question, connections, seconds))
-    alternative = seen["FastAPI + uvicorn + torch, JSON"]
+                asked(server, question, connections, 0.5)
+                seen[way].append(quiet_round(server, question, connections, seconds))
     lines = [
         f"| one row of the MLP a request, {connections} connections | requests/s | ratio | us of a core each | ratio |",
         "|---|---:|---:|---:|---:|",
     ]
-    for way, figures in seen.items():
-        rate, cost = (statistics.median(each) for each in zip(*figures, strict=True))
-        pairs = list(zip(figures, alternative, strict=True))
-        faster = statistics.median(own[0] / other[0] for own, other in pairs)
-        cheaper = statistics.median(other[1] / own[1] for own, other in pairs)
-        lines.append(f"| {way} | {rate:.0f} | {faster:.2f} | {cost:.1f} | {cheaper:.2f} |")
-    lines += [
-        "",
+    for way, each in seen.items():
+        rate, cost = statistics.median(one.rate for one in each), statistics.median(one.cost for one in each)
+        faster = statistics.median(one.rate / other.rate for one, other in zip(each, seen[ALTERNATIVE], strict=True))
+        cheaper = statistics.median(other.cost / one.cost for one, other in zip(each, seen[ALTERNATIVE], strict=True))
+        lines.append(f"| {way} | {rate:.0f} | {faster:.2f} | {cost * 1e6:.1f} | {cheaper:.2f} |")
+    return lines, {way: 1 / statistics.median(one.rate for one in seen[way]) for way in (BYTES, BATCHES)}
+
+
+def measure_less(seconds: float, connections: int, rounds: int, least: dict[str, float]) -> list[str]:
+    """The second table: latencies at less load than the greatest, at which a request took `least` seconds."""
+    with floor(0.0) as server:
+        own = 1 / quiet_round(server, as_bytes, connections, 0.5).rate
+    ways: dict[str, tuple[Start, float]] = {}
+    for way, start in ((BYTES, aotrun), (BATCHES, lambda: aotrun("--max-batch", "64"))):
+        ways[way] = start, 1 / least[way]
+        ways[f"floor: {least[way] * 1e6:.0f} us in C"] = (lambda way=way: floor(least[way] - own)), 1 / least[way]
+    lines = [
         "| at a share of that load | share | questions come | p50, us | p99, us | p99 / p50 | core busy, % |",
         "|---|---:|---|---:|---:|---:|---:|",
     ]
-    for way in list(ways)[2:]:
-        start, question = ways[way]
-        most = statistics.median(rate for rate, _ in seen[way])
+    for way, (start, most) in ways.items():
         with start() as server:
-            if alone:
-                prefer(server[1])
-            asked(server, question, connections, 0.5, most / 2)
+            asked(server, as_bytes, connections, 0.5, most / 2)
             for share, pace in itertools.product(SHARES, PACES):
-                before = processor_seconds(server[1])
-                taken = sorted(asked(server, question, connections, seconds, most * share, pace))
-                busy = (processor_seconds(server[1]) - before) / seconds * 100
-                median, late = taken[len(taken) // 2] * 1e6, taken[len(taken) * 99 // 100] * 1e6
-                ratio = late / median
+                each = [quiet_round(server, as_bytes, connections, seconds, most * share, pace) for _ in range(rounds)]
+                median, late = (statistics.median(one.at(part) for one in each) * 1e6 for part in (0.5, 0.99))
+                ratio = statistics.median(one.at(0.99) / one.at(0.5) for one in each)
+                busy = statistics.median(one.cost * one.rate for one in each) * 100
                 lines.append(f"| {way} | {share:g} | {pace} | {median:.0f} | {late:.0f} | {ratio:.2f} | {busy:.0f} |")
     return lines
 
@@ -332,14 +388,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--requests", type=int, default=0)
-    parser.add_argument("--alone", action="store_true")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--publish", action="store_true")
     options = parser.parse_args()
     prepare()
     if options.requests:
         print(endure(options.requests))
         return
-    lines = measure(options.seconds, options.connections, alone=options.alone)
+    lines, least = measure_greatest(options.seconds, options.connections, options.rounds)
+    lines += ["", *measure_less(options.seconds, options.connections, options.rounds, least)]
     print("\n".join(lines))
     if options.publish:
         results.publish(lines, PAGE)

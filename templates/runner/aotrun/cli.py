@@ -21,7 +21,7 @@ _INPUT = Option(
     "--input",
     metavar="[NAME=]FILE",
     many=True,
-    help=".npy, .npz or JSON; - is standard input; a lone input needs no name",
+    help=".npy, .npz, JSON, .wav; - is standard input; one alone needs no name",
 )
 _CAST = Option("--cast", help="convert inputs to the types that the model takes, such as float64 to float32")
 _THREADS = Option("--threads", metavar="N", number=1, help="size of the CPU thread pool")

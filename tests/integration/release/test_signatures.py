@@ -15,6 +15,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from aotpack.api.verification import verify as verify_bundle
 from aotpack.bundle import manifest, signatures
@@ -162,6 +164,11 @@ def test_keys_that_cannot_be_used(small: Path, keys: Keys, tmp_path: Path) -> No
         sign(small, tmp_path / "text.pem")
     with pytest.raises(UsageError, match="private key"):
         sign(small, keys.alice.public)
+    (tmp_path / "edwards.pem").write_bytes(
+        ed25519.Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    with pytest.raises(UsageError, match=r"edwards\.pem: a key of another kind"):
+        sign(small, tmp_path / "edwards.pem")
     with pytest.raises(UsageError, match="is not the certificate of the key"):
         sign(small, keys.alice.private, keys.mallory.certificate)
     assert not signatures.signatures(small)

@@ -52,6 +52,15 @@ def test_what_is_no_file(folder: Path) -> None:
         check_assets([("a", folder / "words")])
 
 
+def test_nothing_is_left_out_without_a_word(folder: Path) -> None:
+    (folder / "empty").mkdir()
+    with pytest.raises(UsageError, match="a folder without files"):
+        check_assets([("a", folder / "empty")])
+    (folder / "words" / "linked").symlink_to(folder / "empty")
+    with pytest.raises(UsageError, match=r"--asset a/linked=.*a link to a folder"):
+        check_assets([("a", folder / "words")])
+
+
 def test_facts_are_plain_values_in_order() -> None:
     assert check_metadata({"b": 1.5, "a": "text", "c": True}) == (("a", "text"), ("b", 1.5), ("c", True))
 

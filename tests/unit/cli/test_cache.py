@@ -39,6 +39,12 @@ def test_sizes_are_those_of_the_files(capsys: pytest.CaptureFixture[str]) -> Non
     ]
 
 
+def test_without_a_command_it_shows_the_sizes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys) == run(capsys, "size")
+    assert json.loads(run(capsys, "--json")) == json.loads(run(capsys, "size", "--json"))
+    assert json.loads(run(capsys, "--json", "list")) == json.loads(run(capsys, "list", "--json"))
+
+
 def test_one_kind_goes_and_the_other_stays(capsys: pytest.CaptureFixture[str], cache: Path) -> None:
     assert json.loads(run(capsys, "clean", "--kind", "slim", "--json"))["entries"] == 2
     assert [path.name for path in cache.glob("parts/*/*")] == ["c3"]

@@ -168,6 +168,13 @@ def test_unknown_command_and_option_are_usage(capsys: pytest.CaptureFixture[str]
     assert run("build", "--portabel") == 2
 
 
+def test_without_a_command_the_help_is_readable(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run() == 2
+    shown = capsys.readouterr()
+    assert run("--help") == 0
+    assert (shown.out, shown.err) == ("", capsys.readouterr().out)
+
+
 def test_an_error_is_three_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     fail_with(monkeypatch, MachineMismatchError("seen", meaning="means", fix="type this", detail="first\nsecond"))
     assert run("any") == 7

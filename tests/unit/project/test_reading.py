@@ -56,7 +56,22 @@ def test_the_whole_of_it() -> None:
     [
         ("backend = cpu", "line 1", "no TOML", "mend that line"),
         ("bakend = 'cpu'", "no setting bakend", "the file takes venv, backend", "did you mean backend?"),
-        ("backend = 'gpu'", "backend: invalid enum value 'gpu'", "not what this setting takes", "mend backend"),
+        ("backend = 'gpu'", "backend is 'gpu'", "one of cpu, cuda, rocm", "did you mean cpu?"),
+        ("backend = 'x'", "backend is 'x'", "one of cpu, cuda, rocm", "backend = 'cpu'"),
+        ("[export]\nconstants = 'frosen'", "export.constants is 'frosen'", "one of frozen, updatable", "mean frozen?"),
+        (
+            "[models.a]\nsource = 'm.py:m'\nconstants = 'no'",
+            "models.a.constants is 'no'",
+            "one of frozen",
+            "= 'frozen'",
+        ),
+        (
+            "[bundles.a]\nruntime = 'slin'",
+            "bundles.a.runtime is 'slin'",
+            "one of auto, full, slim",
+            "did you mean slim?",
+        ),
+        (f"a = {'[' * 100_000}", "values within values", "no setting has such a value", "remove it"),
         ("[export]\ncpu_isa = 'avx2'", "no setting export.cpu_isa", "[export] takes", "did you mean cpu-isa?"),
         ("[bundles.a]\nportabel = true", "no setting bundles.a.portabel", "[bundles.a] takes", "mean portable?"),
         ("[bundles.a]\nportable = 1", "bundles.a.portable: expected `bool`", "not what", "bundles.a.portable"),
@@ -87,6 +102,13 @@ def test_the_nearest_one_is_found_upwards(tmp_path: Path) -> None:
     middle = find_project(inner)
     assert middle is not None
     assert (middle.folder, list(middle.project.models)) == (tmp_path / "a", ["middle"])
+
+
+def test_a_mark_at_the_beginning_is_no_mistake(tmp_path: Path) -> None:
+    (tmp_path / "aotpack.toml").write_text("[models]\na = 'm.py:m'\n", encoding="utf-8-sig")
+    found = find_project(tmp_path)
+    assert found is not None
+    assert list(found.project.models) == ["a"]
 
 
 def test_other_peoples_files_are_not_read(tmp_path: Path) -> None:

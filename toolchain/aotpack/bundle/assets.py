@@ -30,7 +30,10 @@ def check_assets(asked: Iterable[tuple[str, Path]]) -> tuple[tuple[str, Path], .
     """
     found: dict[str, Path] = {}
     for name, path in asked:
-        for full, file in _files(name, path):
+        files = list(_files(name, path))
+        if not files:
+            raise _refusal(name, path, "a folder without files", "there is nothing in it to travel with the models")
+        for full, file in files:
             _check_name(full, path)
             if full in found:
                 raise _refusal(full, path, "another asset has this name", "each asset has its own name")
@@ -84,6 +87,9 @@ def _files(name: str, path: Path) -> Iterator[tuple[str, Path]]:
     path = path.absolute()
     if path.is_dir():
         for file in sorted(path.rglob("*")):
+            if file.is_dir() and file.is_symlink():
+                place = f"{name}/{file.relative_to(path).as_posix()}"
+                raise _refusal(place, file, "a link to a folder", "what lies behind it would be left out")
             if not file.is_dir():
                 yield from _files(f"{name}/{file.relative_to(path).as_posix()}", file)
     elif path.is_file():

@@ -101,6 +101,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             sys.stdout.flush()
     except click.exceptions.Exit as stop:
         _leave(stop.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        _leave(2)
     except click.ClickException as error:
         console.json_output |= "--json" in arguments  # the command line may not have been read to its end
         console.show_error(console.explain_usage(error))

@@ -10,19 +10,26 @@ from aotpack.cli import console
 
 
 @click.group(
+    invoke_without_command=True,
     epilog="""\b
 Examples:
-  aotpack cache size
+  aotpack cache
   aotpack cache list --json
   aotpack cache clean --kind slim
-"""
+""",
 )
-def command() -> None:
+@console.json_option
+@click.pass_context
+def command(context: click.Context, as_json: bool) -> None:
     """Show or delete what is kept between builds.
+
+    Without a command, its size.
 
     Compiled parts, and records of what was built where. Everything in it can be made again. It lies in
     $XDG_CACHE_HOME/aotpack, or ~/.cache/aotpack.
     """
+    if context.invoked_subcommand is None:
+        _show_sizes(as_json)
 
 
 @command.command("list")
@@ -47,6 +54,10 @@ def list_command(as_json: bool) -> None:
 @console.common_options
 def size_command(as_json: bool) -> None:
     """Bytes by kind."""
+    _show_sizes(as_json)
+
+
+def _show_sizes(as_json: bool) -> None:
     from aotpack.tools.cache import cache_home, kept
 
     sizes: dict[str, int] = {}

@@ -49,8 +49,8 @@ def json_option(command: _Command) -> _Command:
 
     def remember(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
         global json_output  # noqa: PLW0603
-        json_output = value
-        return value
+        json_output = value or bool(ctx.parent and ctx.parent.params.get("as_json"))  # aotpack cache --json list
+        return json_output
 
     return click.option("--json", "as_json", is_flag=True, callback=remember, help="Print one JSON document.")(command)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import types
 from dataclasses import dataclass
+from enum import Enum, EnumMeta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
@@ -66,7 +68,7 @@ def parse_project(text: str, origin: str) -> Project:
 
 def _text(path: Path) -> str:
     try:
-        return read_regular(str(path)).decode("utf-8")
+        return read_regular(str(path)).decode("utf-8-sig")  # some editors begin it with a mark
     except (SpecialFileError, UnicodeDecodeError, OSError) as error:
         raise UsageError(
             f"{path}: {getattr(error, 'strerror', None) or error}",
@@ -83,6 +85,12 @@ def _toml(text: str, origin: str) -> dict[str, Any]:
             f"{origin}: {error}",
             meaning="the file is no TOML, so nothing of it was taken",
             fix="mend that line; see docs/python.md for an example, and aotpack init --example for one that works",
+        ) from error
+    except RecursionError as error:
+        raise UsageError(
+            f"{origin}: values within values, hundreds deep",
+            meaning="no setting has such a value, so nothing of the file was taken",
+            fix="remove it; see docs/python.md for an example",
         ) from error
     return document
 
@@ -133,12 +141,21 @@ def _convert(value: Any, kind: type[_Type], where: str, origin: str) -> _Type:
 #: What msgspec says: a sentence, and the place within what was converted.
 _SENTENCE = re.compile(r"(.*?)(?: - at `\$\.?(.*)`)?$", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`$")
+_NONE_OF = re.compile(r"Invalid enum value '(.*)'$")
 
 
 def _mistake(message: str, kind: type[Any], where: str, origin: str) -> UsageError:
     match = _SENTENCE.match(message)
     sentence, within = (match[1], match[2] or "") if match else (message, "")
     place = ".".join(part for part in (where, within) if part)
+    choice = _NONE_OF.match(sentence)
+    if choice is not None and (choices := _choices(kind, within)):
+        close = difflib.get_close_matches(choice[1], choices, n=1)
+        return UsageError(
+            f"{origin}: {place} is {choice[1]!r}",
+            meaning=f"it is one of {', '.join(choices)}",
+            fix=f"did you mean {close[0]}?" if close else f"{within.rpartition('.')[2]} = {choices[0]!r}",
+        )
     unknown = _UNKNOWN.match(sentence)
     if unknown is None:
         return UsageError(
@@ -153,3 +170,15 @@ def _mistake(message: str, kind: type[Any], where: str, origin: str) -> UsageErr
         meaning=f"{f'[{place}]' if place else 'the file'} takes {', '.join(known)}",
         fix=f"did you mean {close[0]}?" if close else f"remove {unknown[1]}",
     )
+
+
+def _choices(kind: type[Any], within: str) -> list[str]:
+    """The values that a setting takes, where they are few; `within` is its place in a `kind`: `export.constants`."""
+    table, _, key = within.rpartition(".")
+    fields = msgspec.structs.fields(Export if table == "export" else kind)
+    hint = next((field.type for field in fields if field.encode_name == key), None)
+    kinds = get_args(hint) if isinstance(hint, types.UnionType) or get_origin(hint) is Union else (hint,)
+    choices: list[str] = []
+    for each in kinds:
+        choices += get_args(each) if get_origin(each) is Literal else list(each) if isinstance(each, EnumMeta) else []
+    return [str(choice.value) if isinstance(choice, Enum) else choice for choice in choices]

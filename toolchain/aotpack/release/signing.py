@@ -62,8 +62,9 @@ def sign(folder: Path, key: Path, certificate: Path | None = None, chain: tuple[
                 meaning="a signature names the certificate of the key that it is made with",
                 fix="name the key that the certificate was issued for",
             ) from error
+        reason = "a key of another kind" if isinstance(error, AttributeError) else _first_line(error)
         raise UsageError(
-            f"{key}: {_first_line(error)}",
+            f"{key}: {reason}",
             meaning="a bundle is signed with an elliptic-curve private key (P-256, P-384 or P-521) without a password",
             fix="openssl ecparam -name prime256v1 -genkey -noout -out private.pem",
         ) from error

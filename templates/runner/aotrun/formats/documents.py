@@ -115,14 +115,14 @@ def read_arrays(text: bytes, origin: str) -> Union[Array, Untyped, Dict[str, Uni
         if known is None and (isinstance(error, UnicodeDecodeError) or b"\0\0" in text):
             raise UsageError(
                 f"{origin}: no text, and nothing in it says of which type and shape its numbers are",
-                "It is none of .npy, .npz and JSON; numpy.memmap and array.tofile write numbers alone.",
+                "It is none of .npy, .npz, JSON and .wav; numpy.memmap and array.tofile write numbers alone.",
                 f"Make an array of it: numpy.save('x.npy', numpy.fromfile({origin!r}, 'float32').reshape(SHAPE)).",
             ) from None
         raise UsageError(
             f"{origin}: {known[0] if known else error or type(error).__name__}",
-            "It is none of .npy, .npz and JSON, and what its numbers are to the model is not known here."
+            "It is none of .npy, .npz, JSON and .wav, and what its numbers are to the model is not known here."
             if known
-            else "It is none of .npy, .npz and JSON.",
+            else "It is none of .npy, .npz, JSON and .wav.",
             known[1] if known else f"Write it with numpy.save(file, array), or as {_FORM}.",
         ) from None
     if isinstance(document, dict) and "data" in document:

@@ -91,7 +91,7 @@ class Result:
 
     def __init__(self, outputs: Dict[str, Tensor], stats: ffi.RunStats) -> None:
         self.outputs = outputs
-        self.latency_ms: float = stats.latency_ms
+        self.latency_ms: float = round(stats.latency_ms, 6)  # nanoseconds, without what binary fractions add
         self.device_used_bytes: int = stats.device_used_bytes
         self.device_total_bytes: int = stats.device_total_bytes
         self.peak_rss_bytes: int = stats.peak_rss_bytes
