@@ -68,7 +68,7 @@ __attribute__((target("avx512f"))) double chains_avx512() { return chains<Sixtee
 
 double peak() {
   const Isa isa = best_isa();
-  return isa == Isa::kAvx512 ? chains_avx512() : (isa == Isa::kAvx2 ? chains_avx2() : chains_baseline());
+  return isa >= Isa::kAvx512 ? chains_avx512() : (isa == Isa::kAvx2 ? chains_avx2() : chains_baseline());
 }
 
 // Does no more with numbers than read them.

@@ -35,6 +35,7 @@ LEFT_OUT = ("gpu_abi_test.cpp",)
 #: bridge/slim/CMakeLists.txt and kernels/matrix/CMakeLists.txt give them, by the folder's name or the file's.
 _AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma")
 INSTRUCTIONS = {
+    "amx": ("-mamx-tile", "-mamx-bf16", "-mamx-int8"),
     "avx2": ("-mavx2", "-mfma"),
     "avx512": _AVX512,
     "avx512_bf16": (*_AVX512, "-mavx512bf16"),

@@ -58,6 +58,15 @@ void plain_gemm(const Tensor& out, const Tensor& a, const Tensor& b, Sum beta, S
 }
 
 void reduced_gemm(const Tensor& out, const Tensor& a, const Tensor& b, double beta, double alpha) {
+  const bool has_neighbours = out.strides[1] == 1 || out.sizes[1] <= 1;
+  if (out.dtype == ScalarType::BFloat16 && beta == 0 && has_neighbours) {
+    matrix::Bfloat16Result result;
+    result.result.scale = static_cast<float>(alpha);
+    result.out = out.raw();
+    result.row_stride = out.strides[0];
+    return matrix::multiply({a.raw(), a.strides[0], a.strides[1]}, matrix::Right{b.raw(), b.strides[0], b.strides[1]},
+                            {out.sizes[0], out.sizes[1], a.sizes[1]}, result);
+  }
   const Tensor wide = empty(out.sizes, ScalarType::Float);
   if (beta != 0) copy(wide, out);
   const ScalarType as = a.dtype == ScalarType::BFloat16 ? a.dtype : ScalarType::Float;

@@ -15,6 +15,20 @@ Tensor rows_of(const Tensor& self, const Dims& sizes, ScalarType dtype) {
   return contiguous(to(reshape(self, sizes), dtype));
 }
 
+// Of bfloat16: neither the result nor what is added to it passes through memory in float32.
+void linear_of_halves(const Tensor& left, const Tensor& w, const Tensor* other, const Dims& shape,
+                      const matrix::Result& how, const Tensor& out) {
+  const matrix::Sizes all{left.sizes[0], w.sizes[0], w.sizes[1]};
+  const Tensor second = other ? rows_of(expand(*other, shape), {all.rows, all.columns}, left.dtype) : Tensor();
+  const matrix::Bfloat16Result result{how, out.raw(), all.columns, other ? second.raw() : nullptr, all.columns};
+  const matrix::Left rows{left.raw(), all.depth, 1};
+  if (w.layout == Layout::kMkldnn) {
+    matrix::multiply(rows, panels_of(w, all.columns, all.depth), all, result);
+  } else {
+    matrix::multiply(rows, {w.raw(), w.strides[1], w.strides[0]}, all, result);
+  }
+}
+
 // Fills in where the result goes and what the sums are of; `how` says what is fused.
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor* bias, const Tensor* other, matrix::Result how) {
   require(x.dim() >= 1, "a linear layer on a tensor without dims");
@@ -30,15 +44,19 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor* bias, const Tensor
   Tensor out = empty(shape, x.dtype);
   if (out.numel() == 0) return out;
   const Dims sizes{out.numel() / columns, columns};
+  const Tensor added = bias ? rows_of(*bias, {columns}, ScalarType::Float) : Tensor();
+  if (bias) how.bias = added.data<float>();
+  if (x.dtype == ScalarType::BFloat16) {
+    linear_of_halves(rows_of(x, {sizes[0], depth}, x.dtype), w, other, shape, how, out);
+    return out;
+  }
   const Tensor result = x.dtype == ScalarType::Float ? out : empty(sizes, ScalarType::Float);
   // Kernels know no float16.
-  const ScalarType as = x.dtype == ScalarType::Half ? ScalarType::Float : x.dtype;
+  constexpr ScalarType as = ScalarType::Float;
   const Tensor left = rows_of(x, {sizes[0], depth}, as);
-  const Tensor added = bias ? rows_of(*bias, {columns}, ScalarType::Float) : Tensor();
   const Tensor second = other ? rows_of(expand(*other, shape), sizes, ScalarType::Float) : Tensor();
   how.out = result.data<float>();
   how.row_stride = columns;
-  if (bias) how.bias = added.data<float>();
   if (other) {
     how.other = second.data<float>();
     how.other_row_stride = columns;

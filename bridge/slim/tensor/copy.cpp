@@ -1,7 +1,9 @@
 // Copies, conversions and fills.
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
+#include "kernels/matrix/halves.h"
 #include "tensor/iterate.h"
 
 namespace slim {
@@ -102,12 +104,37 @@ Store<Lane> store_of(ScalarType dtype) {
   });
 }
 
+std::optional<matrix::Half> half_of(ScalarType dtype) {
+  if (dtype == ScalarType::BFloat16) return matrix::Half::kBfloat16;
+  if (dtype == ScalarType::Half) return matrix::Half::kFloat16;
+  return std::nullopt;
+}
+
+// Between float32 and a half type, many at once where they lie side by side.
+bool converted_at_once(const Tensor& destination, const Tensor& source, const std::array<char*, 2>& at,
+                       const std::array<int64_t, 2>& stride, int64_t n) {
+  if (stride[0] != static_cast<int64_t>(destination.itemsize()) || stride[1] != static_cast<int64_t>(source.itemsize()))
+    return false;
+  const std::optional<matrix::Half> from = half_of(source.dtype);
+  const std::optional<matrix::Half> to = half_of(destination.dtype);
+  if (from && destination.dtype == ScalarType::Float) {
+    matrix::widen(*from, at[1], n, reinterpret_cast<float*>(at[0]));
+    return true;
+  }
+  if (to && source.dtype == ScalarType::Float) {
+    matrix::narrow(*to, reinterpret_cast<const float*>(at[1]), n, at[0]);
+    return true;
+  }
+  return false;
+}
+
 template <class Lane>
 void convert(const Tensor& destination, const Tensor& source) {
   const Load<Lane> load = load_of<Lane>(source.dtype);
   const Store<Lane> store = store_of<Lane>(destination.dtype);
   Loop<2>({&destination, &source})
       .run([&](const std::array<char*, 2>& at, const std::array<int64_t, 2>& stride, int64_t n) {
+        if (converted_at_once(destination, source, at, stride, n)) return;
         Lane lane[kRun];
         for (int64_t i = 0; i < n; i += kRun) {
           const int64_t run = std::min(kRun, n - i);

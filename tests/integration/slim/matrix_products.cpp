@@ -1,5 +1,6 @@
 // Products of matrices by every instruction set that this machine has, against sums in double. All matrices end where
 // a page begins that nobody may touch.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "kernel_checks.h"
+#include "kernels/matrix/halves.h"
 
 using namespace slim::matrix;
 using namespace checks;
@@ -439,7 +441,8 @@ void check_bfloat16(Isa isa, Random& random) {
   how.row_stride = sizes.columns;
   const Left a{left.data, left.row_stride, left.column_stride};
   const Right b{right.data, right.row_stride, right.column_stride};
-  if (random() % 2) {
+  const bool in_panels = random() % 2 == 0;
+  if (in_panels) {
     pack_panels(Numbers::kBfloat16, b, sizes.columns, sizes.depth, panels.data());
     multiply(Numbers::kBfloat16, a, panels.data(), sizes, how, isa);
   } else {
@@ -459,6 +462,103 @@ void check_bfloat16(Isa isa, Random& random) {
                     std::to_string(out[i * sizes.columns + j]) + " instead of " + std::to_string(sum));
     }
   }
+  // The same in bfloat16, with a bias, something added and a function: what float32 gives, rounded.
+  Narrow<uint16_t> other(sizes.rows, sizes.columns, false, below(random, 3));
+  Narrow<uint16_t> halves(sizes.rows, sizes.columns, false, below(random, 3));
+  for (int64_t i = 0; i < other.count; ++i) other.data[i] = draw_one();
+  Guarded bias(sizes.columns);
+  Bfloat16Result rounded;
+  for (int64_t j = 0; j < sizes.columns; ++j) bias[j] = normal(random);
+  rounded.result.bias = bias.data();
+  rounded.result.binary = random() % 2 ? Binary::kAdd : Binary::kNone;
+  rounded.result.unary = random() % 2 ? Unary::kRelu : Unary::kNone;
+  rounded.out = halves.data;
+  rounded.row_stride = halves.row_stride;
+  rounded.other = other.data;
+  rounded.other_row_stride = other.row_stride;
+  if (in_panels) {
+    multiply(a, panels.data(), sizes, rounded, isa);
+  } else {
+    multiply(a, b, sizes, rounded, isa);
+  }
+  for (int64_t i = 0; i < sizes.rows; ++i) {
+    for (int64_t j = 0; j < sizes.columns; ++j) {
+      double expected = static_cast<double>(out[i * sizes.columns + j]) + static_cast<double>(bias[j]);
+      if (rounded.result.binary == Binary::kAdd) expected += widened(other.at(i, j));
+      if (rounded.result.unary == Unary::kRelu) expected = std::max(expected, 0.0);
+      if (!close(widened(halves.at(i, j)), expected, 0.004 * std::fabs(expected) + 1e-5))
+        return fail(std::string(name_of(isa)) + " into bfloat16: " + std::to_string(widened(halves.at(i, j))) +
+                    " instead of " + std::to_string(expected));
+    }
+  }
+}
+
+// What each finite number of two bytes stands for, without its sign, and the power of two that rounds to infinity.
+std::vector<double> numbers_of(Half type) {
+  const int mantissa = type == Half::kBfloat16 ? 7 : 10;
+  const int lowest = type == Half::kBfloat16 ? -126 : -14;
+  const int infinite = type == Half::kBfloat16 ? 0x7f80 : 0x7c00;
+  std::vector<double> numbers;
+  for (int bits = 0; bits <= infinite; ++bits) {
+    const int exponent = bits >> mantissa;
+    const int digits = bits & ((1 << mantissa) - 1);
+    const int whole = exponent == 0 ? digits : digits + (1 << mantissa);
+    numbers.push_back(std::ldexp(whole, std::max(exponent, 1) - 1 + lowest - mantissa));
+  }
+  return numbers;
+}
+
+uint16_t nearest(const std::vector<double>& numbers, float value) {
+  const auto above = std::lower_bound(numbers.begin(), numbers.end() - 1, std::fabs(static_cast<double>(value)));
+  auto bits = static_cast<uint16_t>(above - numbers.begin());
+  if (bits > 0) {
+    const double up = numbers[bits] - std::fabs(static_cast<double>(value));
+    const double down = std::fabs(static_cast<double>(value)) - numbers[bits - 1U];
+    if (down < up || (down == up && bits % 2 == 1)) --bits;
+  }
+  return static_cast<uint16_t>(bits | (std::signbit(value) ? 0x8000 : 0));
+}
+
+// Numbers of two bytes: all of them widened, and floats of all sizes narrowed.
+void check_halves(Isa isa, Random& random) {
+  for (const Half type : {Half::kBfloat16, Half::kFloat16}) {
+    const std::vector<double> numbers = numbers_of(type);
+    const int64_t count = 2 * below(random, 50) + 1;
+    Narrow<uint16_t> halves(1, count, false, 0);
+    Guarded floats(count);
+    for (int64_t first = 0; first < 0x10000; first += count) {
+      for (int64_t i = 0; i < count; ++i) halves.data[i] = static_cast<uint16_t>(first + i);
+      widen(type, halves.data, count, floats.data(), isa);
+      for (int64_t i = 0; i < count; ++i) {
+        const auto bits = static_cast<size_t>(halves.data[i] & 0x7fff);
+        const bool is_finite = bits + 1 < numbers.size();
+        const double size = is_finite ? numbers[bits] : std::numeric_limits<double>::infinity();
+        const bool is_right = bits >= numbers.size() ? std::isnan(floats[i])
+                                                     : std::fabs(static_cast<double>(floats[i])) == size &&
+                                                           std::signbit(floats[i]) == (halves.data[i] >= 0x8000);
+        if (!is_right)
+          return fail(std::string(name_of(isa)) + ": " + std::to_string(halves.data[i]) + " widened is " +
+                      std::to_string(floats[i]));
+      }
+    }
+    for (int round = 0; round < 20; ++round) {
+      for (int64_t i = 0; i < count; ++i) {
+        const auto bits = static_cast<uint32_t>(random());
+        std::memcpy(floats.data() + i, &bits, sizeof bits);
+        const auto near = static_cast<float>(numbers[static_cast<size_t>(below(random, 0x7000))]);
+        if (random() % 3 == 0) floats[i] = near * (1 + static_cast<float>(below(random, 5) - 2) / 4096);
+      }
+      narrow(type, floats.data(), count, halves.data, isa);
+      for (int64_t i = 0; i < count; ++i) {
+        uint16_t expected = nearest(numbers, floats[i]);
+        if (std::isnan(floats[i]))
+          expected = type == Half::kBfloat16 ? 0x7fc0 : (std::signbit(floats[i]) ? 0xfe00 : 0x7e00);
+        if (halves.data[i] != expected)
+          return fail(std::string(name_of(isa)) + ": " + std::to_string(floats[i]) + " narrowed is " +
+                      std::to_string(halves.data[i]) + " instead of " + std::to_string(expected));
+      }
+    }
+  }
 }
 
 }  // namespace
@@ -470,6 +570,7 @@ int main(int count, char** arguments) {
   for (const Isa isa : kSets) {
     if (isa > best_isa()) break;
     std::printf("%s\n", name_of(isa));
+    check_halves(isa, random);
     for (long i = 0; i < draws; ++i) {
       check(draw(random), isa, random);
       check_bytes(isa, i % 2 == 0, random);

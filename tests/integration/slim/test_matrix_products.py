@@ -58,7 +58,7 @@ def test_convolutions_of_every_instruction_set_under_sanitizers(sanitized: Calla
 
 def test_the_environment_lowers_the_instruction_set(program: Path) -> None:
     *all_sets, _ = run(program, 1)
-    for wanted in ("baseline", "avx2", "avx512", "a" * 9999):
+    for wanted in ("baseline", "avx2", "avx512", "amx", "a" * 9999):
         last = all_sets.index(wanted) + 1 if wanted in all_sets else len(all_sets)
         assert run(program, 1, AOT_SLIM_ISA=wanted)[:-1] == all_sets[:last]
 

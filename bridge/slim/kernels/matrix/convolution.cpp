@@ -145,22 +145,23 @@ class Positions {
 // The left side of the products: for each position, all taps of the picture around it, zeros where there is none.
 class Windows {
  public:
-  Windows(const Geometry& geometry, const Kernels& kernels, const Positions& positions, const float* source,
-          const Steps& from)
+  Windows(const Geometry& geometry, const Kernels& kernels, const TileTable& table, const Positions& positions,
+          const float* source, const Steps& from)
       : kernels_(kernels),
+        in_block_(table.in_block),
         positions_(positions),
         source_(source),
         from_(from),
         channels_(geometry.inputs),
         taps_in_line_(static_cast<int64_t>(positions.axis(2).taps.size())) {
-    bool neighbours = from.channel == 1 && from.place[2] == channels_ && channels_ < kFewChannels;
+    bool neighbours = in_block_ == 1 && from.channel == 1 && from.place[2] == channels_ && channels_ < kFewChannels;
     const std::vector<Tap>& taps = positions.axis(2).taps;
     for (size_t i = 1; i < taps.size(); ++i) neighbours = neighbours && taps[i].offset == taps[i - 1].offset + 1;
     whole_lines_ = neighbours && taps_in_line_ > 0;
     const bool collides = from.place[2] * positions.axis(2).in_step * 4 % kColliding == 0;
     const bool pays = positions.taps() > 1 || geometry.outputs < kManyOutputs;
-    in_place_ = kernels.table(geometry.numbers).in_place[0][0] != nullptr && from.channel == 1 &&
-                steps() >= kFewChannels && positions.stretches().size() == 1 && !collides && pays;
+    in_place_ = table.in_place[0][0] != nullptr && from.channel == 1 && steps() >= kFewChannels &&
+                positions.stretches().size() == 1 && !collides && pays;
   }
 
   // Windows that are multiplied where they lie are so many stretches of so many steps.
@@ -181,7 +182,7 @@ class Windows {
   // What has become of a tile of positions.
   struct Packed {
     bool all_inside;  // all taps lie in the picture
-    bool in_place;    // only where the stretches are is known, [stretches][rows]; else [taps][channels][rows]
+    bool in_place;    // only where the stretches are is known, [stretches][rows]; else as the table wants it
   };
 
   // Packs positions from `first` on. The scratch memory is zeros at first and stays the caller's, as long as tiles are
@@ -309,7 +310,11 @@ class Windows {
       }
       if (from_.channel == 1) {
         if (positions_.taps() == 1) fetch_next(at, rows);
-        kernels_.gather(at, rows, channels_, rows, to);
+        if (in_block_ > 1) {
+          gather_blocks(at, rows, to);
+        } else {
+          kernels_.gather(at, rows, channels_, rows, to);
+        }
       } else if (rows > 0 && together) {
         for (int64_t c = 0; c < channels_; ++c) copy_words(at[0] + c * step[0], rows, to + c * rows);
       } else {
@@ -320,6 +325,14 @@ class Windows {
       to += channels_ * rows;
     }
     return to;
+  }
+
+  // [channels / in_block][rows][in_block]
+  void gather_blocks(const char* const* at, int64_t rows, uint32_t* to) const {
+    for (int64_t c = 0; c < channels_; c += in_block_) {
+      for (int64_t i = 0; i < rows; ++i, to += in_block_)
+        std::memcpy(to, at[i] + c * 4, static_cast<size_t>(in_block_) * 4);
+    }
   }
 
   // Fetches what the next tile has where these rows are.
@@ -336,6 +349,7 @@ class Windows {
   }
 
   const Kernels& kernels_;
+  const int64_t in_block_;
   const Positions& positions_;
   const float* const source_;
   const Steps& from_;
@@ -460,11 +474,11 @@ class Target {
 // Products of the windows of tiles of positions with groups of panels.
 class Products {
  public:
-  Products(const Geometry& geometry, const Kernels& kernels, const Positions& positions, const Windows& windows,
-           const void* panels, const Target& target)
+  Products(const Geometry& geometry, const Kernels& kernels, const TileTable& table, const Positions& positions,
+           const Windows& windows, const void* panels, const Target& target)
       : geometry_(geometry),
         kernels_(kernels),
-        table_(kernels.table(geometry.numbers)),
+        table_(table),
         positions_(positions),
         windows_(windows),
         panels_(static_cast<const char*>(panels)),
@@ -516,6 +530,7 @@ class Products {
       for (int64_t s = sweep; s < std::min(sweeps_, sweep + sweeps_in_task_); ++s)
         multiply(group, first, tiles, kinds, s, packed.words());
     }
+    if (table_.release != nullptr) table_.release();
   }
 
   // The tiles of a block times one group of panels.
@@ -698,6 +713,14 @@ class Depthwise {
   const int64_t width_;  // channels, in whole panels
 };
 
+// Windows are packed in whole blocks of channels that follow one another, or word by word.
+const TileTable& table_for(const Geometry& geometry, const Kernels& kernels, const Positions& positions,
+                           const Steps& from) {
+  const TileTable& table = kernels.table(geometry.numbers, positions.count());
+  const bool fits = from.channel == 1 && geometry.inputs % table.in_block == 0;
+  return fits ? table : kernels.table(geometry.numbers, 1);
+}
+
 void convolve_turn(const Geometry& geometry, const Kernels& kernels, const Positions& positions, const float* source,
                    const Steps& from, const void* panels, const Steps& to, const Result& result) {
   if (positions.count() == 0) return;
@@ -705,8 +728,9 @@ void convolve_turn(const Geometry& geometry, const Kernels& kernels, const Posit
   if (geometry.is_depthwise()) {
     const Depthwise done(geometry, kernels, positions, source, from, panels, target);
   } else {
-    const Windows windows(geometry, kernels, positions, source, from);
-    const Products done(geometry, kernels, positions, windows, panels, target);
+    const TileTable& table = table_for(geometry, kernels, positions, from);
+    const Windows windows(geometry, kernels, table, positions, source, from);
+    const Products done(geometry, kernels, table, positions, windows, panels, target);
   }
 }
 

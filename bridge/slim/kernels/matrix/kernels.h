@@ -7,7 +7,7 @@
 
 namespace slim::matrix {
 
-inline constexpr int kMostRows = 14;
+inline constexpr int kMostRows = 32;
 inline constexpr int kMostPanels = 4;
 
 // Panels are read once in a call and come from memory that no cache holds: while one group of panels is multiplied, a
@@ -17,6 +17,9 @@ inline constexpr int64_t kFetchEvery = 8;
 // A few rows of the left side times a few neighbouring panels. The left side is packed: of each step the words of all
 // rows, one behind the other. A word holds as many numbers of a row as a word of a panel holds of a column. Or it lies
 // where it is, in stretches of the depth whose steps follow one another in each row.
+//
+// Some tables want more than one word of a row together, `in_block` of them: [steps / in_block][rows][in_block], with
+// zeros for steps that are missing in the last block.
 struct Tile {
   const uint32_t* left;
   const char* right;
@@ -34,7 +37,10 @@ struct Tile {
 using TileFunction = void (*)(const Tile&);
 
 struct TileTable {
-  int rows;  // the most that a tile has
+  int rows;      // the most that a tile has
+  int in_block;  // words of a row that are packed together
+  // Gives back what functions keep for the next one in the same thread; null where they keep nothing.
+  void (*release)();
   TileFunction of[kMostRows][kMostPanels];
   TileFunction in_place[kMostRows][kMostPanels];  // for rows that lie where they are; null where nobody asks for it
 
@@ -144,6 +150,12 @@ using HasNanFunction = bool (*)(const float* from, int64_t count);
 using AddProductsFunction = void (*)(const void* bytes, bool is_signed, int32_t zero_point, const int8_t* weights,
                                      int64_t count, int32_t* sums);
 
+// Between float32 and numbers of two bytes.
+struct HalfFunctions {
+  void (*widen)(const uint16_t* from, int64_t count, float* to);
+  void (*narrow)(const float* from, int64_t count, uint16_t* to);
+};
+
 struct Kernels {
   TileTable float32;
   TileTable bfloat16;
@@ -161,11 +173,15 @@ struct Kernels {
   StripFunction depthwise;
   CellFunction lstm;
   HasNanFunction has_nan;
+  HalfFunctions brain_floats;
+  HalfFunctions half_floats;
   ByDigits by_digits = {nullptr, nullptr};
+  // For more than a few rows, where there are registers for whole tiles and the kernel lets this process use them.
+  const TileTable* bfloat16_by_tiles = nullptr;
+  const TileTable* bytes_by_tiles = nullptr;
 
-  const TileTable& table(Numbers numbers) const {
-    return numbers == Numbers::kFloat32 ? float32 : (numbers == Numbers::kBfloat16 ? bfloat16 : bytes);
-  }
+  // For products of so many rows.
+  const TileTable& table(Numbers numbers, int64_t rows) const;
 };
 
 extern const Kernels kBaseline;
@@ -174,5 +190,7 @@ extern const Kernels kAvx512;
 extern const TileTable kAvx512Bfloat16;  // with instructions for them
 extern const TileTable kAvx512Bytes;
 extern const ByDigits kAvx512Digits;
+extern const TileTable kAmxBfloat16;
+extern const TileTable kAmxBytes;
 
 }  // namespace slim::matrix

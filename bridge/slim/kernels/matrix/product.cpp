@@ -51,6 +51,25 @@ struct Lines {
   int64_t bytes;  // of a number
 };
 
+// Packs `count` lines from `first` on in blocks of a line's words, [blocks][count][in_block]; what is missing is zeros.
+void pack_blocks(const Lines& lines, int64_t first, int64_t count, int64_t depth, int64_t in_block, uint32_t* to) {
+  const int64_t numbers = in_block * 4 / lines.bytes;
+  for (int64_t k = 0; k < depth; k += numbers) {
+    const int64_t there = std::min(numbers, depth - k);
+    const char* from = lines.data + first * lines.line + k * lines.step;
+    for (int64_t i = 0; i < count; ++i, from += lines.line, to += in_block) {
+      char* at = reinterpret_cast<char*>(to);
+      if (there < numbers) std::memset(at, 0, static_cast<size_t>(in_block) * 4);
+      if (lines.step == lines.bytes) {
+        std::memcpy(at, from, static_cast<size_t>(there * lines.bytes));
+        continue;
+      }
+      for (int64_t n = 0; n < there; ++n)
+        std::memcpy(at + n * lines.bytes, from + n * lines.step, static_cast<size_t>(lines.bytes));
+    }
+  }
+}
+
 // Packs `count` lines from `first` on, [words][width]; what is missing is zeros.
 void pack_lines(const Kernels& kernels, const Lines& lines, int64_t first, int64_t count, int64_t depth, int64_t width,
                 uint32_t* to) {
@@ -62,6 +81,15 @@ void pack_lines(const Kernels& kernels, const Lines& lines, int64_t first, int64
     kernels.pack(from, lines.line, count, done, width, to);
   } else if (lines.bytes == 4 && lines.line == 4 && count == kPanel && width == kPanel) {
     for (; done < depth; ++done) std::memcpy(to + done * kPanel, from + done * lines.step, kPanel * 4);
+  }
+  if (lines.bytes == 2 && lines.line == 2) {
+    for (; (done + 1) * in_word <= depth; ++done) {
+      const auto* even = reinterpret_cast<const uint16_t*>(from + 2 * done * lines.step);
+      const auto* odd = reinterpret_cast<const uint16_t*>(from + (2 * done + 1) * lines.step);
+      uint32_t* at = to + done * width;
+      for (int64_t i = 0; i < count; ++i) at[i] = even[i] | static_cast<uint32_t>(odd[i]) << 16;
+      std::fill(at + count, at + width, 0);
+    }
   }
   for (int64_t word = done; word * in_word < depth; ++word) {
     uint32_t* at = to + word * width;
@@ -99,12 +127,13 @@ class Product {
           const Sizes& sizes, const Finish& finish, const Expand& expand = {})
       : numbers_(numbers),
         kernels_(kernels),
-        table_(kernels.table(numbers)),
+        table_(kernels.table(numbers, sizes.rows)),
         left_(left.data, left.row_stride, left.step_stride, bytes_of(numbers)),
         panels_(static_cast<const char*>(panels)),
         right_(right.data, right.column_stride, right.step_stride, bytes_of(numbers)),
         sizes_(sizes),
         words_(words_of(numbers, sizes.depth)),
+        left_words_(divided(words_, table_.in_block) * table_.in_block),
         finish_(finish),
         expand_(expand),
         cut_(table_, sizes.rows, divided(sizes.columns, kPanel), words_) {
@@ -132,7 +161,7 @@ class Product {
 
   void run(int64_t begin, int64_t end) const {
     const int64_t most_tiles = divided(cut_.tiles.count, cut_.blocks);
-    Scratch packed(is_packed() ? 0 : most_tiles * cut_.tiles.highest() * words_);
+    Scratch packed(is_packed() ? 0 : most_tiles * cut_.tiles.highest() * left_words_);
     Scratch made(panels_ != nullptr ? 0 : cut_.panels_in_group * kPanel * words_);
     int64_t at = -1;
     for (int64_t task = begin; task < end; ++task) {
@@ -142,16 +171,21 @@ class Product {
       const auto* left = is_packed() ? reinterpret_cast<const uint32_t*>(left_.data) : packed.words();
       multiply_group(block, task % cut_.groups, left, made.words());
     }
+    if (table_.release != nullptr) table_.release();
   }
 
   void pack(int64_t block, uint32_t* to) const {
     for (int64_t tile = first_tile(block); tile < first_tile(block + 1); ++tile) {
       const int64_t rows = cut_.tiles.rows(tile);
-      pack_lines(kernels_, left_, cut_.tiles.begin(tile), rows, sizes_.depth, rows, to);
-      if (numbers_ == Numbers::kInt8) {
-        for (int64_t i = 0; i < rows * words_; ++i) to[i] ^= 0x80808080;  // by 128 more: kernels want uint8
+      if (table_.in_block > 1) {
+        pack_blocks(left_, cut_.tiles.begin(tile), rows, sizes_.depth, table_.in_block, to);
+      } else {
+        pack_lines(kernels_, left_, cut_.tiles.begin(tile), rows, sizes_.depth, rows, to);
       }
-      to += rows * words_;
+      if (numbers_ == Numbers::kInt8) {
+        for (int64_t i = 0; i < rows * left_words_; ++i) to[i] ^= 0x80808080;  // by 128 more: kernels want uint8
+      }
+      to += rows * left_words_;
     }
   }
 
@@ -191,14 +225,14 @@ class Product {
         for (int64_t i = 0; i < rows * panels * kPanel; ++i) sums[i] -= excess[i % (panels * kPanel)];
       }
       finish_(Place{sums, panels * kPanel, cut_.tiles.begin(first + t), column, rows, columns});
-      tile.left += rows * words_;
+      tile.left += rows * left_words_;
     }
   }
 
   // What 128 more in each number of the left side adds to a column: a product with a row of 128s.
   void sum_columns(Tile tile, int64_t panels, uint32_t* to) const {
-    Scratch row(words_);
-    std::fill(row.words(), row.words() + words_, 0x80808080);
+    Scratch row(left_words_);
+    std::fill(row.words(), row.words() + left_words_, 0x80808080);
     tile.left = row.words();
     tile.sums = to;
     tile.lines_ahead = 0;
@@ -212,7 +246,8 @@ class Product {
   const char* const panels_;
   const Lines right_;
   const Sizes sizes_;
-  const int64_t words_;
+  const int64_t words_;       // of a column in a panel
+  const int64_t left_words_;  // of a row that is packed
   const Finish& finish_;
   const Expand& expand_;
   const Cut cut_;
@@ -224,6 +259,44 @@ void multiply_floats(Numbers numbers, const Left& left, const void* panels, cons
   const Kernels& kernels = kernels_of(isa);
   const auto finish = [&](const Place& place) { kernels.finish(place, result); };
   Product(numbers, kernels, left, panels, right, sizes, finish);
+}
+
+// Finishes rows of sums in float32 and rounds them.
+class Bfloat16Finish {
+ public:
+  Bfloat16Finish(const Kernels& kernels, const Bfloat16Result& how) : kernels_(kernels), how_(how) {}
+
+  void operator()(const Place& place) const {
+    alignas(kLine) float floats[kMostRows * kMostPanels * kPanel];
+    alignas(kLine) float other[kMostRows * kMostPanels * kPanel];
+    Result result = how_.result;
+    result.out = floats;
+    result.row_stride = place.stride;
+    if (result.bias != nullptr) result.bias += place.column;
+    if (result.binary != Binary::kNone) {
+      const uint16_t* from =
+          static_cast<const uint16_t*>(how_.other) + place.row * how_.other_row_stride + place.column;
+      for (int64_t i = 0; i < place.rows; ++i)
+        kernels_.brain_floats.widen(from + i * how_.other_row_stride, place.columns, other + i * place.stride);
+      result.other = other;
+      result.other_row_stride = place.stride;
+    }
+    kernels_.finish({place.sums, place.stride, 0, 0, place.rows, place.columns}, result);
+    uint16_t* to = static_cast<uint16_t*>(how_.out) + place.row * how_.row_stride + place.column;
+    for (int64_t i = 0; i < place.rows; ++i)
+      kernels_.brain_floats.narrow(floats + i * place.stride, place.columns, to + i * how_.row_stride);
+  }
+
+ private:
+  const Kernels& kernels_;
+  const Bfloat16Result& how_;
+};
+
+void multiply_halves(const Left& left, const void* panels, const Right& right, const Sizes& sizes,
+                     const Bfloat16Result& result, Isa isa) {
+  if (sizes.rows <= 0 || sizes.columns <= 0) return;
+  const Kernels& kernels = kernels_of(isa);
+  Product(Numbers::kBfloat16, kernels, left, panels, right, sizes, Bfloat16Finish(kernels, result));
 }
 
 void multiply_bytes(Numbers numbers, const Left& left, const void* panels, const Right& right, const Sizes& sizes,
@@ -395,6 +468,14 @@ void multiply(Numbers numbers, const Left& left, const void* panels, const Sizes
 void multiply(Numbers numbers, const Left& left, const Right& right, const Sizes& sizes, const Result& result,
               Isa isa) {
   multiply_floats(numbers, left, nullptr, right, sizes, result, isa);
+}
+
+void multiply(const Left& left, const void* panels, const Sizes& sizes, const Bfloat16Result& result, Isa isa) {
+  multiply_halves(left, panels, {}, sizes, result, isa);
+}
+
+void multiply(const Left& left, const Right& right, const Sizes& sizes, const Bfloat16Result& result, Isa isa) {
+  multiply_halves(left, nullptr, right, sizes, result, isa);
 }
 
 void multiply(Numbers numbers, const Left& left, const void* panels, const Sizes& sizes, int32_t* out,

@@ -1,9 +1,9 @@
 // Products of matrices: panels of the right side's columns, and what is done with each sum before it is stored.
 //
 // A panel holds 16 columns of the right side, all steps of the depth one behind the other: [columns / 16][steps][16].
-// AVX-512 reads it as one register a step, AVX2 as two, and the baseline as four; so a weight that lies in panels in a
-// file is one mapped copy for all of them. A step is a 32-bit word of each column: one float32, two bfloat16 or four
-// int8. Columns and numbers that are missing at the end are zeros.
+// AVX-512 reads it as one register a step, AVX2 as two, the baseline as four, and AMX 16 steps as one tile; so a weight
+// that lies in panels in a file is one mapped copy for all of them. A step is a 32-bit word of each column: one
+// float32, two bfloat16 or four int8. Columns and numbers that are missing at the end are zeros.
 #pragma once
 
 #include <cstddef>
@@ -14,9 +14,9 @@ namespace slim::matrix {
 inline constexpr int64_t kPanel = 16;
 
 // Instruction sets, from the least.
-enum class Isa { kBaseline, kAvx2, kAvx512 };
+enum class Isa { kBaseline, kAvx2, kAvx512, kAmx };
 
-// The best that this machine has; AOT_SLIM_ISA (baseline, avx2, avx512) lowers it, for tests and for doubters.
+// The best that this machine has; AOT_SLIM_ISA (baseline, avx2, avx512, amx) lowers it, for tests and for doubters.
 Isa best_isa();
 
 // Whether bfloat16 is multiplied with instructions for it.
@@ -68,6 +68,16 @@ struct Quantised {
   int32_t bytes_zero_point = 0;
 };
 
+// A product of bfloat16 that becomes bfloat16, rounded once: what `result` says, but for `out` and `other`, which are
+// bfloat16 here, and without `keep`.
+struct Bfloat16Result {
+  Result result;
+  void* out = nullptr;  // [rows, columns]
+  int64_t row_stride = 0;
+  const void* other = nullptr;
+  int64_t other_row_stride = 0;
+};
+
 // What the two sides hold, and what a word holds as many of.
 enum class Numbers {
   kFloat32,   // one a word
@@ -110,6 +120,12 @@ void multiply(Numbers numbers, const Left& left, const void* panels, const Sizes
 
 // The same where the right side is not in panels; they are made on the way, or done without.
 void multiply(Numbers numbers, const Left& left, const Right& right, const Sizes& sizes, const Result& result,
+              Isa isa = best_isa());
+
+// The product of bfloat16 into bfloat16.
+void multiply(const Left& left, const void* panels, const Sizes& sizes, const Bfloat16Result& result,
+              Isa isa = best_isa());
+void multiply(const Left& left, const Right& right, const Sizes& sizes, const Bfloat16Result& result,
               Isa isa = best_isa());
 
 // The product of bytes into int32 [rows, columns], exact but for sums that overflow, which wrap around.

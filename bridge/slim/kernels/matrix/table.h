@@ -5,7 +5,7 @@
 
 namespace slim::matrix {
 
-inline constexpr Isa kSets[] = {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512};
+inline constexpr Isa kSets[] = {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512, Isa::kAmx};
 
 const char* name_of(Isa isa);
 

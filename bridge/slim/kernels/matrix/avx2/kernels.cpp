@@ -12,6 +12,7 @@
 #include "../generic/elements.h"
 #include "../generic/functions.h"
 #include "../generic/depthwise.h"
+#include "../generic/halves.h"
 #include "../generic/narrow.h"
 #include "../generic/pack.h"
 #include "../generic/recurrent.h"
@@ -50,6 +51,8 @@ const Kernels kAvx2 = {Tiles<Float32, 6, 16, true>::table(),
                        gather_rows,
                        depthwise,
                        lstm_cell,
-                       has_nan};
+                       has_nan,
+                       kBrainFloats,
+                       kHalfFloats};
 
 }  // namespace slim::matrix

@@ -10,6 +10,7 @@
 #include "../generic/elements.h"
 #include "../generic/functions.h"
 #include "../generic/depthwise.h"
+#include "../generic/halves.h"
 #include "../generic/narrow.h"
 #include "../generic/pack.h"
 #include "../generic/recurrent.h"
@@ -34,6 +35,8 @@ const Kernels kAvx512 = {Tiles<Float32, 14, 32, true>::table(),
                          gather_rows,
                          depthwise,
                          lstm_cell,
-                         has_nan};
+                         has_nan,
+                         kBrainFloats,
+                         kHalfFloats};
 
 }  // namespace slim::matrix

@@ -99,6 +99,7 @@ struct Tiles {
   static constexpr TileTable table() {
     TileTable table{};
     table.rows = Rows;
+    table.in_block = 1;
     fill<1, false>(table.of);
     if constexpr (InPlaceToo) fill<1, true>(table.in_place);
     return table;
