@@ -259,6 +259,10 @@ def test_native_vectorises(exported: Exported) -> None:
         assert metadata_keys(exported("mlp", **options))["AOTI_CPU_ISA"] != "INVALID_VEC_ISA"
 
 
+def test_no_regular_expression_is_compiled_into_a_model(exported: Exported, tmp_path: Path) -> None:
+    assert b"regex" not in library(exported("mlp"), tmp_path).read_bytes()
+
+
 def test_features_are_those_of_the_code_not_of_this_machine(exported: Exported, tmp_path: Path) -> None:
     """Whatever this CPU has, float32 products need no tiles, halves or bytes."""
     package = exported("mlp")

@@ -23,7 +23,7 @@ from torch.utils._sympy.functions import ToFloat
 from ..failure import WorkerError, essence, no_space
 from ..graph import known_sizes, old_values, whole_sizes
 from ..layers import linear_weights, precision, quantised_results, quantised_weights
-from ..mends import complex_strides, normals, shuffles, slices
+from ..mends import complex_strides, device_names, normals, shuffles, slices
 from . import (
     extern_kernels,
     faults,
@@ -177,6 +177,7 @@ def compile_program(
         with (
             torch.no_grad(),
             reproducible.without_folders(folder),
+            device_names.by_hand(folder),
             reproducible.without_addresses(),
             extern_kernels.whole_descriptions(),
             quantised_weights.kept(),
