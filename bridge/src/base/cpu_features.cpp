@@ -94,10 +94,38 @@ constexpr Feature kFeatures[] = {
     {"cx16", 1, 0, Ecx, 13, kNone},
 };
 
-uint64_t enabled_states() {
-  uint32_t reg[4];
+/// What CPUID answers, each leaf asked for once: in a virtual machine every question is the hypervisor's to answer,
+/// which takes microseconds.
+class Answers {
+ public:
+  /// A register's word of a leaf; 0 where the CPU does not have that leaf.
+  uint32_t word(uint32_t leaf, uint32_t subleaf, Register reg) {
+    for (const Answer& answer : known_) {
+      if (answer.leaf == leaf && answer.subleaf == subleaf) return answer.words[reg];
+    }
+    // The first leaf of a range says which one is its last.
+    const uint32_t first = leaf & 0x80000000;
+    Answer answer{leaf, subleaf, {}};
+    uint32_t* words = answer.words;
+    if (leaf == first || word(first, 0, Eax) >= leaf) {
+      __cpuid_count(leaf, subleaf, words[Eax], words[Ebx], words[Ecx], words[Edx]);
+    }
+    known_.push_back(answer);
+    return answer.words[reg];
+  }
+
+ private:
+  struct Answer {
+    uint32_t leaf;
+    uint32_t subleaf;
+    uint32_t words[4];
+  };
+  std::vector<Answer> known_;
+};
+
+uint64_t enabled_states(Answers* answers) {
   constexpr uint32_t kOsxsave = 1U << 27;
-  if (__get_cpuid(1, &reg[Eax], &reg[Ebx], &reg[Ecx], &reg[Edx]) == 0 || (reg[Ecx] & kOsxsave) == 0) return 0;
+  if ((answers->word(1, 0, Ecx) & kOsxsave) == 0) return 0;
   uint32_t low = 0;
   uint32_t high = 0;
   __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
@@ -105,12 +133,12 @@ uint64_t enabled_states() {
 }
 
 std::vector<std::string> detect() {
-  const uint64_t states = enabled_states();
+  Answers answers;
+  const uint64_t states = enabled_states(&answers);
   std::vector<std::string> found;
   for (const Feature& feature : kFeatures) {
-    uint32_t reg[4];
-    if (__get_cpuid_count(feature.leaf, feature.subleaf, &reg[Eax], &reg[Ebx], &reg[Ecx], &reg[Edx]) == 0) continue;
-    if (((reg[feature.reg] >> feature.bit) & 1U) == 0 || (states & feature.xcr0) != feature.xcr0) continue;
+    const uint32_t word = answers.word(feature.leaf, feature.subleaf, feature.reg);
+    if (((word >> feature.bit) & 1U) == 0 || (states & feature.xcr0) != feature.xcr0) continue;
     found.push_back(feature.name);
   }
   return found;
