@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
+import errno
 import json
 import os
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
@@ -19,11 +18,10 @@ import pytest
 
 from aotpack_doctor.base.single_file import SingleFile
 from tests.integration.release.conftest import packed, tree
-from tests.support import isolation
+from tests.support import isolation, seccomp
 
-#: Linux's numbers of memfd_create, and of seccomp.
+#: Linux's number of memfd_create.
 _MEMFD_CREATE = {"x86_64": 319, "aarch64": 279}[os.uname().machine]
-_SET_NO_NEW_PRIVS, _SET_SECCOMP, _FILTER = 38, 22, 2
 
 
 @pytest.fixture(scope="module")
@@ -142,18 +140,12 @@ def test_where_there_is_no_proc(single: Path, small: Path, x: Path, tmp_path: Pa
 
 def forbid_memfd() -> None:
     """Let memfd_create fail with EPERM, as a container's seccomp profile may."""
-    program = [(0x20, 0, 0, 0), (0x15, 0, 1, _MEMFD_CREATE), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000)]
-    code = b"".join(struct.pack("<HBBI", *line) for line in program)
-    buffer = ctypes.create_string_buffer(code, len(code))
-    loaded = ctypes.create_string_buffer(struct.pack("<H6xQ", len(program), ctypes.addressof(buffer)), 16)
-    libc = ctypes.CDLL(None)
-    if libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or libc.prctl(_SET_SECCOMP, _FILTER, loaded, 0, 0):
-        os._exit(99)
+    seccomp.answer(_MEMFD_CREATE, errno.EPERM)
 
 
 def test_where_files_in_memory_are_forbidden(single: Path, x: Path, tmp_path: Path) -> None:
     done = run(single, "info", preexec_fn=forbid_memfd)
-    if done.returncode == 99:
+    if done.returncode == seccomp.UNAVAILABLE:
         pytest.skip("NO SECCOMP HERE: nothing forbids a memfd")
     refused(done, 7, "a memfd is refused", "AOT_UNPACK=DIR")
     wanted = outputs(run(single, "infer", "--input", x))

@@ -7,6 +7,7 @@ Skylake server or a Sapphire Rapids it warns that AVX-512 and AMX are missing an
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import shutil
@@ -25,6 +26,7 @@ from aotpack.elf.cpu_features import features_used
 from aotpack.elf.edits import ElfEdit, apply_edit
 from aotpack.package.model import read_model
 from aotpack.progress.reporter import Reporter
+from tests.support import seccomp
 from tests.support.exporting import cached_export
 from tests.support.sharing import once
 
@@ -37,6 +39,10 @@ V2 = {"sse3", "ssse3", "sse4_1", "sse4_2", "popcnt", "cx16"}
 V3 = V2 | {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "lzcnt", "movbe"}
 V4 = V3 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 LEVELS = {"baseline": V2, "avx2": V3, "avx512": V4}
+HAS_AMX = "amx_bf16" in Path("/proc/cpuinfo").read_text()
+needs_amx = pytest.mark.skipif(not HAS_AMX, reason="NO AMX HERE: its variant is compiled, and does not run")
+#: Linux's number of arch_prctl, and what asks for the registers of AMX (bridge/src/base/amx.cpp).
+_ARCH_PRCTL, _REQUEST_PERMISSION = 158, 0x1023
 
 
 def best_here() -> str:
@@ -68,10 +74,12 @@ def bundle(packages: dict[str, Path], backend_venv: Path, tmp_path_factory: pyte
     return once(tmp_path_factory, "variants", make) / "bundle"
 
 
-def aotrun(bundle: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def aotrun(
+    bundle: Path, *words: str, before: Callable[[], None] | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
     command = [bundle / "bin" / "aotrun", *words]
     environment = {**os.environ, **variables}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, preexec_fn=before)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -247,21 +255,90 @@ def test_other_cpus(bundle: Path, cpu: str, variant: str, name: str) -> None:
     assert f"{name}, variant {variant}: as recorded at export" in done.stdout
 
 
-def test_amx_for_what_multiplies_bfloat16(backend_venv: Path, tmp_path: Path) -> None:
-    """Compiled here, whatever this machine has; where it has none, what comes before runs."""
-    package = cached_export(backend_venv, Path(__file__).with_name("low_precision.py"), cpu_isa="avx2,amx")
-    variants = read_model(package).metadata.variants
+@pytest.fixture(scope="module")
+def low(backend_venv: Path) -> Path:
+    """The package of a model that AMX has instructions for; compiled here, whatever this machine has."""
+    return cached_export(backend_venv, Path(__file__).with_name("low_precision.py"), cpu_isa="avx2,amx")
+
+
+@pytest.fixture(scope="module")
+def low_bundles(low: Path, backend_venv: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """It in a bundle of each runtime."""
+
+    def make(folder: Path) -> None:
+        for runtime in ("slim", "full"):
+            request = BuildRequest(
+                backend=Backend.CPU,
+                output=folder / runtime,
+                models=(("low", low),),
+                portable=runtime == "slim",
+                runtime=runtime,  # type: ignore[arg-type]
+                venv=backend_venv,
+            )
+            build(request, Reporter())
+
+    folder = once(tmp_path_factory, "low", make)
+    return {runtime: folder / runtime for runtime in ("slim", "full")}
+
+
+def test_amx_for_what_multiplies_bfloat16(low: Path, low_bundles: dict[str, Path]) -> None:
+    variants = read_model(low).metadata.variants
     assert [variant.name for variant in variants] == ["avx2", "amx"]
     assert {"amx_tile", "amx_bf16"} <= set(variants[1].cpu_features)
     assert not {"avx512f", "amx_tile"} & set(variants[0].cpu_features)
-    request = BuildRequest(
-        backend=Backend.CPU, output=tmp_path / "b", models=(("low", package),), portable=True, venv=backend_venv
+    for bundle in low_bundles.values():
+        done = aotrun(bundle, "check", "--model", "low")
+        assert done.returncode == 0, done.stderr
+        assert f"low, variant {'amx' if HAS_AMX else 'avx2'}: as recorded" in done.stdout
+        info = aotrun(bundle, "info").stdout
+        assert "amx: needs" in info
+        assert ("cannot run here: this CPU lacks amx_" in info) != HAS_AMX
+
+
+def deny() -> None:
+    """As a kernel before Linux 5.16 does, and a sandbox may."""
+    seccomp.answer(_ARCH_PRCTL, errno.EPERM, argument=_REQUEST_PERMISSION)
+
+
+def deceive() -> None:
+    """The tiles are granted, and not there."""
+    seccomp.answer(_ARCH_PRCTL, 0, argument=_REQUEST_PERMISSION)
+
+
+@needs_amx
+@pytest.mark.parametrize("runtime", ["slim", "full"])
+def test_threads_and_children_use_tiles(low_bundles: dict[str, Path], runtime: str, tmp_path: Path) -> None:
+    """Also threads that were there before anybody asked the kernel for them."""
+    bundle = low_bundles[runtime]
+    program = tmp_path / "tiles"
+    flags = ["-std=gnu99", "-Wall", "-Wextra", "-Werror", "-pthread", f"-I{bundle}/include", f"-L{bundle}/lib"]
+    flags += [f"-Wl,-rpath,{bundle}/lib:{bundle}/lib/gcc", "-Wl,--allow-shlib-undefined"]
+    source = Path(__file__).with_name("tiles.c")
+    subprocess.run(["gcc", *flags, source, "-o", program, "-laot_bridge"], check=True)
+    for rows in ("7", "4096"):
+        command = [program, bundle / "models" / "low", rows, "64", "3"]
+        done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, timeout=120)
+        assert done.stdout == "variant amx: callers agree, child agrees\n", done.stderr
+    done = subprocess.run(
+        [*map(str, command), "count"], capture_output=True, text=True, check=False, timeout=120, preexec_fn=deceive
     )
-    build(request, Reporter())
-    done = aotrun(tmp_path / "b", "check", "--model", "low")
-    assert done.returncode == 0, done.stderr
-    has_amx = "amx_bf16" in Path("/proc/cpuinfo").read_text()
-    assert f"low, variant {'amx' if has_amx else 'avx2'}: as recorded" in done.stdout
-    if not has_amx:
-        assert "amx: needs" in aotrun(tmp_path / "b", "info").stdout
-        assert "cannot run here: this CPU lacks amx_" in aotrun(tmp_path / "b", "info").stdout
+    if done.returncode == seccomp.UNAVAILABLE:
+        pytest.skip("NO SECCOMP HERE: nothing shows that tiles are used")
+    assert done.stdout == "all threads use tiles\n", done.stderr
+
+
+@needs_amx
+@pytest.mark.parametrize("runtime", ["slim", "full"])
+def test_a_kernel_that_refuses_tiles(low_bundles: dict[str, Path], runtime: str) -> None:
+    bundle = low_bundles[runtime]
+    done = aotrun(bundle, "check", "--model", "low", before=deny)
+    if done.returncode == seccomp.UNAVAILABLE:
+        pytest.skip("NO SECCOMP HERE: no kernel refuses tiles")
+    assert "low, variant avx2: as recorded" in done.stdout
+    refusal = "the kernel refuses the registers of AMX: Operation not permitted"
+    assert f"cannot run here: {refusal}" in aotrun(bundle, "info", before=deny).stdout
+    doctor = " ".join(aotrun(bundle, "doctor", before=deny).stdout.split())
+    assert f"low runs as avx2; for amx {refusal}" in doctor
+    done = aotrun(bundle, "check", "--model", "low", before=deny, AOT_VARIANT="amx")
+    assert done.returncode == 7
+    assert "uses AMX, and the kernel refuses this process its registers" in done.stderr

@@ -14,6 +14,7 @@ import torch
 import torch._inductor
 from torch._inductor.package import package_aoti
 
+from . import this_cpu
 from .code import compiling, constants, reproducible, shared_weights, side_by_side
 from .code.compiling import Compiled
 from .eager.nesting import tensors
@@ -160,20 +161,22 @@ def share_weights(variants: Variants, note: Note) -> Variants:
     return Variants(kept, variants.signature, weights)
 
 
-def runs_here(name: str) -> bool:
-    """Whether this machine can run code for an instruction set."""
-    cpu = torch.cpu
-    if name == "amx":
-        return bool(cpu._is_amx_tile_supported() and cpu._init_amx())
-    wanted = {"avx2": cpu._is_avx2_supported, "avx512": cpu._is_avx512_supported}.get(name)
-    return wanted is None or bool(wanted())
+def runs_here(member: Variant) -> bool:
+    """Whether this machine can run what the compiler made of a variant.
+
+    Its name alone does not say: code for AVX-512 may use VNNI, which not every CPU with AVX-512 has.
+    """
+    features = member.compiled.cpu_features
+    if this_cpu.lacks(features):
+        return False
+    return "amx_tile" not in features or bool(torch.cpu._init_amx())
 
 
 def packages(variants: Variants, folder: Path) -> dict[str, str]:
     """A package of each variant that runs here, as torch loads them: for a look at it alone."""
     found = {}
     for member in variants.members:
-        if runs_here(member.name):
+        if runs_here(member):
             path = folder / f"{member.name}.pt2"
             found[member.name] = str(package_aoti(str(path), member.compiled.files))
     return found
@@ -182,7 +185,7 @@ def packages(variants: Variants, folder: Path) -> dict[str, str]:
 def without_idle_ones(variants: Variants, subject: Subject, folder: Path, note: Note) -> Variants:
     """Leave out variants that are no faster here than a less demanding one, where that can be measured."""
     blob = variants.members[0].compiled.blob
-    runnable = [member.name for member in variants.members if runs_here(member.name)]
+    runnable = [member.name for member in variants.members if runs_here(member)]
     if len(runnable) < 2 or (blob is not None and blob.stat().st_size > _LARGEST_TIMED):
         return variants
     seconds = _measure(packages(variants, folder), subject)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Iterator
+from typing import AbstractSet, Iterable, Iterator
 
 from aotpack_doctor.base import versions
 from aotpack_doctor.base.printable import quoted
@@ -126,6 +126,8 @@ _TORCH_KINDS = (("AVX512", ("avx512vl", "avx512bw", "avx512dq", "fma")), ("AVX2"
 _LEVELS = (("amx", "amx_tile"), ("avx512", "avx512f"), ("avx2", "avx2"))
 
 _SHOWN = 5
+_NEWER_CPU = "run it on a newer CPU; emulators and clouds may hide what a CPU has"
+_OUTSIDE = "run it outside of the sandbox, or on a newer kernel"
 
 
 def _whole(facts: HostFacts) -> Bundle | None:
@@ -168,34 +170,42 @@ def cpu(facts: HostFacts) -> Iterator[Finding]:
         )
 
 
+def _obstacle(features: Iterable[str], have: AbstractSet[str], refusal: str | None) -> str:
+    """Why code with these features does not run here, as the bridge says it; nothing where it does."""
+    missing = [name for name in features if plain_feature(name) not in have]
+    if missing:
+        return f"this CPU lacks {', '.join(missing)}"
+    if refusal is not None and any(plain_feature(name).startswith("amx") for name in features):
+        return f"the kernel refuses the registers of AMX: {refusal}"
+    return ""
+
+
 @check(VARIANT)
 def variants(facts: HostFacts) -> Iterator[Finding]:
     """Which one runs, where that is not the best there is or could be."""
     if _whole(facts) is None or facts.host.cpu_features is None:
         return
     have = {plain_feature(name) for name in facts.host.cpu_features}
-    if facts.host.tiles_refused is not None:
-        have = {name for name in have if not name.startswith("amx")}
     for model in facts.models:
-        lacking = {
-            each.name: [name for name in each.cpu_features if plain_feature(name) not in have]
+        obstacles = {
+            each.name: _obstacle(each.cpu_features, have, facts.host.tiles_refused)
             for each in model.variants
             if each.device == "cpu"
         }
-        running = [name for name, missing in lacking.items() if not missing]
+        running = [name for name, obstacle in obstacles.items() if not obstacle]
         if not running:
             continue
-        passed = [f"for {name} this CPU lacks {', '.join(missing)}" for name, missing in lacking.items() if missing]
+        passed = [f"for {name} {obstacle}" for name, obstacle in obstacles.items() if obstacle]
         if passed:
             seen = f"{model.name} runs as {running[-1]}; {'; '.join(passed)}"
-            yield VARIANT.found(seen, "run it on a newer CPU; emulators and clouds may hide what a CPU has")
+            yield VARIANT.found(seen, _NEWER_CPU if "this CPU lacks" in passed[-1] else _OUTSIDE)
             continue
         # AMX pays for some models only, which export knows.
         best = next((name for name, feature in _LEVELS[1:] if plain_feature(feature) in have), "baseline")
-        if best not in lacking:
+        if best not in obstacles:
             yield VARIANT.found(
                 f"{model.name} runs as {running[-1]}; this CPU has {best}, for which it has no variant",
-                f"aotpack export --cpu-isa {','.join([*lacking, best])} ...   "
+                f"aotpack export --cpu-isa {','.join([*obstacles, best])} ...   "
                 "# export leaves out what gains nothing on its machine",
             )
 

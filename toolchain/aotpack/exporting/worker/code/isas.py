@@ -165,6 +165,8 @@ def pin(name: str, *, has_int8: bool) -> str:
     # Inductor's own list is what this machine can run.
     cpu_vec_isa.valid_vec_isa_list = lambda: vectors
     torch.cpu._is_avx512_bf16_supported = lambda: isa.has_bfloat16
+    # Came after Sapphire Rapids: products of float16 would be libtorch's own functions.
+    torch.cpu._is_amx_fp16_supported = lambda: False
     # What the user's ATEN_CPU_CAPABILITY says is about this machine too.
     cpu_vec_isa.get_isa_from_cpu_capability = lambda capability, offered, invalid: offered[0]
     return isa.march
