@@ -1,7 +1,9 @@
 """Variants: what a bundle for every CPU costs beside one for a single kind, in time, bytes and memory.
 
 A program of its own: `python -m benchmarks.variants` writes the section of this machine's kind of CPU in
-RESULTS-variants.md. A machine with AVX-512 measures all kinds, by forcing variants and what the runtimes use.
+RESULTS-variants.md. A machine with AVX-512 measures all kinds, by forcing variants and what the runtimes use. Where
+others work too, make everything with `--prepare`, then measure some `--models` and `--parts` at a time while it is
+quiet; the page is written once all are there.
 `--large` makes a model of 5 GB once and says what was seen: it takes 25 GB of disk, 16 GB of memory and minutes.
 """
 
@@ -9,15 +11,18 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import itertools
 import json
 import os
 import re
+import resource
 import shutil
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +33,10 @@ from benchmarks.results import cpu_kind, processor, with_section
 from benchmarks.run import WORK
 
 PAGE = Path(__file__).with_name("RESULTS-variants.md")
-#: Those of `aotpack export --cpu-isa` that run without bfloat16 and int8, the least demanding first.
+#: Those of `aotpack export --cpu-isa` that float32 uses, the least demanding first.
 ISAS = ("baseline", "avx2", "avx512")
+#: And those of bfloat16.
+LOW_ISAS = (*ISAS, "amx")
 #: What keeps the runtimes from using more than a kind of CPU has: the slim one, libtorch, and oneDNN and MKL inside it.
 AS_ON: dict[str, dict[str, str]] = {
     "baseline": {
@@ -44,17 +51,37 @@ AS_ON: dict[str, dict[str, str]] = {
         "ONEDNN_MAX_CPU_ISA": "AVX2",
         "MKL_ENABLE_INSTRUCTIONS": "AVX2",
     },
-    "avx512": {},
+    "avx512": {"AOT_SLIM_ISA": "avx512", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"},
+    "amx": {},
 }
 #: What is measured, and how many calls of it a round has.
-MODELS = {"mlp": 2000, "bert": 5, "resnet50": 5}
-#: Of a run.
-PARTS = ("times", "sizes", "memory", "exports")
-#: libtorch's own kernels without AVX2: a call of a large model takes minutes there, in a bundle for that kind alone as
-#: well.
-SLOW = ("full", "baseline")
+MODELS = {"mlp": 2000, "mlp_bfloat16": 2000, "bert": 5, "bert_bfloat16": 5, "resnet50": 5}
+#: Models of 500 MB of weights: of linear layers, and of convolutions, 1 x 1 and 3 x 3.
+HEAVY = {"wide": 4000, "filters": 1024}
+#: What is exported anew for its time.
+EXPORTED = ("mlp", "bert")
 #: Rounds in which all ways run in turn.
 ROUNDS = 3
+#: Rows of tables that were measured, by part and model.
+MEASURED = WORK / "variants.json"
+
+
+def isas_of(name: str) -> tuple[str, ...]:
+    """The instruction sets that a model is compiled for."""
+    return LOW_ISAS if name.endswith("bfloat16") else ISAS
+
+
+def all_of(name: str) -> str:
+    """The same for `--cpu-isa`."""
+    return ",".join(isas_of(name))
+
+
+def is_slow(name: str, runtime: str, isa: str) -> bool:
+    """Whether libtorch takes minutes for a call, in a bundle for that kind alone as well: without AVX2, but for the
+    MLP; or cannot make it: in bfloat16, without AVX-512."""
+    return runtime == "full" and (
+        (isa == "baseline" and name != "mlp") or (name.endswith("bfloat16") and isa in ("baseline", "avx2"))
+    )
 
 
 def _aotpack(*words: str) -> float:
@@ -69,6 +96,12 @@ def _source(name: str) -> str:
     return "examples/mlp.py:model" if name == "mlp" else f"{SOURCE}:{name}"
 
 
+def _processor() -> float:
+    """Seconds of it that processes took which this one has waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def _stem(name: str, isas: str) -> str:
     """Of files and folders: a comma would end an option of the linker."""
     return f"{name}-{isas.replace(',', '+')}"
@@ -78,8 +111,9 @@ def package_of(name: str, isas: str) -> Path:
     """A model's package for some instruction sets, kept between runs with the seconds that its export took."""
     package = WORK / f"{_stem(name, isas)}.pt2"
     if not package.exists():
+        before = _processor()
         seconds = _aotpack("export", _source(name), "--output", str(package), "--cpu-isa", isas)
-        package.with_suffix(".seconds").write_text(str(seconds))
+        package.with_suffix(".seconds").write_text(f"{seconds} {_processor() - before}")
     return package
 
 
@@ -95,13 +129,13 @@ def runnable() -> list[str]:
     """The instruction sets that this machine has, as the bridge sees them."""
     document = json.loads(
         subprocess.run(
-            [bundle_of("mlp", ",".join(ISAS), "slim") / "bin" / "aotrun", "info", "--json"],
+            [bundle_of("mlp_bfloat16", all_of("mlp_bfloat16"), "slim") / "bin" / "aotrun", "info", "--json"],
             capture_output=True,
             text=True,
             check=True,
         ).stdout
     )
-    return [each["name"] for each in document["variants"]["mlp"]["variants"] if each["obstacle"] is None]
+    return [each["name"] for each in document["variants"]["mlp_bfloat16"]["variants"] if each["obstacle"] is None]
 
 
 def bench(bundle: Path, calls: int, variables: Mapping[str, str]) -> dict[str, Any]:
@@ -114,13 +148,12 @@ def bench(bundle: Path, calls: int, variables: Mapping[str, str]) -> dict[str, A
     return document
 
 
-def times(name: str, runtime: str, isas: Sequence[str]) -> Iterator[str]:
+def times(name: str, runnable: Sequence[str]) -> Iterator[str]:
     """A row for each kind: all variants in one bundle beside a bundle for that kind alone, in turn."""
-    together = bundle_of(name, ",".join(ISAS), runtime)
-    for isa in isas:
-        if (runtime, isa) == SLOW and name != "mlp":
+    for runtime, isa in itertools.product(("slim", "full"), isas_of(name)):
+        if isa not in runnable or is_slow(name, runtime, isa):
             continue
-        alone = bundle_of(name, isa, runtime)
+        together, alone = bundle_of(name, all_of(name), runtime), bundle_of(name, isa, runtime)
         calls, kind = MODELS[name], AS_ON[isa]
         forced = {**kind, "AOT_VARIANT": isa}
         rounds = [(bench(together, calls, forced), bench(alone, calls, kind)) for _ in range(ROUNDS)]
@@ -134,45 +167,46 @@ def times(name: str, runtime: str, isas: Sequence[str]) -> Iterator[str]:
         yield f"| {name} | {runtime} | {isa} | {middle} | {ratio:.2f} | {added:+.2f} | {verdict} |"
 
 
-def sizes(name: str) -> Iterator[str]:
+def sizes(name: str, _runnable: Sequence[str]) -> Iterator[str]:
     """What all variants add to the weights."""
-    for runtime in ("slim",):
-        folder = bundle_of(name, ",".join(ISAS), runtime) / "models" / name
-        weights = (folder / "weights.blob").stat().st_size
-        alone = bundle_of(name, "avx2", runtime) / "models" / name
-        ratio = size_of([folder]) / weights
-        verdict = "reached" if ratio <= 1.05 else "**missed**"
-        yield (
-            f"| {name} | {weights / 1e6:.1f} | {size_of([alone]) / 1e6:.1f} | {size_of([folder]) / 1e6:.1f} "
-            f"| {ratio:.3f} | {verdict if weights > 1e8 else ''} |"
-        )
+    folder = bundle_of(name, all_of(name), "slim") / "models" / name
+    weights = (folder / "weights.blob").stat().st_size
+    alone = bundle_of(name, "avx2", "slim") / "models" / name
+    ratio = size_of([folder]) / weights
+    verdict = "reached" if ratio <= 1.05 else "**missed**"
+    yield (
+        f"| {name} | {weights / 1e6:.1f} | {size_of([alone]) / 1e6:.1f} | {size_of([folder]) / 1e6:.1f} "
+        f"| {ratio:.3f} | {verdict if weights > 1e8 else ''} |"
+    )
 
 
-def features(name: str) -> Iterator[str]:
+def features(name: str, _runnable: Sequence[str]) -> Iterator[str]:
     """What each variant's code uses."""
-    folder = bundle_of(name, ",".join(ISAS), "slim") / "models" / name
-    for isa in ISAS:
+    folder = bundle_of(name, all_of(name), "slim") / "models" / name
+    for isa in isas_of(name):
         library = folder / ("model.so" if isa == ISAS[0] else f"model.{isa}.so")
         with library.open("rb") as file:
             used = sorted(features_used(file) or ())
         yield f"| {name} | {isa} | {library.stat().st_size / 1e3:.0f} | {', '.join(used)} |"
 
 
-def memory(runtime: str, isas: Sequence[str]) -> Iterator[str]:
+def memory(name: str, runnable: Sequence[str]) -> Iterator[str]:
     """Proportional set sizes of processes that hold one model, by variant."""
-    bundle = bundle_of("wide", ",".join(ISAS), runtime)
-    weights = (bundle / "models" / "wide" / "weights.blob").stat().st_size / 1e6
-    program = WORK / f"hold-{runtime}"
-    flags = ["-O2", f"-I{bundle}/include", f"-L{bundle}/lib", f"-Wl,-rpath,{bundle}/lib:{bundle}/lib/gcc"]
-    command = ["cc", str(PROGRAMS / "hold.c"), *flags, "-laot_bridge", "-o", str(program)]
-    subprocess.run(command, check=True)
-    for isa in isas:
-        if (runtime, isa) == SLOW:
-            continue
-        shares = _shares([str(program), str(bundle / "models" / "wide"), "16", "4000"], isa)
-        ratio = sum(shares) / weights
-        verdict = "reached" if ratio <= 1.2 else "**missed**"
-        yield f"| {runtime} | {isa} | {weights:.0f} | {max(shares):.1f} | {sum(shares):.0f} | {ratio:.2f} | {verdict} |"
+    for runtime in ("slim", "full"):
+        bundle = bundle_of(name, all_of(name), runtime)
+        weights = (bundle / "models" / name / "weights.blob").stat().st_size / 1e6
+        program = WORK / f"hold-{runtime}"
+        flags = ["-O2", f"-I{bundle}/include", f"-L{bundle}/lib", f"-Wl,-rpath,{bundle}/lib:{bundle}/lib/gcc"]
+        command = ["cc", str(PROGRAMS / "hold.c"), *flags, "-laot_bridge", "-o", str(program)]
+        subprocess.run(command, check=True)
+        for isa in isas_of(name):
+            if isa not in runnable or is_slow(name, runtime, isa):
+                continue
+            shares = _shares([str(program), str(bundle / "models" / name), "16", str(HEAVY[name])], isa)
+            ratio = sum(shares) / weights
+            verdict = "reached" if ratio <= 1.2 else "**missed**"
+            middle = f"{weights:.0f} | {max(shares):.1f} | {sum(shares):.0f} | {ratio:.2f}"
+            yield f"| {name} | {runtime} | {isa} | {middle} | {verdict} |"
 
 
 def _shares(command: Sequence[str], variant: str) -> list[float]:
@@ -193,16 +227,17 @@ def _shares(command: Sequence[str], variant: str) -> list[float]:
     return [int(match[1]) * 1024 / 1e6 for match in found if match]
 
 
-def exports(names: Sequence[str]) -> Iterator[str]:
+def exports(name: str, _runnable: Sequence[str]) -> Iterator[str]:
     """What a portable export takes, beside one for a single kind, both anew."""
-    for name in names:
-        seconds = []
-        for isas in ("avx2", ",".join(ISAS), "portable"):
-            package_of(name, isas).unlink()
-            seconds.append(float(package_of(name, isas).with_suffix(".seconds").read_text()))
-        ratio = seconds[2] / seconds[0]
-        verdict = "reached" if ratio <= 1.6 else "**missed**"
-        yield f"| {name} | {seconds[0]:.1f} | {seconds[1]:.1f} | {seconds[2]:.1f} | {ratio:.2f} | {verdict} |"
+    found: list[list[float]] = []
+    for isas in ("avx2", all_of(name), "portable"):
+        package_of(name, isas).unlink()
+        found.append([float(word) for word in package_of(name, isas).with_suffix(".seconds").read_text().split()])
+    clock, processor_time = zip(*found, strict=True)
+    ratios = [seconds[2] / seconds[0] for seconds in (clock, processor_time)]
+    verdict = "reached" if ratios[0] <= 1.6 else "**missed**"
+    middle = " | ".join(f"{seconds:.1f}" for seconds in (*clock, processor_time[0], processor_time[2]))
+    yield f"| {name} | {middle} | {ratios[0]:.2f} | {ratios[1]:.2f} | {verdict} |"
 
 
 def _with_memory(*words: str) -> str:
@@ -237,50 +272,113 @@ def large() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-def lines(names: Sequence[str], parts: Sequence[str]) -> Iterator[str]:
-    """The tables."""
-    isas = runnable()
-    if "times" in parts:
-        yield "| model | runtime | kind | with all variants, us a call | for that kind alone | ratio | start, ms | |"
-        yield "|---|---|---|---:|---:|---:|---:|---|"
-        for name in names:
-            for runtime in ("slim", "full"):
-                yield from times(name, runtime, isas)
-    if "sizes" in parts:
-        yield from ("", "| model | weights, MB | model folder for avx2, MB | with all variants, MB | of weights | |")
-        yield "|---|---:|---:|---:|---:|---|"
-        for name in names:
-            yield from sizes(name)
-        yield from ("", "| model | variant | code, kB | uses |", "|---|---|---:|---|")
-        for name in names:
-            yield from features(name)
-    if "memory" in parts:
-        yield from ("", f"| runtime | variant | weights, MB | PSS of each of {PROCESSES} | together | of weights | |")
-        yield "|---|---|---:|---:|---:|---:|---|"
+@dataclass(frozen=True)
+class Table:
+    """A part of the page: its head, of which models, and the rows of one."""
+
+    head: tuple[str, str]
+    models: Sequence[str]
+    rows: Callable[[str, Sequence[str]], Iterator[str]]
+
+
+TABLES: Mapping[str, Table] = {
+    "times": Table(
+        (
+            "| model | runtime | kind | with all variants, us a call | for that kind alone | ratio | start, ms | |",
+            "|---|---|---|---:|---:|---:|---:|---|",
+        ),
+        tuple(MODELS),
+        times,
+    ),
+    "sizes": Table(
+        (
+            "| model | weights, MB | model folder for avx2, MB | with all variants, MB | of weights | |",
+            "|---|---:|---:|---:|---:|---|",
+        ),
+        tuple(MODELS),
+        sizes,
+    ),
+    "features": Table(
+        ("| model | variant | code, kB | uses |", "|---|---|---:|---|"),
+        tuple(MODELS),
+        features,
+    ),
+    "memory": Table(
+        (
+            f"| model | runtime | variant | weights, MB | PSS of each of {PROCESSES} | together | of weights | |",
+            "|---|---|---|---:|---:|---:|---:|---|",
+        ),
+        tuple(HEAVY),
+        memory,
+    ),
+    "exports": Table(
+        (
+            "| export | avx2, s | all, s | portable, s | processor: avx2, s | portable, s | ratio | of processor | |",
+            "|---|---:|---:|---:|---:|---:|---:|---:|---|",
+        ),
+        EXPORTED,
+        exports,
+    ),
+}
+
+
+def prepare() -> None:
+    """Make all packages and bundles."""
+    for name in (*MODELS, *HEAVY):
         for runtime in ("slim", "full"):
-            yield from memory(runtime, isas)
-    if "exports" in parts:
-        yield from ("", "| export | avx2, s | all three, s | portable, s | ratio | |", "|---|---:|---:|---:|---:|---|")
-        yield from exports([name for name in names if name != "resnet50"])
+            bundle_of(name, all_of(name), runtime)
+            for isa in isas_of(name) if name in MODELS else ():
+                if not is_slow(name, runtime, isa):
+                    bundle_of(name, isa, runtime)
+    for name in EXPORTED:
+        package_of(name, "portable")
+
+
+def measured(names: Sequence[str], parts: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+    """Measure some, print it, and return all that has been."""
+    known: dict[str, dict[str, list[str]]] = json.loads(MEASURED.read_text()) if MEASURED.exists() else {}
+    isas = runnable()
+    for part in parts:
+        table = TABLES[part]
+        print("\n".join(table.head))
+        for name in table.models:
+            if name in names:
+                known.setdefault(part, {})[name] = []
+                for row in table.rows(name, isas):
+                    print(row, flush=True)
+                    known[part][name].append(row)
+                MEASURED.write_text(json.dumps(known, indent=1))
+    return known
 
 
 def main() -> None:
     """Measure, and write this kind's section."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--large", action="store_true", help="the model of 5 GB alone")
-    parser.add_argument("--models", default=",".join(MODELS), help="some of these, with commas between")
-    parser.add_argument("--parts", default=",".join(PARTS), help="some of these; only with all is the page written")
+    parser.add_argument("--prepare", action="store_true", help="make what is measured, and measure nothing")
+    parser.add_argument("--models", default=",".join((*MODELS, *HEAVY)), help="some of these, with commas between")
+    parser.add_argument("--parts", default=",".join(TABLES), help="some of these")
     wanted = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
+    if wanted.prepare:
+        prepare()
+        return
     cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     today = datetime.datetime.now(tz=datetime.timezone.utc).date().isoformat()
-    section = [f"{processor(cpuinfo)}, {os.cpu_count()} cores; {today}.", ""]
-    for line in large() if wanted.large else lines(wanted.models.split(","), wanted.parts.split(",")):
-        print(line, flush=True)
-        section.append(line)
-    if not wanted.large and wanted.parts != ",".join(PARTS):
-        return
-    title = "A model of 5 GB" if wanted.large else cpu_kind(cpuinfo)
+    section = [f"{processor(cpuinfo)}, {os.cpu_count()} cores; {today}."]
+    title = cpu_kind(cpuinfo)
+    if wanted.large:
+        title = "A model of 5 GB"
+        section.append("")
+        for line in large():
+            print(line, flush=True)
+            section.append(line)
+    else:
+        known = measured(wanted.models.split(","), wanted.parts.split(","))
+        for part, table in TABLES.items():
+            if not set(table.models) <= set(known.get(part, ())):
+                return
+            section += ["", *table.head, *(row for name in table.models for row in known[part][name])]
     PAGE.write_text(with_section(PAGE.read_text(encoding="utf-8"), title, section), encoding="utf-8")
 
 

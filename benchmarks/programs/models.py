@@ -58,6 +58,20 @@ class Bottleneck(nn.Module):
         return functional.relu(y + self.shortcut(x))
 
 
+class Filters(nn.Module):
+    """Convolutions of many channels on a picture of 4 x 4, whose rows are its input."""
+
+    def __init__(self):
+        super().__init__()
+        layers = [module for _ in range(6) for module in (nn.Conv2d(1024, 1024, 3, padding=1), nn.ReLU())]
+        layers += [nn.Conv2d(1024, 4096, 1), nn.ReLU()]
+        layers += [module for _ in range(4) for module in (nn.Conv2d(4096, 4096, 1), nn.ReLU())]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x):
+        return self.layers(x.reshape(1, 1024, 4, 4)).mean((2, 3))
+
+
 class ResNet50(nn.Module):
     """ResNet-50 for 1000 classes."""
 
@@ -84,6 +98,19 @@ def bert():
     return Bert().eval(), (torch.randint(0, 30522, (1, 128)),)
 
 
+def bert_bfloat16():
+    """The same in bfloat16."""
+    module, inputs = bert()
+    return module.bfloat16(), inputs
+
+
+def mlp_bfloat16():
+    """64-128-64-32, 32 rows, in bfloat16: small products, which are generated code."""
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 64), nn.GELU(), nn.Linear(64, 32))
+    return layers.eval().bfloat16(), (torch.randn(32, 64, dtype=torch.bfloat16),)
+
+
 def resnet50():
     """One image of 224 x 224."""
     torch.manual_seed(0)
@@ -95,6 +122,12 @@ def wide():
     torch.manual_seed(0)
     layers = (module for _ in range(8) for module in (nn.Linear(4000, 4000), nn.ReLU()))
     return nn.Sequential(*layers).eval(), (torch.randn(16, 4000),)
+
+
+def filters():
+    """510 MB of weights of convolutions, 3 x 3 and 1 x 1."""
+    torch.manual_seed(0)
+    return Filters().eval(), (torch.randn(16, 1024),)
 
 
 def large():
