@@ -3,7 +3,7 @@
 A program of its own: `python -m benchmarks.variants` writes the section of this machine's kind of CPU in
 RESULTS-variants.md. A machine with AVX-512 measures all kinds, by forcing variants and what the runtimes use. Where
 others work too, make everything with `--prepare`, then measure some `--models` and `--parts` at a time while it is
-quiet; the page is written once all are there.
+quiet; the page tells what was measured so far.
 `--large` makes a model of 5 GB once and says what was seen: it takes 25 GB of disk, 16 GB of memory and minutes.
 """
 
@@ -322,16 +322,16 @@ TABLES: Mapping[str, Table] = {
 }
 
 
-def prepare() -> None:
-    """Make all packages and bundles."""
-    for name in (*MODELS, *HEAVY):
+def prepare(names: Sequence[str]) -> None:
+    """Make the packages and bundles of some models."""
+    for name in names:
         for runtime in ("slim", "full"):
             bundle_of(name, all_of(name), runtime)
             for isa in isas_of(name) if name in MODELS else ():
                 if not is_slow(name, runtime, isa):
                     bundle_of(name, isa, runtime)
-    for name in EXPORTED:
-        package_of(name, "portable")
+        if name in EXPORTED:
+            package_of(name, "portable")
 
 
 def measured(names: Sequence[str], parts: Sequence[str]) -> dict[str, dict[str, list[str]]]:
@@ -360,8 +360,9 @@ def main() -> None:
     parser.add_argument("--parts", default=",".join(TABLES), help="some of these")
     wanted = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
+    names = wanted.models.split(",")
     if wanted.prepare:
-        prepare()
+        prepare(names)
         return
     cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     today = datetime.datetime.now(tz=datetime.timezone.utc).date().isoformat()
@@ -374,11 +375,10 @@ def main() -> None:
             print(line, flush=True)
             section.append(line)
     else:
-        known = measured(wanted.models.split(","), wanted.parts.split(","))
+        known = measured(names, wanted.parts.split(","))
         for part, table in TABLES.items():
-            if not set(table.models) <= set(known.get(part, ())):
-                return
-            section += ["", *table.head, *(row for name in table.models for row in known[part][name])]
+            rows = [row for name in table.models for row in known.get(part, {}).get(name, ())]
+            section += ["", *table.head, *rows] if rows else []
     PAGE.write_text(with_section(PAGE.read_text(encoding="utf-8"), title, section), encoding="utf-8")
 
 
