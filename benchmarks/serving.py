@@ -1,16 +1,17 @@
 """`aotrun serve` beside the usual alternative, FastAPI with torch: requests a second of a core, latency at less load.
 
-    python -m benchmarks.serving [--seconds S] [--connections N] [--rounds N] [--requests N] [--publish]
+    python -m benchmarks.serving [--seconds S] [--connections N] [--rounds N] [--alone] [--requests N] [--publish]
 
 Both serve `examples/mlp.py`, one row a request, from processor 0; the client, a program in C, has processor 1. Less
 load is a share of the median of what was answered in a second before, evenly paced, and at random times. FastAPI runs
 as its documentation says: uvicorn with uvloop and httptools, pydantic models of lists, one process, torch with one
 thread. Beside the latencies stand those of a floor: a server in C that keeps the processor busy for as long as a
 request takes of aotrun at its greatest load, and does nothing else but read and answer.
-Each row of the tables is the median of rounds in which all take turns. A round in which other processes had more than a
-fiftieth of a processor is run again, up to `AGAIN` times: it would measure them. `--requests 1000000` asks so many
-questions by number of two workers instead, one of which is killed now and then, beside broken clients, and counts the
-answers.
+Each row of the tables is the median of rounds, in the first one of rounds in which all take turns. `--alone` gives
+servers and client real-time priority, so that what else the machine does has none of the processors meanwhile; that is
+for root. Rounds last less than a second: of each second the kernel keeps a twentieth for what has no such priority.
+`--requests 1000000` asks so many questions by number of two workers instead, one of which is killed now and then,
+beside broken clients, and counts the answers.
 """
 
 from __future__ import annotations
@@ -40,10 +41,6 @@ ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / "build" / "bench" / "serving"
 PAGE = Path(__file__).with_name("RESULTS-serving.md")
 SERVER, CLIENT = {0}, {1}
-#: Of a processor that others may have in a round.
-OTHERS = 0.02
-#: How often a round is tried.
-AGAIN = 20
 #: Of the greatest load, at which latencies are measured.
 SHARES = (0.25, 0.5)
 PACES = ("even", "random")
@@ -166,10 +163,18 @@ def floor(seconds: float) -> Iterator[tuple[int, int]]:
             process.wait()
 
 
+def prefer(process: int) -> None:
+    """Let a process run before whatever has no real-time priority."""
+    for thread in (Path("/proc") / str(process) / "task").iterdir():
+        os.sched_setscheduler(int(thread.name), os.SCHED_FIFO, os.sched_param(10))
+
+
 def processor_seconds(process: int) -> float:
-    """What a process has used."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """What a process's threads have used."""
+    used = 0
+    for thread in (Path("/proc") / str(process) / "task").iterdir():
+        used += int((thread / "schedstat").read_text().split()[0])
+    return used * 1e-9
 
 
 class Round(NamedTuple):
@@ -185,7 +190,7 @@ class Round(NamedTuple):
         return self.taken[min(int(len(self.taken) * share), len(self.taken) - 1)]
 
 
-def quiet_round(
+def round_of(
     server: tuple[int, int],
     question: Callable[[int], bytes],
     connections: int,
@@ -193,31 +198,11 @@ def quiet_round(
     rate: float = 0.0,
     pace: str = "even",
 ) -> Round:
-    """A round in which the machine did nothing else."""
-    for _ in range(AGAIN):
-        before = busy_seconds(), processor_seconds(server[1]), children_seconds()
-        begin = time.perf_counter()
-        taken = asked(server, question, connections, seconds, rate, pace)
-        passed = time.perf_counter() - begin
-        used = processor_seconds(server[1]) - before[1]
-        others = busy_seconds() - before[0] - used - (children_seconds() - before[2])
-        if others < OTHERS * passed:
-            break
-    else:
-        print(f"{AGAIN} rounds were disturbed; the last one counts: others had {others / passed:.0%} of a processor")
-    return Round(len(taken) / passed, used / len(taken), sorted(taken))
-
-
-def busy_seconds() -> float:
-    """What all processes together have used of the machine's processors."""
-    user, nice, system = map(int, Path("/proc/stat").read_text().split()[1:4])
-    return (user + nice + system) / os.sysconf("SC_CLK_TCK")
-
-
-def children_seconds() -> float:
-    """What this process's children that have ended have used."""
-    times = os.times()
-    return times.children_user + times.children_system
+    """Ask a server for a while; see `asked`."""
+    before = processor_seconds(server[1])
+    taken = asked(server, question, connections, seconds, rate, pace)
+    used = processor_seconds(server[1]) - before
+    return Round(len(taken) / seconds, used / len(taken), sorted(taken))
 
 
 def asked(
@@ -231,7 +216,8 @@ def asked(
     """The seconds that each answer took; see `programs/load.c`, which is fast enough to leave the server no rest."""
     questions = [question(number) for number in range(64)]
     given = b"".join(struct.pack("=I", len(each)) + each for each in questions)
-    command = [str(WORK / "load"), str(server[0]), str(connections), str(seconds), str(rate), pace]
+    command = ["chrt", "--fifo", "10"] if os.sched_getscheduler(server[1]) == os.SCHED_FIFO else []
+    command += [str(WORK / "load"), str(server[0]), str(connections), str(seconds), str(rate), pace]
     done = subprocess.run(command, input=given, stdout=subprocess.PIPE, check=True)
     return array("d", done.stdout)
 
@@ -260,7 +246,7 @@ BYTES, BATCHES = "aotrun serve, bytes", "aotrun serve --max-batch 64, bytes"
 ALTERNATIVE = "FastAPI + uvicorn + torch, JSON"
 
 
-def measure_greatest(seconds: float, connections: int, rounds: int) -> tuple[list[str], dict[str, float]]:
+def measure_greatest(options: argparse.Namespace) -> tuple[list[str], dict[str, float]]:
     """The first table, and the seconds that a request takes of each way that is measured at less load."""
     ways: dict[str, tuple[Start, Callable[[int], bytes]]] = {
         ALTERNATIVE: (fastapi, to_fastapi),
@@ -269,27 +255,33 @@ def measure_greatest(seconds: float, connections: int, rounds: int) -> tuple[lis
         BATCHES: (lambda: aotrun("--max-batch", "64"), as_bytes),
     }
     seen: dict[str, list[Round]] = {way: [] for way in ways}
-    for _ in range(rounds):
-        for way, (start, question) in ways.items():
-            with start() as server:
-                asked(server, question, connections, 0.5)
-                seen[way].append(quiet_round(server, question, connections, seconds))
+    with contextlib.ExitStack() as running:
+        servers = {way: (running.enter_context(start()), question) for way, (start, question) in ways.items()}
+        for number, (way, (server, question)) in itertools.product(range(-1, options.rounds), servers.items()):
+            if options.alone:
+                prefer(server[1])
+            each = round_of(server, question, options.connections, options.seconds)
+            if number >= 0:  # the first one warms up
+                seen[way].append(each)
     lines = [
-        f"| one row of the MLP a request, {connections} connections | requests/s | ratio | us of a core each | ratio |",
+        f"| one row of the MLP a request, {options.connections} connections | requests/s | ratio | us each | ratio |",
         "|---|---:|---:|---:|---:|",
     ]
-    for way, each in seen.items():
-        rate, cost = statistics.median(one.rate for one in each), statistics.median(one.cost for one in each)
-        faster = statistics.median(one.rate / other.rate for one, other in zip(each, seen[ALTERNATIVE], strict=True))
-        cheaper = statistics.median(other.cost / one.cost for one, other in zip(each, seen[ALTERNATIVE], strict=True))
+    for way, found in seen.items():
+        rate, cost = statistics.median(one.rate for one in found), statistics.median(one.cost for one in found)
+        pairs = list(zip(found, seen[ALTERNATIVE], strict=True))
+        faster = statistics.median(one.rate / other.rate for one, other in pairs)
+        cheaper = statistics.median(other.cost / one.cost for one, other in pairs)
         lines.append(f"| {way} | {rate:.0f} | {faster:.2f} | {cost * 1e6:.1f} | {cheaper:.2f} |")
     return lines, {way: 1 / statistics.median(one.rate for one in seen[way]) for way in (BYTES, BATCHES)}
 
 
-def measure_less(seconds: float, connections: int, rounds: int, least: dict[str, float]) -> list[str]:
+def measure_less(options: argparse.Namespace, least: dict[str, float]) -> list[str]:
     """The second table: latencies at less load than the greatest, at which a request took `least` seconds."""
     with floor(0.0) as server:
-        own = 1 / quiet_round(server, as_bytes, connections, 0.5).rate
+        if options.alone:
+            prefer(server[1])
+        own = 1 / round_of(server, as_bytes, options.connections, options.seconds).rate
     ways: dict[str, tuple[Start, float]] = {}
     for way, start in ((BYTES, aotrun), (BATCHES, lambda: aotrun("--max-batch", "64"))):
         ways[way] = start, 1 / least[way]
@@ -300,9 +292,14 @@ def measure_less(seconds: float, connections: int, rounds: int, least: dict[str,
     ]
     for way, (start, most) in ways.items():
         with start() as server:
-            asked(server, as_bytes, connections, 0.5, most / 2)
+            if options.alone:
+                prefer(server[1])
+            asked(server, as_bytes, options.connections, options.seconds, most / 2)
             for share, pace in itertools.product(SHARES, PACES):
-                each = [quiet_round(server, as_bytes, connections, seconds, most * share, pace) for _ in range(rounds)]
+                each = [
+                    round_of(server, as_bytes, options.connections, options.seconds, most * share, pace)
+                    for _ in range(options.rounds)
+                ]
                 median, late = (statistics.median(one.at(part) for one in each) * 1e6 for part in (0.5, 0.99))
                 ratio = statistics.median(one.at(0.99) / one.at(0.5) for one in each)
                 busy = statistics.median(one.cost * one.rate for one in each) * 100
@@ -385,18 +382,19 @@ def _bother(port: int, stop: threading.Event) -> None:
 def main() -> None:
     """Measure and print, or write this kind of CPU's section of RESULTS-serving.md."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--seconds", type=float, default=0.8)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--requests", type=int, default=0)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--alone", action="store_true")
     parser.add_argument("--publish", action="store_true")
     options = parser.parse_args()
     prepare()
     if options.requests:
         print(endure(options.requests))
         return
-    lines, least = measure_greatest(options.seconds, options.connections, options.rounds)
-    lines += ["", *measure_less(options.seconds, options.connections, options.rounds, least)]
+    lines, least = measure_greatest(options)
+    lines += ["", *measure_less(options, least)]
     print("\n".join(lines))
     if options.publish:
         results.publish(lines, PAGE)

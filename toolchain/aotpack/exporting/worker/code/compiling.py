@@ -182,6 +182,7 @@ def compile_program(
             reproducible.without_folders(folder),
             device_names.by_hand(folder),
             reproducible.without_addresses(),
+            reproducible.without_waiting(folder),
             extern_kernels.whole_descriptions(),
             quantised_weights.kept(),
         ):

@@ -109,6 +109,32 @@ def without_addresses() -> Iterator[None]:
         ir.ExternKernel.get_op_name = name_of
 
 
+@contextlib.contextmanager
+def without_waiting(folder: Path) -> Iterator[None]:
+    """Let exports run at the same time.
+
+    Inductor compiles under a lock that it names after the files and keeps in its cache. Ours have one name, and each
+    export, each variant of one as well, has a folder of its own: all of a user's would wait for each other, and fail
+    after ten minutes of that.
+    """
+    try:
+        from torch.utils import _filelock
+    except ImportError:
+        yield
+        return
+    lock = _filelock.FileLock
+    shared = f"{NAME}.lock"
+
+    def own_lock(path: str, *args: Any, **kwargs: Any) -> Any:
+        return lock(str(folder / shared) if Path(path).name == shared else path, *args, **kwargs)
+
+    _filelock.FileLock = own_lock
+    try:
+        yield
+    finally:
+        _filelock.FileLock = lock
+
+
 def without_commands(code: str, folder: Path) -> str:
     """Generated C++ without the comments that tell how it was compiled here, and without the folder. Pure."""
     lines = iter(code.splitlines(keepends=True))
