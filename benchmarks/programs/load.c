@@ -8,7 +8,8 @@
  * RATE 0: each connection asks again when it is answered. Else so many questions come a second, evenly, as from a
  * client that paces itself, or at random times, as those of many users do who do not know of each other; an answer's
  * time begins when its question was due, whether or not a connection was free for it. Any answer but 200 is an error.
- * It never sleeps: to be woken up takes tens of microseconds on a virtual machine, which would count as the server's.
+ * Each connection has asked once before the time begins. It never sleeps: to be woken up takes tens of microseconds on
+ * a virtual machine, which would count as the server's.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -91,6 +92,12 @@ static int receive(struct connection* connection) {
   return connection->received >= (size_t)(end + 4 - connection->answer) + strtoul(length + 18, NULL, 10);
 }
 
+static void ask(struct connection* connection, size_t which, double since) {
+  connection->asked = since;
+  connection->received = 0;
+  if (send(connection->socket, questions[which], lengths[which], 0) != (ssize_t)lengths[which]) fail("send");
+}
+
 int main(int argc, char** argv) {
   if (argc != 6) return 2;
   const uint32_t many = (uint32_t)atoi(argv[2]);
@@ -104,6 +111,8 @@ int main(int argc, char** argv) {
   uint32_t num_free = 0;
   for (uint32_t index = 0; index < many; ++index) {
     join(&connections[index], (uint16_t)atoi(argv[1]), poll, index);
+    ask(&connections[index], index % known, now());
+    while (!receive(&connections[index])) continue;
     free_ones[num_free++] = index;
   }
 
@@ -113,11 +122,7 @@ int main(int argc, char** argv) {
   double time = begin;
   while (time < begin + seconds) {
     while (num_free > 0 && due <= time) {
-      struct connection* connection = &connections[free_ones[--num_free]];
-      connection->asked = rate > 0 ? due : now();
-      connection->received = 0;
-      const size_t which = asked++ % known;
-      if (send(connection->socket, questions[which], lengths[which], 0) != (ssize_t)lengths[which]) fail("send");
+      ask(&connections[free_ones[--num_free]], asked++ % known, rate > 0 ? due : now());
       if (rate > 0) due += pause_of(rate, is_even);
     }
     struct epoll_event events[MAX_CONNECTIONS];

@@ -77,6 +77,7 @@ COMMANDS = (
             Option("--threads", metavar="N", number=1, help="size of a worker's CPU pool; the cores are shared evenly"),
             Option("--max-batch", metavar="N", number=1, default=1, help="rows of requests that may run as one"),
             Option("--max-delay-ms", metavar="N", number=0, default=0, help="how long a batch waits to be filled"),
+            Option("--busy-poll-us", metavar="N", number=0, default=0, help="stay awake so long for the next request"),
             Option("--max-queue", metavar="N", number=1, default=256, help="waiting requests of a worker, then 429"),
             Option("--deadline-ms", metavar="N", number=1, default=30000, help="how long a request may wait, then 504"),
             Option("--max-body-mb", metavar="N", number=1, default=64, help="size of a request, then 413"),

@@ -33,7 +33,7 @@ FLOAT = BY_NAME["float32"]
 
 def settings(workers: int = 1) -> Settings:
     values: dict[str, Any] = dict.fromkeys(
-        ("threads", "max_batch", "max_delay_ms", "drain_s", "grace_s", "port"),
+        ("threads", "max_batch", "max_delay_ms", "busy_poll_us", "drain_s", "grace_s", "port"),
         0,
     )
     values |= {"host": "127.0.0.1", "workers": workers, "device": None, "log_requests": False, "deadline_ms": 1000}
@@ -124,6 +124,30 @@ def test_a_client_that_sends_on_without_waiting_takes_turns_with_the_others(work
     assert worker._work() == 0.0
     assert (eager.statuses, patient.statuses, len(worker._waiting)) == ([200], [200], 1)
     assert worker._work() is None
+
+
+def test_a_worker_stays_awake_for_so_long_as_it_is_told(worker: Worker) -> None:
+    asked: list[float] = []
+
+    class Poll:
+        """A double of an epoll object, for which something happens at the fourth question."""
+
+        def poll(self, timeout: float, _most: int) -> list[tuple[int, int]]:
+            asked.append(timeout)
+            return [(1, select.EPOLLIN)] if len(asked) == 4 else []
+
+    double: Any = Poll()
+    worker.poll = double
+    assert worker._wait(9.0) == []
+    worker.settings.busy_poll = 1e-9  # over with the first look
+    assert worker._wait(9.0) == []
+    assert asked == [9.0, 0, 9.0]
+    worker.settings.busy_poll = 60.0
+    assert worker._wait(9.0) == [(1, select.EPOLLIN)]
+    assert asked == [9.0, 0, 9.0, 0]
+    worker._computing.is_busy = True
+    assert worker._wait(9.0) == []
+    assert asked == [9.0, 0, 9.0, 0, 9.0]
 
 
 def test_a_connection_goes_on_as_its_answer_said(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:

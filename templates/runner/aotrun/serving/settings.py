@@ -19,6 +19,7 @@ class Settings:
         threads: of one worker's CPU pool; 0 leaves the runtime's choice.
         max_batch: rows that one run may have; 1 joins no requests.
         max_delay: how long the first request of a batch waits for others.
+        busy_poll: how long the processor is kept awake for the next event before it sleeps.
         max_queue: requests of a worker that wait; more are told to come again.
         deadline: how long a request may wait before it runs.
         max_body: of one request.
@@ -45,6 +46,7 @@ class Settings:
         self.threads: int = values["threads"] or 0
         self.max_batch: int = values["max_batch"]
         self.max_delay: float = values["max_delay_ms"] / 1000
+        self.busy_poll: float = values["busy_poll_us"] / 1e6
         self.max_queue: int = values["max_queue"]
         self.deadline: float = values["deadline_ms"] / 1000
         self.max_body: int = values["max_body_mb"] * _MEGABYTE
