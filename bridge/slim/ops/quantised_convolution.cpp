@@ -172,8 +172,30 @@ void for_each_tap(const Geometry& g, int64_t pixel, const F& f) {
   }
 }
 
+// The patch of a pixel whose taps of a line lie side by side: whole lines at once.
+void gather_lines(const Geometry& g, const char* x, int64_t pixel, int zero_point, char* to) {
+  const Pixel p(g, pixel);
+  int64_t begin[kPlaces];
+  for (size_t d = 0; d < kPlaces; ++d) begin[d] = p.at[d] * g.stride[d] - g.padding[d];
+  const int64_t low = std::clamp<int64_t>(-begin[2], 0, g.kernel[2]);
+  const int64_t high = std::clamp(g.in[2] - begin[2], low, g.kernel[2]);
+  const auto bytes = [&](int64_t taps) { return static_cast<size_t>(taps * g.inputs); };
+  for (int64_t z = begin[0]; z < begin[0] + g.kernel[0] * g.dilation[0]; z += g.dilation[0]) {
+    for (int64_t y = begin[1]; y < begin[1] + g.kernel[1] * g.dilation[1]; y += g.dilation[1]) {
+      const bool is_inside = z >= 0 && z < g.in[0] && y >= 0 && y < g.in[1] && low < high;
+      if (!is_inside || high - low < g.kernel[2]) std::memset(to, zero_point, bytes(g.kernel[2]));
+      if (is_inside) {
+        const int64_t first = ((p.picture * g.in[0] + z) * g.in[1] + y) * g.in[2] + begin[2] + low;
+        std::memcpy(to + low * g.inputs, x + first * g.inputs, bytes(high - low));
+      }
+      to += g.kernel[2] * g.inputs;
+    }
+  }
+}
+
 // The patch of a pixel: [taps][inputs] of a group. Padding is what stands for zero.
 void gather(const Geometry& g, const char* x, int64_t pixel, int64_t group, int zero_point, char* to) {
+  if (g.groups == 1 && g.dilation[2] == 1) return gather_lines(g, x, pixel, zero_point, to);
   for_each_tap(g, pixel, [&](int64_t tap, int64_t place) {
     char* at = to + tap * g.inputs;
     if (place < 0) {
@@ -287,14 +309,16 @@ Tensor convolution(const Request& r, const matrix::Result& fused, const Tensor* 
   require(accumulator == nullptr || (accumulator->sizes == sizes && accumulator->dtype == dtype),
           "a quantised convolution added to ", accumulator ? dtype_name(accumulator->dtype) : "", " makes ",
           dtype_name(dtype), " ", to_string(sizes));
-  Tensor out = empty_result(sizes, dtype);
+  const Tensor other = accumulator ? channels_last(*accumulator) : Tensor();
+  // Each pixel is read before it is written.
+  const bool in_place = accumulator != nullptr && other.raw() == accumulator->raw();
+  Tensor out = in_place ? *accumulator : empty_result(sizes, dtype);
   const Geometry g = geometry_of(r.x, r.w, sizes, r.how);
   if (out.numel() == 0) return out;
   const Tensor x = channels_last(r.x);
-  const Tensor other = accumulator ? channels_last(*accumulator) : Tensor();
   const LayerEnd end(r.of_x, r.weight_scales, r.bias, r.w.sizes[0], fused, out, r.of_result);
   convolve(g, x, r.of_x.zero_point, weights_of(r.w, g), end, {accumulator ? &other : nullptr, of_it});
-  if (accumulator == nullptr) return out;
+  if (accumulator == nullptr || in_place) return out;
   copy(*accumulator, out);
   return *accumulator;
 }
