@@ -497,7 +497,7 @@ def failure(python: Path, modules: Path, function: str, kind: type[AotpackError]
             f"is no buffer\ntorch.export carries a state in buffers alone; it is changed {at('self.cache += x[0]')}",
         ),
         ("scripted", "the module is a TorchScript module, which torch.export cannot trace"),
-        ("not_callable", "'not_callable' is not a function\nthe file defines array, attribute, bare, branches"),
+        ("not_callable", "'not_callable' is not a function\nit defines array, attribute, bare, branches"),
         ("absent", "there is no function 'absent'"),
     ],
 )

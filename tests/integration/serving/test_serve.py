@@ -255,7 +255,8 @@ def test_rows_that_depend_on_each_other_never_run_together(server: Server) -> No
 
 
 def test_no_answer_is_lost_doubled_or_mixed(bundle: Path, questions: Any) -> None:
-    with serving(bundle, "--max-batch", "16", "--max-delay-ms", "1", "--workers", "2", "--model", "mlp") as server:
+    words = ("--max-batch", "16", "--max-delay-ms", "1", "--busy-poll-us", "50", "--workers", "2", "--model", "mlp")
+    with serving(bundle, *words) as server:
         server.workers(2)
         asked = crowd(server.port, 32, questions)
         asked.run(lambda: asked.count >= 4000)

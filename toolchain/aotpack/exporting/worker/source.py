@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import difflib
 import importlib
 import importlib.util
 import inspect
+import pkgutil
 import sys
 import traceback
 from collections.abc import Mapping
@@ -49,11 +51,12 @@ def load(request: Mapping[str, Any]) -> Subject:
         return programs.subject_of_program(programs.read(Path(request["file"])), Path(request["file"]), device)
     if request["file"] is None:
         module, path = _imported(request["module"], request["folder"])
+        written = request["module"]
     else:
         path = Path(request["file"])
-        module = _run(path)
+        module, written = _run(path), str(path)
     where = f"{path.name}:{name}"
-    module, inputs, dynamic_shapes = _unpack(_call(_function(module, path, name), path, name), where)
+    module, inputs, dynamic_shapes = _unpack(_call(_function(module, written, name), path, name), where)
     args, kwargs = ((), inputs) if isinstance(inputs, dict) else (tuple(inputs), {})
     return subject_of(path, module, args, kwargs, dynamic_shapes, device)
 
@@ -88,11 +91,26 @@ def _imported(name: str, folder: str) -> tuple[ModuleType, Path]:
     try:
         module = importlib.import_module(name)
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
+            raise _absent(name, str(error.name)) from error
         raise _raised(error, Path(name), f"importing {name}") from error
     return module, Path(module.__file__ or name)
 
 
-def _function(module: ModuleType, path: Path, name: str) -> Any:
+def _absent(name: str, missing: str) -> WorkerError:
+    """A module that its package, which is there, does not have."""
+    package, _, last = missing.rpartition(".")
+    offered = sorted(each.name for each in pkgutil.iter_modules(getattr(sys.modules[package], "__path__", ())))
+    close = difflib.get_close_matches(last, offered, n=1)
+    return WorkerError(
+        f"{name}: no module {last!r} in {package}",
+        meaning=f"{package} has {', '.join(offered) if offered else 'no modules'}",
+        fix=f"did you mean {package}.{close[0]}?" if close else "name a module of it, or its file: FILE.py:FUNCTION",
+        kind="usage",
+    )
+
+
+def _function(module: ModuleType, source: str, name: str) -> Any:
     function = getattr(module, name, None)
     if callable(function):
         return function
@@ -101,11 +119,12 @@ def _function(module: ModuleType, path: Path, name: str) -> Any:
         for key, value in vars(module).items()
         if inspect.isfunction(value) and value.__module__ == module.__name__ and not key.startswith("_")
     )
-    what = f"{path}: there is no function {name!r}" if function is None else f"{path}: {name!r} is not a function"
+    what = f"{source}: there is no function {name!r}" if function is None else f"{source}: {name!r} is not a function"
+    meant = [*difflib.get_close_matches(name, offered, n=1), *offered]
     raise WorkerError(
         what,
-        meaning=f"the file defines {', '.join(offered) if offered else 'no function'}",
-        fix=f"aotpack export {path}:{offered[0]} ..." if offered else f"define {name}(): {RETURNS}",
+        meaning=f"it defines {', '.join(offered) if offered else 'no function'}",
+        fix=f"aotpack export {source}:{meant[0]} ..." if meant else f"define {name}(): {RETURNS}",
         kind="usage",
     )
 
