@@ -24,6 +24,7 @@ from aotpack.exporting import driving
 from tests.support import times
 
 _HERE = Path(__file__).resolve().parent
+_HEADERS = _HERE.parents[1] / ".cache" / "tests" / "headers"
 #: Changes from test to test, and no worker asks for it.
 _PYTESTS = "PYTEST_CURRENT_TEST"
 
@@ -96,7 +97,7 @@ _MEASURED = "COVERAGE_PROCESS_CONFIG" in _FIRST
 def _forking(python: Path) -> socket.socket:
     """The socket of a process that forks workers."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    command = [python, "-I", _HERE / "forking_workers.py", resources.PACKAGE / "exporting" / "worker"]
+    command = [python, "-I", _HERE / "forking_workers.py", resources.PACKAGE / "exporting" / "worker", _HEADERS]
     if _MEASURED:
         import coverage
 

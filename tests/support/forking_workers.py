@@ -1,10 +1,12 @@
 """Runs in the backend's environment: imports torch once, and forks a worker of exports for each that is asked for.
 
-`python -I forking_workers.py WORKER-FOLDER [COVERAGE]`, with a Unix socket as standard input. A message on it is one
-order: the folder to work in, and four descriptors, of the worker's standard input, output and errors, and where to
-write what becomes of it: its process number once it leads a session, then its exit status and the processor's seconds.
+`python -I forking_workers.py WORKER-FOLDER HEADERS [COVERAGE]`, with a Unix socket as standard input. A message on it
+is one order: the folder to work in, and four descriptors, of the worker's standard input, output and errors, and where
+to write what becomes of it: its process number once it leads a session, then its exit status and the processor's
+seconds.
 
-COVERAGE is the folder of the package that measures which lines run (`make coverage`), as aotpack's environment has it.
+HEADERS is the folder of precompiled headers. COVERAGE is that of the package that measures which lines run (`make
+coverage`), as aotpack's environment has it.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ TORCHS = (
 
 
 def main() -> None:
-    folder, *coverage = map(Path, sys.argv[1:])
+    folder, headers, *coverage = map(Path, sys.argv[1:])
     for package in coverage:
         _measure_with(package)
     spec = importlib.util.spec_from_file_location(
@@ -47,6 +49,8 @@ def main() -> None:
     importlib.import_module(f"{WORKER}.source").import_torch()
     for name in (*(f"{WORKER}.{own}" for own in WORKERS_OWN), *TORCHS):
         importlib.import_module(name)
+    sys.path.append(str(Path(__file__).parent))
+    importlib.import_module("precompiled_headers").share(WORKER, headers)
     orders = socket.socket(fileno=os.dup(0))
     while True:
         place, descriptors, _, _ = socket.recv_fds(orders, 1 << 16, 4)

@@ -282,6 +282,13 @@ def test_native_vectorises(exported: Exported) -> None:
         assert metadata_keys(exported("mlp", **options))["AOTI_CPU_ISA"] != "INVALID_VEC_ISA"
 
 
+def test_precompiled_headers_change_no_byte(exported: Exported, backend_python: Path, tmp_path: Path) -> None:
+    """What tests export with them (tests/support/precompiled_headers.py) is what users export."""
+    request = ExportRequest(ROOT / "examples" / "inplace.py", "model", tmp_path / "inplace.pt2", cpu_isa="native")
+    export(request, backend_python, Silent())
+    assert (tmp_path / "inplace.pt2").read_bytes() == exported("inplace").read_bytes()
+
+
 def test_no_regular_expression_is_compiled_into_a_model(exported: Exported, tmp_path: Path) -> None:
     assert b"regex" not in library(exported("mlp"), tmp_path).read_bytes()
 

@@ -39,31 +39,26 @@ inline void parse_device_str(
 PROGRAM = """
 #include <cstdint>
 #include <iostream>
-#include <regex>
 #include <stdexcept>
 #include <string>
 #define AOTI_RUNTIME_CHECK(that, text) if (!(that)) throw std::runtime_error(text)
 int aoti_torch_device_type_cpu() { return 0; }
 int aoti_torch_device_type_cuda() { return 1; }
-namespace by_regex {%s}
-namespace by_hand {%s}
-template <typename Function> std::string said(Function parse, const std::string& name)
-{
-    int32_t type = -7, index = -7;
-    try {
-        parse(name, type, index);
-    } catch (const std::exception& error) {
-        return error.what();
-    }
-    return std::to_string(type) + " " + std::to_string(index);
-}
+%s
 int main()
 {
     for (std::string name; std::getline(std::cin, name);) {
-        std::cout << said(by_regex::parse_device_str, name) << "|" << said(by_hand::parse_device_str, name) << "\\n";
+        int32_t type = -7, index = -7;
+        try {
+            parse_device_str(name, type, index);
+            std::cout << type << " " << index << "\\n";
+        } catch (const std::exception& error) {
+            std::cout << error.what() << "\\n";
+        }
     }
 }
 """
+#: What torch's function says, too; to compile that takes ten times as long.
 SAID = {
     "cpu": "0 -1",
     "cuda": "1 -1",
@@ -98,12 +93,12 @@ def test_names_of_devices_are_told_apart_as_before(tmp_path: Path) -> None:
     by_hand = without_regex(FUNCTION)
     assert by_hand is not None
     assert "regex" not in by_hand
-    (tmp_path / "program.cpp").write_text(PROGRAM % (FUNCTION, by_hand))
+    (tmp_path / "program.cpp").write_text(PROGRAM % by_hand)
     command = ["g++", "-std=c++20", "-Wall", "-Werror", "-o", tmp_path / "program", tmp_path / "program.cpp"]
     subprocess.run(command, check=True)
     names = "".join(f"{name}\n" for name in SAID)
     lines = subprocess.run([tmp_path / "program"], input=names, text=True, capture_output=True, check=True).stdout
-    assert lines.splitlines() == [f"{said}|{said}" for said in SAID.values()]
+    assert lines.splitlines() == list(SAID.values())
 
 
 def test_a_header_that_says_something_else_is_left_alone() -> None:

@@ -70,7 +70,7 @@ def by_hand(folder: Path) -> Iterator[None]:
 
     def flags_with_place(*args: Any, **kwargs: Any) -> tuple[list[str], list[str]]:
         compile_flags, link_flags = flags_of(*args, **kwargs)
-        return [*compile_flags, f"I{place}"], link_flags
+        return [*compile_flags, f"I{place}", f"ffile-prefix-map={place}/={FOLDER}/"], link_flags
 
     cpp_builder._get_optimization_cflags = flags_with_place
     try:
