@@ -86,6 +86,18 @@ TEST(panels_of_output_channels_are_unpacked) {
   }
 }
 
+TEST(weights_of_16_bits_are_told_by_their_type) {
+  std::string descriptor = Layout{{6, 3}, {3, 1}, {}, {}}.descriptor();
+  const auto half = [&](int32_t type) {
+    std::memcpy(&descriptor[8 + kDims * sizeof(int64_t)], &type, sizeof type);
+    return aot::half_of(descriptor);
+  };
+  CHECK_EQUAL(half(1), std::string("float16"));
+  CHECK_EQUAL(half(2), std::string("bfloat16"));
+  CHECK_EQUAL(half(3), std::string());
+  CHECK_EQUAL(aot::half_of(""), std::string());
+}
+
 TEST(sums_lie_behind_a_quantised_weight) {
   // Of 6 output channels, filled up to 8: for the inputs' zero point and, of another, for their sign as well.
   std::string descriptor = Layout{{6, 3, 2, 1}, {24, 4, 12, 12}, {4}, {0}}.descriptor();

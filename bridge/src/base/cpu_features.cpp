@@ -65,6 +65,8 @@ constexpr Feature kFeatures[] = {
     {"amx_bf16", 7, 0, Edx, 22, kAmx},
     {"amx_fp16", 7, 1, Eax, 21, kAmx},
     {"avx_vnni", 7, 1, Eax, 4, kAvx},
+    {"avx_vnni_int8", 7, 1, Edx, 4, kAvx},
+    {"avx_ne_convert", 7, 1, Edx, 5, kAvx},
     {"avx", 1, 0, Ecx, 28, kAvx},
     {"f16c", 1, 0, Ecx, 29, kAvx},
     {"avx512cd", 7, 0, Ebx, 28, kAvx512},

@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "model/below_autograd.h"
 #include "model/debug.h"
+#include "model/halves.h"
 #include "model/input.h"
 #include "model/int4_order.h"
 #include "model/runtime.h"
@@ -143,6 +144,7 @@ aot_model::aot_model(const std::string& path, const aot_load_options& options)
   aot::check_gpu(path, package.metadata.gpu_archs, *device_);
   aot::Runtime::load(*device_);
   aot::check_int4_order(package);
+  aot::check_halves(package);
   const aot::AtWork at_work;
   const aot::CallThreads threads(num_threads_);
   const aot::BelowAutograd below_autograd;  // constants may be computed now

@@ -169,6 +169,16 @@ bool packed_extent(const std::string& descriptor, const std::vector<int64_t>& sh
   return true;
 }
 
+std::string half_of(const std::string& descriptor) {
+  constexpr int32_t kFloat16 = 1;
+  constexpr int32_t kBfloat16 = 2;
+  int32_t dtype = 0;  // it stands there in descriptors of all kinds
+  if (descriptor.size() < offsetof(Descriptor, dtype) + sizeof dtype) return "";
+  std::memcpy(&dtype, descriptor.data() + offsetof(Descriptor, dtype), sizeof dtype);
+  if (dtype == kBfloat16) return "bfloat16";
+  return dtype == kFloat16 ? "float16" : "";
+}
+
 bool is_unpackable(const std::string& descriptor, const std::vector<int64_t>& shape) {
   const Descriptor given = read(descriptor);
   if (kElementSizes[given.dtype] == 1) return false;

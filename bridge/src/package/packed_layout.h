@@ -19,6 +19,9 @@ constexpr size_t kBeyondAnyFile = std::numeric_limits<size_t>::max();
 /// is of a kind that the bridge does not know.
 bool packed_extent(const std::string& descriptor, const std::vector<int64_t>& shape, size_t size, size_t* bytes);
 
+/// "bfloat16" or "float16" where a weight of that type was packed; empty for others.
+std::string half_of(const std::string& descriptor);
+
 /// Whether `unpack` gives a weight that oneDNN still takes for a layer's: of linear layers and convolutions that are
 /// not quantised. Of a descriptor that packed_extent has found to make sense.
 bool is_unpackable(const std::string& descriptor, const std::vector<int64_t>& shape);
