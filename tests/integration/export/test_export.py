@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import inspect
 import io
 import json
@@ -242,28 +241,6 @@ def metadata_keys(package: Path) -> dict[str, str]:
         name = next(name for name in archive.namelist() if name.endswith(".wrapper_metadata.json"))
         keys: dict[str, str] = json.loads(archive.read(name))
         return keys
-
-
-def test_an_export_waits_for_no_other(backend_python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """AOTInductor takes a lock in a cache that all processes of a user share, by a name that is one for all exports."""
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setenv("TORCHINDUCTOR_FILE_LOCK_TIMEOUT", "1")
-    locks = tmp_path / "cache" / "locks"
-    locks.mkdir(parents=True)
-    source = tmp_path / "twice.py"
-    source.write_text(
-        "import torch\n"
-        "class Twice(torch.nn.Module):\n"
-        "    def forward(self, x):\n"
-        "        return 2 * x\n"
-        "def model():\n"
-        "    return Twice(), (torch.randn(3),)\n"
-    )
-    request = ExportRequest(file=source, function="model", output=tmp_path / "twice.pt2", cpu_isa="native")
-    with (locks / "model.lock").open("w") as another:
-        fcntl.flock(another, fcntl.LOCK_EX)
-        export(request, backend_python, Silent())
-    assert [path.name for path in (tmp_path / "cache").rglob("*")] == ["locks", "model.lock"]
 
 
 def test_avx2_means_no_avx512(exported: Exported, tmp_path: Path) -> None:

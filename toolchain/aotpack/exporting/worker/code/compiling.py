@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -178,7 +177,6 @@ def compile_program(
         with (
             torch.no_grad(),
             # What Triton has compiled for a GPU is worth sharing, and there is one form of it.
-            reproducible.own_cache(folder) if on_cpu else contextlib.nullcontext(),
             reproducible.without_folders(folder),
             device_names.by_hand(folder),
             reproducible.without_addresses(),

@@ -48,25 +48,6 @@ def one_thread() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def own_cache(folder: Path) -> Iterator[None]:
-    """Let Inductor keep what it keeps, and above all its locks, in `folder`.
-
-    AOTInductor compiles under a lock that is called after its files. Theirs is one name, so in the cache that a user's
-    processes share all compilations would wait for each other, those of one model's variants among them.
-    """
-    name = "TORCHINDUCTOR_CACHE_DIR"
-    before = os.environ.get(name)
-    os.environ[name] = str(folder / "cache")
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
-
-
-@contextlib.contextmanager
 def without_folders(folder: Path) -> Iterator[None]:
     """Let compilers write names relative to where things lie: `folder`, torch's headers, Inductor's cache."""
     flags_of = getattr(cpp_builder, "_get_optimization_cflags", None)
