@@ -69,3 +69,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for marker, target in OPT_IN.items():
             if marker not in asked and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=f"opt-in: make {target}"))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Groups that xdist does not see are no error to it: each process would make what a module shares, once more."""
+    if getattr(session.config.option, "loadgroup", False):
+        alone = [
+            item.nodeid for item in session.items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid
+        ]
+        if alone:
+            raise pytest.UsageError(f"pytest {pytest.__version__} and xdist keep no groups together: {alone[0]}")
