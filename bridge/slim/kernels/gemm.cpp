@@ -1,13 +1,15 @@
 #include "kernels/gemm.h"
 
 #include "kernels/matrix/product.h"
+#include "kernels/panels.h"
 #include "tensor/iterate.h"
 #include "tensor/parallel.h"
 
 namespace slim {
 namespace {
 
-// a and b of float32 or bfloat16, out of float32.
+// a and b of float32 or bfloat16, or a of float32 and b of float16; out of float32, of neighbouring columns for the
+// last.
 void float_gemm(const Tensor& out, const Tensor& a, const Tensor& b, float beta, float alpha) {
   const int64_t rows = out.sizes[0];
   const int64_t columns = out.sizes[1];
@@ -24,9 +26,8 @@ void float_gemm(const Tensor& out, const Tensor& a, const Tensor& b, float beta,
   result.row_stride = out.strides[0];
   result.scale = alpha;
   result.keep = beta;
-  const auto numbers = a.dtype == ScalarType::Float ? matrix::Numbers::kFloat32 : matrix::Numbers::kBfloat16;
-  matrix::multiply(numbers, {a.raw(), a.strides[0], a.strides[1]}, matrix::Right{b.raw(), b.strides[0], b.strides[1]},
-                   {rows, columns, a.sizes[1]}, result);
+  matrix::multiply(numbers_of(b), {a.raw(), a.strides[0], a.strides[1]},
+                   matrix::Right{b.raw(), b.strides[0], b.strides[1]}, {rows, columns, a.sizes[1]}, result);
 }
 
 // For dtypes that no kernel here multiplies. Row by row of b, so that memory is walked in order.
@@ -69,8 +70,8 @@ void reduced_gemm(const Tensor& out, const Tensor& a, const Tensor& b, double be
   }
   const Tensor wide = empty(out.sizes, ScalarType::Float);
   if (beta != 0) copy(wide, out);
-  const ScalarType as = a.dtype == ScalarType::BFloat16 ? a.dtype : ScalarType::Float;
-  float_gemm(wide, to(a, as), to(b, as), static_cast<float>(beta), static_cast<float>(alpha));
+  const Tensor left = a.dtype == ScalarType::Half ? to(a, ScalarType::Float) : a;
+  float_gemm(wide, left, b, static_cast<float>(beta), static_cast<float>(alpha));
   copy(out, wide);
 }
 

@@ -6,12 +6,13 @@
 
 namespace slim {
 
-// What a float32 or bfloat16 tensor holds.
+// What a tensor of float32, bfloat16 or float16 holds.
 inline matrix::Numbers numbers_of(const Tensor& tensor) {
-  return tensor.dtype == ScalarType::Float ? matrix::Numbers::kFloat32 : matrix::Numbers::kBfloat16;
+  if (tensor.dtype == ScalarType::Float) return matrix::Numbers::kFloat32;
+  return tensor.dtype == ScalarType::Half ? matrix::Numbers::kFloat16 : matrix::Numbers::kBfloat16;
 }
 
-// The panels of a packed constant [columns, depth] of float32 or bfloat16. They live as long as the constant does.
+// The panels of a packed constant [columns, depth] of those types. They live as long as the constant does.
 const void* panels_of(const Tensor& weight, int64_t columns, int64_t depth);
 
 // The panels of a packed constant that is convolved with, of the geometry's numbers. They live as long as it does.

@@ -51,9 +51,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor* bias, const Tensor
     return out;
   }
   const Tensor result = x.dtype == ScalarType::Float ? out : empty(sizes, ScalarType::Float);
-  // Kernels know no float16.
-  constexpr ScalarType as = ScalarType::Float;
-  const Tensor left = rows_of(x, {sizes[0], depth}, as);
+  const Tensor left = rows_of(x, {sizes[0], depth}, ScalarType::Float);
   const Tensor second = other ? rows_of(expand(*other, shape), sizes, ScalarType::Float) : Tensor();
   how.out = result.data<float>();
   how.row_stride = columns;
@@ -63,11 +61,11 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor* bias, const Tensor
   }
   const matrix::Left rows{left.raw(), depth, 1};
   const matrix::Sizes all{sizes[0], columns, depth};
-  if (w.layout == Layout::kMkldnn && w.dtype == as) {
-    matrix::multiply(numbers_of(left), rows, panels_of(w, columns, depth), all, how);
+  const matrix::Numbers numbers = numbers_of(w);
+  if (w.layout == Layout::kMkldnn) {
+    matrix::multiply(numbers, rows, panels_of(w, columns, depth), all, how);
   } else {
-    const Tensor plain = to(w.layout == Layout::kMkldnn ? unpacked(w) : w, as);
-    matrix::multiply(numbers_of(left), rows, {plain.raw(), plain.strides[1], plain.strides[0]}, all, how);
+    matrix::multiply(numbers, rows, {w.raw(), w.strides[1], w.strides[0]}, all, how);
   }
   if (x.dtype != ScalarType::Float) copy(reshape(out, sizes), result);
   return out;

@@ -493,6 +493,49 @@ void check_bfloat16(Isa isa, Random& random) {
   }
 }
 
+// float32 times float16.
+void check_float16(Isa isa, Random& random) {
+  std::normal_distribution<float> normal;
+  const Sizes sizes{size(random), size(random), size(random)};
+  Guarded left(sizes.rows * sizes.depth);
+  for (int64_t i = 0; i < sizes.rows * sizes.depth; ++i) left[i] = normal(random);
+  Narrow<uint16_t> right(sizes.depth, sizes.columns, random() % 2 == 0, below(random, 3));
+  std::vector<float> numbers(static_cast<size_t>(right.count));
+  for (float& number : numbers) number = normal(random);
+  narrow(Half::kFloat16, numbers.data(), right.count, right.data);
+  widen(Half::kFloat16, right.data, right.count, numbers.data());
+  Guarded out(sizes.rows * sizes.columns);
+  Result how;
+  how.out = out.data();
+  how.row_stride = sizes.columns;
+  const Left a{left.data(), sizes.depth, 1};
+  const Right b{right.data, right.row_stride, right.column_stride};
+  if (random() % 2) {
+    Guarded panels(panel_bytes(Numbers::kFloat16, sizes.columns, sizes.depth) / 4);
+    pack_panels(Numbers::kFloat16, b, sizes.columns, sizes.depth, panels.data());
+    multiply(Numbers::kFloat16, a, panels.data(), sizes, how, isa);
+  } else {
+    multiply(Numbers::kFloat16, a, b, sizes, how, isa);
+  }
+  for (int64_t i = 0; i < sizes.rows; ++i) {
+    for (int64_t j = 0; j < sizes.columns; ++j) {
+      double sum = 0;
+      double size = 0;
+      for (int64_t k = 0; k < sizes.depth; ++k) {
+        const double product =
+            static_cast<double>(left[i * sizes.depth + k]) *
+            static_cast<double>(numbers[static_cast<size_t>(k * right.row_stride + j * right.column_stride)]);
+        sum += product;
+        size += std::fabs(product);
+      }
+      if (!close(static_cast<double>(out[i * sizes.columns + j]), sum, 1e-6 * (size + 1)))
+        return fail(std::string(name_of(isa)) + " float16, " + std::to_string(sizes.rows) + " x " +
+                    std::to_string(sizes.columns) + " x " + std::to_string(sizes.depth) + ": " +
+                    std::to_string(out[i * sizes.columns + j]) + " instead of " + std::to_string(sum));
+    }
+  }
+}
+
 // What each finite number of two bytes stands for, without its sign, and the power of two that rounds to infinity.
 std::vector<double> numbers_of(Half type) {
   const int mantissa = type == Half::kBfloat16 ? 7 : 10;
@@ -575,6 +618,7 @@ int main(int count, char** arguments) {
       check(draw(random), isa, random);
       check_bytes(isa, i % 2 == 0, random);
       check_bfloat16(isa, random);
+      check_float16(isa, random);
       check_quantised(isa, i % 2 == 0, random);
       check_int8_columns(isa, random);
       check_int4_blocks(isa, random);

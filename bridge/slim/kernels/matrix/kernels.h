@@ -156,6 +156,8 @@ struct HalfFunctions {
   void (*narrow)(const float* from, int64_t count, uint16_t* to);
 };
 
+using ExpandPairsFunction = void (*)(const uint32_t* pairs, int64_t depth, float* to);
+
 struct Kernels {
   TileTable float32;
   TileTable bfloat16;
@@ -175,6 +177,7 @@ struct Kernels {
   HasNanFunction has_nan;
   HalfFunctions brain_floats;
   HalfFunctions half_floats;
+  ExpandPairsFunction expand_pairs;
   ByDigits by_digits = {nullptr, nullptr};
   // For more than a few rows, where there are registers for whole tiles and the kernel lets this process use them.
   const TileTable* bfloat16_by_tiles = nullptr;

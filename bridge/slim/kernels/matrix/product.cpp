@@ -36,7 +36,11 @@ struct Cut {
   int64_t blocks;
 };
 
-int64_t bytes_of(Numbers numbers) { return numbers == Numbers::kFloat32 ? 4 : (numbers == Numbers::kBfloat16 ? 2 : 1); }
+// Of a number of the right side.
+int64_t bytes_of(Numbers numbers) {
+  if (numbers == Numbers::kFloat32) return 4;
+  return numbers == Numbers::kBfloat16 || numbers == Numbers::kFloat16 ? 2 : 1;
+}
 
 int64_t words_of(Numbers numbers, int64_t depth) { return divided(depth, 4 / bytes_of(numbers)); }
 
@@ -253,11 +257,46 @@ class Product {
   const Cut cut_;
 };
 
+// Makes panels of float32 of columns of float16, in panels of pairs or not.
+class PairExpansion {
+ public:
+  PairExpansion(const Kernels& kernels, const void* panels, const Right& right, const Sizes& sizes)
+      : kernels_(kernels),
+        panels_(static_cast<const uint32_t*>(panels)),
+        right_(right.data, right.column_stride, right.step_stride, bytes_of(Numbers::kFloat16)),
+        depth_(sizes.depth),
+        words_(words_of(Numbers::kFloat16, sizes.depth) * kPanel) {}
+
+  void operator()(int64_t column, int64_t columns, float* to) const {
+    const int64_t count = divided(columns, kPanel);
+    Scratch made(panels_ == nullptr ? count * words_ : 0);
+    const uint32_t* pairs = panels_ == nullptr ? made.words() : panels_ + column / kPanel * words_;
+    if (panels_ == nullptr) {
+      Lines some = right_;
+      some.data += column * some.line;
+      fill_panels(kernels_, some, columns, depth_, made.words());
+    }
+    for (int64_t i = 0; i < count; ++i, pairs += words_, to += depth_ * kPanel)
+      kernels_.expand_pairs(pairs, depth_, to);
+  }
+
+ private:
+  const Kernels& kernels_;
+  const uint32_t* panels_;
+  Lines right_;
+  int64_t depth_;
+  int64_t words_;  // in a panel
+};
+
 void multiply_floats(Numbers numbers, const Left& left, const void* panels, const Right& right, const Sizes& sizes,
                      const Result& result, Isa isa) {
   if (sizes.rows <= 0 || sizes.columns <= 0) return;
   const Kernels& kernels = kernels_of(isa);
   const auto finish = [&](const Place& place) { kernels.finish(place, result); };
+  if (numbers == Numbers::kFloat16) {
+    Product(Numbers::kFloat32, kernels, left, nullptr, {}, sizes, finish, PairExpansion(kernels, panels, right, sizes));
+    return;
+  }
   Product(numbers, kernels, left, panels, right, sizes, finish);
 }
 

@@ -84,6 +84,7 @@ enum class Numbers {
   kBfloat16,  // two; summed in float32
   kInt8,      // four, with a left side of int8; summed in int32
   kUint8,     // four, with a left side of uint8 and a right one of int8; summed in int32
+  kFloat16,   // two, with a left side of float32; summed in float32
 };
 
 // The left side: number (row, k) is at data[row * row_stride + k * step_stride].
@@ -114,7 +115,7 @@ struct Sizes {
   int64_t depth;
 };
 
-// The product of float32 or bfloat16 into float32. The result must not overlap the sides.
+// The product of float32, of bfloat16, or of float32 with float16, into float32. The result must not overlap the sides.
 void multiply(Numbers numbers, const Left& left, const void* panels, const Sizes& sizes, const Result& result,
               Isa isa = best_isa());
 

@@ -53,6 +53,7 @@ const Kernels kAvx2 = {Tiles<Float32, 6, 16, true>::table(),
                        lstm_cell,
                        has_nan,
                        kBrainFloats,
-                       kHalfFloats};
+                       kHalfFloats,
+                       expand_pairs};
 
 }  // namespace slim::matrix

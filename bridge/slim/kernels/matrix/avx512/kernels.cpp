@@ -37,6 +37,7 @@ const Kernels kAvx512 = {Tiles<Float32, 14, 32, true>::table(),
                          lstm_cell,
                          has_nan,
                          kBrainFloats,
-                         kHalfFloats};
+                         kHalfFloats,
+                         expand_pairs};
 
 }  // namespace slim::matrix

@@ -49,6 +49,7 @@ const Kernels kBaseline = {Tiles<Float32, kRows, kAll>::table(),
                            lstm_cell,
                            has_nan,
                            kBrainFloats,
-                           kHalfFloats};
+                           kHalfFloats,
+                           expand_pairs};
 
 }  // namespace slim::matrix
