@@ -78,4 +78,4 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             item.nodeid for item in session.items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid
         ]
         if alone:
-            raise pytest.UsageError(f"pytest {pytest.__version__} and xdist keep no groups together: {alone[0]}")
+            raise RuntimeError(f"pytest {pytest.__version__} and xdist keep no groups together: {alone[0]}")

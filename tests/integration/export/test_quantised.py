@@ -14,11 +14,14 @@ import pytest
 from aotpack.backend import Backend
 from aotpack.building.build import build
 from aotpack.building.request import BuildRequest
+from aotpack.errors import UsageError
+from aotpack.exporting.driving import ExportRequest, export
 from aotpack.package.metadata import precision_lines
 from aotpack.package.model import read_model
 from aotpack.progress.reporter import Reporter
 from aotpack.runtime.slim_table import judge
-from tests.support.exporting import ROOT, SUPPORT, cached_export
+from tests.support import export_workers
+from tests.support.exporting import ROOT, SUPPORT, Silent, cached_export
 
 #: What torchao's int8 weights come to in a graph, without torchao.
 BY_HAND = """
@@ -143,7 +146,7 @@ def others():
 """
 
 
-def test_against_another_module(backend_venv: Path, tmp_path: Path) -> None:
+def test_against_another_module(backend_venv: Path, backend_python: Path, tmp_path: Path) -> None:
     source = tmp_path / "narrowed.py"
     source.write_text(NARROWED)
     command = [sys.executable, "-m", "aotpack", "export", f"{source}:halves", "--output", tmp_path / "halves.pt2"]
@@ -152,9 +155,11 @@ def test_against_another_module(backend_venv: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (entry,) = [entry for entry in json.loads(done.stdout)["comparisons"] if entry["sizes"] == "against floats"]
     assert 0 < entry["relative"] < 0.02
-    done = subprocess.run([*command, f"{source}:others"], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "inputs of [2, 8] where the exported module has [2, 64]" in done.stderr
+    request = ExportRequest(source, "halves", tmp_path / "m.pt2", cpu_isa="native", against=(str(source), "", "others"))
+    with pytest.raises(UsageError) as caught:
+        export(request, backend_python, Silent(), begin=export_workers.forked)
+    assert "inputs of [2, 8] where the exported module has [2, 64]" in caught.value.what
+    assert not (tmp_path / "m.pt2").exists()
 
 
 #: Functions of quantised_models.py: what their packages say of linear layers, or of convolutions.
