@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import importlib
+import inspect
 import shlex
 import shutil
 import subprocess
@@ -31,10 +32,13 @@ def share(worker: str, folder: Path) -> None:
         importlib.import_module(f"{worker}.{name}")
         for name in ("code.compiling", "code.isas", "code.reproducible", "mends.device_names")
     )
-    if not cpp_builder.is_gcc() or " " in str(folder):
-        return
+    folder = folder / torch.__version__
     include = folder / device_names.FOLDER
-    write, device_names.write = device_names.write, lambda _: include
+    write = device_names.write
+    known = inspect.signature(cpp_builder.CppTorchDeviceOptions).parameters.keys() >= {"min_optimize", "precompiling"}
+    if not cpp_builder.is_gcc() or " " in str(folder) or not known or device_names.changed() is None:
+        return  # an older torch's exports go without
+    device_names.write = lambda _: include
     options = {name: value for name, value in compiling.COMMON.items() if isas.is_known(name)}
     with config.patch(options), reproducible.without_folders(folder), device_names.by_hand(folder):
         making = [_command(header, quick, include, precompiles=True) for header, quick in HEADERS.items()]
@@ -47,7 +51,7 @@ def share(worker: str, folder: Path) -> None:
         record = folder / "made-by"
         if not record.exists() or record.read_text() != facts:
             record.unlink(missing_ok=True)
-            assert write(folder) is not None, "torch's header says something else: see mends/device_names.py"
+            write(folder)
             _make(include, making, using)
             record.write_text(facts)
 

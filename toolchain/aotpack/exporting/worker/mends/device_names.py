@@ -39,21 +39,26 @@ _BY_HAND = """  struct Part {
 
 def without_regex(header: str) -> str | None:
     """The header's text with names of devices read by hand; None where it does not say what is expected. Pure."""
-    changed, count = _REGEX.subn(lambda _: _BY_HAND, header)
-    return changed if count == 1 else None
+    by_hand, count = _REGEX.subn(lambda _: _BY_HAND, header)
+    return by_hand if count == 1 else None
+
+
+def changed() -> str | None:
+    """This torch's header with the names read by hand; None where it does not say what is expected."""
+    import torch
+
+    original = Path(torch.__file__).parent / "include" / NAME
+    return without_regex(original.read_text()) if original.exists() else None
 
 
 def write(folder: Path) -> Path | None:
     """Write the header below `folder`: the directory that compilers are to look into first, or None."""
-    import torch
-
-    original = Path(torch.__file__).parent / "include" / NAME
-    changed = without_regex(original.read_text()) if original.exists() else None
-    if changed is None:
+    header = changed()
+    if header is None:
         return None
     mended = folder / FOLDER / NAME
     mended.parent.mkdir(parents=True, exist_ok=True)
-    mended.write_text(changed)
+    mended.write_text(header)
     return folder / FOLDER
 
 
