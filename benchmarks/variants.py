@@ -231,7 +231,7 @@ def exports(name: str, _runnable: Sequence[str]) -> Iterator[str]:
     """What a portable export takes, beside one for a single kind, both anew."""
     found: list[list[float]] = []
     for isas in ("avx2", all_of(name), "portable"):
-        package_of(name, isas).unlink()
+        (WORK / f"{_stem(name, isas)}.pt2").unlink(missing_ok=True)
         found.append([float(word) for word in package_of(name, isas).with_suffix(".seconds").read_text().split()])
     clock, processor_time = zip(*found, strict=True)
     ratios = [seconds[2] / seconds[0] for seconds in (clock, processor_time)]
