@@ -326,12 +326,13 @@ def sentences_example() -> Path:
 
 
 def main() -> None:
-    """Measure all and write the section."""
+    """Measure all, or with `--speed` the times alone, and write the section."""
     WORK.mkdir(parents=True, exist_ok=True)
     torch = find_torch(Backend.CPU, venv=ROOT / ".venv")
     needs = packages(torch)
     lines = []
-    for line in itertools.chain(speed(torch, needs), [""], accuracy(torch, needs)):
+    rest = [] if "--speed" in sys.argv[1:] else itertools.chain([""], accuracy(torch, needs))
+    for line in itertools.chain(speed(torch, needs), rest):
         print(line, flush=True)
         lines.append(line)
     results.publish(lines, PAGE)
