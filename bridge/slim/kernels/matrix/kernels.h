@@ -154,9 +154,9 @@ using AddProductsFunction = void (*)(const void* bytes, bool is_signed, int32_t 
 struct HalfFunctions {
   void (*widen)(const uint16_t* from, int64_t count, float* to);
   void (*narrow)(const float* from, int64_t count, uint16_t* to);
+  // A panel of pairs, [depth / 2][16][2], as one of float32, [depth][16].
+  void (*expand)(const uint32_t* pairs, int64_t depth, float* to);
 };
-
-using ExpandPairsFunction = void (*)(const uint32_t* pairs, int64_t depth, float* to);
 
 struct Kernels {
   TileTable float32;
@@ -177,7 +177,6 @@ struct Kernels {
   HasNanFunction has_nan;
   HalfFunctions brain_floats;
   HalfFunctions half_floats;
-  ExpandPairsFunction expand_pairs;
   ByDigits by_digits = {nullptr, nullptr};
   // For more than a few rows, where there are registers for whole tiles and the kernel lets this process use them.
   const TileTable* bfloat16_by_tiles = nullptr;

@@ -257,11 +257,13 @@ class Product {
   const Cut cut_;
 };
 
-// Makes panels of float32 of columns of float16, in panels of pairs or not.
+// Makes panels of float32 of columns of a half type, in panels of pairs or not.
 class PairExpansion {
  public:
-  PairExpansion(const Kernels& kernels, const void* panels, const Right& right, const Sizes& sizes)
+  PairExpansion(const Kernels& kernels, const HalfFunctions& functions, const void* panels, const Right& right,
+                const Sizes& sizes)
       : kernels_(kernels),
+        functions_(functions),
         panels_(static_cast<const uint32_t*>(panels)),
         right_(right.data, right.column_stride, right.step_stride, bytes_of(Numbers::kFloat16)),
         depth_(sizes.depth),
@@ -276,28 +278,61 @@ class PairExpansion {
       some.data += column * some.line;
       fill_panels(kernels_, some, columns, depth_, made.words());
     }
-    for (int64_t i = 0; i < count; ++i, pairs += words_, to += depth_ * kPanel)
-      kernels_.expand_pairs(pairs, depth_, to);
+    for (int64_t i = 0; i < count; ++i, pairs += words_, to += depth_ * kPanel) functions_.expand(pairs, depth_, to);
   }
 
  private:
   const Kernels& kernels_;
+  const HalfFunctions& functions_;
   const uint32_t* panels_;
   Lines right_;
   int64_t depth_;
   int64_t words_;  // in a panel
 };
 
+// Rows of bfloat16 as float32, [rows][depth].
+void widen_rows(const HalfFunctions& functions, const Left& left, const Sizes& sizes, float* to) {
+  const auto* from = static_cast<const uint16_t*>(left.data);
+  parallel_for(0, sizes.rows, divided(kGrain, std::max<int64_t>(sizes.depth, 1)), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const uint16_t* at = from + row * left.row_stride;
+      if (left.step_stride == 1) {
+        functions.widen(at, sizes.depth, to + row * sizes.depth);
+        continue;
+      }
+      for (int64_t k = 0; k < sizes.depth; ++k)
+        functions.widen(at + k * left.step_stride, 1, to + row * sizes.depth + k);
+    }
+  });
+}
+
+// A product of floating point numbers. Where no instructions multiply a half type, it is widened a group of columns at
+// a time; fewer rows of bfloat16 than pay for that are multiplied pair by pair.
+template <class Finish>
+void multiply_with(Numbers numbers, const Left& left, const void* panels, const Right& right, const Sizes& sizes,
+                   const Finish& finish, Isa isa) {
+  constexpr int64_t kRowsWorthWidening = 6;
+  const Kernels& kernels = kernels_of(isa);
+  if (numbers == Numbers::kFloat16) {
+    const PairExpansion expansion(kernels, kernels.half_floats, panels, right, sizes);
+    Product(Numbers::kFloat32, kernels, left, nullptr, {}, sizes, finish, expansion);
+  } else if (numbers == Numbers::kBfloat16 && !has_bfloat16(isa) && sizes.rows >= kRowsWorthWidening) {
+    Scratch wide(sizes.rows * sizes.depth);
+    auto* rows = reinterpret_cast<float*>(wide.words());
+    widen_rows(kernels.brain_floats, left, sizes, rows);
+    const PairExpansion expansion(kernels, kernels.brain_floats, panels, right, sizes);
+    Product(Numbers::kFloat32, kernels, {rows, sizes.depth, 1}, nullptr, {}, sizes, finish, expansion);
+  } else {
+    Product(numbers, kernels, left, panels, right, sizes, finish);
+  }
+}
+
 void multiply_floats(Numbers numbers, const Left& left, const void* panels, const Right& right, const Sizes& sizes,
                      const Result& result, Isa isa) {
   if (sizes.rows <= 0 || sizes.columns <= 0) return;
   const Kernels& kernels = kernels_of(isa);
   const auto finish = [&](const Place& place) { kernels.finish(place, result); };
-  if (numbers == Numbers::kFloat16) {
-    Product(Numbers::kFloat32, kernels, left, nullptr, {}, sizes, finish, PairExpansion(kernels, panels, right, sizes));
-    return;
-  }
-  Product(numbers, kernels, left, panels, right, sizes, finish);
+  multiply_with(numbers, left, panels, right, sizes, finish, isa);
 }
 
 // Finishes rows of sums in float32 and rounds them.
@@ -335,7 +370,7 @@ void multiply_halves(const Left& left, const void* panels, const Right& right, c
                      const Bfloat16Result& result, Isa isa) {
   if (sizes.rows <= 0 || sizes.columns <= 0) return;
   const Kernels& kernels = kernels_of(isa);
-  Product(Numbers::kBfloat16, kernels, left, panels, right, sizes, Bfloat16Finish(kernels, result));
+  multiply_with(Numbers::kBfloat16, left, panels, right, sizes, Bfloat16Finish(kernels, result), isa);
 }
 
 void multiply_bytes(Numbers numbers, const Left& left, const void* panels, const Right& right, const Sizes& sizes,

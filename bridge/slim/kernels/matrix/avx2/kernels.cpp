@@ -53,7 +53,6 @@ const Kernels kAvx2 = {Tiles<Float32, 6, 16, true>::table(),
                        lstm_cell,
                        has_nan,
                        kBrainFloats,
-                       kHalfFloats,
-                       expand_pairs};
+                       kHalfFloats};
 
 }  // namespace slim::matrix

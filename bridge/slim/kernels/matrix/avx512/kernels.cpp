@@ -37,7 +37,6 @@ const Kernels kAvx512 = {Tiles<Float32, 14, 32, true>::table(),
                          lstm_cell,
                          has_nan,
                          kBrainFloats,
-                         kHalfFloats,
-                         expand_pairs};
+                         kHalfFloats};
 
 }  // namespace slim::matrix

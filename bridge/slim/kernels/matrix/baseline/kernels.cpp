@@ -49,7 +49,6 @@ const Kernels kBaseline = {Tiles<Float32, kRows, kAll>::table(),
                            lstm_cell,
                            has_nan,
                            kBrainFloats,
-                           kHalfFloats,
-                           expand_pairs};
+                           kHalfFloats};
 
 }  // namespace slim::matrix

@@ -90,19 +90,21 @@ void narrow_to_halves(const float* from, int64_t count, uint16_t* to) {
   for (int64_t j = 0; i + j < count; ++j) to[i + j] = narrow[j];
 }
 
-// A panel of pairs of float16, [depth / 2][16][2], as one of float32, [depth][16].
+// A panel of pairs, [depth / 2][16][2], as one of float32, [depth][16].
+template <class Type>
 void expand_pairs(const uint32_t* pairs, int64_t depth, float* to) {
   for (int64_t k = 0; k < depth; k += 2, pairs += kPanel) {
     for (int v = 0; v < kPanel; v += kLanes) {
       const U both = load<U>(pairs + v);
-      store(to + k * kPanel + v, HalfFloat::widened(both & 0xffff));
-      if (k + 1 < depth) store(to + (k + 1) * kPanel + v, HalfFloat::widened(both >> 16));
+      store(to + k * kPanel + v, Type::widened(both & 0xffff));
+      if (k + 1 < depth) store(to + (k + 1) * kPanel + v, Type::widened(both >> 16));
     }
   }
 }
 
-constexpr HalfFunctions kBrainFloats = {widen_halves<BrainFloat>, narrow_to_halves<BrainFloat>};
-constexpr HalfFunctions kHalfFloats = {widen_halves<HalfFloat>, narrow_to_halves<HalfFloat>};
+constexpr HalfFunctions kBrainFloats = {widen_halves<BrainFloat>, narrow_to_halves<BrainFloat>,
+                                        expand_pairs<BrainFloat>};
+constexpr HalfFunctions kHalfFloats = {widen_halves<HalfFloat>, narrow_to_halves<HalfFloat>, expand_pairs<HalfFloat>};
 
 }  // namespace
 }  // namespace slim::matrix
