@@ -12,6 +12,21 @@ inline matrix::Numbers numbers_of(const Tensor& tensor) {
   return tensor.dtype == ScalarType::Half ? matrix::Numbers::kFloat16 : matrix::Numbers::kBfloat16;
 }
 
+// What tells weights of a convolution from others.
+struct Channels {
+  int64_t groups;
+  int64_t outputs;  // of a group
+  int64_t inputs;
+  const int64_t* kernel;  // in all places
+};
+
+// Whether a packed constant lies as a build writes it for this runtime: one of its dims are columns, in blocks of 16,
+// and one the depth, in words; within a panel its words vary fastest, then the dims behind, the last of them first.
+bool lies_in_panels(const Tensor& weight, const Dims& sizes, size_t columns, size_t depth);
+
+// The same for weights of a convolution, [groups,] out, in, kernel. Groups of one channel are columns themselves.
+bool lies_in_panels(const Tensor& weight, const Channels& channels);
+
 // The panels of a packed constant [columns, depth] of those types. They live as long as the constant does.
 const void* panels_of(const Tensor& weight, int64_t columns, int64_t depth);
 

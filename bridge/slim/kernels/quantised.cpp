@@ -1,5 +1,7 @@
 #include "kernels/quantised.h"
 
+#include <vector>
+
 #include "tensor/iterate.h"
 
 namespace slim {
@@ -15,6 +17,18 @@ void check_weights(const Tensor& scales, const Tensor& zero_points, int64_t colu
   const Tensor points = contiguous(to(zero_points, ScalarType::Int));
   for (int64_t i = 0; i < points.numel(); ++i)
     require(points.data<int32_t>()[i] == 0, "weights with a zero point of ", points.data<int32_t>()[i]);
+}
+
+Storage column_sums(const void* panels, int64_t groups, int64_t columns, int64_t depth) {
+  constexpr auto kNumbers = matrix::Numbers::kUint8;
+  Storage sums = Storage::allocate(static_cast<size_t>(groups * columns) * sizeof(int32_t));
+  const std::vector<uint8_t> ones(static_cast<size_t>(depth), 1);
+  const int64_t step = matrix::panel_bytes(kNumbers, columns, depth);
+  for (int64_t group = 0; group < groups; ++group) {
+    matrix::multiply(kNumbers, {ones.data(), depth, 1}, static_cast<const char*>(panels) + group * step,
+                     {1, columns, depth}, static_cast<int32_t*>(sums.data()) + group * columns, columns);
+  }
+  return sums;
 }
 
 void dequantise(const Tensor& from, int64_t begin, int64_t count, Quantisation q, float* to) {

@@ -23,6 +23,9 @@ inline matrix::Numbers bytes_of(const Tensor& x) {
 // Fails unless weights are quantised without zero points, by one scale or one a column.
 void check_weights(const Tensor& scales, const Tensor& zero_points, int64_t columns);
 
+// What an x that is 1 too large adds to each column: its weights' sum. Of panels of int8, one group's behind another's.
+Storage column_sums(const void* panels, int64_t groups, int64_t columns, int64_t depth);
+
 // `count` bytes, or numbers of another type, as floats.
 void dequantise(const Tensor& from, int64_t begin, int64_t count, Quantisation q, float* to);
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/fused.h"
+#include "kernels/panels.h"
 #include "kernels/quantised.h"
 #include "tensor/packed.h"
 #include "tensor/parallel.h"
@@ -86,14 +87,14 @@ Geometry geometry_of(const Tensor& x, const Tensor& w, const Dims& sizes, const 
   return g;
 }
 
-// Panels of each group and what each column sums up to; of depthwise weights [taps][channels].
+// Panels of each group and what each column sums up to; of depthwise weights [taps][channels] and no sums.
 struct Weights {
   const char* data;
   int64_t panel_bytes;  // of a group
   const int32_t* sums;
 };
 
-void arrange(const Geometry& g, const int8_t* plain, Weights& weights, int32_t* sums, char* to) {
+void arrange(const Geometry& g, const int8_t* plain, int64_t panel_bytes, char* to) {
   const int64_t taps = g.taps();
   const int64_t depth = g.depth();
   if (g.is_depthwise()) {
@@ -106,40 +107,34 @@ void arrange(const Geometry& g, const int8_t* plain, Weights& weights, int32_t* 
   for (int64_t group = 0; group < g.groups; ++group) {
     for (int64_t o = 0; o < g.outputs; ++o) {
       const int8_t* from = plain + (group * g.outputs + o) * depth;
-      int32_t sum = 0;
       for (int64_t i = 0; i < g.inputs; ++i) {
-        for (int64_t tap = 0; tap < taps; ++tap) {
+        for (int64_t tap = 0; tap < taps; ++tap)
           turned[static_cast<size_t>(o * depth + tap * g.inputs + i)] = from[i * taps + tap];
-          sum += from[i * taps + tap];
-        }
       }
-      sums[group * g.outputs + o] = sum;
     }
-    matrix::pack_panels(matrix::Numbers::kUint8, {turned.data(), 1, depth}, g.outputs, depth,
-                        to + group * weights.panel_bytes);
+    matrix::pack_panels(matrix::Numbers::kUint8, {turned.data(), 1, depth}, g.outputs, depth, to + group * panel_bytes);
   }
 }
 
 Weights weights_of(const Tensor& w, const Geometry& g) {
-  Weights weights{};
-  const int64_t channels = g.groups * g.outputs;
-  weights.panel_bytes = g.is_depthwise() ? 0 : matrix::panel_bytes(matrix::Numbers::kUint8, g.outputs, g.depth());
-  const int64_t bytes = (g.is_depthwise() ? g.taps() * channels : g.groups * weights.panel_bytes) + 3;
-  const int64_t begin_of_sums = bytes / 4 * 4;
   Opaque& opaque = *w.opaque;
   const std::lock_guard<std::mutex> lock(opaque.mutex);
-  if (!opaque.panels) {
-    const Tensor plain = unpacked(w);
-    require(plain.numel() == channels * g.depth(), "a packed weight of sizes ", to_string(plain.sizes), " is used as ",
-            to_string(w.sizes));
-    Storage made = Storage::allocate(static_cast<size_t>(begin_of_sums + channels * 4));
-    auto* to = static_cast<char*>(made.data());
-    arrange(g, plain.data<int8_t>(), weights, reinterpret_cast<int32_t*>(to + begin_of_sums), to);
+  const bool depthwise = g.is_depthwise();
+  const int64_t panel_bytes = depthwise ? 0 : matrix::panel_bytes(matrix::Numbers::kUint8, g.outputs, g.depth());
+  if (!opaque.sums && !opaque.panels) {
+    Storage made;
+    if (depthwise || !lies_in_panels(w, {g.groups, g.outputs, g.inputs, g.kernel})) {
+      const Tensor plain = unpacked(w);
+      require(plain.numel() == g.groups * g.outputs * g.depth(), "a packed weight of sizes ", to_string(plain.sizes),
+              " is used as ", to_string(w.sizes));
+      made = Storage::allocate(static_cast<size_t>(depthwise ? g.taps() * g.groups : g.groups * panel_bytes));
+      arrange(g, plain.data<int8_t>(), panel_bytes, static_cast<char*>(made.data()));
+    }
+    if (!depthwise) opaque.sums = column_sums(made ? made.data() : w.raw(), g.groups, g.outputs, g.depth());
     opaque.panels = std::move(made);
   }
-  weights.data = static_cast<const char*>(opaque.panels.data());
-  weights.sums = reinterpret_cast<const int32_t*>(weights.data + begin_of_sums);
-  return weights;
+  const void* data = opaque.panels ? opaque.panels.data() : w.raw();
+  return {static_cast<const char*>(data), panel_bytes, static_cast<const int32_t*>(opaque.sums.data())};
 }
 
 // Places of an output pixel: picture, then spatial dims.

@@ -5,9 +5,9 @@
 #include <functional>
 #include <numeric>
 #include <string_view>
-#include <vector>
 
 #include "kernels/fused.h"
+#include "kernels/panels.h"
 #include "kernels/quantised.h"
 #include "tensor/packed.h"
 #include "tensor/parallel.h"
@@ -19,26 +19,24 @@ namespace {
 // Weights [depth, columns] as the kernels want them.
 struct Weights {
   const void* panels;
-  const int32_t* sums;  // of each column: what an x that is 1 too large adds to it
+  const int32_t* sums;
 };
 
 Weights weights_of(const Tensor& w, int64_t columns, int64_t depth) {
-  const auto kind = matrix::Numbers::kUint8;
-  const auto bytes = static_cast<size_t>(matrix::panel_bytes(kind, columns, depth));
   Opaque& opaque = *w.opaque;
   const std::lock_guard<std::mutex> lock(opaque.mutex);
-  if (!opaque.panels) {
-    const Tensor plain = unpacked(w);
-    Storage made = Storage::allocate(bytes + static_cast<size_t>(columns) * sizeof(int32_t));
-    matrix::pack_panels(kind, {plain.raw(), columns, 1}, columns, depth, made.data());
-    const std::vector<uint8_t> ones(static_cast<size_t>(depth), 1);
-    auto* sums = reinterpret_cast<int32_t*>(static_cast<char*>(made.data()) + bytes);
-    matrix::multiply(kind, {ones.data(), depth, 1}, static_cast<const void*>(made.data()), {1, columns, depth}, sums,
-                     columns);
+  if (!opaque.sums) {
+    Storage made;
+    if (!lies_in_panels(w, {depth, columns}, 1, 0)) {
+      constexpr auto kNumbers = matrix::Numbers::kUint8;
+      const Tensor plain = unpacked(w);
+      made = Storage::allocate(static_cast<size_t>(matrix::panel_bytes(kNumbers, columns, depth)));
+      matrix::pack_panels(kNumbers, {plain.raw(), columns, 1}, columns, depth, made.data());
+    }
+    opaque.sums = column_sums(made ? made.data() : w.raw(), 1, columns, depth);
     opaque.panels = std::move(made);
   }
-  auto* data = static_cast<char*>(opaque.panels.data());
-  return {data, reinterpret_cast<const int32_t*>(data + bytes)};
+  return {opaque.panels ? opaque.panels.data() : w.raw(), static_cast<const int32_t*>(opaque.sums.data())};
 }
 
 struct Layer {

@@ -112,6 +112,7 @@ struct Opaque {
   const std::vector<uint8_t> descriptor;  // oneDNN's memory descriptor, as it serialises it
   std::mutex mutex;                       // of what follows
   Storage panels;                         // the same numbers as kernels want them, made when asked for
+  Storage sums;                           // of the weights of each column, where those are bytes
 };
 
 struct Tensor {

@@ -16,6 +16,7 @@ import json
 import os
 import random
 import re
+import struct
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -102,6 +103,32 @@ class Packed:
         ctypes.memmove(memory.data_ptr(), mkldnn.data_ptr(by_torch), memory.nbytes)
         descriptor = bytes(mkldnn._get_mkldnn_serialized_md(by_torch).tolist())
         return cls(tuple(by_torch.shape), memory.view(by_torch.dtype), descriptor)
+
+    @classmethod
+    def in_panels(cls, by_torch: torch.Tensor, plain: torch.Tensor, columns: int, depth: int) -> Packed:
+        """The same as a slim bundle has it: `plain` has the sizes that oneDNN knows, and each its part."""
+        in_word = 4 // plain.itemsize
+        blocks = {columns: 16, depth: in_word}
+        padded = torch.nn.functional.pad(
+            plain, [fill for d in reversed(range(plain.dim())) for fill in (0, -plain.shape[d] % blocks.get(d, 1))]
+        )
+        split, dims = padded, {}
+        for d, size in enumerate(padded.shape):
+            dims[d] = split.dim() - padded.dim() + d
+            if d in blocks:
+                split = split.unflatten(dims[d], (size // blocks[d], blocks[d]))
+        order = [d for d in range(plain.dim()) if d != depth] + [depth]
+        memory = split.permute(*(dims[d] for d in order), dims[columns] + 1, dims[depth] + 1).contiguous()
+        strides = {order[at]: memory.stride(at) for at in range(len(order))}
+        descriptor = bytearray(torch.ops.mkldnn._get_mkldnn_serialized_md(by_torch).tolist())
+        struct.pack_into(f"<{plain.dim()}q", descriptor, 112, *padded.shape)
+        struct.pack_into(f"<{plain.dim()}q", descriptor, 320, *(strides[d] for d in range(plain.dim())))
+        inner = [(16, columns)] + [(in_word, depth)] * (in_word > 1)
+        struct.pack_into("<q", descriptor, 416, len(inner))
+        for at, values in zip((424, 520), zip(*inner, strict=True), strict=True):
+            struct.pack_into("<12q", descriptor, at, *values, *[0] * (12 - len(values)))
+        descriptor[640:768] = bytes(128)  # no sums lie behind it
+        return cls(tuple(by_torch.shape), memory, bytes(descriptor))
 
 
 class Result:

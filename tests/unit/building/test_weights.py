@@ -20,8 +20,8 @@ MEMBER = "m/data/aotinductor/model/m.wrapper_weights.blob"
 
 def packing(begin: int) -> Packing:
     """Of a weight of 16 x 2."""
-    given = Layout((16, 2), (16, 2), (16, 8), (8,), (0,))
-    return Packing(begin, given, Layout((16, 2), (16, 2), (32, 16), (16,), (0,)), 0)
+    given = Layout(4, (16, 2), (16, 2), (16, 8), (8,), (0,))
+    return Packing(begin, given, Layout(4, (16, 2), (16, 2), (32, 16), (16,), (0,)), 0, 1)
 
 
 def content(word: str, size: int = 128) -> bytes:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 import struct
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
 
 from aotpack.errors import DamagedError
 from aotpack.package.metadata import Constant, ModelMetadata, PackedWeight
 from aotpack.runtime import slim_weights
 from aotpack.runtime.slim_weights import Packing
+
+#: As oneDNN numbers types.
+BFLOAT16, FLOAT32, INT8 = 2, 3, 5
+#: How many numbers of each a word of 32 bits holds.
+IN_WORD = {BFLOAT16: 2, FLOAT32: 1, INT8: 4}
 
 SIZES = ((64, 32), (1, 1), (9, 17), (70, 40), (24, 5))
 
@@ -22,18 +30,69 @@ def up(size: int, block: int) -> int:
     return -(-size // block) * block
 
 
+@dataclass(frozen=True)
+class Given:
+    """A weight as oneDNN lays it out: blocks (size, dim) from the outside, dims around them from the outside."""
+
+    dtype: int
+    sizes: tuple[int, ...]
+    blocks: tuple[tuple[int, int], ...]
+    order: tuple[int, ...]
+    groups: int = 1
+
+    def in_block(self, dim: int) -> int:
+        return math.prod(size for size, of in self.blocks if of == dim)
+
+    @property
+    def padded(self) -> tuple[int, ...]:
+        return tuple(up(size, self.in_block(dim)) for dim, size in enumerate(self.sizes))
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        strides, step = [0] * len(self.sizes), math.prod(size for size, _ in self.blocks)
+        for dim in reversed(self.order):
+            strides[dim] = step
+            step *= self.padded[dim] // self.in_block(dim)
+        return tuple(strides)
+
+    @property
+    def numbers(self) -> int:
+        return math.prod(self.padded)
+
+    def place(self, index: tuple[int, ...]) -> int:
+        """Where a number lies, counted in numbers."""
+        rest, place, width = list(index), 0, 1
+        for size, of in reversed(self.blocks):
+            place += rest[of] % size * width
+            rest[of] //= size
+            width *= size
+        return place + sum(at * stride for at, stride in zip(rest, self.strides, strict=True))
+
+    def descriptor(self, **changes: tuple[int, int]) -> bytes:
+        """What torch writes down; `changes` are 8 bytes at a place."""
+        rank, blocks = len(self.sizes), self.blocks
+        written = bytearray(772)
+        struct.pack_into(f"<2i{rank}q", written, 0, 1, rank, *self.sizes)
+        struct.pack_into(f"<q{rank}q", written, 104, self.dtype, *self.padded)
+        struct.pack_into(f"<q{rank}q", written, 312, 2, *self.strides)
+        struct.pack_into(f"<q{len(blocks)}q", written, 416, len(blocks), *(size for size, _ in blocks))
+        struct.pack_into(f"<{len(blocks)}q", written, 520, *(of for _, of in blocks))
+        if self.dtype == INT8:  # sums for the inputs' zero point lie behind it
+            struct.pack_into("<qiii", written, 640, 8, 0, 0, 3 if self.groups > 1 else 1)
+        struct.pack_into("<i", written, 768, self.groups)
+        for place, value in changes.values():
+            struct.pack_into("<q", written, place, value)
+        return bytes(written)
+
+
 def descriptor(columns: int, depth: int, inner: int, block: int, **changes: tuple[int, int]) -> bytes:
-    """What torch's oneDNN writes down for depth in blocks of `inner`, columns in blocks of `block`."""
-    written = bytearray(772)
-    struct.pack_into("<2i2q", written, 0, 1, 2, columns, depth)
-    struct.pack_into("<q2q", written, 104, 3, up(columns, block), up(depth, inner))
-    struct.pack_into("<q2q", written, 312, 2, up(depth, inner) * block, inner * block)
-    struct.pack_into("<q2q", written, 416, 2, inner, block)
-    struct.pack_into("<2q", written, 520, 1, 0)
-    written[768] = 1
-    for place, value in changes.values():
-        struct.pack_into("<q", written, place, value)
-    return bytes(written)
+    """Of float32 for a linear layer: depth in blocks of `inner`, columns in blocks of `block`."""
+    return Given(FLOAT32, (columns, depth), ((inner, 1), (block, 0)), (0, 1)).descriptor(**changes)
+
+
+def convolution(sizes: tuple[int, ...], *blocks: tuple[int, int], groups: int = 1, dtype: int = FLOAT32) -> bytes:
+    """Of a convolution: its sizes as oneDNN has them."""
+    return Given(dtype, sizes, blocks, tuple(range(len(sizes))), groups).descriptor()
 
 
 def model(*weights: tuple[bytes, int | None], **fields: object) -> ModelMetadata:
@@ -53,73 +112,157 @@ def read(layout: bytes, rows: int | None = None) -> Packing:
     return packing
 
 
-def convolution(sizes: tuple[int, ...], *blocks: tuple[int, int], groups: int = 1) -> bytes:
-    """What it writes down for a convolution: its sizes as oneDNN has them, blocks (size, dim) from the outside."""
-    rank = len(sizes)
-    padded = [up(size, math.prod(b for b, of in blocks if of == d)) for d, size in enumerate(sizes)]
-    strides, step = [0] * rank, math.prod(size for size, _ in blocks)
-    for d in reversed(range(rank)):
-        strides[d] = step
-        step *= padded[d] // math.prod(b for b, of in blocks if of == d)
-    written = bytearray(772)
-    struct.pack_into(f"<2i{rank}q", written, 0, 1, rank, *sizes)
-    struct.pack_into(f"<q{rank}q", written, 104, 3, *padded)
-    struct.pack_into(f"<q{rank}q", written, 312, 2, *strides)
-    struct.pack_into(f"<q{len(blocks)}q", written, 416, len(blocks), *(size for size, _ in blocks))
-    struct.pack_into(f"<{len(blocks)}q", written, 520, *(of for _, of in blocks))
-    struct.pack_into("<i", written, 768, groups)
-    return bytes(written)
+class Panels:
+    """Where the kernels look for numbers (bridge/slim/kernels/matrix/product.h and convolution.h)."""
+
+    def __init__(self, given: Given) -> None:
+        self.given = given
+        self.in_word = IN_WORD[given.dtype]
+        lead = 1 if given.groups > 1 else 0
+        sizes = given.sizes[lead:]
+        self.groups = given.sizes[0] if lead else 1
+        # Bytes of a linear layer are the other way round.
+        self.is_turned = len(sizes) == 2 and given.dtype == INT8
+        self.outputs, self.inputs = reversed(sizes) if self.is_turned else sizes[:2]  # type: ignore[misc]
+        self.taps = sizes[2:]
+        self.is_depthwise = self.groups > 1 and (self.outputs, self.inputs) == (1, 1)
+
+    @property
+    def are_read(self) -> bool:
+        if self.is_depthwise:
+            return self.given.dtype == FLOAT32
+        if self.given.dtype == BFLOAT16 and self.taps:
+            return self.inputs % 2 == 0
+        return self.inputs % self.in_word == 0 or math.prod(self.taps) == 1
+
+    @property
+    def numbers(self) -> int:
+        if self.is_depthwise:
+            return up(self.groups, 16) * math.prod(self.taps)
+        return self.groups * up(self.outputs, 16) * math.prod(self.taps) * up(self.inputs, self.in_word)
+
+    def place(self, index: tuple[int, ...]) -> int:
+        *group, output, inputs = index[: 3 if self.groups > 1 else 2]
+        if self.is_turned:
+            output, inputs = inputs, output
+        tap = 0
+        for at, size in zip(index[len(group) + 2 :], self.taps, strict=True):
+            tap = tap * size + at
+        all_taps = math.prod(self.taps)
+        if self.is_depthwise:
+            return (group[0] // 16 * all_taps + tap) * 16 + group[0] % 16
+        panel = (group[0] if group else 0) * (up(self.outputs, 16) // 16) + output // 16
+        word = (panel * all_taps + tap) * (up(self.inputs, self.in_word) // self.in_word) + inputs // self.in_word
+        return (word * 16 + output % 16) * self.in_word + inputs % self.in_word
 
 
-def panel_place(sizes: tuple[int, ...], groups: int, index: tuple[int, ...]) -> int:
-    """Where the kernels look for a number, counted in numbers (bridge/slim/kernels/matrix/convolution.h)."""
-    *group, output, inputs = index[: 3 if groups > 1 else 2]
-    taps, of_taps = index[len(group) + 2 :], sizes[len(group) + 2 :]
-    tap = 0
-    for at, size in zip(taps, of_taps, strict=True):
-        tap = tap * size + at
-    all_taps = math.prod(of_taps)
-    if groups > 1 and sizes[1:3] == (1, 1):
-        return (group[0] // 16 * all_taps + tap) * 16 + group[0] % 16
-    outputs, depth = sizes[len(group)], sizes[len(group) + 1]
-    panel = (group[0] if group else 0) * (up(outputs, 16) // 16) + output // 16
-    return ((panel * all_taps + tap) * depth + inputs) * 16 + output % 16
+def everything_finds_its_place(given: Given) -> bool:
+    """Whether the weight is rearranged; then each number of it lies where the kernels look for it."""
+    layout, wanted = given.descriptor(), Panels(given)
+    metadata, packings = slim_weights.for_slim(model((layout, 8 if len(given.sizes) == 2 else None)))
+    if not wanted.are_read or wanted.numbers > given.numbers:
+        assert packings == ()
+        assert metadata.constants[1].layout == 0
+        return False
+    (packing,) = packings
+    item = 4 // IN_WORD[given.dtype]
+    assert packing.size == given.numbers * item
+    source, expected = bytearray(packing.size), bytearray(wanted.numbers * item)
+    drawn = random.Random(0)  # noqa: S311  (no secrets)
+    places = set()
+    for index in itertools.product(*map(range, given.sizes)):
+        number = drawn.randbytes(item)
+        at, to = given.place(index) * item, wanted.place(index) * item
+        source[at : at + item] = expected[to : to + item] = number
+        places.add(to)
+    assert len(places) == math.prod(given.sizes)
+    assert b"".join(slim_weights.in_order(bytes(source), packing)) == expected
+    # What the model is said to hold is what it holds, and no sums lie behind it.
+    written = bytes.fromhex(metadata.layouts[metadata.constants[1].layout or 0])
+    tables = [packing.panels.places(dim) for dim in range(len(given.sizes))]
+    last = tuple(size - 1 for size in given.sizes)
+    assert struct.unpack_from(f"<{len(tables)}q", written, 320) == packing.panels.strides
+    assert sum(table[-1] for table in tables) == wanted.place(last)
+    assert written[640:768] == bytes(128)
+    return True
 
 
 @pytest.mark.parametrize(
-    ("layout", "sizes", "groups"),
+    "given",
     [
         *[
-            (descriptor(*size, inner, block), size, 1)
+            Given(FLOAT32, size, ((inner, 1), (block, 0)), (0, 1))
             for size in SIZES
             for inner, block in ((16, 64), (8, 24), (8, 8))
             if up(size[0], 16) * size[1] <= up(size[0], block) * up(size[1], inner)  # the last panel has room
         ],
-        (convolution((64, 32, 3, 3), (16, 1), (16, 0)), (64, 32, 3, 3), 1),
-        (convolution((40, 20, 3, 2), (8, 1), (8, 0)), (40, 20, 3, 2), 1),
-        (convolution((100, 64, 1, 1), (24, 0)), (100, 64, 1, 1), 1),
-        (convolution((32, 3, 7, 7), (16, 0)), (32, 3, 7, 7), 1),
-        (convolution((16, 4, 2, 3, 2), (4, 1), (16, 0)), (16, 4, 2, 3, 2), 1),
-        (convolution((3, 16, 5, 3, 3), (8, 2), (8, 1), groups=3), (3, 16, 5, 3, 3), 3),
-        (convolution((24, 1, 1, 3, 3), (16, 0), groups=24), (24, 1, 1, 3, 3), 24),
+        # AMX; without its instructions; without those for bfloat16.
+        Given(BFLOAT16, (100, 70), ((16, 1), (32, 0), (2, 1)), (0, 1)),
+        Given(BFLOAT16, (100, 70), ((16, 1), (64, 0), (2, 1)), (0, 1)),
+        Given(BFLOAT16, (96, 70), (), (0, 1)),
+        Given(BFLOAT16, (96, 70), (), (1, 0)),
+        Given(INT8, (70, 100), ((16, 0), (64, 1), (4, 0)), (1, 0)),
+        Given(FLOAT32, (64, 32, 3, 3), ((16, 1), (16, 0)), (0, 1, 2, 3)),
+        Given(FLOAT32, (40, 20, 3, 2), ((8, 1), (8, 0)), (0, 1, 2, 3)),
+        Given(FLOAT32, (100, 64, 1, 1), ((24, 0),), (0, 1, 2, 3)),
+        Given(FLOAT32, (32, 3, 7, 7), ((16, 0),), (0, 2, 3, 1)),
+        Given(FLOAT32, (16, 4, 2, 3, 2), ((4, 1), (16, 0)), (0, 1, 2, 3, 4)),
+        Given(FLOAT32, (3, 16, 5, 3, 3), ((8, 2), (8, 1)), (0, 1, 2, 3, 4), 3),
+        Given(FLOAT32, (24, 1, 1, 3, 3), ((16, 0),), (0, 1, 2, 3, 4), 24),
+        Given(BFLOAT16, (64, 64, 3, 3), ((16, 1), (32, 0), (2, 1)), (0, 2, 3, 1)),
+        Given(BFLOAT16, (40, 20, 3, 3), ((8, 1), (16, 0), (2, 1)), (0, 1, 2, 3)),
+        Given(BFLOAT16, (4, 8, 8, 3, 3), ((16, 1), (2, 2)), (0, 1, 3, 4, 2), 4),
+        Given(INT8, (64, 64, 3, 3), ((32, 0), (4, 1)), (0, 2, 3, 1)),
+        Given(INT8, (64, 6, 1, 1), ((64, 0), (4, 1)), (0, 2, 3, 1)),
+        Given(INT8, (48, 8, 3, 3), ((2, 1), (8, 0), (4, 1)), (0, 1, 2, 3)),
+        Given(INT8, (4, 8, 8, 3, 3), ((16, 1), (4, 2)), (0, 1, 3, 4, 2), 4),
     ],
 )
-def test_every_number_finds_its_place(layout: bytes, sizes: tuple[int, ...], groups: int) -> None:
-    metadata, packings = slim_weights.for_slim(model((layout, 8 if len(sizes) == 2 else None)))
-    (packing,) = packings
-    values = [0.0] * (packing.size // 4)
-    tables = [packing.given.places(d) for d in range(len(sizes))]
-    indices = list(itertools.product(*map(range, sizes)))
-    for number, index in enumerate(indices):
-        values[sum(table[at] for table, at in zip(tables, index, strict=True))] = 1.0 + number
-    moved = memoryview(slim_weights.in_order(struct.pack(f"<{len(values)}f", *values), packing)).cast("f")
-    assert all(moved[panel_place(sizes, groups, index)] == 1.0 + number for number, index in enumerate(indices))
-    assert sum(value != 0 for value in moved) == len(indices)
-    # What the model is said to hold is what it holds.
-    written = bytes.fromhex(metadata.layouts[-1])
-    tables = [packing.panels.places(d) for d in range(len(sizes))]
-    assert struct.unpack_from(f"<{len(sizes)}q", written, 320) == packing.panels.strides
-    assert sum(table[-1] for table in tables) == panel_place(sizes, groups, indices[-1])
+def test_weights_as_torch_packs_them_get_panels(given: Given) -> None:
+    assert everything_finds_its_place(given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        # Odd channels are multiplied as float32; a tap's channels are not filled up; a loop of its own.
+        Given(BFLOAT16, (32, 3, 3, 3), ((32, 0), (2, 1)), (0, 2, 3, 1)),
+        Given(INT8, (64, 6, 3, 3), ((64, 0), (4, 1)), (0, 2, 3, 1)),
+        Given(INT8, (64, 1, 1, 3, 3), ((16, 0),), (0, 3, 4, 1, 2), 64),
+        Given(BFLOAT16, (64, 1, 1, 3, 3), ((16, 0),), (0, 3, 4, 1, 2), 64),
+        # No room for the last panel.
+        Given(INT8, (24, 8, 3, 3), ((2, 1), (8, 0), (4, 1)), (0, 1, 2, 3)),
+        Given(BFLOAT16, (1003, 70), (), (0, 1)),
+    ],
+)
+def test_weights_for_which_there_are_no_panels_stay(given: Given) -> None:
+    assert not everything_finds_its_place(given)
+
+
+@st.composite
+def weights(draw: st.DrawFn) -> Given:
+    """Of any type and use, in any blocks, dims around them in any order."""
+    dtype = draw(st.sampled_from([BFLOAT16, FLOAT32, INT8]))
+    taps = draw(st.sampled_from([None, 1, 2, 3]))
+    groups = 1 if taps is None else draw(st.sampled_from([1, 1, 3, 20]))
+    small = st.integers(1, 1 if groups == 20 else 40 if taps is None else 20)
+    sizes = (draw(small), draw(small))
+    if taps is not None:
+        # Those of one channel each way are taken for a recurrent layer's.
+        assume(groups > 1 or sizes != (1, 1))
+        sizes = (*((groups,) if groups > 1 else ()), *sizes, *draw(st.tuples(*[st.integers(1, 3)] * taps)))
+    dims = st.integers(0, min(len(sizes), 3) - 1)
+    blocks = draw(st.lists(st.tuples(st.sampled_from([2, 4, 8, 16, 24]), dims), max_size=3).map(tuple))
+    given = Given(dtype, sizes, blocks, tuple(draw(st.permutations(range(len(sizes))))), groups)
+    assume(given.numbers < 200_000)
+    return given
+
+
+@settings(max_examples=150, deadline=None)
+@example(given=Given(INT8, (5, 3), (), (0, 1)))
+@given(given=weights())
+def test_every_number_finds_its_place(given: Given) -> None:
+    everything_finds_its_place(given)
 
 
 def panels(columns: int, depth: int, given: bytes) -> str:
@@ -177,14 +320,15 @@ def test_a_file_without_room_for_a_weight_is_refused(tmp_path: Path) -> None:
         b"",
         descriptor(64, 64, 16, 64)[:600],
         descriptor(64, 64, 16, 64, rank=(4, 3)),
-        descriptor(64, 64, 16, 64, dtype=(104, 2)),
+        descriptor(64, 64, 16, 64, dtype=(104, 1)),
         descriptor(64, 64, 16, 64, offset=(304, 1)),
         descriptor(64, 64, 16, 64, kind=(312, 5)),
         descriptor(64, 64, 16, 64, blocks=(416, 3)),
         descriptor(64, 64, 16, 64, dims=(520, 0)),
-        descriptor(64, 64, 16, 64, stride=(320, 1)),
+        descriptor(64, 64, 16, 64, stride=(328, 1)),
+        descriptor(64, 64, 16, 64, stride=(328, 0)),
         descriptor(64, 64, 16, 64, padded=(112, 1 << 40)),
-        descriptor(64, 64, 16, 12),
+        descriptor(64, 64, 16, 64, of=(424, 0)),
         descriptor(-64, 64, 16, 64),
     ],
 )

@@ -13,7 +13,8 @@ from __future__ import annotations
 import ctypes
 import itertools
 import math
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,20 +23,20 @@ from msgspec.structs import replace
 from aotpack.errors import DamagedError
 from aotpack.package.metadata import ModelMetadata, PackedWeight
 
-#: Output features or channels in a panel; within one, they vary fastest.
+#: Output features or channels in a panel.
 PANEL = 16
-#: What is moved at once: as many of them, which follow one another in both orders, as four numbers of 8 bytes.
-PIECE = 8
+#: Of each one, bytes side by side: a float32, two bfloat16 or four int8 that follow one another along the depth.
+WORD = 4
 
-#: float32, as oneDNN numbers it.
-_FLOAT32 = 3
+#: As oneDNN numbers types.
+_BFLOAT16, _FLOAT32, _INT8 = 2, 3, 5
+_ITEM_SIZES = {_BFLOAT16: 2, _FLOAT32: 4, _INT8: 1}
 #: A layout in blocks, as oneDNN numbers kinds of layouts.
 _BLOCKED = 2
 _MAX_DIMS = 12
 _Dims = ctypes.c_int64 * _MAX_DIMS
 #: Where torch writes how many groups a convolution has, behind what oneDNN writes.
 _GROUPS_AT = 768
-_WORDS = PIECE * 4 // 8
 
 
 class _Descriptor(ctypes.LittleEndianStructure):
@@ -54,6 +55,12 @@ class _Descriptor(ctypes.LittleEndianStructure):
         ("blocks", ctypes.c_int32),
         ("block_sizes", _Dims),
         ("block_dims", _Dims),
+        ("reserved", ctypes.c_int64 * 3),
+        # Which sums lie behind the numbers of a quantised weight, and of which dims.
+        ("sums", ctypes.c_uint64),
+        ("dims_of_signed", ctypes.c_int32),
+        ("scale", ctypes.c_float),
+        ("dims_of_unsigned", ctypes.c_int32),
     )
 
 
@@ -62,6 +69,7 @@ class Layout:
     """Where the numbers of a weight lie: those of a block side by side, strides lead from block to block.
 
     Attributes:
+        item_size: bytes of a number.
         sizes: [groups,] output features or channels, input features or channels, taps.
         padded: the same, filled up to whole blocks.
         strides: of each dim, in numbers.
@@ -69,6 +77,7 @@ class Layout:
         block_dims: which dim each is of.
     """
 
+    item_size: int
     sizes: tuple[int, ...]
     padded: tuple[int, ...]
     strides: tuple[int, ...]
@@ -77,25 +86,29 @@ class Layout:
 
     @property
     def bytes(self) -> int:
-        """All of it, as float32."""
-        return math.prod(self.padded) * 4
+        """All of it."""
+        return math.prod(self.padded) * self.item_size
 
     @property
     def is_sound(self) -> bool:
-        """Whether it says of each number where it is, within its bytes."""
+        """Whether it says of each number where it is, within its bytes and apart from all others."""
         if min(*self.sizes, *self.block_sizes) <= 0 or min(self.strides) < 0:
             return False
         if not all(0 <= dim < len(self.sizes) for dim in self.block_dims):
             return False
         blocks = [math.prod(self._blocks_of(dim)) for dim in range(len(self.sizes))]
-        if self.padded != tuple(-(-size // block) * block for size, block in zip(self.sizes, blocks, strict=True)):
+        if self.padded != tuple(_up(size, block) for size, block in zip(self.sizes, blocks, strict=True)):
             return False
-        steps = zip(self.padded, blocks, self.strides, strict=True)
-        end = sum((padded // block - 1) * stride for padded, block, stride in steps) + math.prod(blocks)
-        return end * 4 <= self.bytes
+        end = math.prod(blocks)
+        counts = (padded // block for padded, block in zip(self.padded, blocks, strict=True))
+        for stride, count in sorted(zip(self.strides, counts, strict=True)):
+            if count > 1 and stride < end:
+                return False
+            end += (count - 1) * stride
+        return end * self.item_size <= self.bytes
 
-    def places(self, dim: int, step: int = 1) -> list[int]:
-        """What each index along a dim, or each `step`-th of them, adds to a number's place."""
+    def places(self, dim: int) -> list[int]:
+        """What each index along a dim adds to a number's place."""
         inner: list[tuple[int, int]] = []
         width = 1
         for size, of in zip(reversed(self.block_sizes), reversed(self.block_dims), strict=True):
@@ -103,7 +116,7 @@ class Layout:
                 inner.append((size, width))
             width *= size
         found = []
-        for index in range(0, self.sizes[dim], step):
+        for index in range(self.sizes[dim]):
             place, rest = 0, index
             for size, width in inner:
                 place += rest % size * width
@@ -123,13 +136,15 @@ class Packing:
         begin: its first byte in the file.
         given: torch's order.
         panels: that of the slim runtime, which takes no more bytes.
-        dim: of what panels are made: output features or channels, or groups of one channel.
+        columns: the dim of which panels are made: output features or channels, or groups of one channel.
+        depth: the dim that is summed up over: input features or channels.
     """
 
     begin: int
     given: Layout
     panels: Layout
-    dim: int
+    columns: int
+    depth: int
 
     @property
     def size(self) -> int:
@@ -184,44 +199,88 @@ def rearrange(path: Path, packings: tuple[Packing, ...]) -> None:
             file.seek(packing.begin)
             given = file.read(packing.size)
             file.seek(packing.begin)
-            file.write(in_order(given, packing))
+            file.writelines(in_order(given, packing))
 
 
-def in_order(given: bytes, packing: Packing) -> bytearray:
-    """A weight rearranged, from one in torch's order. What fills it up is zeros."""
-    source_layout, target_layout, dim = packing.given, packing.panels, packing.dim
-    target = bytearray(target_layout.bytes)
-    source, words = memoryview(given).cast("Q"), memoryview(target).cast("Q")
-    along = dim + 1 if len(source_layout.sizes) > dim + 1 else dim
-    others = [d for d in range(len(source_layout.sizes)) if d not in (dim, along)]
-    # Of all combinations of the other dims, and of the pieces along `dim`: where they begin in both orders.
-    bases = [list(zip(source_layout.places(d), target_layout.places(d), strict=True)) for d in others]
-    bases.append(list(zip(source_layout.places(dim, PIECE), target_layout.places(dim, PIECE), strict=True)))
-    stretches = list(_stretches(source_layout.places(along), target_layout.places(along)))
-    for combination in itertools.product(*bases):
-        begin, to = (sum(places) // 2 for places in zip(*combination, strict=True))
-        for first, step, to_first, to_step, count in stretches:
-            for word in range(_WORDS):
-                low, to_low = begin + first + word, to + to_first + word
-                words[to_low : to_low + (count - 1) * to_step + 1 : to_step] = source[
-                    low : low + (count - 1) * step + 1 : step
-                ]
-    return target
+def in_order(given: bytes, packing: Packing) -> Iterator[bytes]:
+    """The panels of a weight, one by one, from one in torch's order. What fills them up is zeros."""
+    source = packing.given
+    around, within = _dims_around(len(source.sizes), packing.columns, packing.depth)
+    taps = list(_sums(source.places(dim) for dim in within))
+    words = list(_filled(source.places(packing.depth), WORD // source.item_size))
+    columns = list(_filled(source.places(packing.columns), PANEL))
+    readers: dict[tuple[int | None, ...], _Reader] = {}
+    for begin in _sums(source.places(dim) for dim in around):
+        for panel in columns:
+            # Nearly all panels of a weight are as far apart from one another as their columns are within each.
+            first = panel[0] or 0
+            near = tuple(None if place is None else place - first for place in panel)
+            if near not in readers:
+                readers[near] = _Reader(_places(taps, words, near), source.item_size)
+            yield readers[near].read(given, begin + first)
 
 
-def _stretches(places: list[int], targets: list[int]) -> Iterator[tuple[int, int, int, int, int]]:
-    """First place and step in words of 8 bytes in both orders, and how many, where both steps stay the same."""
-    at = 0
-    while at < len(places):
-        count = min(2, len(places) - at)
-        step, to_step = (p[at + count - 1] - p[at] for p in (places, targets))
-        while at + count < len(places) and (
-            places[at + count] - places[at + count - 1],
-            targets[at + count] - targets[at + count - 1],
-        ) == (step, to_step):
+def _filled(places: list[int], count: int) -> Iterator[tuple[int | None, ...]]:
+    """As many places at a time; None for those that are missing at the end."""
+    for first in range(0, len(places), count):
+        some = places[first : first + count]
+        yield (*some, *[None] * (count - len(some)))
+
+
+def _sums(places: Iterable[list[int]]) -> Iterator[int]:
+    """What all combinations of indices add to a number's place, the last dim's varying fastest."""
+    return map(sum, itertools.product(*places))
+
+
+def _places(
+    taps: Sequence[int], words: Sequence[tuple[int | None, ...]], columns: Sequence[int | None]
+) -> Iterator[int | None]:
+    """Where the numbers of a panel are in torch's order, counted from its first column; None for zeros."""
+    for tap in taps:
+        for word in words:
+            for column in columns:
+                for number in word:
+                    yield None if column is None or number is None else tap + column + number
+
+
+class _Reader:
+    """Reads numbers of a weight in another order. As what lies side by side in both is read at once, and a struct's
+    format skips what is between, that takes about as long as copying them."""
+
+    def __init__(self, places: Iterable[int | None], item_size: int) -> None:
+        stretches = list(_stretches(places, item_size))
+        found = sorted((place, size) for place, size in stretches if place is not None)
+        end = self._begin = found[0][0]
+        numbers, text = {}, ["<"]
+        for number, (place, size) in enumerate(found):
+            text.append(f"{place - end}x{size}s")
+            numbers[place] = number
+            end = place + size
+        self._struct = struct.Struct("".join(text))
+        missing = [(number, size) for number, (place, size) in enumerate(stretches) if place is None]
+        self._zeros = tuple(bytes(size) for _, size in missing)
+        zeros = {number: len(found) + i for i, (number, _) in enumerate(missing)}
+        self._order = [zeros[i] if place is None else numbers[place] for i, (place, _) in enumerate(stretches)]
+        self._item_size = item_size
+
+    def read(self, given: bytes, first: int) -> bytes:
+        """Those at the places from the `first` number on."""
+        parts = self._struct.unpack_from(given, first * self._item_size + self._begin) + self._zeros
+        return b"".join([parts[number] for number in self._order])
+
+
+def _stretches(places: Iterable[int | None], item_size: int) -> Iterator[tuple[int | None, int]]:
+    """First byte and bytes of what lies side by side; None for zeros."""
+    begin: int | None = None
+    count = 0
+    for place in places:
+        if count and place == (None if begin is None else begin + count):
             count += 1
-        yield places[at] // 2, max(step // 2, 1), targets[at] // 2, max(to_step // 2, 1), count
-        at += count
+            continue
+        if count:
+            yield None if begin is None else begin * item_size, count * item_size
+        begin, count = place, 1
+    yield None if begin is None else begin * item_size, count * item_size
 
 
 def _read(layout: bytes, weight: PackedWeight) -> Packing | None:
@@ -229,60 +288,86 @@ def _read(layout: bytes, weight: PackedWeight) -> Packing | None:
     if len(layout) <= _GROUPS_AT:
         return None
     given = _Descriptor.from_buffer_copy(layout)
-    if (given.dtype, given.format, given.offset) != (_FLOAT32, _BLOCKED, 0):
+    if given.dtype not in _ITEM_SIZES or (given.format, given.offset) != (_BLOCKED, 0):
         return None
-    is_linear = given.rank == 2 and weight.rows is not None
-    if not (is_linear or 3 <= given.rank <= _MAX_DIMS) or not 0 < given.blocks <= _MAX_DIMS:
+    if not 2 <= given.rank <= _MAX_DIMS or not 0 <= given.blocks <= _MAX_DIMS:
         return None
     rank, blocks = given.rank, given.blocks
-    sizes = tuple(given.sizes[:rank])
-    lead = 1 if int.from_bytes(layout[_GROUPS_AT : _GROUPS_AT + 4], "little") > 1 else 0
-    if (
-        rank < lead + (2 if is_linear else 3)
-        or (not is_linear and sizes[:2] == (1, 1))
-        or any(given.padded_offsets[:rank])
-    ):
-        return None  # of a recurrent layer, for one
-    dim = 0 if lead == 1 and sizes[1:3] == (1, 1) else lead
+    if any(given.padded_offsets[:rank]):
+        return None
     found = Layout(
-        sizes,
+        _ITEM_SIZES[given.dtype],
+        tuple(given.sizes[:rank]),
         tuple(given.padded_sizes[:rank]),
         tuple(given.strides[:rank]),
         tuple(given.block_sizes[:blocks]),
         tuple(given.block_dims[:blocks]),
     )
-    # Pieces must lie whole in the innermost block, and at whole words of 8 bytes.
-    innermost = found.block_dims[-1] == dim and found.block_sizes[-1] % PIECE == 0
-    even = all(stride % 2 == 0 for size, stride in zip(found.padded, found.strides, strict=True) if size > 1)
-    if not (innermost and even and found.is_sound):
+    groups = int.from_bytes(layout[_GROUPS_AT : _GROUPS_AT + 4], "little")
+    dims = _dims_of_linear(given.dtype, weight) if rank == 2 else _dims_of_convolution(found.sizes, given.dtype, groups)
+    if dims is None or not found.is_sound:
         return None
-    packing = Packing(weight.begin, found, _panels(sizes, dim, lead), dim)
+    packing = Packing(weight.begin, found, _panels(found, *dims), *dims)
     return packing if packing.panels.bytes <= packing.size else None
 
 
-def _panels(sizes: tuple[int, ...], dim: int, lead: int) -> Layout:
-    """Panels along `dim`; in them, from the outside: taps, input channels, 16 of `dim`. `lead` dims are of groups."""
-    padded = [_up(size) if d == dim else size for d, size in enumerate(sizes)]
-    strides = [0] * len(sizes)
-    step = PANEL
-    for d in (lead + 1, *range(len(sizes) - 1, lead + 1, -1), *range(lead, -1, -1)):
-        strides[d] = step
-        step *= padded[d] // (PANEL if d == dim else 1)
-    return Layout(sizes, tuple(padded), tuple(strides), (PANEL,), (dim,))
+def _dims_of_linear(dtype: int, weight: PackedWeight) -> tuple[int, int] | None:
+    """Which dims are columns and depth; None where not only linear layers multiply by the weight."""
+    if dtype == _INT8:  # nothing else does by bytes that oneDNN has packed
+        return 1, 0
+    return None if weight.rows is None else (0, 1)
+
+
+def _dims_of_convolution(sizes: tuple[int, ...], dtype: int, groups: int) -> tuple[int, int] | None:
+    """Which dims are columns and depth; None where kernels read no panels."""
+    lead = 1 if groups > 1 else 0
+    if len(sizes) < lead + 3 or sizes[:2] == (1, 1):
+        return None  # of a recurrent layer, for one
+    if lead == 1 and sizes[1:3] == (1, 1):
+        return (0, 2) if dtype == _FLOAT32 else None  # the kernels' loop over channels
+    depth = lead + 1
+    if dtype == _BFLOAT16 and sizes[depth] % 2:
+        return None  # multiplied as float32
+    # Kernels expect one tap's channels right behind those of another.
+    in_word = WORD // _ITEM_SIZES[dtype]
+    return (lead, depth) if sizes[depth] % in_word == 0 or math.prod(sizes[depth + 1 :]) == 1 else None
+
+
+def _dims_around(rank: int, columns: int, depth: int) -> tuple[list[int], list[int]]:
+    """The dims around panels, from the outside, and those in them around words of the depth."""
+    others = [dim for dim in range(rank) if dim != depth]
+    at = others.index(columns)
+    return others[:at], others[at + 1 :]
+
+
+def _panels(given: Layout, columns: int, depth: int) -> Layout:
+    """Panels of a weight; in them, from the outside: taps, words of the depth, columns, what is in a word."""
+    in_word = WORD // given.item_size
+    blocks = {depth: in_word, columns: PANEL}
+    padded = [_up(size, blocks.get(dim, 1)) for dim, size in enumerate(given.sizes)]
+    strides = [0] * len(padded)
+    step = PANEL * in_word
+    for dim in (depth, *(dim for dim in reversed(range(len(padded))) if dim != depth)):
+        strides[dim] = step
+        step *= padded[dim] // blocks.get(dim, 1)
+    block_sizes, block_dims = ((PANEL,), (columns,)) if in_word == 1 else ((PANEL, in_word), (columns, depth))
+    return Layout(given.item_size, given.sizes, tuple(padded), tuple(strides), block_sizes, block_dims)
 
 
 def _rearranged(layout: bytes, packing: Packing) -> bytes:
-    """oneDNN's descriptor of the weight in its new order."""
+    """oneDNN's descriptor of the weight in its new order. The runtime sums up columns by itself."""
     changed = _Descriptor.from_buffer_copy(layout)
     panels, rank = packing.panels, changed.rank
     changed.padded_sizes[:rank] = panels.padded
     changed.strides[:rank] = panels.strides
-    changed.block_sizes[:_MAX_DIMS] = (PANEL, *[0] * (_MAX_DIMS - 1))
-    changed.block_dims[:_MAX_DIMS] = (packing.dim, *[0] * (_MAX_DIMS - 1))
-    changed.blocks = 1
+    changed.blocks = len(panels.block_sizes)
+    changed.block_sizes[:] = (*panels.block_sizes, *[0] * (_MAX_DIMS - changed.blocks))
+    changed.block_dims[:] = (*panels.block_dims, *[0] * (_MAX_DIMS - changed.blocks))
+    changed.sums = changed.dims_of_signed = changed.dims_of_unsigned = 0
+    changed.scale = 0
     return bytes(changed) + layout[ctypes.sizeof(_Descriptor) :]
 
 
-def _up(size: int) -> int:
-    """The next multiple of a panel."""
-    return -(-size // PANEL) * PANEL
+def _up(size: int, block: int) -> int:
+    """The next multiple."""
+    return -(-size // block) * block

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -115,6 +116,18 @@ def transposed_unary(g: Generator) -> dict[str, Any]:
     return {**how, "attr": attr, "scalars": scalars, "algorithm": algorithm}
 
 
+def packed_convolution(g: Generator, by_torch: torch.Tensor, weight: torch.Tensor, groups: int) -> Packed:
+    """A weight [groups, out, in, ...] as torch packs it, or in the panels of a slim bundle where it can be."""
+    plain = weight if groups > 1 else weight[0]
+    columns = 1 if groups > 1 else 0
+    depth = columns + 1
+    if groups > 1 and plain.shape[1:3] == (1, 1) and plain.dtype == torch.float32:
+        columns = 0
+    elif plain.shape[depth] * plain.itemsize % 4 and math.prod(plain.shape[depth + 1 :]) > 1:
+        return Packed.of(by_torch)  # channels of a tap are not filled up
+    return Packed.in_panels(by_torch, plain, columns, depth) if g.chance(0.5) else Packed.of(by_torch)
+
+
 def packed(g: Generator, *, transposed: bool) -> dict[str, Any]:
     """The same with a weight as a model has it: in oneDNN's order, for one group or several, wide enough for blocks."""
     dtype = g.choice([torch.float32, torch.float32, BFLOAT16])
@@ -130,13 +143,14 @@ def packed(g: Generator, *, transposed: bool) -> dict[str, Any]:
     x = torch.randn([g.choice([1, 2]), groups * inner, *sizes], generator=g.torch).to(dtype)
     shape = [groups * inner, outer] if transposed else [groups * outer, inner]
     weight = torch.randn([*shape, *kernel], generator=g.torch).to(dtype)
+    grouped = weight.unflatten(0, (groups, -1))
     how = [padding, *([output_padding] if transposed else []), stride, dilation, groups, list(x.shape)]
     mkldnn = torch.ops.mkldnn
     pack = mkldnn._reorder_convolution_transpose_weight if transposed else mkldnn._reorder_convolution_weight
     attr, scalars, algorithm = g.choice(POINTWISE)
     return {
         "X": x.contiguous(memory_format=torch.channels_last if spatial == 2 else torch.channels_last_3d),
-        "W": Packed.of(pack(weight, *how)),
+        "W": packed_convolution(g, pack(weight, *how), grouped.transpose(1, 2) if transposed else grouped, groups),
         "B": g.choice([None, torch.randn([groups * outer], generator=g.torch).to(dtype)]),
         "padding": padding,
         **({"output_padding": output_padding} if transposed else {}),

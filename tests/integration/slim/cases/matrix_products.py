@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import struct
 from typing import Any
 
 import torch
@@ -163,30 +161,13 @@ def grouped_mm(g: Generator) -> dict[str, Any]:
 
 def packed(g: Generator, weight: torch.Tensor) -> torch.Tensor | Packed:
     """A weight as it is, as torch packs it for some number of rows, or in the panels of a slim bundle."""
-    way = g.choice(["plain", "torch", "panels"] if weight.dtype == torch.float32 else ["plain", "torch"])
+    way = g.choice(["plain", "torch", "panels"])
     if way == "plain":
         return weight
     if weight.dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return weight
     by_torch = torch.ops.mkldnn._reorder_linear_weight(weight, g.choice([1, 16, 64]))
-    descriptor = bytearray(torch.ops.mkldnn._get_mkldnn_serialized_md(by_torch).tolist())
-    columns, depth = weight.shape
-    if way == "torch":
-        memory = torch.empty(torch.ops.mkldnn._nbytes(by_torch) // weight.itemsize, dtype=weight.dtype)
-        ctypes.memmove(memory.data_ptr(), torch.ops.mkldnn.data_ptr(by_torch), memory.nbytes)
-        return Packed((columns, depth), memory, bytes(descriptor))
-    # One block, of 16 columns; zeros fill the last one.
-    padded = torch.nn.functional.pad(weight, (0, 0, 0, -columns % 16))
-    memory = padded.reshape(padded.shape[0] // 16, 16, depth).permute(0, 2, 1).contiguous()
-    for place, values in (
-        (112, padded.shape),
-        (320, (16 * depth, 16)),
-        (416, (1,)),
-        (424, (16, 0)),
-        (520, (0, 0)),
-    ):
-        struct.pack_into(f"<{len(values)}q", descriptor, place, *values)
-    return Packed((columns, depth), memory, bytes(descriptor))
+    return Packed.of(by_torch) if way == "torch" else Packed.in_panels(by_torch, weight, 0, 1)
 
 
 @case("cpu__linear_pointwise", tolerance=16)

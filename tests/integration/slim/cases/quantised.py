@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from slim_harness import Generator, Packed, case
 
+from .convolution import packed_convolution
+
 #: What follows a layer: name, scalars, algorithm.
 POINTWISE: list[tuple[str, list[float | None], str]] = [
     ("none", [], ""),
@@ -22,9 +24,10 @@ POINTWISE: list[tuple[str, list[float | None], str]] = [
 FUSED_WITH_CONVOLUTIONS = ("none", "relu", "hardtanh", "hardswish", "swish")
 
 
-def packed(weight: torch.Tensor, rows: int) -> Packed:
-    """An int8 weight [columns, depth] as torch packs it."""
-    return Packed.of(torch.ops.onednn.qlinear_prepack(weight, [rows, weight.shape[1]]))
+def packed(g: Generator, weight: torch.Tensor, rows: int) -> Packed:
+    """An int8 weight [columns, depth] as torch packs it, or in the panels of a slim bundle."""
+    by_torch = torch.ops.onednn.qlinear_prepack(weight, [rows, weight.shape[1]])
+    return Packed.in_panels(by_torch, weight.t(), 1, 0) if g.chance(0.5) else Packed.of(by_torch)
 
 
 def close(arguments: dict[str, Any], ours: list[torch.Tensor], theirs: list[torch.Tensor]) -> str | None:
@@ -51,7 +54,7 @@ def layer(g: Generator, dtype: torch.dtype) -> dict[str, Any]:
         "X": torch.randint(low, high, [*lead, k], generator=g.torch).to(dtype),
         "act_scale": torch.tensor(0.02),
         "act_zero_point": torch.tensor(g.integer(low, high), dtype=torch.int32),
-        "onednn_weight": packed(g.weights([n, k]), m),
+        "onednn_weight": packed(g, g.weights([n, k]), m),
         "weight_scales": torch.rand([scales], generator=g.torch) * 0.01 + 0.001,
         "weight_zero_points": torch.zeros([scales], dtype=torch.int32),
         "B": g.choice([None, torch.randn([n], generator=g.torch)]),
@@ -137,7 +140,7 @@ def convolution(g: Generator, *, of_lines: bool = False) -> dict[str, Any]:
         "X": x if of_lines else x.contiguous(memory_format=torch.channels_last),
         "act_scale": torch.tensor(0.02),
         "act_zero_point": torch.tensor(zero_point, dtype=torch.int32),
-        "onednn_weight": Packed.of(prepacked),
+        "onednn_weight": packed_convolution(g, prepacked, weight.unflatten(0, (groups, -1)), groups),
         "weight_scales": by_scale,
         "weight_zero_points": torch.zeros([scales], dtype=torch.int32),
         "B": g.choice([None, torch.randn([channels], generator=g.torch)]),
