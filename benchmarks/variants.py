@@ -56,8 +56,8 @@ AS_ON: dict[str, dict[str, str]] = {
 }
 #: What is measured, and how many calls of it a round has.
 MODELS = {"mlp": 2000, "mlp_bfloat16": 2000, "bert": 5, "bert_bfloat16": 5, "resnet50": 5}
-#: Models of 500 MB of weights: of linear layers, and of convolutions, 1 x 1 and 3 x 3.
-HEAVY = {"wide": 4000, "filters": 1024}
+#: Models of many weights: of linear layers, the same in fewer bits, and of convolutions, 1 x 1 and 3 x 3.
+HEAVY = {"wide": 4000, "wide_bfloat16": 4000, "wide_int8": 4000, "filters": 1024}
 #: What is exported anew for its time.
 EXPORTED = ("mlp", "bert")
 #: Rounds in which all ways run in turn.
@@ -68,7 +68,7 @@ MEASURED = WORK / "variants.json"
 
 def isas_of(name: str) -> tuple[str, ...]:
     """The instruction sets that a model is compiled for."""
-    return LOW_ISAS if name.endswith("bfloat16") else ISAS
+    return LOW_ISAS if name.endswith(("bfloat16", "int8")) else ISAS
 
 
 def all_of(name: str) -> str:

@@ -130,6 +130,50 @@ def filters():
     return Filters().eval(), (torch.randn(16, 1024),)
 
 
+class Halves(nn.Module):
+    """Layers in bfloat16 of an input in float32."""
+
+    def __init__(self, layers):
+        super().__init__()
+        self.layers = layers.bfloat16()
+
+    def forward(self, x):
+        return self.layers(x.bfloat16()).float()
+
+
+class Bytes(nn.Module):
+    """A linear layer of int8, with the ops of PyTorch's PT2E quantisation."""
+
+    def __init__(self, size):
+        super().__init__()
+        weight = torch.randn(size, size) / size**0.5
+        self.register_buffer("scales", weight.abs().amax(1) / 127)
+        self.register_buffer("zeros", torch.zeros(size, dtype=torch.int64))
+        self.register_buffer("weight", (weight / self.scales[:, None]).round().to(torch.int8))
+
+    def forward(self, x):
+        ops = torch.ops.quantized_decomposed
+        how = (0.03, 64, 0, 255, torch.uint8)
+        x = ops.dequantize_per_tensor(ops.quantize_per_tensor(x, *how), *how)
+        weight = ops.dequantize_per_channel(self.weight, self.scales, self.zeros, 0, -127, 127, torch.int8)
+        return functional.linear(x, weight)
+
+
+def wide_bfloat16():
+    """256 MB of weights in bfloat16."""
+    module, inputs = wide()
+    return Halves(module).eval(), inputs
+
+
+def wide_int8():
+    """128 MB of weights in int8."""
+    import torch.ao.quantization.fx._decomposed
+
+    torch.manual_seed(0)
+    layers = (module for _ in range(8) for module in (Bytes(4000), nn.ReLU()))
+    return nn.Sequential(*layers).eval(), (torch.randn(16, 4000),)
+
+
 def large():
     """5 GB of weights."""
     torch.manual_seed(0)

@@ -21,12 +21,15 @@ SHORT = 250
 
 
 @pytest.mark.xdist_group("asan")
-def test_no_lie_makes_a_model_leave_its_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["models", "halves", "bytes"])
+def test_no_lie_makes_a_model_leave_its_memory(name: str, tmp_path: Path) -> None:
     venv = ROOT / ".venv"
-    package = cached_export(venv, SUPPORT / "packed_models.py")
+    package = cached_export(venv, SUPPORT / f"packed_{name}.py")
     runtime = sanitizing.address_runtime(find_torch(Backend.CPU, venv=venv))
     bundle = sanitizing.slim_bundle(tmp_path / "bundle", venv, {"packed": package}, runtime)
-    assert json.loads((bundle / "models/packed/model.json").read_text())["layouts"], "nothing is packed"
+    if not json.loads((bundle / "models/packed/model.json").read_text())["layouts"]:
+        assert name == "halves", "nothing is packed"
+        pytest.skip("oneDNN packs no halves for this processor")
     environment = {**sanitizing.environment("libasan.so", "libubsan.so"), "PYTHONPATH": str(bundle / "runner")}
     command = [sys.executable, SCRIPT, bundle, "packed", str(SHORT), os.environ.get("AOT_FUZZ_SECONDS", "0")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
