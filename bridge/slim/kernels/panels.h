@@ -27,7 +27,7 @@ bool lies_in_panels(const Tensor& weight, const Dims& sizes, size_t columns, siz
 // The same for weights of a convolution, [groups,] out, in, kernel. Groups of one channel are columns themselves.
 bool lies_in_panels(const Tensor& weight, const Channels& channels);
 
-// The panels of a packed constant [columns, depth] of those types. They live as long as the constant does.
+// The panels of a packed constant [columns, depth] of one of these types. They live as long as the constant does.
 const void* panels_of(const Tensor& weight, int64_t columns, int64_t depth);
 
 // The panels of a packed constant that is convolved with, of the geometry's numbers. They live as long as it does.
