@@ -36,7 +36,9 @@ class Server:
 
     def events(self) -> list[dict[str, Any]]:
         """What it has logged; every line is JSON."""
-        return [json.loads(line) for line in self._log.read_text(encoding="utf-8").splitlines()]
+        lines = self._log.read_text(encoding="utf-8").splitlines()
+        assert all(line.startswith("{") for line in lines), lines
+        return [json.loads(line) for line in lines]
 
     def wait_for_event(self, name: str, count: int = 1) -> dict[str, Any]:
         """The `count`-th event of a name."""
@@ -107,7 +109,8 @@ def serving(bundle: Path, *words: str, prefix: Sequence[str] = (), ready: bool =
             if process.poll() is None:
                 process.kill()
             process.wait()
-            for event in [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line]:
+            # One that never listened has said why in other lines.
+            for event in [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line[:1] == "{"]:
                 if event["event"] == "worker ready":
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(event["worker"], signal.SIGKILL)

@@ -56,6 +56,7 @@ def test_whether_the_connection_stays(version: bytes, connection: bytes, stays: 
         (b"A: b\rc", 400),
         (b"A: b\0", 400),
         (b": b", 400),
+        (b"Host: a\r\nHost: b", 400),
     ],
 )
 def test_heads_that_could_be_read_in_two_ways(lines: bytes, status: int) -> None:

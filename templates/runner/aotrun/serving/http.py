@@ -40,7 +40,7 @@ STATUSES = tuple(_REASONS)
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _WANTED = frozenset(
-    b"content-length transfer-encoding content-encoding inference-header-content-length connection expect".split()
+    b"host content-length transfer-encoding content-encoding inference-header-content-length connection expect".split()
 )
 _DAYS = (b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun")
 _MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
