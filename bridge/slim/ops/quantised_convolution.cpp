@@ -277,6 +277,13 @@ Tensor channels_last(const Tensor& x) {
   return contiguous(permute(x, order));
 }
 
+// Whether any byte of two dense tensors is the same.
+bool share_memory(const Tensor& a, const Tensor& b) {
+  const auto begin = [](const Tensor& t) { return reinterpret_cast<uintptr_t>(t.raw()); };
+  const auto bytes = [](const Tensor& t) { return static_cast<uintptr_t>(t.numel()) * t.itemsize(); };
+  return begin(a) < begin(b) + bytes(b) && begin(b) < begin(a) + bytes(a);
+}
+
 // An empty result whose memory is channels last, whatever torch says its dims are.
 Tensor empty_result(const Dims& sizes, ScalarType dtype) {
   if (sizes.size() > 3) return empty(sizes, dtype, channels_last_of(static_cast<int64_t>(sizes.size())));
@@ -304,13 +311,13 @@ Tensor convolution(const Request& r, const matrix::Result& fused, const Tensor* 
   require(accumulator == nullptr || (accumulator->sizes == sizes && accumulator->dtype == dtype),
           "a quantised convolution added to ", accumulator ? dtype_name(accumulator->dtype) : "", " makes ",
           dtype_name(dtype), " ", to_string(sizes));
+  const Tensor x = channels_last(r.x);
   const Tensor other = accumulator ? channels_last(*accumulator) : Tensor();
-  // Each pixel is read before it is written.
-  const bool in_place = accumulator != nullptr && other.raw() == accumulator->raw();
+  // Each pixel is read before it is written; but the input is read for other pixels too.
+  const bool in_place = accumulator != nullptr && other.raw() == accumulator->raw() && !share_memory(x, other);
   Tensor out = in_place ? *accumulator : empty_result(sizes, dtype);
   const Geometry g = geometry_of(r.x, r.w, sizes, r.how);
   if (out.numel() == 0) return out;
-  const Tensor x = channels_last(r.x);
   const LayerEnd end(r.of_x, r.weight_scales, r.bias, r.w.sizes[0], fused, out, r.of_result);
   convolve(g, x, r.of_x.zero_point, weights_of(r.w, g), end, {accumulator ? &other : nullptr, of_it});
   if (accumulator == nullptr || in_place) return out;

@@ -200,6 +200,54 @@ def qconv_binary(g: Generator) -> dict[str, Any]:
     }
 
 
+def summed(arguments: dict[str, Any], ours: list[torch.Tensor], theirs: list[torch.Tensor]) -> str | None:
+    """Torch is wrong here for some sizes: it writes sums that are inputs of others."""
+    x, channels = arguments["X"].double(), arguments["X"].shape[1]
+    taps = torch.ones([channels, channels, 3, 3], dtype=torch.float64)
+    sums = torch.nn.functional.conv2d(x - arguments["act_zero_point"], taps, padding=1) * 0.02 * 0.01
+    sums += (x - arguments["accum_zero_point"]) * 0.03
+    expected = (sums / 0.05 + arguments["output_zero_point"]).round().clamp(0, 255).to(torch.uint8)
+    return close(arguments, ours[:1], [expected.contiguous(memory_format=torch.channels_last)])
+
+
+@case("cpu__qconv2d_pointwise_binary_tensor", draws=10, check=summed)
+def qconv_onto_its_input(g: Generator) -> dict[str, Any]:
+    """Added to the very input."""
+    channels = g.choice([1, 8, 16])
+    x = torch.randint(0, 256, [g.choice([1, 2]), channels, 30, g.choice([5, 30])], generator=g.torch).to(torch.uint8)
+    x = x.contiguous(memory_format=torch.channels_last)
+    scales = torch.full([channels], 0.01)
+    weight = torch.ones([channels, channels, 3, 3], dtype=torch.int8)
+    zero_point = g.integer(0, 255)
+    prepacked = torch.ops.onednn.qconv_prepack(
+        weight, scales, 0.02, zero_point, [1, 1], [1, 1], [1, 1], 1, list(x.shape)
+    )
+    return {
+        "X": x,
+        "act_scale": torch.tensor(0.02),
+        "act_zero_point": torch.tensor(zero_point, dtype=torch.int32),
+        "onednn_weight": Packed.of(prepacked),
+        "weight_scales": scales,
+        "weight_zero_points": torch.zeros([channels], dtype=torch.int32),
+        "B": None,
+        "stride_args": [1, 1],
+        "padding_args": [1, 1],
+        "dilation_args": [1, 1],
+        "groups": 1,
+        "accum": x,
+        "accum_scale": 0.03,
+        "accum_zero_point": g.integer(0, 100),
+        "output_scale": 0.05,
+        "output_zero_point": g.integer(0, 100),
+        "output_dtype": torch.uint8,
+        "binary_attr": "sum",
+        "alpha": None,
+        "unary_attr": None,
+        "unary_scalars": [],
+        "unary_algorithm": None,
+    }
+
+
 def near(arguments: dict[str, Any], ours: list[torch.Tensor], theirs: list[torch.Tensor]) -> str | None:
     """Torch rounds weights, or sums, of bfloat16 and float16 in between on some machines; a result of eight bits may be
     the neighbour."""
