@@ -511,6 +511,7 @@ class Products {
     Scratch scratch(windows_.scratch_words());
     std::memset(scratch.words(), 0, static_cast<size_t>(windows_.scratch_words()) * 4);
     std::vector<Windows::Packed> kinds(static_cast<size_t>(tiles_in_block_));
+    const Using used(table_);
     int64_t at = -1;
     for (int64_t task = begin; task < end; ++task) {
       const int64_t group = task / (blocks_ * tasks_in_block);
@@ -530,7 +531,6 @@ class Products {
       for (int64_t s = sweep; s < std::min(sweeps_, sweep + sweeps_in_task_); ++s)
         multiply(group, first, tiles, kinds, s, packed.words());
     }
-    if (table_.release != nullptr) table_.release();
   }
 
   // The tiles of a block times one group of panels.

@@ -52,6 +52,21 @@ struct TileTable {
   }
 };
 
+// Gives back at the end, by an exception too, what a table's functions keep: a thread whose tiles somebody else has
+// given back meanwhile may not take them for shaped.
+class Using {
+ public:
+  explicit Using(const TileTable& table) : release_(table.release) {}
+  Using(const Using&) = delete;
+  Using& operator=(const Using&) = delete;
+  ~Using() {
+    if (release_ != nullptr) release_();
+  }
+
+ private:
+  void (*const release_)();
+};
+
 // Where the sums of a tile go: rows `row`.. and columns `column`.. of the result.
 struct Place {
   const void* sums;

@@ -167,6 +167,7 @@ class Product {
     const int64_t most_tiles = divided(cut_.tiles.count, cut_.blocks);
     Scratch packed(is_packed() ? 0 : most_tiles * cut_.tiles.highest() * left_words_);
     Scratch made(panels_ != nullptr ? 0 : cut_.panels_in_group * kPanel * words_);
+    const Using used(table_);
     int64_t at = -1;
     for (int64_t task = begin; task < end; ++task) {
       const int64_t block = task / cut_.groups;
@@ -175,7 +176,6 @@ class Product {
       const auto* left = is_packed() ? reinterpret_cast<const uint32_t*>(left_.data) : packed.words();
       multiply_group(block, task % cut_.groups, left, made.words());
     }
-    if (table_.release != nullptr) table_.release();
   }
 
   void pack(int64_t block, uint32_t* to) const {
