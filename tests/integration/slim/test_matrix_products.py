@@ -56,6 +56,27 @@ def test_convolutions_of_every_instruction_set_under_sanitizers(sanitized: Calla
     assert verdict == "0 failures"
 
 
+def test_a_product_that_fails_keeps_no_registers(sanitized: Callable[[str], Path]) -> None:
+    failed = [int(line.split()[1]) for line in run(sanitized("failing_products.cpp"), OMP_NUM_THREADS="1")]
+    assert failed
+    assert min(failed) > 2  # among tiles too, not only before the first
+
+
+def test_an_assembler_without_tile_registers(tmp_path: Path) -> None:
+    compiler = find_compiler("c++")
+    if "clang" in compiler.identity:
+        pytest.skip("clang is its own assembler")
+    assembler = tmp_path / "as"
+    refuses = (
+        'for file; do case $file in *.s) grep -q tdpb "$file" && echo "no such instruction" >&2 && exit 1;; esac; done'
+    )
+    assembler.write_text(f'#!/bin/sh\n{refuses}\nexec {shutil.which("as")} "$@"\n')
+    assembler.chmod(0o755)
+    command = ["cmake", "-G", "Ninja", "-S", LIBRARY, "-B", tmp_path / "build", f"-DCMAKE_CXX_FLAGS=-B{tmp_path}"]
+    run(*command, f"-DCMAKE_CXX_COMPILER={compiler.command[0]}", f"-DAOT_PROGRAM={HERE / 'matrix_products.cpp'}")
+    assert "amx/kernels.cpp" not in (tmp_path / "build" / "build.ninja").read_text()
+
+
 def test_the_environment_lowers_the_instruction_set(program: Path) -> None:
     *all_sets, _ = run(program, 1)
     for wanted in ("baseline", "avx2", "avx512", "amx", "a" * 9999):
