@@ -166,6 +166,24 @@ def test_sessions_and_variants(made: Path, backend_venv: Path, exported: Callabl
     ]
 
 
+def test_assets(made: Path) -> None:
+    """Files that travel with the model, and names that are none of theirs."""
+    (made / "examples").mkdir(exist_ok=True)
+    source = (SOURCES / "assets.rs").read_text().replace("aot_app", "my_app")
+    (made / "examples" / "assets.rs").write_text(source)
+    done = run("cargo", "run", "--quiet", "--offline", "--example", "assets", cwd=made)
+    assert done.stdout.splitlines() == [
+        r'"hello\n"',
+        "empty: 0",
+        '"none.txt": 2',
+        '"texts": 2',
+        '"../bundle.json": 2',
+        '"/etc/passwd": 2',
+        '"": 2',
+        r'"a\0b": 2',
+    ]
+
+
 def test_what_it_declares_is_of_the_version_that_it_asks_for() -> None:
     """A bundle of an older version is refused by build.rs, not by the linker."""
     header = (ROOT / "bridge" / "include" / "aot_bridge.h").read_text()
