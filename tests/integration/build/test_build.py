@@ -486,7 +486,7 @@ model = aotrun.load(sys.argv[1])
 model(np.load(sys.argv[2]))
 print(own() - before)
 """
-PACKED = {
+PACKED_TYPES = {
     "float32": LINEAR_LAYERS,
     **{name: (SUPPORT / f"packed_{name}.py").read_text() for name in ("halves", "bytes")},
 }
@@ -506,7 +506,7 @@ def test_packed_weights_are_used_where_they_are_mapped(
     name: str, backend_venv: Path, backend_python: Path, tmp_path: Path
 ) -> None:
     source = tmp_path / "layers.py"
-    source.write_text(PACKED[name])
+    source.write_text(PACKED_TYPES[name])
     package = cached_export(backend_venv, source, cpu_isa="avx2" if name == "float32" else "native")
     bundle = tmp_path / "bundle"
     done = build(bundle, backend_venv, "--runtime", "slim", "--model", package)

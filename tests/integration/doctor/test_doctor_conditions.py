@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import mmap
 import os
@@ -73,12 +74,17 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Machine]:
     return {backend: make_machine(tmp_path_factory.mktemp(backend), backend) for backend in ("cpu", "cuda", "rocm")}
 
 
+NUMBERS = itertools.count()
+
+
 @pytest.fixture
 def machine(healthy: dict[str, Machine], tmp_path: Path) -> Callable[[str], Machine]:
     """A copy that may be broken."""
 
     def copy(backend: str) -> Machine:
-        folder = tmp_path / "machine"
+        # The loader takes a library for one that it has loaded from the same path, and pytest may give a folder's name
+        # again.
+        folder = tmp_path / f"machine-{next(NUMBERS)}"
         shutil.copytree(healthy[backend].folder, folder, symlinks=True)
         return Machine(folder, backend)
 
