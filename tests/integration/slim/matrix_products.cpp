@@ -614,6 +614,9 @@ int main(int count, char** arguments) {
     if (isa > best_isa()) break;
     std::printf("%s\n", name_of(isa));
     check_halves(isa, random);
+    // A process that may not use tiles multiplies without them, and nobody would notice.
+    const bool by_tiles = kernels_of(isa).table(Numbers::kBfloat16, 16).in_block > 1;
+    if (by_tiles != (isa == Isa::kAmx)) fail(std::string(name_of(isa)) + (by_tiles ? ": tiles" : ": no tiles"));
     for (long i = 0; i < draws; ++i) {
       check(draw(random), isa, random);
       check_bytes(isa, i % 2 == 0, random);

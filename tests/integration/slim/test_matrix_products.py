@@ -44,9 +44,16 @@ def program(sanitized: Callable[[str], Path]) -> Path:
     return sanitized("matrix_products.cpp")
 
 
+def has_tiles() -> bool:
+    """Whether processor and kernel have AMX."""
+    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    return {"amx_tile", "amx_bf16", "amx_int8"} <= set(flags)
+
+
 def test_every_instruction_set_under_sanitizers(program: Path) -> None:
     *sets, verdict = run(program, 300)
     assert sets[0] == "baseline"
+    assert ("amx" in sets) == has_tiles()
     assert verdict == "0 failures"
 
 

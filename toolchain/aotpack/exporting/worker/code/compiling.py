@@ -176,7 +176,6 @@ def compile_program(
     try:
         with (
             torch.no_grad(),
-            # What Triton has compiled for a GPU is worth sharing, and there is one form of it.
             reproducible.without_folders(folder),
             device_names.by_hand(folder),
             reproducible.without_addresses(),
