@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "kernels/matrix/table.h"
-#include "tensor/parallel.h"
+#include "threads/parallel.h"
 
 using namespace slim;
 using namespace slim::matrix;

@@ -49,7 +49,12 @@ def address_runtime(torch: TorchInfo) -> SlimBuild:
 
 def thread_runtime(torch: TorchInfo) -> SlimBuild:
     """The slim runtime under ThreadSanitizer, of ops/ what models need: what threads share lies elsewhere."""
-    return build_slim(torch, tuple(Part), sanitize="thread", ops=("convolution", "max_pool", "matrix_products"))
+    return build_slim(
+        torch,
+        tuple(Part),
+        sanitize="thread",
+        ops=("layers/convolution", "pooling/max_pool", "products/matrix_products"),
+    )
 
 
 def slim_bundle(output: Path, venv: Path, models: Mapping[str, Path], runtime: SlimBuild) -> Path:

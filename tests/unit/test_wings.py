@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -73,6 +74,29 @@ PACKAGES = {
     "templates/runner/aotrun": RUNNER,
 }
 
+#: The folders of the bridge's sources from the ground up, each with those that it may include besides itself.
+BRIDGE: Mapping[str, str] = {
+    "base": "",
+    "device": "base",
+    "package": "base",
+    "runtime": "base device package",
+    "model": "base device package runtime",
+    "api": "base device package runtime model",
+}
+
+#: And of the slim runtime's.
+SLIM: Mapping[str, str] = {
+    "threads": "",
+    "kernels/matrix": "threads",
+    "vector": "",
+    "tensor": "threads kernels/matrix",
+    "kernels": "threads kernels/matrix tensor",
+    "shim": "threads tensor",
+    "ops": "threads kernels/matrix tensor kernels",
+}
+
+SOURCES = {"bridge/src": BRIDGE, "bridge/slim": SLIM}
+
 
 def statements(path: Path) -> Iterator[ast.AST]:
     """All nodes of a module but those that a type checker alone reads."""
@@ -122,7 +146,36 @@ def test_imports_go_one_way(place: str, wings: Mapping[str, str]) -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("wings", PACKAGES.values())
+def wing_of(place: Path, wings: Mapping[str, str]) -> str | None:
+    """The innermost folder of the table that a file lies in."""
+    return max((wing for wing in wings if place.is_relative_to(wing)), key=len, default=None)
+
+
+@pytest.mark.parametrize(("place", "wings"), SOURCES.items())
+def test_includes_go_one_way(place: str, wings: Mapping[str, str]) -> None:
+    wrong, seen = [], set()
+    for path in sorted((ROOT / place).rglob("*.*")):
+        own = wing_of(path.relative_to(ROOT / place), wings)
+        if path.suffix not in (".cpp", ".h") or own is None:
+            assert path.suffix not in (".cpp", ".h"), f"{path.relative_to(ROOT)} is in no folder of the table"
+            continue
+        seen.add(own)
+        for name in re.findall(r'^#include "(.+)"', path.read_text(), re.MULTILINE):
+            included = wing_of(Path(name), wings)
+            if included not in (None, own, *wings[own].split()):
+                wrong.append(f"{path.relative_to(ROOT)} includes {name}")
+    assert not wrong
+    assert seen == set(wings)
+
+
+@pytest.mark.parametrize("place", SOURCES)
+def test_no_folder_of_sources_is_a_hall(place: str) -> None:
+    for folder in {path.parent for path in (ROOT / place).rglob("*.cpp")}:
+        names = {path.stem for path in folder.iterdir() if path.suffix in (".cpp", ".h")}
+        assert len(names) <= 14, f"{folder.relative_to(ROOT)} holds {len(names)} modules"
+
+
+@pytest.mark.parametrize("wings", [*PACKAGES.values(), *SOURCES.values()])
 def test_there_are_no_circles(wings: Mapping[str, str]) -> None:
     """The tables list wings from the ground up, and each may import only what stands before it."""
     known: set[str] = set()

@@ -3,7 +3,7 @@
 #include "kernels/matrix/product.h"
 #include "kernels/panels.h"
 #include "tensor/iterate.h"
-#include "tensor/parallel.h"
+#include "threads/parallel.h"
 
 namespace slim {
 namespace {

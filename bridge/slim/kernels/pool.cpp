@@ -1,6 +1,6 @@
 #include "kernels/pool.h"
 
-#include "tensor/parallel.h"
+#include "threads/parallel.h"
 
 namespace slim {
 namespace {

@@ -1,7 +1,7 @@
 // The shim's tensors: making, describing, viewing, sharing and deleting them.
 #include <cstring>
 
-#include "shim/pending.h"
+#include "tensor/pending.h"
 #include "tensor/tensor.h"
 
 using namespace slim;

@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <exception>
 
-#include "shim/pending.h"
+#include "tensor/pending.h"
 #include "threads/pool.h"
 
 namespace {

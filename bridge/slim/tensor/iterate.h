@@ -4,8 +4,8 @@
 #include <array>
 #include <initializer_list>
 
-#include "tensor/parallel.h"
 #include "tensor/tensor.h"
+#include "threads/parallel.h"
 
 namespace slim {
 

@@ -14,10 +14,10 @@
 #include "device/device.h"
 #include "model/model.h"
 #include "model/session.h"
-#include "model/tensor.h"
-#include "model/threads.h"
 #include "model/variants.h"
 #include "package/scratch.h"
+#include "runtime/tensor.h"
+#include "runtime/threads.h"
 
 namespace {
 

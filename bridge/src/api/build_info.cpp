@@ -10,8 +10,8 @@
 #include "base/cpu_features.h"
 #include "base/text.h"
 #include "device/device_gpu.h"
-#include "model/runtime.h"
 #include "package/json.h"
+#include "runtime/runtime.h"
 
 namespace aot {
 

@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "base/text.h"
-#include "model/runtime.h"
+#include "runtime/runtime.h"
 
 namespace aot {
 

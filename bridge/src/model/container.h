@@ -14,10 +14,10 @@
 #include "base/library.h"
 #include "base/torch_abi.h"
 #include "device/device.h"
-#include "model/proxy_executor.h"
 #include "model/state.h"
-#include "model/tensor.h"
 #include "package/package.h"
+#include "runtime/proxy_executor.h"
+#include "runtime/tensor.h"
 
 namespace aot {
 

@@ -11,7 +11,7 @@
 
 #include "base/dtype.h"
 #include "base/text.h"
-#include "model/tensor.h"
+#include "runtime/tensor.h"
 
 namespace aot {
 namespace {

@@ -7,8 +7,8 @@
 #include "base/cpu_features.h"
 #include "base/error.h"
 #include "base/text.h"
-#include "model/runtime.h"
 #include "package/packed_layout.h"
+#include "runtime/runtime.h"
 
 namespace aot {
 namespace {

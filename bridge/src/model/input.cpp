@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "base/error.h"
-#include "model/runtime.h"
+#include "runtime/runtime.h"
 
 namespace aot {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "aot_bridge.h"
 #include "device/device.h"
-#include "model/tensor.h"
+#include "runtime/tensor.h"
 
 namespace aot {
 

@@ -5,8 +5,8 @@
 #include <string>
 
 #include "base/error.h"
-#include "model/libtorch_cpu.h"
-#include "model/runtime.h"
+#include "runtime/libtorch_cpu.h"
+#include "runtime/runtime.h"
 
 namespace aot {
 namespace {

@@ -11,16 +11,16 @@
 #include "base/libc_version.h"
 #include "base/stopwatch.h"
 #include "base/text.h"
-#include "model/below_autograd.h"
 #include "model/debug.h"
 #include "model/halves.h"
 #include "model/input.h"
 #include "model/int4_order.h"
-#include "model/runtime.h"
 #include "model/signature.h"
-#include "model/tensor.h"
-#include "model/threads.h"
 #include "model/variants.h"
+#include "runtime/below_autograd.h"
+#include "runtime/runtime.h"
+#include "runtime/tensor.h"
+#include "runtime/threads.h"
 
 namespace {
 

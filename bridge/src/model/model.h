@@ -9,9 +9,9 @@
 
 #include "aot_bridge.h"
 #include "device/device.h"
-#include "model/assets.h"
 #include "model/container.h"
 #include "model/runner_slots.h"
+#include "package/assets.h"
 
 namespace aot {
 

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "model/state.h"
-#include "model/threads.h"
+#include "runtime/threads.h"
 
 namespace {
 

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "base/dtype.h"
-#include "model/runtime.h"
+#include "runtime/runtime.h"
 
 namespace aot {
 

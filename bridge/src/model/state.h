@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "device/device.h"
-#include "model/tensor.h"
+#include "runtime/tensor.h"
 
 namespace aot {
 

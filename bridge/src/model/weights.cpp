@@ -5,9 +5,9 @@
 
 #include "base/error.h"
 #include "model/container.h"
-#include "model/libtorch_cpu.h"
-#include "model/runtime.h"
 #include "package/packed_layout.h"
+#include "runtime/libtorch_cpu.h"
+#include "runtime/runtime.h"
 
 namespace aot {
 namespace {

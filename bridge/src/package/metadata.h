@@ -9,7 +9,7 @@
 
 #include "aot_bridge.h"
 #include "base/dtype.h"
-#include "model/guard.h"
+#include "package/guard.h"
 
 namespace aot {
 

@@ -15,6 +15,9 @@ from aotpack.tools.cache import cached_folder, content_key
 from aotpack.tools.cmake import Progress, build_targets
 from aotpack.tools.compilers import find_compiler
 
+#: Each file of each folder of bridge/slim/ops.
+ALL_OPS = ("*/*",)
+
 
 @dataclass(frozen=True)
 class SlimBuild:
@@ -62,7 +65,7 @@ def build_slim(
     parts: Iterable[Part],
     *,
     sanitize: str = "",
-    ops: Sequence[str] = ("*",),
+    ops: Sequence[str] = ALL_OPS,
     progress: Progress = lambda _done, _total: None,
 ) -> SlimBuild:
     """Compile the parts, or find them in the cache.
@@ -71,7 +74,7 @@ def build_slim(
         torch: the shim is compiled against its headers.
         parts: what `judge` asked for.
         sanitize: value of the compiler's `-fsanitize=`, for tests.
-        ops: which files of bridge/slim/ops to build, without `.cpp`; tests of a few take only those.
+        ops: which files of bridge/slim/ops to build, such as `layers/linear`; tests of a few take only those.
         progress: is told of each file that is compiled; never when the cache has them all.
 
     Raises:
@@ -80,7 +83,7 @@ def build_slim(
     """
     settings = _settings(torch, parts)
     options = {"AOT_SANITIZE": sanitize, "AOT_OPS": ";".join(ops)}
-    carried = find_carried("slim", slim_key(torch)) if not sanitize and tuple(ops) == ("*",) else None
+    carried = find_carried("slim", slim_key(torch)) if not sanitize and tuple(ops) == ALL_OPS else None
     if carried is not None:
         return settings.built(carried)
     compiler = find_compiler("c++")

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "table.h"
-#include "tensor/parallel.h"
+#include "threads/parallel.h"
 #include "tiling.h"
 
 namespace slim::matrix {

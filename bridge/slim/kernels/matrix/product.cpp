@@ -5,7 +5,7 @@
 #include <type_traits>
 
 #include "table.h"
-#include "tensor/parallel.h"
+#include "threads/parallel.h"
 #include "tiling.h"
 
 namespace slim::matrix {

@@ -2,7 +2,7 @@
 
 An expression is an integer, the symbol of a dim, or a list of an operator and what it works on. Numbers are those of
 64 bits and division rounds down, as in Python. What overflows or divides by zero has no value, and a guard without one
-does not hold. The bridge's evaluator is bridge/src/model/guard.cpp; bridge/tests/data/guard_cases.json holds both to
+does not hold. The bridge's evaluator is bridge/src/package/guard.cpp; bridge/tests/data/guard_cases.json holds both to
 the same values.
 """
 

@@ -10,7 +10,7 @@
 #include "kernels/panels.h"
 #include "kernels/quantised.h"
 #include "tensor/packed.h"
-#include "tensor/parallel.h"
+#include "threads/parallel.h"
 
 using namespace slim;
 

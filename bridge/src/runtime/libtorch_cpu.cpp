@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/libtorch_cpu.h"
+#include "runtime/libtorch_cpu.h"
 
 #include <dlfcn.h>
 

@@ -13,9 +13,6 @@
 #include "base/view.h"
 
 namespace aot {
-
-class Container;
-
 /// A reference to a tensor of the runtime, given back when it goes out of scope.
 class TensorHandle {
  public:
@@ -70,14 +67,14 @@ void* data_of(const TensorHandle& tensor);
 
 }  // namespace aot
 
-/// An output. Keeps its model's container alive, since the memory may be one of the model's constants.
+/// An output. Keeps the model's container alive, as its memory may be one of the model's constants.
 struct aot_tensor {
-  explicit aot_tensor(std::shared_ptr<const aot::Container> model) : container(std::move(model)) {}
+  explicit aot_tensor(std::shared_ptr<const void> container) : owner(std::move(container)) {}
 
   /// Makes `view` that of the handle's tensor; `gpu` is where it is if it is not on the CPU.
   void describe(aot_device gpu);
 
-  std::shared_ptr<const aot::Container> container;  // destroyed after the handle
+  std::shared_ptr<const void> owner;  // destroyed after the handle
   aot::TensorHandle handle;
   aot_view view{};  // shape and strides are the handle's own
 };

@@ -5,7 +5,7 @@
 
 #include "kernels/gemm.h"
 #include "tensor/iterate.h"
-#include "tensor/parallel.h"
+#include "threads/parallel.h"
 
 using namespace slim;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/threads.h"
+#include "runtime/threads.h"
 
 #include <pthread.h>
 
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "model/runtime.h"
+#include "runtime/runtime.h"
 
 namespace aot {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/guard.h"
+#include "package/guard.h"
 
 #include <algorithm>
 #include <array>

@@ -1,4 +1,4 @@
-#include "shim/pending.h"
+#include "tensor/pending.h"
 
 #include <utility>
 

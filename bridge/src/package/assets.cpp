@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/assets.h"
+#include "package/assets.h"
 
 #include <unistd.h>
 

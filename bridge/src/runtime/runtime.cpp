@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/runtime.h"
+#include "runtime/runtime.h"
 
 #include <dlfcn.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/proxy_executor.h"
+#include "runtime/proxy_executor.h"
 
 #include <dlfcn.h>
 
@@ -10,8 +10,8 @@
 #include "base/error.h"
 #include "base/single_file.h"
 #include "base/text.h"
-#include "model/runtime.h"
 #include "package/json.h"
+#include "runtime/runtime.h"
 
 namespace aot {
 namespace {

@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "tensor/lanes.h"
-#include "tensor/parallel.h"
+#include "threads/parallel.h"
 
 using namespace slim;
 

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <vector>
 
-#include "tensor/parallel.h"
 #include "tensor/tensor.h"
+#include "threads/parallel.h"
 
 using namespace slim;
 

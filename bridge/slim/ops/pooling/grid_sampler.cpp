@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "tensor/lanes.h"
-#include "tensor/parallel.h"
+#include "threads/parallel.h"
 
 using namespace slim;
 

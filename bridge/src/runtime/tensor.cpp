@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/tensor.h"
+#include "runtime/tensor.h"
 
 #include <utility>
 
 #include "base/error.h"
 #include "device/device.h"
-#include "model/container.h"
-#include "model/runtime.h"
+#include "runtime/runtime.h"
 
 namespace aot {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
-#include "shim/pending.h"
+#include "tensor/pending.h"
 
 using namespace slim;
 

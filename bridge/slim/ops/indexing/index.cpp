@@ -2,9 +2,9 @@
 
 #include "kernels/nonzero.h"
 #include "kernels/scatter.h"
-#include "shim/pending.h"
 #include "tensor/iterate.h"
 #include "tensor/lanes.h"
+#include "tensor/pending.h"
 
 using namespace slim;
 

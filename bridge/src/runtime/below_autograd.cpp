@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // torch's C interface has no such switch, so its C++ functions are taken by their names. A torch that names them
 // otherwise runs the same models, a little slower.
-#include "model/below_autograd.h"
+#include "runtime/below_autograd.h"
 
 #include <dlfcn.h>
 
