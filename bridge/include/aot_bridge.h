@@ -182,10 +182,10 @@ AOT_API aot_status aot_model_asset(const aot_model* model, const char* name, con
 AOT_API const char* aot_model_variant(const aot_model* model);
 
 /* Which variants the model at `path` has, and which one aot_model_load would take here with the same `options`, as one
- * JSON object: {"schema": 1, "chosen": "avx2", "variants": [{"name": "baseline", "device": "cpu", "cpu_features": [],
- * "gpu_archs": [], "obstacle": null}, ...]}, the least demanding first. `obstacle` says why this machine cannot run
- * one; `chosen` is null when it can run none, or when there are none. Loads no code. `*out` is valid until this
- * thread's next call of this function. Since version 4. */
+ * JSON object: {"schema": 1, "chosen": "avx2", "obstacle": null, "variants": [{"name": "baseline", "device": "cpu",
+ * "cpu_features": [], "gpu_archs": [], "obstacle": null}, ...]}, the least demanding first. `obstacle` says why this
+ * machine cannot run one, and before them why it cannot run the model; `chosen` is null when it can run none, or when
+ * there are none. Loads no code. `*out` is valid until this thread's next call of this function. Since version 4. */
 AOT_API aot_status aot_model_variants(const char* path, const aot_load_options* options, const char** out);
 
 typedef struct aot_run_stats {

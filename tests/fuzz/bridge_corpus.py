@@ -52,15 +52,17 @@ def descriptor(
     *,
     padded: tuple[int, ...] = (),
     groups: int = 1,
+    dtype: int = 3,
 ) -> bytes:
-    """A struct dnnl_memory_desc of oneDNN 3 of float32, as torch writes it. `blocks`: size and dim, outermost first."""
+    """A struct dnnl_memory_desc of oneDNN 3, by default of float32, as torch writes it. `blocks`: size and dim,
+    outermost first."""
 
     def filled(values: tuple[int, ...]) -> tuple[int, ...]:
         return (*values, *[0] * (12 - len(values)))
 
     written = bytearray(772)
     struct.pack_into("<2i12q", written, 0, 1, len(sizes), *filled(sizes))
-    struct.pack_into("<i4x12q", written, 104, 3, *filled(padded or sizes))
+    struct.pack_into("<i4x12q", written, 104, dtype, *filled(padded or sizes))
     struct.pack_into("<qi4x12q", written, 304, 0, 2, *filled(strides))
     struct.pack_into("<i4x12q", written, 416, len(blocks), *filled(tuple(size for size, _ in blocks)))
     struct.pack_into("<12q", written, 520, *filled(tuple(dim for _, dim in blocks)))

@@ -9,6 +9,7 @@ from pathlib import Path
 from aotrun.arrays.dtypes import BY_NAME
 
 from aotpack.package import metadata
+from aotpack_doctor.findings.checks import target
 from aotpack_doctor.reading.host import DRIVER_FOLDERS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,3 +42,16 @@ def test_folders_of_the_nvidia_driver() -> None:
     source = (ROOT / "bridge/src/device/device_gpu.cpp").read_text(encoding="utf-8")
     table = source[source.index("kDriverFolders[]") :]
     assert tuple(re.findall(r'"/([^"]+)"', table[: table.index(";")])) == DRIVER_FOLDERS
+
+
+def test_what_libtorch_needs_for_layers_of_16_bits() -> None:
+    source = (ROOT / "bridge/src/model/halves.cpp").read_text(encoding="utf-8")
+
+    def features(before: str) -> tuple[str, ...]:
+        braces = re.search(rf"{re.escape(before)}\(\{{([^}}]*)\}}\)", source)
+        assert braces is not None
+        return tuple(re.findall(r'"(\w+)"', braces[1]))
+
+    assert features("for_float16 = missing_features") == target.ONEDNN_HALVES["float16"]
+    assert features("for_bfloat16 = missing_features") == target.ONEDNN_HALVES["bfloat16"]
+    assert features("if (missing_cpu_features") == target.ONEDNN_BOTH

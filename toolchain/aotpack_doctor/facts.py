@@ -232,6 +232,7 @@ class Model(NamedTuple):
         variants: its forms, the least demanding first, of which the other fields tell; none where it has one.
         int4_order: libtorch's kind of CPU whose order its weights of four bits lie in; None where it has none.
         multiplies_bytes: whether layers of it multiply bytes by bytes.
+        packed_halves: `bfloat16` and `float16`, where oneDNN has packed weights of such layers for libtorch.
         missing_symbols: imported symbols that no library of the bundle's runtime exports.
         needs_proxy: whether it calls ops that have no C shim.
         custom_ops: such ops that are not torch's own.
@@ -250,6 +251,7 @@ class Model(NamedTuple):
     glibcxx: str | None = None
     int4_order: str | None = None
     multiplies_bytes: bool = False
+    packed_halves: tuple[str, ...] = ()
     missing_symbols: tuple[str, ...] = ()
     needs_proxy: bool = False
     custom_ops: tuple[str, ...] = ()

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/libc_version.h"
 #include "base/text.h"
+#include "model/halves.h"
 #include "package/json.h"
 
 namespace aot {
@@ -48,8 +49,8 @@ std::string lacks_device(const Variant& variant, const char* wanted) {
   }
 }
 
-/// Why this machine cannot run a variant: empty when it can.
-std::string obstacle(const Variant& variant, const char* device) {
+/// Why this machine cannot run a form of the model: empty when it can.
+std::string obstacle(const Metadata& metadata, const Variant& variant, const char* device) {
   const std::string libc = libc_version();
   if (!libc.empty() && is_older(libc, variant.glibc_floor)) {
     return concat({"needs glibc ", variant.glibc_floor, "; this process has ", libc});
@@ -60,7 +61,8 @@ std::string obstacle(const Variant& variant, const char* device) {
     const int refusal = ask_for_tiles();
     if (refusal != 0) return concat({"the kernel refuses the registers of AMX: ", std::strerror(refusal)});
   }
-  return lacks_device(variant, device);
+  const std::string lacking = lacks_device(variant, device);
+  return lacking.empty() ? halves_obstacle(metadata, variant) : lacking;
 }
 
 /// The name that was asked for: empty when none was.
@@ -75,13 +77,13 @@ struct Choice {
   std::vector<std::string> obstacles;  // of each variant; empty texts for those that run
 };
 
-Choice choose(const aot_load_options& options, const std::vector<Variant>& variants, const std::string& path,
-              bool is_explaining) {
+Choice choose(const aot_load_options& options, const Metadata& metadata, const std::string& path, bool is_explaining) {
+  const std::vector<Variant>& variants = metadata.variants;
   Choice choice{nullptr, std::vector<std::string>(variants.size())};
   const std::string wanted = wanted_name(options);
   for (size_t i = variants.size(); i-- > 0;) {
     if (!wanted.empty() && !is_explaining && variants[i].name != wanted) continue;
-    if (wanted.empty() || is_explaining) choice.obstacles[i] = obstacle(variants[i], options.device);
+    if (wanted.empty() || is_explaining) choice.obstacles[i] = obstacle(metadata, variants[i], options.device);
     const bool is_named = variants[i].name == wanted;
     if (choice.variant == nullptr && (wanted.empty() ? choice.obstacles[i].empty() : is_named)) {
       choice.variant = &variants[i];
@@ -113,27 +115,34 @@ void choose_variant(const aot_load_options& options, Metadata* metadata, const s
                       {"Its package was made for one kind of CPU."},
                       {"Leave the variant out, or export the model again with --cpu-isa portable."});
   }
-  const Choice choice = choose(options, metadata->variants, path, /*is_explaining=*/false);
+  const Choice choice = choose(options, *metadata, path, /*is_explaining=*/false);
   const Variant& taken = choice.variant != nullptr ? *choice.variant : *least(options, metadata->variants);
   metadata->take(Variant(taken));
 }
 
-std::string explain_variants(const aot_load_options& options, Metadata metadata, const std::string& path) {
+std::string explain_variants(const aot_load_options& options, const Metadata& metadata, const std::string& path) {
+  const auto quoted = [](const std::string& text) { return text.empty() ? "null" : json_quote(text); };
+  const std::vector<Variant>& variants = metadata.variants;
   std::string rows;
   std::string chosen;
-  if (!metadata.variants.empty()) {
-    const Choice choice = choose(options, metadata.variants, path, /*is_explaining=*/true);
+  std::string refused;
+  if (variants.empty()) {
+    refused = obstacle(metadata, metadata.form(), options.device);
+  } else {
+    const Choice choice = choose(options, metadata, path, /*is_explaining=*/true);
     if (choice.variant != nullptr) chosen = choice.variant->name;
-    for (size_t i = 0; i < metadata.variants.size(); ++i) {
-      const Variant& variant = metadata.variants[i];
-      rows += concat({rows.empty() ? "" : ", ", "{\"name\": ", json_quote(variant.name), ", \"device\": ",
-                      json_quote(variant.device), ", \"cpu_features\": ", json_quote(variant.cpu_features),
-                      ", \"gpu_archs\": ", json_quote(variant.gpu_archs),
-                      ", \"obstacle\": ", choice.obstacles[i].empty() ? "null" : json_quote(choice.obstacles[i]), "}"});
+    const Variant* taken = choice.variant != nullptr ? choice.variant : least(options, variants);
+    refused = choice.obstacles[static_cast<size_t>(taken - variants.data())];
+    for (size_t i = 0; i < variants.size(); ++i) {
+      const Variant& variant = variants[i];
+      rows += concat(
+          {rows.empty() ? "" : ", ", "{\"name\": ", json_quote(variant.name),
+           ", \"device\": ", json_quote(variant.device), ", \"cpu_features\": ", json_quote(variant.cpu_features),
+           ", \"gpu_archs\": ", json_quote(variant.gpu_archs), ", \"obstacle\": ", quoted(choice.obstacles[i]), "}"});
     }
   }
-  return concat(
-      {"{\"schema\": 1, \"chosen\": ", chosen.empty() ? "null" : json_quote(chosen), ", \"variants\": [", rows, "]}"});
+  return concat({"{\"schema\": 1, \"chosen\": ", quoted(chosen), ", \"obstacle\": ", quoted(refused),
+                 ", \"variants\": [", rows, "]}"});
 }
 
 void check_gpu(const std::string& path, const std::vector<std::string>& archs, const Device& device) {

@@ -19,7 +19,7 @@ namespace aot {
 void choose_variant(const aot_load_options& options, Metadata* metadata, const std::string& path);
 
 /// What choose_variant() would do and why, as aot_model_variants() documents.
-std::string explain_variants(const aot_load_options& options, Metadata metadata, const std::string& path);
+std::string explain_variants(const aot_load_options& options, const Metadata& metadata, const std::string& path);
 
 /// Throws AOT_MODEL_MISMATCH unless code for some of `archs` runs on the device, or that cannot be told.
 void check_gpu(const std::string& path, const std::vector<std::string>& archs, const Device& device);

@@ -200,6 +200,18 @@ void Metadata::take(const Variant& chosen) {
   constants = std::move(own);
 }
 
+Variant Metadata::form() const {
+  Variant form;
+  form.name = variant;
+  form.folder = folder;
+  form.library = library;
+  form.device = device;
+  form.cpu_features = cpu_features;
+  form.gpu_archs = gpu_archs;
+  form.glibc_floor = glibc_floor;
+  return form;
+}
+
 Metadata parse_metadata(std::string_view text, const std::string& where) {
   try {
     const Json document = Json::parse(text);

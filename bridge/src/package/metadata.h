@@ -64,6 +64,9 @@ struct Metadata {
   /// Says from now on what is true of one of the variants.
   void take(const Variant& chosen);
 
+  /// What is true of it now, as a variant: the one that was taken, or the only form.
+  Variant form() const;
+
   bool has_signature = false;
   std::vector<TensorSpec> inputs;
   std::vector<TensorSpec> outputs;

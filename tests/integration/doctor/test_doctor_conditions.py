@@ -31,6 +31,7 @@ from aotpack_doctor.findings import catalog
 from aotpack_doctor.findings.explain import explain
 from aotpack_doctor.findings.finding import Severity
 from aotpack_doctor.reading import host
+from tests.fuzz.bridge_corpus import descriptor
 from tests.support.doctor_machine import MODEL, SHIM, Machine, compile_one, fatbin_source, make_machine, write_package
 from tests.support.doubles.elf import Double
 from tests.support.torch_trees import make_libtorch, make_torch_venv
@@ -809,6 +810,15 @@ def weights_of_four_bits_for_another_cpu(machine: Machine, patch: pytest.MonkeyP
 @condition("AP615")
 def products_of_bytes_without_vnni(machine: Machine, patch: pytest.MonkeyPatch) -> None:
     on_haswell(machine, precision=(LayerPrecision("linear layer", "int8", 2),))
+
+
+@condition("AP616")
+def layers_of_bfloat16_without_avx512(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    folder = machine.bundle / "models/mlp"
+    shutil.copy2(folder / "model.so", folder / "model.avx512.so")
+    better = Variant("avx512", "model.avx512.so", cpu_features=("avx512f",))
+    layouts = (descriptor((64, 32), (32, 1), (), dtype=2).hex(),)
+    on_haswell(machine, layouts=layouts, variants=(Variant("avx2", cpu_features=("avx2",)), better))
 
 
 @condition("AP513")

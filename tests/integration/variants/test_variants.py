@@ -10,6 +10,7 @@ import ctypes
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import zipfile
@@ -306,9 +307,63 @@ def test_bfloat16_without_avx512(low_bundles: dict[str, Path]) -> None:
     done = emulated("Haswell", low_bundles["full"], "check", "--model", "low")
     if best_here() == "avx512":
         assert done.returncode == 7
-        assert "has layers of bfloat16, for which libtorch needs CPU features that this machine lacks" in done.stderr
+        obstacle = "has layers of bfloat16, for which libtorch needs CPU features that this machine lacks: avx512"
+        assert f"low {obstacle}" in done.stderr
+        # The same is told before it is loaded, of every variant whose code could run: its layers are in all of them.
+        info = emulated("Haswell", low_bundles["full"], "info", "--model", "low").stdout
+        assert re.search(rf"variant avx2: needs .*; cannot run here: {obstacle}", info)
+        assert "taken" not in info
+        document = json.loads(emulated("Haswell", low_bundles["full"], "info", "--json").stdout)["variants"]["low"]
+        assert document["chosen"] is None
+        assert document["obstacle"].startswith(obstacle)
+        slim = emulated("Haswell", low_bundles["slim"], "info").stdout
+        assert re.search(r"variant avx2: needs .*; taken \(the best that this machine can run\)", slim)
     else:
         assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(params=[True, False], ids=["variants", "one form"])
+def as_float16(low_bundles: dict[str, Path], request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The full bundle whose model is said to have layers of float16, which few CPUs' oneDNN has."""
+    bundle = tmp_path / "bundle"
+    shutil.copytree(low_bundles["full"], bundle, symlinks=True, copy_function=os.link)
+    path = bundle / "models" / "low" / "model.json"
+    document = json.loads(path.read_text())
+    if not document["layouts"]:
+        pytest.skip("oneDNN packs no bfloat16 for this processor")
+    document["layouts"] = [layout[:208] + "01000000" + layout[216:] for layout in document["layouts"]]
+    if not request.param:
+        del document["variants"]
+    described = json.loads((bundle / "bundle.json").read_text())
+    described["models"]["low"] = document
+    for place, content in ((path, document), (bundle / "bundle.json", described)):
+        place.unlink()  # not the other bundle's
+        place.write_text(json.dumps(content))
+    return bundle
+
+
+def test_layers_that_libtorch_does_not_compute_here(as_float16: Path) -> None:
+    """They are in all variants, so none is taken; and the one answer is what is told, refused and explained."""
+    if {"avx512_fp16", "avx_ne_convert"} & set(Path("/proc/cpuinfo").read_text().split()):
+        pytest.skip("this machine's oneDNN computes layers of float16")
+    obstacle = "has layers of float16, for which libtorch needs CPU features that this machine lacks: avx512_fp16"
+    document = told(as_float16, as_float16 / "models" / "low")
+    assert (document["chosen"], document["obstacle"]) == (None, obstacle)
+    assert document["variants"] == [] or document["variants"][0]["obstacle"] == obstacle
+    info = aotrun(as_float16, "info", "--model", "low").stdout
+    assert f"cannot run here: {obstacle}\n" in info
+    assert "taken" not in info
+    if document["variants"]:
+        asked = aotrun(as_float16, "info", AOT_VARIANT="avx2").stdout
+        assert f"; asked for by AOT_VARIANT, and cannot run here: {obstacle}\n" in asked
+    done = aotrun(as_float16, "bench")
+    assert done.returncode == 7
+    assert f"/low {obstacle}\n" in done.stderr
+    command = [as_float16 / "bin" / "aotrun", "doctor", "--explain", "-"]
+    doctor = subprocess.run(command, input=done.stderr, capture_output=True, text=True, check=False)
+    assert doctor.returncode == 7
+    assert "AP616" in doctor.stdout
+    assert "with --runtime slim" in doctor.stdout
 
 
 def deny() -> None:

@@ -210,6 +210,8 @@ MESSAGES = {
     "error: m.pt2 needs the function aoti_torch_cpu_x, which this runtime does not have": "AP411",
     "error: model.so is code for aarch64; this machine is x86_64": "AP403",
     "This CPU has not got these instructions; the model would be killed by the first of them.": "AP404",
+    "error: m has layers of float16, for which libtorch needs CPU features that this machine lacks: x": "AP616",
+    "error: m.pt2 has weights of four bits in torch's order for AVX512; libtorch takes this CPU for AVX2": "AP614",
     "error: /b/lib/libaot_bridge.so may not be used: Permission denied": "AP606",
     "error: not allowed to look at: /b/python/bin/python3": "AP606",
     "lib/x.so: has another content: SHA-256 0123456789ab..., sealed ba9876543210...": "AP501",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aotpack_doctor.facts import Bundle, Host, HostFacts, Model, Variant
-from aotpack_doctor.findings.checks.target import variants
+from aotpack_doctor.findings.checks.target import halves, variants
 from aotpack_doctor.findings.finding import Severity
 
 ALL = (
@@ -51,3 +51,24 @@ def test_amx_that_the_kernel_keeps() -> None:
 def test_nothing_is_said_where_none_runs_or_there_is_one_form() -> None:
     assert seen(frozenset(), ALL) == []
     assert seen(SKYLAKE, ()) == []
+
+
+def of_halves(flags: frozenset[str], *types: str, runtime: str = "full") -> list[str]:
+    """What is said of a model with packed layers of some types, by either check."""
+    model = Model("low", variants=ALL, packed_halves=types)
+    bundle = Bundle(path="dist", machine="x86_64", runtime=runtime)
+    facts = HostFacts(host=Host(machine="x86_64", cpu_features=flags), bundle=bundle, models=(model,))
+    return [each.seen for check in (halves, variants) for each in check(facts)]
+
+
+def test_layers_of_16_bits_that_libtorch_does_not_compute() -> None:
+    """Then no variant runs, and none is said to."""
+    avx2 = frozenset({"sse4_1", "avx2", "fma"})
+    avx512 = SKYLAKE | {"avx512bw", "avx512dq", "avx512vl", "avx512_vnni"}
+    lacks = "for which libtorch needs CPU features that this machine lacks:"
+    assert of_halves(avx2, "bfloat16") == [f"low has layers of bfloat16, {lacks} avx512bw, avx512dq, avx512vl"]
+    assert of_halves(avx512, "bfloat16", "float16") == [f"low has layers of float16, {lacks} avx512_fp16"]
+    assert of_halves(avx512, "bfloat16") == of_halves(avx512 | {"avx512_fp16"}, "bfloat16", "float16") == []
+    both = avx2 | {"avx_vnni", "avx_vnni_int8", "avx_ne_convert"}
+    for seen_there in (of_halves(both, "bfloat16", "float16"), of_halves(avx2, "bfloat16", runtime="slim")):
+        assert [text.partition(";")[0] for text in seen_there] == ["low runs as avx2"]

@@ -25,7 +25,7 @@ from aotpack_doctor.base import versions
 from aotpack_doctor.reading import gpus
 from aotpack_doctor.reading.bundle import read_bundle
 from aotpack_doctor.reading.host import read_host
-from aotpack_doctor.reading.models import custom
+from aotpack_doctor.reading.models import custom, packed_halves
 
 #: What a portable bundle holds beside torch's libraries, in bytes: interpreter, libc, runner.
 _REST = 60_000_000
@@ -164,6 +164,7 @@ def _described(path: Path, model: ModelInfo, shim: frozenset[str]) -> f.Model:
         glibcxx=metadata.floors.glibcxx,
         int4_order=metadata.int4_order,
         multiplies_bytes=any(layer.precision == "int8" for layer in metadata.precision),
+        packed_halves=packed_halves(metadata.layouts),
         missing_symbols=tuple(sorted(set(model.shim_symbols) - shim)) if shim else (),
         needs_proxy=model.needs_proxy,
         custom_ops=custom(model.extern_ops),

@@ -368,6 +368,19 @@ _PATTERNS = (
         ("uname -m   # what this machine is", "aotpack export ...   # on that type of machine"),
     ),
     _Pattern(
+        r"has layers of (?:bfloat16|float16), for which libtorch needs CPU features",
+        target.HALVES,
+        target.WITHOUT_HALVES,
+    ),
+    _Pattern(
+        r"has weights of four bits in torch's order for",
+        target.INT4,
+        (
+            "aotpack build --runtime slim ...   # reads AVX512's order on every CPU",
+            "quantise and export it again on a machine with AVX-512",
+        ),
+    ),
+    _Pattern(
         r"has not got these instructions",
         model.ISA,
         (

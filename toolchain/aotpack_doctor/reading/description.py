@@ -59,6 +59,8 @@ class ModelRecord(NamedTuple):
     glibcxx: str | None
     int4_order: str | None
     multiplies_bytes: bool
+    #: oneDNN's descriptors of packed weights, in hexadecimal.
+    layouts: tuple[str, ...]
     aotpack_version: str | None
     document: dict[str, Any]
 
@@ -149,6 +151,7 @@ def parse_model(document: object) -> ModelRecord:
         multiplies_bytes=any(
             _field(layer, "precision", str, "") == "int8" for layer in _field(model, "precision", list, [])
         ),
+        layouts=_words(model, "layouts"),
         aotpack_version=_text(model, "aotpack_version"),
         document=model,
     )

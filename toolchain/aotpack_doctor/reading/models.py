@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from typing import Iterator
+from typing import Iterable, Iterator
 
 from aotpack_doctor.base import elf, hashing, versions
 from aotpack_doctor.base.regular import read_regular
@@ -15,6 +15,10 @@ from aotpack_doctor.reading.host import listing
 
 #: Fields that are named where two descriptions differ.
 _SHOWN = 5
+#: Where oneDNN's descriptor of a weight has the number of its type, and what numbers it has for those of 16 bits, as
+#: the bridge reads them (bridge/src/package/packed_layout.cpp).
+_DTYPE_AT = (104, 108)
+_HALVES = {"01000000": "float16", "02000000": "bfloat16"}
 #: What exports the shim.
 _RUNTIME = re.compile(r"libaot_slim\w*\.so|libtorch_(cpu|cuda|hip)\.so")
 #: Namespaces of the operators that come with torch.
@@ -58,6 +62,7 @@ def read_model(name: str, record: ModelRecord, folder: str, runtime: frozenset[s
         glibcxx=record.glibcxx,
         int4_order=record.int4_order,
         multiplies_bytes=record.multiplies_bytes,
+        packed_halves=packed_halves(record.layouts),
         missing_symbols=tuple(sorted(lacking)),
         needs_proxy=bool(ops),
         custom_ops=custom(ops),
@@ -95,6 +100,17 @@ def disagreements(folder: str, description: Description) -> Iterator[Fault]:
             keys = sorted(key for key in {*said, *record.document} if said.get(key) != record.document.get(key))
             what = f"says something else than bundle.json of {', '.join(keys[:_SHOWN])}"
             yield Fault(path, what, FaultKind.DISAGREES)
+
+
+def packed_halves(layouts: Iterable[str]) -> tuple[str, ...]:
+    """Which types of 16 bits weights have that oneDNN has packed.
+
+    Args:
+        layouts: its descriptors of them in hexadecimal, as model.json has them.
+    """
+    begin, end = (2 * place for place in _DTYPE_AT)
+    found = {_HALVES.get(layout[begin:end].lower()) for layout in layouts}
+    return tuple(sorted(name for name in found if name is not None))
 
 
 def _is_as_sealed(content: bytes, record: Record | None) -> bool:

@@ -25,7 +25,9 @@ def main(values: Dict[str, Any]) -> int:
     document = bundle.manifest(bundle.HERE) if described else {}
     models = document.get("models", {})
     if values["model"] is not None:
-        models = {values["model"]: _metadata(values["model"])}
+        name = values["model"]
+        # What the bundle says of its own is told also where this machine cannot load it.
+        models = {name: models[name] if name in models else _metadata(name)}
     build = json.loads(ffi.bridge(bundle.lib_folder(bundle.HERE)).aot_build_info())
     forms = {name: variants(bundle.HERE, model_path(name)) for name in models}
     if values["json"]:
@@ -41,7 +43,7 @@ def main(values: Dict[str, Any]) -> int:
         for line in _signature(metadata):
             print(printable(line))
         for line in _variants(forms[name]):
-            print(printable(f"  variant {line}"))
+            print(printable(f"  {line}"))
     return 0
 
 
@@ -59,16 +61,20 @@ def _signature(metadata: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _variants(told: Mapping[str, Any]) -> Iterator[str]:
-    """A line each: what it asks for, and whether it is taken here."""
+    """A line each: what it asks for, and whether it is taken here; of the only form, why it cannot run."""
     for variant in told["variants"]:
         device = "" if variant["device"] == "cpu" else f", {variant['device']} {' '.join(variant['gpu_archs'])}"
         needs = f"{' '.join(variant['cpu_features']) or 'any CPU'}{device}"
-        if variant["name"] == told["chosen"]:
-            # The last that runs; or one that was asked for, whatever else there is.
+        is_chosen = variant["name"] == told["chosen"]
+        if is_chosen and variant["obstacle"]:  # the one that was asked for, whatever else there is
+            note = f"asked for by AOT_VARIANT, and cannot run here: {variant['obstacle']}"
+        elif is_chosen:
             note = f"taken ({'AOT_VARIANT' if os.environ.get('AOT_VARIANT') else 'the best that this machine can run'})"
         else:
             note = f"cannot run here: {variant['obstacle']}" if variant["obstacle"] else "could run here"
-        yield f"{variant['name']}: needs {needs}; {note}"
+        yield f"variant {variant['name']}: needs {needs}; {note}"
+    if told["obstacle"] and not told["variants"]:
+        yield f"cannot run here: {told['obstacle']}"
 
 
 def _metadata(name: str) -> Any:

@@ -7,7 +7,7 @@ from typing import AbstractSet, Iterable, Iterator
 
 from aotpack_doctor.base import versions
 from aotpack_doctor.base.printable import quoted
-from aotpack_doctor.facts import Bundle, FaultKind, HostFacts
+from aotpack_doctor.facts import Bundle, FaultKind, HostFacts, Model
 from aotpack_doctor.findings.finding import Finding, Kind, Severity
 from aotpack_doctor.findings.registry import check
 from aotpack_doctor.reading.host import plain_feature
@@ -119,14 +119,31 @@ SATURATING = Kind(
     "Without VNNI pairs of them are summed in 16 bits, which may saturate: the model runs, and may give other results.",
     7,
 )
+HALVES = Kind(
+    "AP616",
+    Severity.ERROR,
+    "libtorch has no layers of 16 bits for this CPU",
+    "oneDNN, which computes them, asks for instructions that this CPU lacks, so the bridge refuses the model.",
+    7,
+)
 
 #: What libtorch calls kinds of CPUs, best first, and what it asks of them.
 _TORCH_KINDS = (("AVX512", ("avx512vl", "avx512bw", "avx512dq", "fma")), ("AVX2", ("avx2", "fma")))
+#: What its oneDNN asks of a CPU for layers of 16 bits, and what computes both without AVX-512, as the bridge has it
+#: (bridge/src/model/halves.cpp).
+ONEDNN_HALVES = {"bfloat16": ("avx512bw", "avx512dq", "avx512vl"), "float16": ("avx512_fp16",)}
+ONEDNN_BOTH = ("avx_vnni", "avx_vnni_int8", "avx_ne_convert")
 #: What tells the instruction sets of `--cpu-isa` apart, best first; see aotpack.exporting.driving.ISAS.
 _LEVELS = (("amx", "amx_tile"), ("avx512", "avx512f"), ("avx2", "avx2"))
 
 _SHOWN = 5
 _NEWER_CPU = "run it on a newer CPU; emulators and clouds may hide what a CPU has"
+#: What to do about layers of 16 bits that libtorch cannot compute.
+WITHOUT_HALVES = (
+    "aotpack build --runtime slim ...   # computes layers of 16 bits on every CPU",
+    "export the model in float32, then build again: libtorch computes that on every CPU",
+    _NEWER_CPU,
+)
 _OUTSIDE = "run it outside of the sandbox, or on a newer kernel"
 
 
@@ -170,9 +187,13 @@ def cpu(facts: HostFacts) -> Iterator[Finding]:
         )
 
 
+def _missing(features: Iterable[str], have: AbstractSet[str]) -> list[str]:
+    return [name for name in features if plain_feature(name) not in have]
+
+
 def _obstacle(features: Iterable[str], have: AbstractSet[str], refusal: str | None) -> str:
     """Why code with these features does not run here, as the bridge says it; nothing where it does."""
-    missing = [name for name in features if plain_feature(name) not in have]
+    missing = _missing(features, have)
     if missing:
         return f"this CPU lacks {', '.join(missing)}"
     if refusal is not None and any(plain_feature(name).startswith("amx") for name in features):
@@ -180,13 +201,43 @@ def _obstacle(features: Iterable[str], have: AbstractSet[str], refusal: str | No
     return ""
 
 
-@check(VARIANT)
-def variants(facts: HostFacts) -> Iterator[Finding]:
-    """Which one runs, where that is not the best there is or could be."""
-    if _whole(facts) is None or facts.host.cpu_features is None:
+def _halves_obstacle(model: Model, have: AbstractSet[str]) -> str:
+    """Why libtorch cannot compute a model's layers of 16 bits here, as the bridge says it; nothing where it can."""
+    if model.device != "cpu" or not _missing(ONEDNN_BOTH, have):
+        return ""
+    for name in model.packed_halves:
+        missing = _missing(ONEDNN_HALVES[name], have)
+        if missing:
+            lacking = ", ".join(missing)
+            return f"has layers of {name}, for which libtorch needs CPU features that this machine lacks: {lacking}"
+    return ""
+
+
+@check(HALVES)
+def halves(facts: HostFacts) -> Iterator[Finding]:
+    """Layers that only oneDNN computes, which no variant of a model has otherwise."""
+    bundle = _whole(facts)
+    if bundle is None or bundle.runtime != "full" or bundle.machine != facts.host.machine:
+        return
+    if facts.host.cpu_features is None:
         return
     have = {plain_feature(name) for name in facts.host.cpu_features}
     for model in facts.models:
+        obstacle = _halves_obstacle(model, have)
+        if obstacle:
+            yield HALVES.found(f"{model.name} {obstacle}", *WITHOUT_HALVES)
+
+
+@check(VARIANT)
+def variants(facts: HostFacts) -> Iterator[Finding]:
+    """Which one runs, where that is not the best there is or could be."""
+    bundle = _whole(facts)
+    if bundle is None or facts.host.cpu_features is None:
+        return
+    have = {plain_feature(name) for name in facts.host.cpu_features}
+    for model in facts.models:
+        if bundle.runtime == "full" and _halves_obstacle(model, have):
+            continue  # none of them runs
         obstacles = {
             each.name: _obstacle(each.cpu_features, have, facts.host.tiles_refused)
             for each in model.variants
