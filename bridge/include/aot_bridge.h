@@ -43,7 +43,7 @@ extern "C" {
 #endif
 
 /* Grows by one whenever a function or a field is added. Functions are never changed or removed. */
-#define AOT_API_VERSION 5
+#define AOT_API_VERSION 6
 
 /* ---- status ------------------------------------------------------------------------------------------------- */
 
@@ -126,6 +126,9 @@ typedef struct aot_load_options {
   /* since version 4 */
   const char* variant; /* of a model that has several, the one to run, such as "avx2"; NULL: what the environment
                           variable AOT_VARIANT names, or the best that this machine can run */
+  /* since version 6 */
+  const char* prepared; /* a folder with weights that aot_model_prepare has written; NULL: what the environment variable
+                           AOT_PREPARED names; "": none */
 } aot_load_options;
 
 /* Loads a bundle's model folder (bundle/models/NAME) or a .pt2 archive. `options` may be NULL.
@@ -187,6 +190,21 @@ AOT_API const char* aot_model_variant(const aot_model* model);
  * machine cannot run one, and before them why it cannot run the model; `chosen` is null when it can run none, or when
  * there are none. Loads no code. `*out` is valid until this thread's next call of this function. Since version 4. */
 AOT_API aot_status aot_model_variants(const char* path, const aot_load_options* options, const char** out);
+
+/* Writes the model's weights as this kind of CPU reads them fastest into a folder, where oneDNN packed them for another
+ * kind when the model was exported and each process has put them into its order for itself, in memory of its own. Who
+ * loads the model with that folder as aot_load_options.prepared, here or on another machine of the kind, maps the file
+ * instead, and all processes share it. The file is there as a whole or not at all; nothing else is written.
+ * `*out` is one JSON object: {"schema": 1, "file": "FOLDER/AVX2-0123456789abcdef.weights", "weights": 53, "bytes":
+ * 102000000, "reason": null}; without anything to prepare `file` is null and `reason` says why. It is valid until this
+ * thread's next call of this function. AOT_FAILED when the folder cannot be written to, AOT_MODEL_MISMATCH when the
+ * package or libtorch is too old. Since version 6. */
+AOT_API aot_status aot_model_prepare(const aot_model* model, const char* folder, const char** out);
+
+/* The file of prepared weights that the model has mapped; "" when there is none. A file that is there and not whole, or
+ * not this model's, is an error of aot_model_load; one that is not there is none. Valid as long as the model. Since
+ * version 6. */
+AOT_API const char* aot_model_prepared(const aot_model* model);
 
 typedef struct aot_run_stats {
   uint32_t struct_size;

@@ -469,6 +469,7 @@ struct LoadOptions {
   std::uint32_t num_runners = 1;  ///< callers that run at the same time; others wait
   std::uint32_t num_threads = 0;  ///< of the CPU thread pool, process-wide; 0 leaves the runtime's choice
   std::string variant = {};       ///< such as "avx2"; empty: AOT_VARIANT's, or the best that this machine can run
+  std::string prepared = {};      ///< a folder that aot_model_prepare has written into; empty: AOT_PREPARED's
 };
 
 /// The range of one size.
@@ -544,6 +545,7 @@ class Model {
     raw.device = options.device.empty() ? nullptr : options.device.c_str();
     raw.num_threads = options.num_threads;
     raw.variant = options.variant.empty() ? nullptr : options.variant.c_str();
+    raw.prepared = options.prepared.empty() ? nullptr : options.prepared.c_str();
     aot_model* handle = nullptr;
     const aot_status status = aot_model_load(path.c_str(), &raw, &handle);
     if (status != AOT_OK) return Error::last(status);

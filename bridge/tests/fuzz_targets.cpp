@@ -14,6 +14,7 @@
 #include "package/elf_check.h"
 #include "package/metadata.h"
 #include "package/packed_layout.h"
+#include "package/prepared.h"
 
 namespace {
 
@@ -95,6 +96,10 @@ void read_metadata(const Bytes& bytes) {
     if (spec.layout >= static_cast<int64_t>(metadata.layouts.size())) fault("a layout that is not there");
     if (spec.file >= static_cast<int64_t>(metadata.weights.size())) fault("a file that is not there");
     if (!spec.strides.empty() && spec.strides.size() != spec.shape.size()) fault("strides of another rank");
+    const bool divides = spec.convolution && !spec.shape.empty() && spec.convolution->groups > 0;
+    if (spec.convolution && (!divides || spec.convolution->stride.size() + 2 != spec.shape.size())) {
+      fault("a convolution that is none of its weight's");
+    }
   }
   for (size_t i = 0; i < metadata.variants.size(); ++i) {
     aot::Metadata taken = aot::parse_metadata(text_of(bytes), "fuzz");
@@ -171,6 +176,20 @@ void read_packed(const Bytes& bytes) {
   aot::unpack(descriptor, sizeof(float), packed.data(), plain.data());
 }
 
+/// A file of prepared weights: those that it speaks of lie within it.
+void read_prepared(const Bytes& bytes) {
+  const aot::Preparation wanted{"AVX2", "2.13.0", {"one", "other"}};
+  Bytes file = bytes;
+  for (const aot::PackedWeight& weight : aot::read_prepared(file.data(), file.size(), wanted, "fuzz")) {
+    const uint8_t* const end = file.data() + file.size();
+    if (weight.data < file.data() || weight.data > end || weight.size > static_cast<size_t>(end - weight.data)) {
+      fault("a weight outside its file");
+    }
+    size_t extent = 0;
+    aot::packed_extent(weight.layout, {32, 4, 3, 3}, sizeof(float), &extent);
+  }
+}
+
 /// What a DLPack producer says of an array: whatever passes the checks is read within the memory that it speaks of.
 void read_view(const Bytes& bytes) {
   Reader reader(bytes);
@@ -244,6 +263,11 @@ const std::vector<fuzz::Target>& fuzz::targets() {
                                          "\"strides\"",
                                          "\"layout\"",
                                          "\"layouts\"",
+                                         "\"convolution\"",
+                                         "\"stride\"",
+                                         "\"groups\"",
+                                         "\"begin\"",
+                                         "\"size\"",
                                          "\"rearranged\"",
                                          "\"guards\"",
                                          "\"that\"",
@@ -260,6 +284,7 @@ const std::vector<fuzz::Target>& fuzz::targets() {
       {"metadata", read_metadata, json},
       {"package_metadata", read_aoti_metadata, json},
       {"packed", read_packed, {}},
+      {"prepared", read_prepared, json},
       {"view", read_view, {}},
   };
   return all;

@@ -60,8 +60,8 @@ std::vector<float> places(const Layout& layout, const std::vector<int64_t>& shap
   for (const int64_t size : shape) elements *= static_cast<size_t>(size);
   std::vector<float> plain(elements);
   auto* const bytes_of_plain = reinterpret_cast<uint8_t*>(plain.data());
-  const std::string order =
-      aot::unpack(descriptor, sizeof(float), reinterpret_cast<const uint8_t*>(packed.data()), bytes_of_plain);
+  aot::unpack(descriptor, sizeof(float), reinterpret_cast<const uint8_t*>(packed.data()), bytes_of_plain);
+  const std::string order = aot::plain_layout(descriptor);
   // What has no blocks is as long as its elements, and unpacking it changes nothing.
   CHECK(aot::packed_extent(order, shape, sizeof(float), &bytes));
   CHECK_EQUAL(bytes, elements * sizeof(float));
@@ -81,6 +81,28 @@ TEST(panels_of_output_channels_are_unpacked) {
       for (int64_t c = 0; c < 2; ++c) {
         const int64_t place = a / 4 * 24 + b * 4 + c * 12 + a % 4;
         CHECK_EQUAL(plain[at++], static_cast<float>(place));
+      }
+    }
+  }
+}
+
+TEST(channels_of_transposed_convolutions_change_places) {
+  // 2 groups of 3 output and 2 input channels, in panels of 4 output channels: torch's shape is 4 x 3.
+  const Layout layout{{2, 3, 2, 1, 2}, {16, 16, 4, 16, 8}, {4}, {1}};
+  size_t bytes = 0;
+  CHECK(aot::packed_extent(layout.descriptor(), {6, 2, 1, 2}, sizeof(float), &bytes));
+  std::vector<float> packed(bytes / sizeof(float));
+  for (size_t i = 0; i < packed.size(); ++i) packed[i] = static_cast<float>(i);
+  std::vector<float> plain(24);
+  aot::unpack(layout.descriptor(), sizeof(float), reinterpret_cast<const uint8_t*>(packed.data()),
+              reinterpret_cast<uint8_t*>(plain.data()), /*inputs_first=*/true);
+  size_t at = 0;
+  for (int64_t group = 0; group < 2; ++group) {
+    for (int64_t input = 0; input < 2; ++input) {
+      for (int64_t output = 0; output < 3; ++output) {
+        for (int64_t tap = 0; tap < 2; ++tap) {
+          CHECK_EQUAL(plain[at++], static_cast<float>(group * 16 + input * 4 + tap * 8 + output));
+        }
       }
     }
   }

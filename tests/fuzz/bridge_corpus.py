@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator
 
 #: Those of bridge/tests/fuzz_targets.cpp.
-TARGETS = ("archive", "index", "library", "metadata", "package_metadata", "packed", "view")
+TARGETS = ("archive", "index", "library", "metadata", "package_metadata", "packed", "prepared", "view")
 
 #: A description with all that the bridge reads of it.
 DESCRIPTION = {
@@ -33,6 +33,21 @@ DESCRIPTION = {
     "constants": [
         {"shape": [2, 3], "strides": [1, 2], "offset": 0, "begin": 64, "size": 64},
         {"shape": [8, 8], "layout": 0, "begin": 0, "size": 256, "file": 1},
+        {
+            "shape": [8, 2, 3, 3],
+            "layout": 0,
+            "begin": 128,
+            "size": 1152,
+            "convolution": {
+                "padding": [1, 1],
+                "stride": [2, 1],
+                "dilation": [1, 1],
+                "groups": 4,
+                "input": [1, 8, 9, 9],
+                "output_padding": [1, 0],
+            },
+            "sha256": "00",
+        },
     ],
     "weights": ["weights.blob", "../other/weights.blob"],
     "variants": [
@@ -96,6 +111,22 @@ def _library() -> bytes:
     return header + segment + bytes(64)
 
 
+def _prepared() -> bytes:
+    """A file of two weights, one of a convolution and one that is no layout at all."""
+    head = {
+        "cpu": "AVX2",
+        "torch": "2.13.0",
+        "size": 4736,
+        "weights": [
+            {"of": "one", "layout": LAYOUTS[0][1].hex(), "begin": 0, "size": 4608},
+            {"of": "other", "layout": "00ff", "begin": 4608, "size": 100},
+        ],
+    }
+    text = json.dumps(head).encode()
+    begin = b"aotpack weights 1 %020d\n" % len(text) + text
+    return begin.ljust(-(-len(begin) // 4096) * 4096, b"\0") + bytes(4736)
+
+
 def _view(flags: int, dtype: tuple[int, int], shape: tuple[int, ...], strides: tuple[int, ...]) -> bytes:
     return struct.pack(f"<Bb3B{len(shape)}q{len(strides)}q", flags, len(shape), *dtype, 1, *shape, *strides)
 
@@ -120,6 +151,9 @@ def corpus(target: str) -> Iterator[bytes]:
     elif target == "packed":
         for shape, layout in LAYOUTS:
             yield struct.pack(f"<B{len(shape)}q", len(shape), *shape) + layout
+    elif target == "prepared":
+        yield _prepared()
+        yield _prepared()[:5000]
     elif target == "view":
         yield _view(0, (2, 32), (2, 3, 4), (12, 4, 1))
         yield _view(0, (5, 128), (4, 3), (1, 4))

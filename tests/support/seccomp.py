@@ -16,7 +16,7 @@ _SET_NO_NEW_PRIVS, _SET_SECCOMP, _FILTER = 38, 22, 2
 _NUMBER, _ARGUMENT = 0, 16
 #: BPF: load a word, jump if it is equal, return.
 _LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06
-_ANSWER, _ALLOW = 0x00050000, 0x7FFF0000
+_KILL, _ANSWER, _ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
 
 
 def answer(call: int, error: int, *, argument: int | None = None) -> None:
@@ -27,12 +27,25 @@ def answer(call: int, error: int, *, argument: int | None = None) -> None:
         error: an errno.
         argument: only where this is its first argument.
     """
+    _set(call, _ANSWER | error, argument)
+
+
+def kill(call: int) -> None:
+    """Let a system call end the process that makes it, as SIGKILL would.
+
+    Args:
+        call: Linux's number of it.
+    """
+    _set(call, _KILL, None)
+
+
+def _set(call: int, verdict: int, argument: int | None) -> None:
     only = [] if argument is None else [(_LOAD, 0, 0, _ARGUMENT), (_EQUAL, 0, 1, argument)]
     program = [
         (_LOAD, 0, 0, _NUMBER),
         (_EQUAL, 0, len(only) + 1, call),
         *only,
-        (_RETURN, 0, 0, _ANSWER | error),
+        (_RETURN, 0, 0, verdict),
         (_RETURN, 0, 0, _ALLOW),
     ]
     code = b"".join(struct.pack("<HBBI", *line) for line in program)

@@ -15,6 +15,7 @@
 #include "model/model.h"
 #include "model/session.h"
 #include "model/variants.h"
+#include "package/json.h"
 #include "package/scratch.h"
 #include "runtime/tensor.h"
 #include "runtime/threads.h"
@@ -253,6 +254,23 @@ aot_status aot_model_variants(const char* path, const aot_load_options* options,
     *out = text.c_str();
   });
 }
+
+aot_status aot_model_prepare(const aot_model* model, const char* folder, const char** out) {
+  return guarded([&] {
+    require(out, "out");
+    *out = nullptr;
+    require(model, "model");
+    require(folder, "folder");
+    const aot::Container::Outcome outcome = model->prepare(folder);
+    const auto text_or_null = [](const std::string& text) { return text.empty() ? "null" : aot::json_quote(text); };
+    static thread_local std::string text;
+    text = aot::concat({"{\"schema\": 1, \"file\": ", text_or_null(outcome.file), ", \"weights\": ", outcome.weights,
+                        ", \"bytes\": ", outcome.bytes, ", \"reason\": ", text_or_null(outcome.reason), "}"});
+    *out = text.c_str();
+  });
+}
+
+const char* aot_model_prepared(const aot_model* model) { return model == nullptr ? "" : model->prepared().c_str(); }
 
 aot_status aot_model_run(aot_model* model, const aot_view* inputs, size_t num_inputs, aot_tensor** outputs,
                          size_t num_outputs, aot_run_stats* stats) {

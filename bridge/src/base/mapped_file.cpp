@@ -47,6 +47,17 @@ File open_file(const std::string& path) {
   return file;
 }
 
+bool write_all(const File& file, const uint8_t* data, size_t size) {
+  while (size > 0) {
+    const ssize_t written = ::write(file.descriptor(), data, size);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return false;
+    data += written;
+    size -= static_cast<size_t>(written);
+  }
+  return true;
+}
+
 bool exists(const std::string& path) {
   if (access(path.c_str(), F_OK) == 0) return true;
   return errno == ENOTDIR && find_inside(path).has_value();

@@ -30,6 +30,9 @@ class File {
 /// Opens a regular file for reading. Throws AOT_DAMAGED with the system's reason.
 File open_file(const std::string& path);
 
+/// Writes at the descriptor's place. False, with errno set, when not all bytes could be written.
+bool write_all(const File& file, const uint8_t* data, size_t size);
+
 /// Whether there is a file or folder; also in a bundle that is one file, whose parts have paths (base/single_file.h).
 bool exists(const std::string& path);
 

@@ -36,4 +36,23 @@ std::string list(const int64_t* values, int32_t count) {
   return text;
 }
 
+std::string to_hex(std::string_view bytes) {
+  std::string text;
+  text.reserve(2 * bytes.size());
+  for (const char byte : bytes) {
+    const auto value = static_cast<uint8_t>(byte);
+    text += "0123456789abcdef"[value >> 4U];
+    text += "0123456789abcdef"[value & 15U];
+  }
+  return text;
+}
+
+std::string fingerprint(std::string_view text) {
+  uint64_t hash = 0xcbf29ce484222325U;
+  for (const char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3U;
+  std::string bytes;
+  for (unsigned shift = 64; shift > 0; shift -= 8) bytes += static_cast<char>(hash >> (shift - 8) & 0xffU);
+  return to_hex(bytes);
+}
+
 }  // namespace aot

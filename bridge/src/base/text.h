@@ -49,4 +49,10 @@ std::string join(const std::vector<std::string>& texts);
 /// "[2, 3]"
 std::string list(const int64_t* values, int32_t count);
 
+/// Two digits for each byte.
+std::string to_hex(std::string_view bytes);
+
+/// 16 digits that differ where texts do, but for a chance of one in 2^64 (FNV-1a): no proof against an attacker.
+std::string fingerprint(std::string_view text);
+
 }  // namespace aot

@@ -93,8 +93,11 @@ Library open_library(const Package& package) {
 
 }  // namespace
 
-Container::Container(Package package, const Device& device, size_t num_runners)
-    : package_(std::move(package)), library_(open_library(package_)), proxy_(package_, device) {
+Container::Container(Package package, const Device& device, size_t num_runners, std::string prepared)
+    : package_(std::move(package)),
+      library_(open_library(package_)),
+      proxy_(package_, device),
+      prepared_in_(std::move(prepared)) {
   decltype(&AOTInductorModelContainerGetNumInputs) num_inputs = nullptr;
   decltype(&AOTInductorModelContainerGetInputName) input_name = nullptr;
   decltype(&AOTInductorModelContainerGetNumOutputs) num_outputs = nullptr;

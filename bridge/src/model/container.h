@@ -12,10 +12,12 @@
 
 #include "base/error.h"
 #include "base/library.h"
+#include "base/mapped_file.h"
 #include "base/torch_abi.h"
 #include "device/device.h"
 #include "model/state.h"
 #include "package/package.h"
+#include "package/prepared.h"
 #include "runtime/proxy_executor.h"
 #include "runtime/tensor.h"
 
@@ -23,9 +25,18 @@ namespace aot {
 
 class Container {
  public:
-  /// Loads the library, gives it its weights and folds its constants. The runtime must be loaded.
-  /// Throws AOT_MODEL_MISMATCH, AOT_MACHINE_MISMATCH, AOT_DAMAGED, AOT_FAILED.
-  Container(Package package, const Device& device, size_t num_runners);
+  /// What prepare() did.
+  struct Outcome {
+    std::string file;    // that it has written; empty when there was nothing to prepare
+    std::string reason;  // why there was not
+    size_t weights = 0;
+    size_t bytes = 0;
+  };
+
+  /// Loads the library, gives it its weights and folds its constants. The runtime must be loaded. `prepared` is a
+  /// folder in which weights may lie as this CPU reads them; empty for none. Throws AOT_MODEL_MISMATCH,
+  /// AOT_MACHINE_MISMATCH, AOT_DAMAGED, AOT_FAILED.
+  Container(Package package, const Device& device, size_t num_runners, std::string prepared);
 
   /// A container of the same code and weights with one runner and a state of its own, which is at first what it is in
   /// the package. Throws AOT_MODEL_MISMATCH when the package does not say what its state is.
@@ -45,6 +56,13 @@ class Container {
   State* state() { return state_.get(); }
   const std::vector<std::string>& input_names() const { return input_names_; }
   const std::vector<std::string>& output_names() const { return output_names_; }
+
+  /// The file of prepared weights that this container has mapped; empty when there is none.
+  const std::string& prepared() const { return original_ != nullptr ? original_->prepared_ : prepared_; }
+
+  /// Writes the weights that were packed for this CPU at load into a folder, for others to map. Throws AOT_FAILED, and
+  /// AOT_MODEL_MISMATCH when there are some that nobody can pack.
+  Outcome prepare(const std::string& folder) const;
 
   /// Whether the memory there is that of a constant, or may be: AOTInductor tells of its copies since torch 2.13, and
   /// never of what it folded.
@@ -84,8 +102,16 @@ class Container {
   std::vector<Constant> list_constants(bool* has_folded) const;
   /// Where each constant lies in the files of weights.
   std::vector<uint8_t*> find_weights(const std::vector<Constant>& constants) const;
-  /// The weight in C order, in memory of its own. oneDNN reorders that at each call as well, in a tenth of the time.
-  TensorHandle unpacked(const std::string& layout, Memory packed, size_t size);
+  const std::string* layout_of(const ConstantSpec& spec) const;
+  TensorHandle borrow_constant(size_t index, const Constant& constant, uint8_t* data, const std::string* layout) const;
+  /// Puts weights that were packed on another kind of CPU into the order that this one reads fastest: those of a file
+  /// of prepared ones, or in memory of the container's own. Where nobody can tell that order it is C's, which oneDNN
+  /// reorders at each call as well, in a tenth of the time.
+  void fill_foreign(const std::vector<Constant>& constants, const std::vector<uint8_t*>& places,
+                    std::vector<TensorHandle>* handles);
+  bool map_prepared(const std::vector<Constant>& constants, std::vector<TensorHandle>* handles);
+  /// A weight in C order of its sizes; of a transposed convolution, of those that torch has.
+  TensorHandle unpacked(size_t index, const Constant& constant, const uint8_t* packed, bool is_transposed);
   bool map_weights(const std::vector<Constant>& constants, const std::vector<uint8_t*>& places);
   void copy_weights(const std::vector<Constant>& constants, const std::vector<uint8_t*>& places);
   /// Fills `constant_memory_` with the container's own copies; false when the model is older than the function that
@@ -122,7 +148,13 @@ class Container {
   Library library_;
   AOTInductorModelContainerHandle handle_ = nullptr;
   ProxyExecutor proxy_;
-  std::vector<TensorHandle> unpacked_;   // memory of weights that lie in another order than their file's
+  std::string prepared_in_;              // the folder in which prepared weights are looked for
+  std::string prepared_;                 // the file of them that is mapped
+  MappedFile prepared_file_;             // the same
+  Preparation preparation_;              // what it is or would be for
+  std::vector<size_t> foreign_;          // which constants another kind of CPU has packed, and this one reads otherwise
+  std::vector<size_t> repacked_;         // those of them that can be packed for this one: what is in the file
+  std::vector<TensorHandle> unpacked_;   // memory of weights that lie in C order instead of their file's
   std::vector<TensorHandle> constants_;  // over the mapped weights; empty when the container copied them
   std::unique_ptr<StateLayout> state_layout_;
   std::unique_ptr<State> state_;

@@ -2,6 +2,7 @@
 #include "model/model.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <new>
 #include <utility>
 
@@ -44,6 +45,13 @@ void check_machine(const aot::Package& package) {
   throw Error(AOT_MACHINE_MISMATCH, {package.path, " needs CPU features that this machine lacks: ", aot::join(missing)},
               {"The model was exported for a newer CPU (this one is: ", aot::cpu_brand(), ")."},
               {"Run it on a newer CPU, or export it again with --cpu-isa portable."});
+}
+
+/// Where weights may lie as this CPU reads them; empty: nowhere.
+std::string prepared_folder(const aot_load_options& options) {
+  if (options.prepared != nullptr) return options.prepared;
+  const char* set = std::getenv("AOT_PREPARED");  // NOLINT(concurrency-mt-unsafe)
+  return set != nullptr ? set : "";
 }
 
 const aot::Device& choose_device(const aot::Package& package, const char* wanted) {
@@ -149,8 +157,8 @@ aot_model::aot_model(const std::string& path, const aot_load_options& options)
   const aot::CallThreads threads(num_threads_);
   const aot::BelowAutograd below_autograd;  // constants may be computed now
   device_->activate();
-  container_ =
-      std::make_shared<const aot::Container>(std::move(package), *device_, std::max<uint32_t>(options.num_runners, 1));
+  container_ = std::make_shared<const aot::Container>(
+      std::move(package), *device_, std::max<uint32_t>(options.num_runners, 1), prepared_folder(options));
   const aot::Metadata& known = metadata();
   if (known.has_signature) {
     check_count(known.inputs.size(), container_->input_names().size(), "inputs", path);
@@ -185,6 +193,13 @@ std::shared_ptr<aot::Container> aot_model::make_container_with_state() const {
   const aot::BelowAutograd below_autograd;  // constants may be computed now
   device_->activate();
   return std::make_shared<aot::Container>(container_, *device_);
+}
+
+aot::Container::Outcome aot_model::prepare(const std::string& folder) const {
+  aot::refuse_orphans();
+  const aot::AtWork at_work;
+  const aot::BelowAutograd below_autograd;
+  return container_->prepare(folder);
 }
 
 std::vector<std::unique_ptr<aot_tensor>> aot_model::run(const aot_view* inputs, size_t num_inputs, bool const_inputs,

@@ -44,6 +44,10 @@ struct aot_model {
   /// For a session.
   std::shared_ptr<aot::Container> make_container_with_state() const;
 
+  /// As Container::prepare().
+  aot::Container::Outcome prepare(const std::string& folder) const;
+  const std::string& prepared() const { return container_->prepared(); }
+
   /// Runs the model. With `const_inputs` nothing that the model writes reaches the caller's memory. `latency_ms` is the
   /// wall time of the model itself.
   std::vector<std::unique_ptr<aot_tensor>> run(const aot_view* inputs, size_t num_inputs, bool const_inputs,

@@ -260,6 +260,20 @@ const Json& Json::at(std::string_view key) const {
   return *value;
 }
 
+std::string from_hex(std::string_view text) {
+  const auto digit = [](char c) -> uint32_t {
+    if (c >= '0' && c <= '9') return static_cast<uint32_t>(c - '0');
+    if (c >= 'a' && c <= 'f') return static_cast<uint32_t>(c - 'a' + 10);
+    throw JsonError("a layout is not hexadecimal");
+  };
+  if (text.size() % 2 != 0) throw JsonError("a layout is cut off");
+  std::string bytes;
+  for (size_t i = 0; i < text.size(); i += 2) {
+    bytes.push_back(static_cast<char>(digit(text[i]) << 4 | digit(text[i + 1])));
+  }
+  return bytes;
+}
+
 std::string json_quote(std::string_view text) {
   std::string quoted = "\"";
   for (char c : text) {

@@ -52,6 +52,9 @@ class Json {
   std::vector<Member> members_;
 };
 
+/// Bytes from hexadecimal. Throws JsonError.
+std::string from_hex(std::string_view text);
+
 /// `text` as a JSON string, quotes included. Bytes that are not ASCII pass through.
 std::string json_quote(std::string_view text);
 

@@ -84,19 +84,33 @@ std::vector<int64_t> sizes_at(const Json& object, const char* key) {
   return sizes;
 }
 
-/// Bytes from hexadecimal.
-std::string parse_bytes(const std::string& text) {
-  const auto digit = [](char c) -> uint32_t {
-    if (c >= '0' && c <= '9') return static_cast<uint32_t>(c - '0');
-    if (c >= 'a' && c <= 'f') return static_cast<uint32_t>(c - 'a' + 10);
-    throw JsonError("a layout is not hexadecimal");
+/// What oneDNN divides and allocates by is checked here: it believes what it is told.
+std::optional<Convolution> parse_convolution(const Json& constant, const std::vector<int64_t>& shape) {
+  const Json* value = given(constant, "convolution");
+  if (value == nullptr) return std::nullopt;
+  Convolution convolution;
+  convolution.padding = sizes_at(*value, "padding");
+  convolution.stride = sizes_at(*value, "stride");
+  convolution.dilation = sizes_at(*value, "dilation");
+  convolution.is_transposed = given(*value, "output_padding") != nullptr;
+  convolution.output_padding = sizes_at(*value, "output_padding");
+  convolution.input = sizes_at(*value, "input");
+  convolution.groups = integer_at(*value, "groups", 1);
+  constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
+  const auto are = [](const std::vector<int64_t>& numbers, size_t count, int64_t least) {
+    const auto is_fit = [least](int64_t number) { return number >= least && number <= kMost; };
+    return numbers.size() == count && std::all_of(numbers.begin(), numbers.end(), is_fit);
   };
-  if (text.size() % 2 != 0) throw JsonError("a layout is cut off");
-  std::string bytes;
-  for (size_t i = 0; i < text.size(); i += 2) {
-    bytes.push_back(static_cast<char>(digit(text[i]) << 4 | digit(text[i + 1])));
+  const size_t ndim = shape.size();
+  const size_t dims = ndim - 2;
+  if (ndim < 3 || !are(convolution.padding, dims, 0) || !are(convolution.stride, dims, 1) ||
+      !are(convolution.dilation, dims, 1) ||
+      !are(convolution.output_padding, convolution.is_transposed ? dims : 0, 0) ||
+      !are(convolution.input, convolution.input.empty() ? 0 : ndim, 1) || !are({convolution.groups}, 1, 1) ||
+      shape[0] % convolution.groups != 0) {
+    throw JsonError("a convolution cannot be as described");
   }
-  return bytes;
+  return convolution;
 }
 
 std::vector<ConstantSpec> parse_constants(const Json& document, size_t layouts, size_t files) {
@@ -111,6 +125,8 @@ std::vector<ConstantSpec> parse_constants(const Json& document, size_t layouts, 
           (!constant.strides.empty() && constant.strides.size() != constant.shape.size())) {
         throw JsonError("a constant cannot lie as described");
       }
+      constant.convolution = parse_convolution(value, constant.shape);
+      constant.sha256 = text_at(value, "sha256", "");
       constants.push_back(std::move(constant));
     }
   }
@@ -239,7 +255,7 @@ Metadata parse_metadata(std::string_view text, const std::string& where) {
     metadata.torch_version = text_at(document, "torch_version", "");
     metadata.cpu_features = texts_at(document, "cpu_features");
     metadata.gpu_archs = texts_at(document, "gpu_archs");
-    for (const std::string& layout : texts_at(document, "layouts")) metadata.layouts.push_back(parse_bytes(layout));
+    for (const std::string& layout : texts_at(document, "layouts")) metadata.layouts.push_back(from_hex(layout));
     metadata.weights = texts_at(document, "weights");
     if (metadata.weights.empty()) metadata.weights.push_back("weights.blob");
     metadata.constants = parse_constants(document, metadata.layouts.size(), metadata.weights.size());

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,14 +32,28 @@ struct TensorSpec {
   int32_t mutation = AOT_MUTATION_UNKNOWN;  // of an input
 };
 
+/// What oneDNN chooses the order of a convolution's weight by, beside the CPU and the weight's own sizes. Lists have a
+/// number for each spatial dim.
+struct Convolution {
+  std::vector<int64_t> padding;
+  std::vector<int64_t> stride;
+  std::vector<int64_t> dilation;
+  std::vector<int64_t> output_padding;
+  std::vector<int64_t> input;  // sizes of its input at export; empty when oneDNN is not told
+  int64_t groups = 1;
+  bool is_transposed = false;
+};
+
 /// How one weight lies in the weights' file. Numbers count elements.
 struct ConstantSpec {
   std::vector<int64_t> shape;
-  std::vector<int64_t> strides;  // empty for C order
-  int64_t offset = 0;            // of its storage before the first one
-  int64_t layout = -1;           // which of the document's, of one that oneDNN has packed
-  int64_t begin = -1;            // its first byte in its file; -1: behind the one before it
-  int64_t file = 0;              // which of the document's files of weights
+  std::vector<int64_t> strides;                 // empty for C order
+  int64_t offset = 0;                           // of its storage before the first one
+  int64_t layout = -1;                          // which of the document's, of one that oneDNN has packed
+  int64_t begin = -1;                           // its first byte in its file; -1: behind the one before it
+  int64_t file = 0;                             // which of the document's files of weights
+  std::optional<Convolution> convolution = {};  // of a packed weight, how another CPU packs it for itself
+  std::string sha256 = {};                      // of its bytes; empty when nobody said
 };
 
 /// One of several compiled forms of a model: all have its signature and its results, and differ in what they ask for.

@@ -69,24 +69,6 @@ Descriptor read(const std::string& descriptor) {
   return given;
 }
 
-/// The descriptor of the same elements without blocks.
-std::string c_ordered(const std::string& descriptor) {
-  Descriptor given = read(descriptor);
-  int64_t stride = 1;
-  for (int32_t d = given.rank; d-- > 0;) {
-    given.strides[d] = stride;
-    given.padded_sizes[d] = given.sizes[d];
-    stride *= given.sizes[d];
-  }
-  given.offset = 0;
-  given.blocks = 0;
-  std::fill_n(given.block_sizes, kMostDims, 0);
-  std::fill_n(given.block_dims, kMostDims, 0);
-  std::string plain = descriptor;
-  std::memcpy(plain.data(), &given, sizeof given);
-  return plain;
-}
-
 bool is_known(const std::string& descriptor, const Descriptor& given, size_t size) {
   constexpr auto kTypes = static_cast<int32_t>(sizeof kElementSizes / sizeof *kElementSizes);
   constexpr auto kMost = static_cast<int32_t>(kMostDims);
@@ -179,6 +161,15 @@ std::string half_of(const std::string& descriptor) {
   return dtype == kFloat16 ? "float16" : "";
 }
 
+std::string without_gaps(const std::string& descriptor) {
+  std::string clean = descriptor;
+  const auto clear = [&](size_t begin, size_t end) { std::fill(clean.begin() + begin, clean.begin() + end, '\0'); };
+  clear(offsetof(Descriptor, dtype) + sizeof(int32_t), offsetof(Descriptor, padded_sizes));
+  clear(offsetof(Descriptor, format) + sizeof(int32_t), offsetof(Descriptor, strides));
+  clear(offsetof(Descriptor, blocks) + sizeof(int32_t), offsetof(Descriptor, block_sizes));
+  return clean;
+}
+
 bool is_unpackable(const std::string& descriptor, const std::vector<int64_t>& shape) {
   const Descriptor given = read(descriptor);
   if (kElementSizes[given.dtype] == 1) return false;
@@ -187,7 +178,24 @@ bool is_unpackable(const std::string& descriptor, const std::vector<int64_t>& sh
   return std::all_of(given.block_dims, given.block_dims + given.blocks, [&](int64_t dim) { return dim < channels; });
 }
 
-std::string unpack(const std::string& descriptor, size_t size, const uint8_t* packed, uint8_t* plain) {
+std::string plain_layout(const std::string& descriptor) {
+  Descriptor given = read(descriptor);
+  int64_t stride = 1;
+  for (int32_t d = given.rank; d-- > 0;) {
+    given.strides[d] = stride;
+    given.padded_sizes[d] = given.sizes[d];
+    stride *= given.sizes[d];
+  }
+  given.offset = 0;
+  given.blocks = 0;
+  std::fill_n(given.block_sizes, kMostDims, 0);
+  std::fill_n(given.block_dims, kMostDims, 0);
+  std::string plain = descriptor;
+  std::memcpy(plain.data(), &given, sizeof given);
+  return plain;
+}
+
+void unpack(const std::string& descriptor, size_t size, const uint8_t* packed, uint8_t* plain, bool inputs_first) {
   const Descriptor given = read(descriptor);
   // Where an element lies is a sum with a term for each of its indices.
   std::vector<std::vector<size_t>> terms(static_cast<size_t>(given.rank));
@@ -206,6 +214,12 @@ std::string unpack(const std::string& descriptor, size_t size, const uint8_t* pa
       terms[static_cast<size_t>(d)].push_back(static_cast<size_t>(term + rest * given.strides[d]) * size);
     }
   }
+  if (inputs_first) {
+    int32_t groups = 0;
+    std::memcpy(&groups, descriptor.data() + kGroupsAt, sizeof groups);
+    const size_t channels = groups > 1 ? 1 : 0;  // groups are a dim of their own
+    if (channels + 1 < terms.size()) std::swap(terms[channels], terms[channels + 1]);
+  }
   const std::vector<size_t> last = std::move(terms.back());
   terms.pop_back();
   std::vector<size_t> indices(terms.size(), 0);
@@ -218,7 +232,7 @@ std::string unpack(const std::string& descriptor, size_t size, const uint8_t* pa
     }
     size_t d = terms.size();
     while (d > 0 && ++indices[d - 1] == terms[d - 1].size()) indices[--d] = 0;
-    if (d == 0) return c_ordered(descriptor);
+    if (d == 0) return;
   }
 }
 

@@ -22,12 +22,21 @@ bool packed_extent(const std::string& descriptor, const std::vector<int64_t>& sh
 /// "bfloat16" or "float16" where a weight of that type was packed; empty for others.
 std::string half_of(const std::string& descriptor);
 
+/// The descriptor with zeros between its fields, where oneDNN leaves what was in memory. Of one that packed_extent has
+/// found to make sense.
+std::string without_gaps(const std::string& descriptor);
+
 /// Whether `unpack` gives a weight that oneDNN still takes for a layer's: of linear layers and convolutions that are
 /// not quantised. Of a descriptor that packed_extent has found to make sense.
 bool is_unpackable(const std::string& descriptor, const std::vector<int64_t>& shape);
 
-/// Writes the elements, of `size` bytes, one behind the other in the C order of oneDNN's sizes, and returns their
-/// descriptor. Of a descriptor that packed_extent has found to make sense, and of a weight as long as it said.
-std::string unpack(const std::string& descriptor, size_t size, const uint8_t* packed, uint8_t* plain);
+/// The descriptor of the same elements one behind the other in the C order of oneDNN's sizes. Of a descriptor that
+/// packed_extent has found to make sense.
+std::string plain_layout(const std::string& descriptor);
+
+/// Writes the elements, of `size` bytes, in that order; with `inputs_first` input channels before output channels, as
+/// torch has them in a transposed convolution. Of such a descriptor, and of a weight as long as packed_extent said.
+void unpack(const std::string& descriptor, size_t size, const uint8_t* packed, uint8_t* plain,
+            bool inputs_first = false);
 
 }  // namespace aot

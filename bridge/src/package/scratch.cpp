@@ -17,18 +17,6 @@
 namespace aot {
 namespace {
 
-/// False, with errno set, when not all bytes could be written.
-bool write_all(const File& file, const uint8_t* data, size_t size) {
-  while (size > 0) {
-    const ssize_t written = ::write(file.descriptor(), data, size);
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return false;
-    data += written;
-    size -= static_cast<size_t>(written);
-  }
-  return true;
-}
-
 Error unwritable(const std::string& path) {
   return {AOT_FAILED,
           {path, " cannot be written: ", std::strerror(errno)},

@@ -55,6 +55,11 @@ Runtime::Runtime() {
     bind_if_present(library, "omp_get_max_threads", openmp_.max_threads);
     bind_if_present(library, "omp_pause_resource_all", openmp_.pause);
     bind_if_present(library, "GOMP_parallel", openmp_.parallel);
+    bind_if_present(library, "torch_call_dispatcher", op_calls_.call);
+    bind_if_present(library, "torch_new_list_reserve_size", op_calls_.new_list);
+    bind_if_present(library, "torch_list_push_back", op_calls_.push);
+    bind_if_present(library, "torch_new_stable_ivalue", op_calls_.new_optional);
+    bind_if_present(library, "aoti_torch_abi_version", op_calls_.version);
   }
   for (int i = 0; i < kDtypeCount; ++i) {
     decltype(&aoti_torch_dtype_float32) number = nullptr;

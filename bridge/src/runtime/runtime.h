@@ -49,6 +49,18 @@ struct OpenMp {
   void (*parallel)(void (*)(void*), void*, unsigned, unsigned) = nullptr;
 };
 
+/// A value as libtorch's dispatcher takes and gives it: a number, or the address of a tensor, a list or such a value.
+using StableValue = uint64_t;
+
+/// Calls ops of libtorch by their names; null with the slim runtime, and before torch 2.10.
+struct OpCalls {
+  AOTITorchError (*call)(const char* name, const char* overload, StableValue* stack, uint64_t version) = nullptr;
+  AOTITorchError (*new_list)(size_t size, StableValue* list) = nullptr;
+  AOTITorchError (*push)(StableValue list, StableValue item) = nullptr;
+  AOTITorchError (*new_optional)(StableValue** place) = nullptr;  // null before torch 2.13, which has `new` do it
+  uint64_t (*version)() = nullptr;                                // of libtorch: three bytes from the highest on
+};
+
 class Runtime {
  public:
   /// Loads it on the first call. Throws AOT_DAMAGED when it is not there, AOT_MACHINE_MISMATCH when it cannot be loaded
@@ -66,6 +78,7 @@ class Runtime {
 
   const Pool& pool() const { return pool_; }
   const OpenMp& openmp() const { return openmp_; }
+  const OpCalls& op_calls() const { return op_calls_; }
 
 #define AOT_SHIM_MEMBER(name) decltype(&::name) name = nullptr;
   AOT_SHIM_FUNCTIONS(AOT_SHIM_MEMBER)  // NOLINT(bugprone-reserved-identifier): one is torch's
@@ -88,6 +101,7 @@ class Runtime {
   const char* (*exception_text_)() = nullptr;
   Pool pool_;
   OpenMp openmp_;
+  OpCalls op_calls_;
 };
 
 }  // namespace aot

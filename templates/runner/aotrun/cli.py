@@ -129,6 +129,22 @@ COMMANDS = (
         ("aotrun bench", "aotrun bench --input x.npy --threads 1 --iterations 1000 --json"),
     ),
     Command(
+        "prepare",
+        "prepare",
+        "Write weights as this kind of CPU reads them into a folder, once, for all processes to map.",
+        (
+            Option("-o", "--output", metavar="FOLDER", help="where; processes find it by AOT_PREPARED=FOLDER"),
+            Option("--model", metavar="NAME|M.pt2", help="which model; all of the bundle by default"),
+            _DEVICE,
+            _JSON,
+            *_COMMON,
+        ),
+        (
+            "aotrun prepare --output /var/cache/weights",
+            "AOT_PREPARED=/var/cache/weights aotrun serve --workers 4",
+        ),
+    ),
+    Command(
         "doctor",
         "doctor",
         "Diagnose this machine and this bundle: findings with stable codes, and what to do about each.",

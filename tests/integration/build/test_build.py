@@ -130,8 +130,8 @@ def model():
 def test_weights_packed_by_onednn_run_on_the_full_runtime(tmp_path: Path, backend_venv: Path) -> None:
     """Such a weight has no address: torch refuses to tell one.
 
-    Nor is its order good for other CPUs: where model.json names one, a convolution's is put into plain order. (What is
-    not seen here is the order that another CPU's oneDNN packs in; the bridge's unit tests have several.)
+    Nor is its order good for other CPUs: where model.json names one, a convolution's is packed anew at load (what comes
+    of that on another CPU is in variants/test_prepared_weights.py).
     """
     source, package, output = tmp_path / "packed.py", tmp_path / "packed.pt2", tmp_path / "dist"
     source.write_text(PACKED)

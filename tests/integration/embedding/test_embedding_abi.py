@@ -68,7 +68,7 @@ def test_nothing_is_removed_or_moved(version: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "model"), [("1", "mlp"), ("2", "inplace"), ("3", "mlp"), ("4", "mlp"), ("5", "voice")]
+    ("version", "model"), [("1", "mlp"), ("2", "inplace"), ("3", "mlp"), ("4", "mlp"), ("5", "voice"), ("6", "mlp")]
 )
 def test_a_program_of_an_older_header_runs_on_the_current_library(
     version: str, model: str, portable: Path, exported: Callable[..., Path], tmp_path: Path

@@ -77,6 +77,21 @@ def test_the_same_bytes_in_another_shape_or_layout_are_another_constant(tmp_path
     ]
 
 
+def test_what_convolutions_multiply_by_is_known_by_its_content(tmp_path: Path) -> None:
+    wide, narrow = ({"layout": 0, "convolution": {"stride": [stride]}} for stride in (2, 1))
+    one, other = (described({}, wide, layouts=("aa",)), described(wide, narrow, layouts=("aa",)))
+    blobs = [blob(tmp_path, "first", "a", "b"), blob(tmp_path, "second", "b", "b")]
+    merged, chosen = merge([one, other], list(blobs))
+    assert chosen == [[0, 1], [1, 2]]
+    digest = hashlib.sha256(hashlib.sha512(b"b").digest()).hexdigest()
+    assert [constant.get("sha256") for constant in merged["constants"]] == [None, digest, digest]
+    assert [constant.get("convolution") for constant in merged["constants"]] == [
+        None,
+        wide["convolution"],
+        narrow["convolution"],
+    ]
+
+
 def test_weights_inside_the_libraries_are_not_looked_at(tmp_path: Path) -> None:
     one = described({})
     merged, chosen = merge([one, one], [None, None])

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from aotpack.exporting.worker.code.constants import describe
-from aotpack.package.metadata import Constant, ModelMetadata, PackedWeight
+from aotpack.package.metadata import Constant, Convolution, ModelMetadata, PackedWeight
 
 
 def info(index: int, **fields: str) -> str:
@@ -34,13 +34,13 @@ def constants(text: str) -> list[dict[str, Any]]:
     """How they lie; where is another matter."""
     return [
         {key: value for key, value in constant.items() if key not in ("begin", "size")}
-        for constant in describe(text, {})["constants"]
+        for constant in describe(text, {}, {})["constants"]
     ]
 
 
 def test_one_lies_behind_the_other() -> None:
     text = info(0, data_size="128") + info(1, from_folded="true", data_size="4") + info(2)
-    places = [(constant["begin"], constant["size"]) for constant in describe(text, {})["constants"]]
+    places = [(constant["begin"], constant["size"]) for constant in describe(text, {}, {})["constants"]]
     assert places == [(0, 128), (128, 64)]
 
 
@@ -70,7 +70,7 @@ def test_packed_weights_say_in_which_layout_they_are() -> None:
         {"shape": [2, 3], "offset": 0, "layout": 1},
         {"shape": [2, 3], "offset": 0, "layout": 0},
     ]
-    document = describe(text, {})
+    document = describe(text, {}, {})
     assert document["layouts"] == ["01ff10", "02"]
     assert document["packed_weights"] == [
         {"constant": 1, "begin": 64},
@@ -81,19 +81,30 @@ def test_packed_weights_say_in_which_layout_they_are() -> None:
 
 def test_weights_of_linear_layers_say_on_how_many_rows() -> None:
     text = info(0) + packed(1, name='"a"') + info(2, from_folded="true") + packed(3) + packed(4, name='"b"')
-    assert describe(text, {"a": 128, "b": 0, "gone": 5})["packed_weights"] == [
+    assert describe(text, {"a": 128, "b": 0, "gone": 5}, {})["packed_weights"] == [
         {"constant": 1, "begin": 64, "rows": 128},
         {"constant": 2, "begin": 128},
         {"constant": 3, "begin": 192, "rows": 0},
     ]
 
 
+CONVOLUTION = {"padding": [1], "stride": [2], "dilation": [1], "groups": 3, "input": [1, 6, 9]}
+
+
+def test_weights_of_convolutions_say_how_those_work() -> None:
+    text = info(0, name='"w"') + packed(1, name='"a"') + packed(2)
+    document = describe(text, {}, {"w": CONVOLUTION, "a": CONVOLUTION, "gone": CONVOLUTION})
+    assert [constant.get("convolution") for constant in document["constants"]] == [None, CONVOLUTION, None]
+    metadata = msgspec.convert(document, ModelMetadata)
+    assert metadata.constants[1].convolution == Convolution((1,), (2,), (1,), 3, (1, 6, 9))
+
+
 def test_a_layout_that_is_not_known_leaves_them_to_be_copied() -> None:
-    assert describe(info(0) + info(1, layout="static_cast<int32_t>(cached_torch_layout_sparse_coo)"), {}) == {}
+    assert describe(info(0) + info(1, layout="static_cast<int32_t>(cached_torch_layout_sparse_coo)"), {}, {}) == {}
 
 
 def test_the_metadata_takes_it() -> None:
-    document = describe(info(0) + info(1, stride="{1, 2}") + packed(2, name='"w"'), {"w": 7})
+    document = describe(info(0) + info(1, stride="{1, 2}") + packed(2, name='"w"'), {"w": 7}, {})
     metadata = msgspec.convert(document, ModelMetadata)
     assert metadata.constants == (
         Constant((2, 3), begin=0, size=64),

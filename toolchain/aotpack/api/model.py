@@ -71,6 +71,15 @@ class Model(_Calls, aotrun.Model):
         with _own_errors():
             return super().asset(name)
 
+    def prepare(self, folder: str | os.PathLike[str]) -> dict[str, Any]:
+        """Write its weights as this kind of CPU reads them into a folder, for processes that name it to map.
+
+        Returns `file`, or None where there is nothing to prepare, and `reason`, why; how many `weights` it holds, and
+        their `bytes`. Raises AotpackError where the folder cannot be written to, or the package is too old.
+        """
+        with _own_errors():
+            return super().prepare(folder)
+
     def session(self) -> Session:
         """This model with a state of its own, which is at first what it was at export (docs/serving.md).
 
@@ -123,6 +132,7 @@ def load(
     runners: int = 1,
     threads: int = 0,
     variant: str | None = None,
+    prepared: str | os.PathLike[str] | None = None,
 ) -> Model:
     """Load a model of a bundle into this process. Needs neither torch nor NumPy.
 
@@ -137,6 +147,8 @@ def load(
         threads: size of the CPU thread pool, process-wide; 0 leaves the runtime's choice.
         variant: of a model that has several, such as `avx2`; AOT_VARIANT's, or the best that this machine can run, by
             default.
+        prepared: a folder that `aotrun prepare` has written weights into; AOT_PREPARED's by default, and none where it
+            is empty.
 
     Raises:
         AotpackError: one of its subclasses, as the exit codes say.
@@ -149,4 +161,5 @@ def load(
                 meaning="a model runs with the libraries of a bundle",
                 fix=f"aotpack.build({os.fspath(bundle)!r}, 'dist/NAME').load()",
             )
-        return Model(root, path, device=device, runners=runners, threads=threads, variant=variant)
+        options: dict[str, Any] = {"device": device, "runners": runners, "threads": threads}
+        return Model(root, path, **options, variant=variant, prepared=prepared)

@@ -87,6 +87,20 @@ class Floors(msgspec.Struct, frozen=True, omit_defaults=True):
     glibcxx: str | None = None
 
 
+class Convolution(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What oneDNN chooses the order of a convolution's weight by, beside the CPU and the weight's own sizes."""
+
+    #: Each with a number for each spatial dim.
+    padding: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int = 1
+    #: Sizes of the input at export; None where oneDNN is not told.
+    input: tuple[int, ...] | None = None
+    #: Of a transposed convolution.
+    output_padding: tuple[int, ...] | None = None
+
+
 class Constant(msgspec.Struct, frozen=True, omit_defaults=True):
     """How one weight lies in a file of weights."""
 
@@ -102,6 +116,10 @@ class Constant(msgspec.Struct, frozen=True, omit_defaults=True):
     size: int | None = None
     #: Which of the model's `weights`.
     file: int = 0
+    #: Of a convolution's weight that oneDNN has packed: how another CPU packs it for itself.
+    convolution: Convolution | None = None
+    #: Of the bytes of such a weight: by it a machine knows what it has packed before.
+    sha256: str | None = None
 
 
 class Variant(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -170,7 +170,7 @@ def for_slim(metadata: ModelMetadata) -> tuple[ModelMetadata, tuple[Packing, ...
         layout = _rearranged(given, packing).hex()
         if layout not in layouts:
             layouts.append(layout)
-        constants[weight.constant] = replace(constant, layout=layouts.index(layout))
+        constants[weight.constant] = replace(constant, layout=layouts.index(layout), convolution=None, sha256=None)
     if not packings:
         return metadata, ()
     changed = replace(

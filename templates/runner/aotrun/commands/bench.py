@@ -38,6 +38,7 @@ def main(values: Dict[str, Any]) -> int:
         "model": os.path.basename(model.path),
         "inputs": [{"dtype": array.dtype.name, "shape": list(array.shape)} for array in inputs],
         "variant": model.variant,
+        "prepared": model.prepared,
         "threads": values["threads"] or _default_threads(),
         "warmup": values["warmup"],
         "iterations": values["iterations"],

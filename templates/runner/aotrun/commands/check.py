@@ -137,7 +137,8 @@ def _model(values: Mapping[str, Any]) -> str:
     result = model.run(*inputs)
     worst = _compare(model, result.outputs, sample)
     form = f"{values['model']}, variant {model.variant}" if model.variant else values["model"]
-    return f"{form}: as recorded at export (largest error {worst:.3g}), {result.latency_ms:.3f} ms"
+    mapped = f"; prepared weights of {model.prepared}" if model.prepared else ""
+    return f"{form}: as recorded at export (largest error {worst:.3g}), {result.latency_ms:.3f} ms{mapped}"
 
 
 def _compare(model: Model, outputs: Mapping[str, Tensor], sample: Mapping[str, Array]) -> float:

@@ -30,13 +30,14 @@ def model_path(name: Optional[str]) -> str:
     return bundle.model_folder(bundle.HERE, name)
 
 
-def open_model(values: Mapping[str, Any]) -> Model:
-    """Load the model that a command line means."""
+def open_model(values: Mapping[str, Any], prepared: Optional[str] = None) -> Model:
+    """Load the model that a command line means; `prepared` as for `aotrun.load`."""
     # A pool that spins while it waits takes the time of whoever else computes: a call of 23 us took 11 ms on a machine
     # with two busy cores. OpenMP reads this when it is loaded, so it comes first; the user's own word stands.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     path = model_path(values["model"])
-    return Model(bundle.HERE, path, device=values.get("device"), runners=1, threads=values.get("threads") or 0)
+    threads = values.get("threads") or 0
+    return Model(bundle.HERE, path, device=values.get("device"), runners=1, threads=threads, prepared=prepared)
 
 
 def read_inputs(words: Sequence[str], specs: Sequence[Spec], *, cast: bool = False) -> List[Array]:

@@ -83,6 +83,7 @@ class LoadOptions(Sized):
         ("num_threads", c_uint32),
         ("reserved", c_uint32),
         ("variant", c_char_p),
+        ("prepared", c_char_p),
     ]
 
 
@@ -142,6 +143,8 @@ _FUNCTIONS = {
     "aot_model_asset": (c_int32, c_void_p, c_char_p, c_void_p, c_void_p),
     "aot_model_variant": (c_char_p, c_void_p),
     "aot_model_variants": (c_int32, c_char_p, c_void_p, c_void_p),
+    "aot_model_prepare": (c_int32, c_void_p, c_char_p, c_void_p),
+    "aot_model_prepared": (c_char_p, c_void_p),
     "aot_model_run": (c_int32, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p),
     "aot_session_create": (c_int32, c_void_p, c_void_p),
     "aot_session_copy": (c_int32, c_void_p, c_void_p),

@@ -105,6 +105,7 @@ def load(
     runners: int = 1,
     threads: int = 0,
     variant: Optional[str] = None,
+    prepared: Optional[Union[str, PathLike[str]]] = None,
 ) -> Model:
     """Load a model.
 
@@ -116,12 +117,14 @@ def load(
         threads: size of the CPU thread pool, process-wide; 0 leaves the runtime's choice.
         variant: of a model that has several, such as `avx2`; AOT_VARIANT's, or the best that this machine can run, by
             default.
+        prepared: a folder that `aotrun prepare` or `Model.prepare` has written weights into; AOT_PREPARED's by default,
+            and none where it is empty.
 
     Raises:
         AotError: one of its subclasses, with what to do about it.
     """
     root, model_path = bundle.locate(os.fspath(path), model)
-    return Model(root, model_path, device=device, runners=runners, threads=threads, variant=variant)
+    return Model(root, model_path, device=device, runners=runners, threads=threads, variant=variant, prepared=prepared)
 
 
 def variants(root: str, path: str) -> Dict[str, Any]:
@@ -283,6 +286,7 @@ class Model(Runnable):
         runners: int,
         threads: int,
         variant: Optional[str] = None,
+        prepared: Optional[Union[str, PathLike[str]]] = None,
     ) -> None:
         library = ffi.bridge(bundle.lib_folder(root))
         self.path = path
@@ -295,6 +299,7 @@ class Model(Runnable):
             device=device.encode() if device else None,
             num_threads=threads,
             variant=variant.encode() if variant else None,
+            prepared=None if prepared is None else os.fsencode(prepared),
         )
         ffi.check(library, library.aot_model_load(os.fsencode(path), byref(options), byref(handle)))
         places.share_memory(path)
@@ -332,6 +337,26 @@ class Model(Runnable):
         """The variant that runs, such as `avx2`; empty when the model has one form only."""
         name: bytes = self._library.aot_model_variant(self._handle or self._closed())
         return name.decode("utf-8")
+
+    @property
+    def prepared(self) -> str:
+        """The file of prepared weights that it has mapped; empty when there is none."""
+        path: bytes = self._library.aot_model_prepared(self._handle or self._closed())
+        return os.fsdecode(path)
+
+    def prepare(self, folder: Union[str, PathLike[str]]) -> Dict[str, Any]:
+        """Write its weights as this kind of CPU reads them into a folder, for processes that name it to map.
+
+        Returns `file`, or None where there is nothing to prepare, and `reason`, why; how many `weights` it holds, and
+        their `bytes`. Raises AotError where the folder cannot be written to, or the package is too old.
+        """
+        import json
+
+        text = c_char_p()
+        handle = self._handle or self._closed()
+        ffi.check(self._library, self._library.aot_model_prepare(handle, os.fsencode(folder), byref(text)))
+        document: Dict[str, Any] = json.loads(text.value or b"{}")
+        return {key: document.get(key) for key in ("file", "weights", "bytes", "reason")}
 
     def __repr__(self) -> str:
         name = os.path.basename(self.path)

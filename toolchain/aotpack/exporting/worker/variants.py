@@ -143,7 +143,10 @@ def _common_signature(sized: Sized, answers: Mapping[str, Mapping[str, Any]]) ->
 def share_weights(variants: Variants, note: Note) -> Variants:
     """Put the weights of all variants into the first one's file, and describe them. Leaves out who cannot share."""
     members = variants.members
-    described = [constants.describe(member.compiled.wrapper, member.compiled.linear_rows) for member in members]
+    described = [
+        constants.describe(member.compiled.wrapper, member.compiled.linear_rows, member.compiled.convolutions)
+        for member in members
+    ]
     kept, kept_described = members[:1], described[:1]
     for member, one in zip(members[1:], described[1:], strict=True):
         if member.compiled.extern_kernels != members[0].compiled.extern_kernels:

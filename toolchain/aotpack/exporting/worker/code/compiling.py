@@ -22,7 +22,7 @@ from torch.utils._sympy.functions import ToFloat
 
 from ..failure import WorkerError, essence, no_space
 from ..graph import known_sizes, old_values, whole_sizes
-from ..layers import linear_weights, precision, quantised_results, quantised_weights
+from ..layers import convolution_weights, linear_weights, precision, quantised_results, quantised_weights
 from ..mends import complex_strides, device_names, normals, shuffles, slices
 from . import (
     extern_kernels,
@@ -93,6 +93,8 @@ class Compiled:
     gpu_archs: list[str]
     #: Constants that linear layers multiply by, and on how many rows.
     linear_rows: dict[str, int]
+    #: How convolutions work, by the names of the constants that oneDNN has packed for them.
+    convolutions: dict[str, dict[str, Any]]
     #: In which precision layers are computed, see `precision.describe`.
     precision: list[dict[str, Any]]
     #: Sentences about layers that run in another precision than the module asks for.
@@ -168,9 +170,14 @@ def compile_program(
         options.update(BLOB)
     _mend_inductor()
     linear_rows: dict[str, int] = {}
+    convolutions: dict[str, dict[str, Any]] = {}
+    packed: list[convolution_weights.Packed] = []
     frozen = bool(options.get("freezing"))
     layers: list[precision.Layer] = []
-    options["post_grad_custom_post_pass"] = _observer(layers, linear_rows if frozen else None)
+    options["post_grad_custom_post_pass"] = _observer(
+        precision.observer(layers),
+        *([linear_weights.finder(linear_rows), convolution_weights.finder(packed, convolutions)] if frozen else []),
+    )
     if on_cpu:
         _prepare_for_cpu(cpu_isa, keeps_weights=not frozen or shares_weights, changes=changes)
     try:
@@ -179,9 +186,11 @@ def compile_program(
             reproducible.without_folders(folder),
             device_names.by_hand(folder),
             reproducible.without_addresses(),
+            reproducible.without_gaps(),
             reproducible.without_waiting(folder),
             extern_kernels.whole_descriptions(),
             quantised_weights.kept(),
+            convolution_weights.recorded(packed),
         ):
             files = torch._inductor.aot_compile(program.module(), *program.example_inputs, options=options)
     except Exception as error:
@@ -211,6 +220,7 @@ def compile_program(
         cpu_features=features,
         gpu_archs=archs,
         linear_rows=linear_rows,
+        convolutions=convolutions,
         precision=precision.describe(layers),
         precision_notes=[
             *precision.lost(precision.layers(program.graph), layers, frozen=frozen),
@@ -243,17 +253,14 @@ def _mend_inductor() -> None:
     normals.be_stretched()
 
 
-def _observer(layers: list[precision.Layer], linear_rows: dict[str, int] | None) -> Callable[[Any], None]:
-    """The last pass: it mends outputs, and fills both in, the latter where freezing has packed weights."""
-    observe = precision.observer(layers)
-    find = None if linear_rows is None else linear_weights.finder(linear_rows)
+def _observer(*observers: Callable[[Any], None]) -> Callable[[Any], None]:
+    """The last pass: it mends outputs, and shows the graph to those who look at it."""
 
     def look(graph: Any) -> None:
         old_values.keep(graph)
         complex_strides.leave(graph)
-        observe(graph)
-        if find is not None:
-            find(graph)
+        for observe in observers:
+            observe(graph)
 
     return look
 

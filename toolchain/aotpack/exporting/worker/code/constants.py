@@ -9,12 +9,15 @@ from typing import Any
 _FIELD = re.compile(r"constants_info_\[(\d+)\]\.(\w+) = (.+);")
 
 
-def describe(wrapper: str, linear_rows: Mapping[str, int]) -> dict[str, Any]:
+def describe(
+    wrapper: str, linear_rows: Mapping[str, int], convolutions: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
     """What `aotpack.package.metadata.ModelMetadata` says of the weights, from the text of the generated wrapper.
 
     Args:
         wrapper: C++.
         linear_rows: constants that linear layers multiply by, and on how many rows.
+        convolutions: constants that oneDNN has packed for convolutions, and how those work.
 
     Empty when some cannot be used where they lie: then the runtime copies all.
     """
@@ -35,7 +38,10 @@ def describe(wrapper: str, linear_rows: Mapping[str, int]) -> dict[str, Any]:
             layout = bytes(_numbers(info["opaque_metadata"])).hex()
             constant["layout"] = layouts.setdefault(layout, len(layouts))
             weight = {"constant": len(constants), "begin": begin}
-            rows = linear_rows.get(info["name"].strip('"'))
+            name = info["name"].strip('"')
+            rows = linear_rows.get(name)
+            if name in convolutions:
+                constant["convolution"] = dict(convolutions[name])
             packed.append(weight if rows is None else {**weight, "rows": rows})
         elif "layout_strided" not in info.get("layout", ""):
             return {}

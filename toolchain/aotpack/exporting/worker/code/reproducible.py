@@ -26,6 +26,9 @@ NAME = "model"
 #: single row through 768 x 768 x 3072 x 768 565, 606, 613.
 THREADS = 8
 
+#: Where oneDNN's descriptor of a packed weight has no field, between numbers of four and of eight bytes.
+GAPS = ((108, 112), (316, 320), (420, 424))
+
 
 def options(folder: Path) -> dict[str, Any]:
     """Inductor's options for files of a fixed name in a folder of our own, and for code of a fixed division."""
@@ -88,6 +91,37 @@ def without_addresses() -> Iterator[None]:
         yield
     finally:
         ir.ExternKernel.get_op_name = name_of
+
+
+@contextlib.contextmanager
+def without_gaps() -> Iterator[None]:
+    """Let descriptors of packed weights hold zeros between their fields, where oneDNN leaves what was in memory."""
+    describe = getattr(torch.ops.mkldnn, "_get_mkldnn_serialized_md", None)
+    if describe is None:
+        yield
+        return
+
+    torch.ops.mkldnn._get_mkldnn_serialized_md = _WithoutGaps(describe)
+    try:
+        yield
+    finally:
+        torch.ops.mkldnn._get_mkldnn_serialized_md = describe
+
+
+class _WithoutGaps:
+    """The op that describes a packed weight; what else torch asks of it is its own."""
+
+    def __init__(self, describe: Any) -> None:
+        self._describe = describe
+
+    def __call__(self, weight: torch.Tensor) -> torch.Tensor:
+        descriptor: torch.Tensor = self._describe(weight).clone()
+        for begin, end in GAPS:
+            descriptor[begin:end] = 0
+        return descriptor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._describe, name)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 #: What of a constant says how it lies, apart from where.
-_FORM = ("shape", "strides", "offset", "size")
+_FORM = ("shape", "strides", "offset", "size", "convolution")
 
 
 def merge(described: Sequence[Mapping[str, Any]], blobs: Sequence[Path | None]) -> tuple[dict[str, Any], list[Any]]:
@@ -24,8 +24,9 @@ def merge(described: Sequence[Mapping[str, Any]], blobs: Sequence[Path | None]) 
         described: what `constants.describe` says of each variant.
         blobs: the file of each; None where it has no weights outside of its library.
 
-    Returns the description of all their constants, and for each variant which of them it has: None for all. The first
-    variant's are the first, so that who knows of no others finds them where torch wrote them.
+    Returns the description of all their constants, with the digests of what convolutions multiply by, and for each
+    variant which of them it has: None for all. The first variant's are the first, so that who knows of no others finds
+    them where torch wrote them.
     """
     merged = {key: list(described[0].get(key, ())) for key in ("constants", "layouts", "packed_weights")}
     if blobs[0] is None:
@@ -42,18 +43,21 @@ def merge(described: Sequence[Mapping[str, Any]], blobs: Sequence[Path | None]) 
             for index, constant in enumerate(one.get("constants", ())):
                 layout = one["layouts"][constant["layout"]] if "layout" in constant else None
                 content = mapped[constant["begin"] : constant["begin"] + constant["size"]]
+                digest = hashlib.sha256(content).hexdigest()
                 form = tuple(str(constant.get(key)) for key in _FORM)
-                same = (layout, rows.get(index), form, hashlib.sha256(content).digest())
+                same = (layout, rows.get(index), form, digest)
                 key = (same, copies[same])
                 copies[same] += 1
+                told = {**constant, "sha256": digest} if "convolution" in constant else constant
                 if one is described[0]:
+                    merged["constants"][index] = told
                     known[key] = index
                     own.append(index)
                     continue
                 if key not in known:
                     known[key] = len(merged["constants"])
                     target.write(content)
-                    _append(merged, constant, layout, rows.get(index), end)
+                    _append(merged, told, layout, rows.get(index), end)
                     end += constant["size"]
                 own.append(known[key])
             chosen.append(own)
