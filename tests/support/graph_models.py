@@ -48,6 +48,21 @@ def before():
     return Before().eval(), (torch.ones(1, 2),)
 
 
+class IndexedComplex(nn.Module):
+    """Complex values by an index that is transposed, and what follows from where they are expected to lie."""
+
+    def forward(self, x, i):
+        one, two = x[:, i.t()], x.t()[i.t(), :]
+        three = x[i.t() % x.shape[0], i.t()]
+        return one, torch.view_as_real(one) * 2, torch.view_as_real(two) + 1, two.reshape(-1), three.real.contiguous()
+
+
+def indexed_complex():
+    torch.manual_seed(0)
+    inputs = (torch.randn(5, 7, dtype=torch.complex64), torch.randint(0, 7, (3, 4)))
+    return IndexedComplex().eval(), inputs, (None, {0: Dim("rows", min=1, max=64)})
+
+
 def of(function, *inputs, sizes=None, **buffers):
     """A module that calls a function of itself and of inputs."""
     module = type("Module", (nn.Module,), {"forward": function})()

@@ -11,6 +11,10 @@ from typing import Any
 import pytest
 
 from aotpack import resources
+from aotpack.backend import Backend
+from aotpack.building.build import build
+from aotpack.building.request import BuildRequest
+from aotpack.progress.reporter import Reporter
 from tests.support.exporting import SUPPORT, cached_export
 
 MODELS = SUPPORT / "graph_models.py"
@@ -105,3 +109,21 @@ def test_an_attribute_that_is_no_number_has_not_changed(traced: dict[str, Any]) 
 def test_packages_agree_with_eager(backend_venv: Path, function: str) -> None:
     """Compiled and compared, at the least sizes, too, and call after call."""
     assert cached_export(backend_venv, MODELS, function=function).exists()
+
+
+def test_complex_values_lie_as_generated_code_expects(backend_venv: Path, tmp_path: Path) -> None:
+    """Compiled and compared with libtorch, and run again with the slim runtime. Inductor's code alone reads them in the
+    order of the index."""
+    package = cached_export(backend_venv, MODELS, function="indexed_complex")
+    request = BuildRequest(
+        backend=Backend.CPU,
+        output=tmp_path / "bundle",
+        models=(("indexed", package),),
+        runtime="slim",
+        venv=backend_venv,
+    )
+    build(request, Reporter())
+    command = [tmp_path / "bundle" / "bin" / "aotrun", "check", "--model", "indexed"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "as recorded at export" in done.stdout

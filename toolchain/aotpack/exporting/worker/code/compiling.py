@@ -23,7 +23,7 @@ from torch.utils._sympy.functions import ToFloat
 from ..failure import WorkerError, essence, no_space
 from ..graph import known_sizes, old_values, whole_sizes
 from ..layers import convolution_weights, linear_weights, precision, quantised_results, quantised_weights
-from ..mends import complex_strides, device_names, normals, shuffles, slices
+from ..mends import complex_indices, complex_strides, device_names, normals, shuffles, slices
 from . import (
     extern_kernels,
     faults,
@@ -254,11 +254,12 @@ def _mend_inductor() -> None:
 
 
 def _observer(*observers: Callable[[Any], None]) -> Callable[[Any], None]:
-    """The last pass: it mends outputs, and shows the graph to those who look at it."""
+    """The last pass: it mends outputs and indices, and shows the graph to those who look at it."""
 
     def look(graph: Any) -> None:
         old_values.keep(graph)
         complex_strides.leave(graph)
+        complex_indices.lie_in_order(graph)
         for observe in observers:
             observe(graph)
 
