@@ -14,6 +14,7 @@ from aotpack.backend import Backend
 from aotpack.environment.search import find_torch
 from tests.support import sanitizing
 from tests.support.exporting import ROOT, SUPPORT, cached_export
+from tests.support.float16_packages import as_float16
 
 SCRIPT = Path(__file__).with_name("hostile_layouts.py")
 #: Lies of a short run, the same ones each time.
@@ -21,14 +22,16 @@ SHORT = 250
 
 
 @pytest.mark.xdist_group("asan")
-@pytest.mark.parametrize("name", ["models", "halves", "bytes"])
+@pytest.mark.parametrize("name", ["models", "halves", "float16", "bytes"])
 def test_no_lie_makes_a_model_leave_its_memory(name: str, tmp_path: Path) -> None:
     venv = ROOT / ".venv"
-    package = cached_export(venv, SUPPORT / f"packed_{name}.py")
+    package = cached_export(venv, SUPPORT / f"packed_{'halves' if name == 'float16' else name}.py")
+    if name == "float16":
+        package = as_float16(package, tmp_path / "packed.pt2")
     runtime = sanitizing.address_runtime(find_torch(Backend.CPU, venv=venv))
     bundle = sanitizing.slim_bundle(tmp_path / "bundle", venv, {"packed": package}, runtime)
     if not json.loads((bundle / "models/packed/model.json").read_text())["layouts"]:
-        assert name == "halves", "nothing is packed"
+        assert name in ("halves", "float16"), "nothing is packed"
         pytest.skip("oneDNN packs no halves for this processor")
     environment = {**sanitizing.environment("libasan.so", "libubsan.so"), "PYTHONPATH": str(bundle / "runner")}
     command = [sys.executable, SCRIPT, bundle, "packed", str(SHORT), os.environ.get("AOT_FUZZ_SECONDS", "0")]

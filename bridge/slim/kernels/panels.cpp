@@ -12,7 +12,8 @@ int64_t filled_up(int64_t size, int64_t block) { return (size + block - 1) / blo
 // Whether a build may have written a weight as kernels of the numbers read it.
 bool is_of(const Tensor& weight, matrix::Numbers numbers) {
   return (weight.dtype == ScalarType::Float && numbers == matrix::Numbers::kFloat32) ||
-         (weight.dtype == ScalarType::BFloat16 && numbers == matrix::Numbers::kBfloat16);
+         (weight.dtype == ScalarType::BFloat16 && numbers == matrix::Numbers::kBfloat16) ||
+         (weight.dtype == ScalarType::Half && numbers == matrix::Numbers::kFloat16);
 }
 
 }  // namespace

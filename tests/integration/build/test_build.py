@@ -18,6 +18,7 @@ from aotpack.bundle import manifest
 from aotpack.elf.facts import is_elf, read_elf
 from tests.support import isolation
 from tests.support.exporting import ROOT, SUPPORT, cached_export
+from tests.support.float16_packages import as_float16
 
 TOOLCHAIN = ROOT / "toolchain"
 
@@ -486,8 +487,18 @@ model = aotrun.load(sys.argv[1])
 model(np.load(sys.argv[2]))
 print(own() - before)
 """
+IN_HALVES = """
+class Halves(Layers):
+    def __init__(self):
+        super().__init__()
+        self.bfloat16()
+
+    def forward(self, x):
+        return super().forward(x.bfloat16()).float()
+"""
 PACKED_TYPES = {
     "float32": LINEAR_LAYERS,
+    "float16": LINEAR_LAYERS.replace("Layers().eval()", "Halves().eval()") + IN_HALVES,
     **{name: (SUPPORT / f"packed_{name}.py").read_text() for name in ("halves", "bytes")},
 }
 #: Elsewhere oneDNN packs none of them, and convolutions are of float32.
@@ -499,6 +510,7 @@ HAS_HALVES = "avx512_bf16" in Path("/proc/cpuinfo").read_text()
     [
         "float32",
         pytest.param("halves", marks=pytest.mark.skipif(not HAS_HALVES, reason="needs AVX512-BF16")),
+        pytest.param("float16", marks=pytest.mark.skipif(not HAS_HALVES, reason="needs AVX512-BF16")),
         "bytes",
     ],
 )
@@ -508,12 +520,15 @@ def test_packed_weights_are_used_where_they_are_mapped(
     source = tmp_path / "layers.py"
     source.write_text(PACKED_TYPES[name])
     package = cached_export(backend_venv, source, cpu_isa="avx2" if name == "float32" else "native")
+    if name == "float16":
+        package = as_float16(package, tmp_path / "layers.pt2")
     bundle = tmp_path / "bundle"
     done = build(bundle, backend_venv, "--runtime", "slim", "--model", package)
     assert done.returncode == 0, done.stderr
-    checked = subprocess.run([bundle / "bin/aotrun", "check"], capture_output=True, text=True, check=False)
-    assert checked.returncode == 0, checked.stderr  # the results of eager PyTorch
-    shape = (16, 1021) if name == "float32" else (2, 3, 10, 10)
+    if name != "float16":  # whose code is that of bfloat16
+        checked = subprocess.run([bundle / "bin/aotrun", "check"], capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, checked.stderr  # the results of eager PyTorch
+    shape = (16, 1021) if name in ("float32", "float16") else (2, 3, 10, 10)
     np.save(tmp_path / "x.npy", np.ones(shape, np.float32))
     weights = (bundle / "models" / "layers" / "weights.blob").stat().st_size / 1024
     environment = {**os.environ, "PYTHONPATH": str(bundle / "runner"), "OMP_NUM_THREADS": "1"}

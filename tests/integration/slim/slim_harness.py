@@ -9,6 +9,7 @@ whether it shares memory with an argument, and what became of the arguments them
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import dataclasses
 import importlib
@@ -94,6 +95,7 @@ class Packed:
     sizes: tuple[int, ...]
     memory: torch.Tensor
     descriptor: bytes
+    plain: torch.Tensor | None = None  # the same numbers, where they are asked for
 
     @classmethod
     def of(cls, by_torch: torch.Tensor) -> Packed:
@@ -129,6 +131,12 @@ class Packed:
             struct.pack_into("<12q", descriptor, at, *values, *[0] * (12 - len(values)))
         descriptor[640:768] = bytes(128)  # no sums lie behind it
         return cls(tuple(by_torch.shape), memory, bytes(descriptor))
+
+    def as_float16(self, plain: torch.Tensor) -> Packed:
+        """Of numbers of float16 that were packed as if they were bfloat16, which more processors have."""
+        descriptor = bytearray(self.descriptor)
+        struct.pack_into("<i", descriptor, 104, 1)  # as oneDNN numbers types
+        return Packed(self.sizes, self.memory.view(torch.float16), bytes(descriptor), plain)
 
 
 class Result:
@@ -498,6 +506,7 @@ class Case:
     tolerance: float  # multiplies the default tolerance
     check: Callable[[dict[str, Any], list[torch.Tensor], list[torch.Tensor]], str | None] | None  # instead of equality
     serves_more: bool  # slim may succeed where torch raises
+    widens: bool  # where torch has no numbers of 16 bits on this processor, its float32 is compared with
 
 
 CASES: list[Case] = []
@@ -510,13 +519,14 @@ def case(
     tolerance: float = 1,
     check: Callable[[dict[str, Any], list[torch.Tensor], list[torch.Tensor]], str | None] | None = None,
     serves_more: bool = False,
+    widens: bool = False,
 ) -> Callable[[Callable[[Generator], dict[str, Any]]], Callable[[Generator], dict[str, Any]]]:
     """Register a generator of arguments for `aoti_torch_<function>`."""
 
     def register(arguments: Callable[[Generator], dict[str, Any]]) -> Callable[[Generator], dict[str, Any]]:
         # oneDNN's own functions refuse bfloat16 on a processor without instructions for it.
         more = serves_more or ("pointwise" in function and not torch.ops.mkldnn._is_mkldnn_bf16_supported())
-        CASES.append(Case(f"aoti_torch_{function}", arguments, draws, tolerance, check, more))
+        CASES.append(Case(f"aoti_torch_{function}", arguments, draws, tolerance, check, more, widens))
         return arguments
 
     return register
@@ -565,6 +575,23 @@ class Draw:
     served: bool
 
 
+def in_float32(case: Case, shim: Shim, arguments: dict[str, Any]) -> tuple[list[Result], list[Result]]:
+    """What torch gives in float32 for the same numbers of 16 bits, rounded to those; nothing of the arguments.
+
+    Raises ShimError.
+    """
+    narrow = next(value.dtype for value in arguments.values() if isinstance(value, torch.Tensor))
+
+    def widened(value: Any) -> Any:
+        given = value.plain if isinstance(value, Packed) else value
+        return given.float() if isinstance(given, torch.Tensor) and given.dtype in HALVES else given
+
+    results, _ = shim.call(case.function, {name: widened(value) for name, value in arguments.items()})
+    for result in results:
+        result.tensor = None if result.tensor is None else result.tensor.to(narrow)
+    return results, []
+
+
 def run(case: Case, slim: Shim, reference: Shim, seed: int) -> Draw:
     """One draw of a case."""
     arguments = case.arguments(Generator(seed))
@@ -574,6 +601,9 @@ def run(case: Case, slim: Shim, reference: Shim, seed: int) -> Draw:
         try:
             return shim.call(case.function, arguments)
         except ShimError as error:
+            with contextlib.suppress(ShimError):
+                if case.widens and shim is reference:
+                    return in_float32(case, shim, arguments)
             return error
 
     got, expected = call(slim), call(reference)
@@ -587,7 +617,8 @@ def run(case: Case, slim: Shim, reference: Shim, seed: int) -> Draw:
         outputs = [[r.tensor for r in side[0] + side[1] if r.tensor is not None] for side in (got, expected)]
         problem = case.check(arguments, outputs[0], outputs[1])
     else:
-        for kind, ours, theirs in (("output", got[0], expected[0]), ("argument", got[1], expected[1])):
+        after = got[1] if expected[1] else []
+        for kind, ours, theirs in (("output", got[0], expected[0]), ("argument", after, expected[1])):
             for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
                 if (a.tensor is None) != (b.tensor is None) or a.shares != b.shares:
                     found = f"shares memory with argument {a.shares}, torch {b.shares}"

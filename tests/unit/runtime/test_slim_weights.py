@@ -19,9 +19,9 @@ from aotpack.runtime import slim_weights
 from aotpack.runtime.slim_weights import Packing
 
 #: As oneDNN numbers types.
-BFLOAT16, FLOAT32, INT8 = 2, 3, 5
+FLOAT16, BFLOAT16, FLOAT32, INT8 = 1, 2, 3, 5
 #: How many numbers of each a word of 32 bits holds.
-IN_WORD = {BFLOAT16: 2, FLOAT32: 1, INT8: 4}
+IN_WORD = {FLOAT16: 2, BFLOAT16: 2, FLOAT32: 1, INT8: 4}
 
 SIZES = ((64, 32), (1, 1), (9, 17), (70, 40), (24, 5))
 
@@ -131,6 +131,8 @@ class Panels:
     def are_read(self) -> bool:
         if self.is_depthwise:
             return self.given.dtype == FLOAT32
+        if self.given.dtype == FLOAT16 and self.taps:
+            return False
         if self.given.dtype == BFLOAT16 and self.taps:
             return self.inputs % 2 == 0
         return self.inputs % self.in_word == 0 or math.prod(self.taps) == 1
@@ -201,6 +203,8 @@ def everything_finds_its_place(given: Given) -> bool:
         Given(BFLOAT16, (100, 70), ((16, 1), (64, 0), (2, 1)), (0, 1)),
         Given(BFLOAT16, (96, 70), (), (0, 1)),
         Given(BFLOAT16, (96, 70), (), (1, 0)),
+        Given(FLOAT16, (100, 70), ((16, 1), (32, 0), (2, 1)), (0, 1)),
+        Given(FLOAT16, (96, 71), ((16, 1), (64, 0)), (0, 1)),
         Given(INT8, (70, 100), ((16, 0), (64, 1), (4, 0)), (1, 0)),
         Given(FLOAT32, (64, 32, 3, 3), ((16, 1), (16, 0)), (0, 1, 2, 3)),
         Given(FLOAT32, (40, 20, 3, 2), ((8, 1), (8, 0)), (0, 1, 2, 3)),
@@ -230,6 +234,8 @@ def test_weights_as_torch_packs_them_get_panels(given: Given) -> None:
         Given(INT8, (64, 6, 3, 3), ((64, 0), (4, 1)), (0, 2, 3, 1)),
         Given(INT8, (64, 1, 1, 3, 3), ((16, 0),), (0, 3, 4, 1, 2), 64),
         Given(BFLOAT16, (64, 1, 1, 3, 3), ((16, 0),), (0, 3, 4, 1, 2), 64),
+        # All convolutions of float16 are multiplied as float32.
+        Given(FLOAT16, (64, 64, 1, 1), ((16, 1), (32, 0), (2, 1)), (0, 2, 3, 1)),
         # No room for the last panel.
         Given(INT8, (24, 8, 3, 3), ((2, 1), (8, 0), (4, 1)), (0, 1, 2, 3)),
         Given(BFLOAT16, (1003, 70), (), (0, 1)),
@@ -242,7 +248,7 @@ def test_weights_for_which_there_are_no_panels_stay(given: Given) -> None:
 @st.composite
 def weights(draw: st.DrawFn) -> Given:
     """Of any type and use, in any blocks, dims around them in any order."""
-    dtype = draw(st.sampled_from([BFLOAT16, FLOAT32, INT8]))
+    dtype = draw(st.sampled_from([FLOAT16, BFLOAT16, FLOAT32, INT8]))
     taps = draw(st.sampled_from([None, 1, 2, 3]))
     groups = 1 if taps is None else draw(st.sampled_from([1, 1, 3, 20]))
     small = st.integers(1, 1 if groups == 20 else 40 if taps is None else 20)
@@ -320,7 +326,7 @@ def test_a_file_without_room_for_a_weight_is_refused(tmp_path: Path) -> None:
         b"",
         descriptor(64, 64, 16, 64)[:600],
         descriptor(64, 64, 16, 64, rank=(4, 3)),
-        descriptor(64, 64, 16, 64, dtype=(104, 1)),
+        descriptor(64, 64, 16, 64, dtype=(104, 4)),
         descriptor(64, 64, 16, 64, offset=(304, 1)),
         descriptor(64, 64, 16, 64, kind=(312, 5)),
         descriptor(64, 64, 16, 64, blocks=(416, 3)),

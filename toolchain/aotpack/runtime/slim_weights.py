@@ -25,12 +25,13 @@ from aotpack.package.metadata import ModelMetadata, PackedWeight
 
 #: Output features or channels in a panel.
 PANEL = 16
-#: Of each one, bytes side by side: a float32, two bfloat16 or four int8 that follow one another along the depth.
+#: Of each one, bytes side by side: a float32, two numbers of 16 bits or four int8, which follow one another along the
+#: depth.
 WORD = 4
 
 #: As oneDNN numbers types.
-_BFLOAT16, _FLOAT32, _INT8 = 2, 3, 5
-_ITEM_SIZES = {_BFLOAT16: 2, _FLOAT32: 4, _INT8: 1}
+_FLOAT16, _BFLOAT16, _FLOAT32, _INT8 = 1, 2, 3, 5
+_ITEM_SIZES = {_FLOAT16: 2, _BFLOAT16: 2, _FLOAT32: 4, _INT8: 1}
 #: A layout in blocks, as oneDNN numbers kinds of layouts.
 _BLOCKED = 2
 _MAX_DIMS = 12
@@ -326,7 +327,7 @@ def _dims_of_convolution(sizes: tuple[int, ...], dtype: int, groups: int) -> tup
     if lead == 1 and sizes[1:3] == (1, 1):
         return (0, 2) if dtype == _FLOAT32 else None  # the kernels' loop over channels
     depth = lead + 1
-    if dtype == _BFLOAT16 and sizes[depth] % 2:
+    if dtype == _FLOAT16 or (dtype == _BFLOAT16 and sizes[depth] % 2):
         return None  # multiplied as float32
     # Kernels expect one tap's channels right behind those of another.
     in_word = WORD // _ITEM_SIZES[dtype]

@@ -164,18 +164,21 @@ def packed(g: Generator, weight: torch.Tensor) -> torch.Tensor | Packed:
     way = g.choice(["plain", "torch", "panels"])
     if way == "plain":
         return weight
-    if weight.dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if weight.dtype != torch.float32 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return weight
-    by_torch = torch.ops.mkldnn._reorder_linear_weight(weight, g.choice([1, 16, 64]))
-    return Packed.of(by_torch) if way == "torch" else Packed.in_panels(by_torch, weight, 0, 1)
+    is_float16 = weight.dtype == torch.float16
+    given = weight.view(torch.bfloat16) if is_float16 else weight
+    by_torch = torch.ops.mkldnn._reorder_linear_weight(given, g.choice([1, 16, 64]))
+    made = Packed.of(by_torch) if way == "torch" else Packed.in_panels(by_torch, given, 0, 1)
+    return made.as_float16(weight) if is_float16 else made
 
 
-@case("cpu__linear_pointwise", tolerance=16)
+@case("cpu__linear_pointwise", draws=90, tolerance=16, widens=True)
 def linear(g: Generator) -> dict[str, Any]:
     """A linear layer with each of the fused functions."""
     n, k = g.choice([1, 5, 8, 16, 40, 100]), g.choice([3, 8, 16, 33, 64])
     attr, scalars, algorithm = g.choice(POINTWISE)
-    dtype = g.choice([torch.float32, torch.float32, torch.bfloat16])
+    dtype = g.choice(LINEAR)
     return {
         "X": matrix(g, dtype, [*g.choice([[4], [1], [2, 3], [1, 1, 7], [29]]), k]).contiguous(),
         "W": packed(g, matrix(g, dtype, [n, k]).contiguous()),
@@ -186,19 +189,22 @@ def linear(g: Generator) -> dict[str, Any]:
     }
 
 
-@case("cpu__linear_pointwise_binary", tolerance=16)
+@case("cpu__linear_pointwise_binary", draws=90, tolerance=16, widens=True)
 def linear_binary(g: Generator) -> dict[str, Any]:
     """A linear layer whose result is added to another."""
     n, k, lead = g.choice([1, 5, 8, 16, 40]), g.choice([3, 8, 16, 33, 64]), g.choice([[4], [1], [2, 3], [29]])
+    dtype = g.choice(LINEAR)
     return {
-        "X": matrix(g, torch.float32, [*lead, k]).contiguous(),
-        "other": matrix(g, torch.float32, [*lead, n]).contiguous(),
-        "W": packed(g, matrix(g, torch.float32, [n, k]).contiguous()),
-        "B": g.choice([None, matrix(g, torch.float32, [n]).contiguous()]),
+        "X": matrix(g, dtype, [*lead, k]).contiguous(),
+        "other": matrix(g, dtype, [*lead, n]).contiguous(),
+        "W": packed(g, matrix(g, dtype, [n, k]).contiguous()),
+        "B": g.choice([None, matrix(g, dtype, [n]).contiguous()]),
         "attr": g.choice(["add", "sub", "mul"]),
     }
 
 
+#: Of linear layers.
+LINEAR = (torch.float32, torch.float32, torch.bfloat16, torch.float16)
 #: What Inductor fuses: name, scalars, algorithm.
 POINTWISE: list[tuple[str, list[float | None], str | None]] = [
     ("none", [None], None),
