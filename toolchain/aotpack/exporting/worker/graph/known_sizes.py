@@ -21,12 +21,12 @@ def come_first() -> None:
     if original is None or hasattr(original, "original"):
         return
 
-    def assignment(self: Any, name: str, value: Any, bound_vars: Any) -> None:
+    def assignment(self: Any, name: str, value: Any, bound_vars: Any, *later: Any) -> None:  # pytorch 2.14 has more
         if not isinstance(value, sympy.Expr):
             for symbol, place in _told(value).items():
                 if symbol not in bound_vars:
-                    original(self, place, symbol, bound_vars)
-        original(self, name, value, bound_vars)
+                    original(self, place, symbol, bound_vars, *later)
+        original(self, name, value, bound_vars, *later)
 
     assignment.original = original  # type: ignore[attr-defined]
     setattr(CppWrapperCpu, _NAME, assignment)
