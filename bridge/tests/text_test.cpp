@@ -61,12 +61,23 @@ TEST(gpu_code_runs_where_the_table_says) {
 #undef GPU_CODE
   };
   for (const GpuCode& each : cases) {
-    if (each.way == "ptx" || each.code.substr(0, 8) == "compute_") continue;  // a model has machine code
-    if (aot::gpu_code_runs(each.code, each.gpu) == (each.way == "native")) continue;
-    CHECK_EQUAL(aot::concat({each.code, " on ", each.gpu}), each.way);
+    const int32_t rank = aot::gpu_code_rank(each.code, each.gpu);
+    const std::string_view way = rank == 0 ? "no" : rank < aot::gpu_code_rank("gfx90a", "gfx90a") ? "ptx" : "native";
+    CHECK_EQUAL(aot::concat({each.code, " on ", each.gpu, ": ", way}),
+                aot::concat({each.code, " on ", each.gpu, ": ", each.way}));
   }
-  CHECK(!aot::gpu_code_runs("sm_", "sm_90"));
-  CHECK(!aot::gpu_code_runs("", "sm_90"));
+  CHECK_EQUAL(aot::gpu_code_rank("sm_", "sm_90"), 0);
+  CHECK_EQUAL(aot::gpu_code_rank("", "sm_90"), 0);
+  CHECK_EQUAL(aot::gpu_code_rank("compute_", "sm_90"), 0);
+}
+
+TEST(gpu_code_that_suits_better_ranks_higher) {
+  const char* of_an_sm_90[] = {"compute_75", "compute_80", "sm_90"};
+  const char* of_an_sm_89[] = {"compute_80", "sm_80", "sm_86"};
+  for (size_t i = 1; i < 3; ++i) {
+    CHECK(aot::gpu_code_rank(of_an_sm_90[i - 1], "sm_90") < aot::gpu_code_rank(of_an_sm_90[i], "sm_90"));
+    CHECK(aot::gpu_code_rank(of_an_sm_89[i - 1], "sm_89") < aot::gpu_code_rank(of_an_sm_89[i], "sm_89"));
+  }
 }
 
 TEST(json_is_read_to_the_letter) {

@@ -20,7 +20,7 @@ TOOLCHAIN: Mapping[str, str] = {
     "patterns": "",
     "resources": "",
     "progress": "",
-    "gpu": "",
+    "gpu": "errors backend",
     "tools": "errors resources",
     "elf": "errors gpu patterns tools",
     "package": "errors elf gpu",
@@ -31,7 +31,7 @@ TOOLCHAIN: Mapping[str, str] = {
     "bundle": "errors backend json_schemas patterns resources gpu tools elf package libraries environment runtime"
     " native",
     "interpreter": "errors resources tools elf libraries bundle",
-    "exporting": "errors backend resources tools elf package environment",
+    "exporting": "errors backend resources gpu tools elf package environment",
     "materials": "errors patterns tools package environment bundle",
     "building": "errors backend patterns resources progress gpu tools elf package libraries environment runtime native"
     " bundle interpreter materials",

@@ -219,6 +219,7 @@ class Variant(NamedTuple):
     name: str
     device: str
     cpu_features: tuple[str, ...]
+    gpu_archs: tuple[str, ...] = ()
 
 
 class Model(NamedTuple):

@@ -54,6 +54,24 @@ struct Kind {
 };
 constexpr Kind kKinds[] = {{"cpu", AOT_DEVICE_CPU}, {"cuda", AOT_DEVICE_CUDA}, {"rocm", AOT_DEVICE_ROCM}};
 
+bool starts_with(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
+
+/// "90a": 9.0, for that alone.
+struct CudaArch {
+  int32_t number = 0;  // 10 * major + minor; 0 where there is none
+  char suffix = '\0';
+};
+
+CudaArch parse_cuda_arch(std::string_view text) {
+  CudaArch arch;
+  size_t digits = 0;
+  for (; digits < text.size() && digits < 4 && text[digits] >= '0' && text[digits] <= '9'; ++digits) {
+    arch.number = arch.number * 10 + (text[digits] - '0');
+  }
+  if (digits < text.size()) arch.suffix = text[digits];
+  return arch;
+}
+
 }  // namespace
 
 DeviceName parse_device(std::string_view text) {
@@ -82,19 +100,22 @@ std::string to_string(aot_device device) {
   return concat({"DLPack device ", device.type, ":", device.index});
 }
 
-bool gpu_code_runs(std::string_view code, std::string_view gpu) {
+int32_t gpu_code_rank(std::string_view code, std::string_view gpu) {
+  constexpr std::string_view kGpu = "sm_";
+  constexpr std::string_view kPtx = "compute_";
+  constexpr int32_t kMachineCode = 10000;
   code = code.substr(0, code.find(':'));
-  constexpr std::string_view kNvidia = "sm_";
-  if (code.substr(0, kNvidia.size()) != kNvidia || gpu.substr(0, kNvidia.size()) != kNvidia) return code == gpu;
-  const std::string_view wanted = code.substr(kNvidia.size());
-  const std::string_view present = gpu.substr(kNvidia.size());
-  const size_t digits = wanted.find_first_not_of("0123456789");
-  const bool is_exact = digits != std::string_view::npos && wanted[digits] == 'a';
-  const std::string_view number = wanted.substr(0, digits);
-  if (is_exact || number.size() != present.size() || number.empty()) return number == present;
-  // The last digit is the minor version: code runs on its own and later ones of the same major.
-  const size_t last = number.size() - 1;
-  return number.substr(0, last) == present.substr(0, last) && number[last] <= present[last];
+  const bool is_ptx = starts_with(code, kPtx);
+  if (!starts_with(gpu, kGpu) || !(is_ptx || starts_with(code, kGpu))) return code == gpu ? kMachineCode : 0;
+  const CudaArch theirs = parse_cuda_arch(code.substr(is_ptx ? kPtx.size() : kGpu.size()));
+  const CudaArch ours = parse_cuda_arch(gpu.substr(kGpu.size()));
+  if (theirs.number == 0 || ours.number < theirs.number) return 0;
+  // The last digit is the minor version: machine code runs on its own and later ones of the same major, code with an
+  // "a" on its own alone, with an "f" on its family, and PTX without either on all that is newer.
+  const bool is_same_major = theirs.number / 10 == ours.number / 10;
+  if (theirs.suffix == 'a' && theirs.number != ours.number) return 0;
+  if (!is_same_major && !(is_ptx && theirs.suffix == '\0')) return 0;
+  return theirs.number + (is_ptx ? 0 : kMachineCode);
 }
 
 const Device& find_device(DeviceName name) {

@@ -28,9 +28,12 @@ std::vector<std::string> names_of(const std::vector<Variant>& variants) {
 
 bool is_gpu(const std::string& device) { return parse_device(device).type != AOT_DEVICE_CPU; }
 
-bool gpu_runs(const std::vector<std::string>& archs, const std::string& gpu) {
-  const auto runs = [&](const std::string& code) { return gpu_code_runs(code, gpu); };
-  return gpu.empty() || archs.empty() || std::any_of(archs.begin(), archs.end(), runs);
+/// The best rank of code for some architectures on a GPU (`gpu_code_rank`); 1 where that cannot be told.
+int32_t gpu_rank(const std::vector<std::string>& archs, const std::string& gpu) {
+  if (gpu.empty() || archs.empty()) return 1;
+  int32_t best = 0;
+  for (const std::string& code : archs) best = std::max(best, gpu_code_rank(code, gpu));
+  return best;
 }
 
 /// Why a device of a variant's kind is not to be had: empty when it is.
@@ -41,7 +44,7 @@ std::string lacks_device(const Variant& variant, const char* wanted) {
     if ((name.type == AOT_DEVICE_CPU) != (own.type == AOT_DEVICE_CPU)) return concat({"not for ", wanted});
     if (own.type == AOT_DEVICE_CPU) return "";
     const std::string gpu = find_device(name).architecture();
-    if (gpu_runs(variant.gpu_archs, gpu)) return "";
+    if (gpu_rank(variant.gpu_archs, gpu) > 0) return "";
     return concat({"code for ", join(variant.gpu_archs), "; the GPU is ", gpu});
   } catch (const Error& error) {
     const std::string_view text = error.what();
@@ -77,18 +80,28 @@ struct Choice {
   std::vector<std::string> obstacles;  // of each variant; empty texts for those that run
 };
 
+/// How well a variant suits the device that it runs on, which is there: 0 for the CPU, whose variants are in order.
+int32_t rank_of(const Variant& variant, const char* wanted) {
+  const DeviceName own = parse_device(variant.device);
+  if (own.type == AOT_DEVICE_CPU) return 0;
+  return gpu_rank(variant.gpu_archs, find_device(wanted != nullptr ? parse_device(wanted) : own).architecture());
+}
+
 Choice choose(const aot_load_options& options, const Metadata& metadata, const std::string& path, bool is_explaining) {
   const std::vector<Variant>& variants = metadata.variants;
   Choice choice{nullptr, std::vector<std::string>(variants.size())};
   const std::string wanted = wanted_name(options);
+  int32_t best = -1;
   for (size_t i = variants.size(); i-- > 0;) {
+    // Those for GPUs are the last, and which of them is the best is not said by their order.
+    if (choice.variant != nullptr && !is_explaining && !is_gpu(variants[i].device)) break;
     if (!wanted.empty() && !is_explaining && variants[i].name != wanted) continue;
     if (wanted.empty() || is_explaining) choice.obstacles[i] = obstacle(metadata, variants[i], options.device);
-    const bool is_named = variants[i].name == wanted;
-    if (choice.variant == nullptr && (wanted.empty() ? choice.obstacles[i].empty() : is_named)) {
-      choice.variant = &variants[i];
-      if (!is_explaining) break;
-    }
+    const bool is_able = wanted.empty() ? choice.obstacles[i].empty() : variants[i].name == wanted;
+    const int32_t rank = is_able && wanted.empty() ? rank_of(variants[i], options.device) : 0;
+    if (!is_able || rank <= best) continue;
+    best = rank;
+    choice.variant = &variants[i];
   }
   if (choice.variant == nullptr && !wanted.empty()) {
     throw usage_error({path, " has no variant \"", wanted, "\"; it has ", join(names_of(variants))},
@@ -147,10 +160,10 @@ std::string explain_variants(const aot_load_options& options, const Metadata& me
 
 void check_gpu(const std::string& path, const std::vector<std::string>& archs, const Device& device) {
   const std::string gpu = device.architecture();
-  if (gpu_runs(archs, gpu)) return;
+  if (gpu_rank(archs, gpu) > 0) return;
   throw Error(AOT_MODEL_MISMATCH, {path, " has code for ", join(archs), "; ", to_string(device.id()), " is ", gpu},
-              {"Compiled GPU code runs on the architecture that it was exported for."},
-              {"Choose another device, or export the model on a machine with a GPU like this one."});
+              {"Compiled GPU code runs on the architectures that it was exported for."},
+              {"Choose another device, or export the model for this GPU as well: --arch ", gpu});
 }
 
 }  // namespace aot

@@ -34,7 +34,7 @@ from aotpack_doctor.facts import Host, HostFacts
 from aotpack_doctor.findings.catalog import examine
 from aotpack_doctor.reading.bundle import compare_contents, read_bundle
 from tests.support import isolation
-from tests.support.doubles.cuda import CU12, CU13, NUMBERS, CudaDouble, make_cuda
+from tests.support.doubles.cuda import CU12, CU13, GPU_VARIABLE, NUMBERS, CudaDouble, make_cuda
 from tests.support.doubles.elf import Double, compile_doubles
 
 LAYOUTS = {"cu13": CU13, "cu12": CU12}
@@ -351,6 +351,54 @@ def test_without_a_driver_the_device_is_missing_and_the_exit_code_says_so(small:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 7
         assert "driver" in done.stderr
+
+
+#: Asks a bridge which variant of a model it takes, and why not the others.
+VARIANTS = """
+import ctypes, os, sys
+library = ctypes.CDLL(sys.argv[1])
+text = ctypes.c_char_p()
+assert library.aot_model_variants(os.fsencode(sys.argv[2]), None, ctypes.byref(text)) == 0
+print(text.value.decode())
+"""
+#: Packages for GPUs as they may lie in one bundle, in any order.
+FORMS = {
+    "newest": ["sm_100", "compute_100"],
+    "several": ["sm_80", "compute_80", "sm_90"],
+    "old": ["sm_75", "compute_75"],
+    "one": ["sm_86"],
+}
+
+
+def test_the_code_that_suits_a_gpu_best_is_taken(small: Path, tmp_path: Path) -> None:
+    document = json.loads((small / "models" / "mlp" / "model.json").read_text())
+    document["variants"] = [{"name": "cpu", "device": "cpu"}]
+    document["variants"] += [{"name": name, "device": "cuda", "gpu_archs": archs} for name, archs in FORMS.items()]
+    (tmp_path / "model.json").write_text(json.dumps(document))
+
+    def told(gpu: str) -> tuple[str, dict[str, str | None]]:
+        command = [sys.executable, "-c", VARIANTS, small / "lib" / "libaot_bridge.so", tmp_path]
+        environment = {**os.environ, GPU_VARIABLE: gpu}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        assert done.returncode == 0, done.stderr
+        answer = json.loads(done.stdout)
+        return answer["chosen"], {each["name"]: each["obstacle"] for each in answer["variants"]}
+
+    taken = {gpu: told(gpu)[0] for gpu in ("70", "75", "80", "86", "89", "90", "100", "103", "120")}
+    assert taken == {
+        "70": "cpu",
+        "75": "old",
+        "80": "several",
+        "86": "one",
+        "89": "one",
+        "90": "several",
+        "100": "newest",
+        "103": "newest",
+        "120": "newest",  # by its PTX, the newest that there is
+    }
+    _, obstacles = told("86")
+    others = dict.fromkeys(("cpu", "several", "old", "one"))
+    assert obstacles == {**others, "newest": "code for sm_100, compute_100; the GPU is sm_86"}
 
 
 @pytest.mark.parametrize("folder", ["/usr/local/nvidia/lib64", "/usr/lib/wsl/lib", "/run/opengl-driver/lib"])

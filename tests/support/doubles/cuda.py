@@ -137,11 +137,15 @@ def make_cuda(prefix: Path, backend_venv: Path, scratch: Path, layout: Layout) -
     return CudaDouble(prefix, site_packages, layout)
 
 
-#: A CUDA runtime on a machine without a driver: every call says so, as NVIDIA's does.
+#: Names the GPU that the runtime below shows: 90 for sm_90.
+GPU_VARIABLE = "CUDA_DOUBLE_GPU"
+#: A CUDA runtime on a machine without a driver: every call says so, as NVIDIA's does. With a GPU named, it tells that.
 _RUNTIME = r"""
 #include <stddef.h>
-int cudaGetDeviceCount(int* count) { if (count) *count = 0; return 35; }
-int cudaSetDevice(int device) { (void)device; return 35; }
+#include <stdlib.h>
+static int gpu(void) { return getenv("GPU_VARIABLE") ? atoi(getenv("GPU_VARIABLE")) : 0; }
+int cudaGetDeviceCount(int* count) { if (count) *count = gpu() != 0; return gpu() ? 0 : 35; }
+int cudaSetDevice(int device) { return gpu() && device == 0 ? 0 : 35; }
 int cudaDeviceSynchronize(void) { return 35; }
 int cudaMemGetInfo(size_t* available, size_t* total) { (void)available; (void)total; return 35; }
 int cudaMalloc(void** pointer, size_t bytes) { (void)pointer; (void)bytes; return 35; }
@@ -150,16 +154,19 @@ int cudaMemcpy(void* to, const void* from, size_t bytes, int kind) {
   (void)to; (void)from; (void)bytes; (void)kind;
   return 35;
 }
-int cudaGetDeviceProperties(void* properties, int device) { (void)properties; (void)device; return 35; }
+int cudaGetDeviceProperties(void* properties, int device) {
+  if (gpu()) *(char*)properties = '\0';
+  return gpu() && device == 0 ? 0 : 35;
+}
 int cudaDeviceGetAttribute(int* value, int attribute, int device) {
-  (void)value; (void)attribute; (void)device;
-  return 35;
+  *value = attribute == 75 ? gpu() / 10 : gpu() % 10;
+  return gpu() && device == 0 ? 0 : 35;
 }
 const char* cudaGetErrorString(int code) {
   (void)code;
   return "CUDA driver version is insufficient for CUDA runtime version";
 }
-"""
+""".replace("GPU_VARIABLE", GPU_VARIABLE)
 
 
 def _function(stem: str) -> str:

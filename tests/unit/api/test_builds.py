@@ -72,3 +72,17 @@ def test_what_is_neither_is_said_before_anything_is_exported(tmp_path: Path) -> 
         packages(tmp_path / "text.pt2")
     with pytest.raises(UsageError, match=r"none\.py: no such file"):
         packages("none.py:model")
+
+
+def test_sources_for_gpus_are_compiled_for_those_of_the_bundle(
+    tmp_path: Path, exported: list[tuple[Source, dict[str, Any]]]
+) -> None:
+    (tmp_path / "m.py").touch()
+    for backend, options in (
+        ("cuda", {}),
+        ("cuda", {"archs": ("sm_90",)}),
+        ("cuda", {"device": "cpu"}),
+        ("cpu", {}),
+    ):
+        builds.packages_of(f"{tmp_path / 'm.py'}:model", backend=backend, archs=("sm_80",), venv=None, options=options)
+    assert [each.get("archs") for _, each in exported] == [("sm_80",), ("sm_90",), None, None]

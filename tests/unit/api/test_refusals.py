@@ -21,6 +21,22 @@ def test_a_text_brings_its_own_inputs(tmp_path: Path) -> None:
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("device", "arch", "what"),
+    [
+        ("cpu", "sm_80", "--arch sm_80: cpu has no GPU code"),
+        ("cuda", "gfx90a", "--arch gfx90a: 'gfx90a' is not a CUDA"),
+        ("rocm:1", "sm_80", "--arch sm_80: 'sm_80' is not a ROCm"),
+    ],
+)
+def test_gpus_of_another_device(device: str, arch: str, what: str, tmp_path: Path) -> None:
+    file = tmp_path / "m.py"
+    file.touch()
+    with pytest.raises(aotpack.UsageError, match=what) as caught:
+        aotpack.export(f"{file}:model", output=tmp_path / "m.pt2", device=device, archs=[arch])
+    assert caught.value.exit_code == 2
+
+
 def test_what_is_no_model_is_named() -> None:
     with pytest.raises(aotpack.UsageError, match="a dict cannot be exported"):
         aotpack.export({})

@@ -55,6 +55,12 @@ def test_several_gpus_without_a_cpu() -> None:
     assert place == "m/cuda-sm_90"
 
 
+def test_a_variant_is_called_after_its_machine_code() -> None:
+    archs = ("sm_80", "compute_80", "sm_90")
+    _, (place, _) = as_variants([package("m", "cpu.pt2"), package("m", "cuda.pt2", device="cuda", gpu_archs=archs)])
+    assert place == "m/cuda-sm_80-sm_90"
+
+
 @pytest.mark.parametrize(
     ("other", "what"),
     [

@@ -63,6 +63,18 @@ def plan(**changes: object) -> BundlePlan:
     return plan_bundle(build_inputs(**{**base, **changes}))
 
 
+def test_gpus_of_arch_that_a_model_has_no_code_for_are_told() -> None:
+    def gpu_model(name: str, *archs: str) -> PlannedModel:
+        return replace(MODEL, name=name, metadata=ModelMetadata(device="cuda", gpu_archs=archs))
+
+    models = (replace(MODEL, name="m"), gpu_model("m/cuda-sm_80", "sm_80"), gpu_model("n", "sm_80", "compute_80"))
+    (warning,) = plan(models=models, archs=("sm_80", "sm_90")).warnings
+    assert warning.startswith("model m has code for sm_80, and none for sm_90 of --arch")
+    more = (*models, gpu_model("m/cuda-sm_90", "sm_90"))
+    assert plan(models=more, archs=("sm_80", "sm_90")).warnings == ()
+    assert plan(models=models).warnings == ()
+
+
 def contents(planned: BundlePlan) -> dict[str, object]:
     return {entry.destination: entry.content for entry in planned.entries}
 

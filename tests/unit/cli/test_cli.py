@@ -56,6 +56,14 @@ def test_every_command_helps_with_examples(name: str, capsys: pytest.CaptureFixt
     assert f"aotpack {name}" in shown
 
 
+@pytest.mark.parametrize(("archs", "word"), [("sm_80,", ""), ("90", "90"), ("sm_80, sm_90a", "sm_90a")])
+def test_words_that_are_no_gpus(archs: str, word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "m.py").touch()
+    command = ["export", f"{tmp_path / 'm.py'}:model", "--output", f"{tmp_path / 'm.pt2'}", "--device", "cuda"]
+    assert run(*command, "--arch", archs) == 2
+    assert f"--arch {word}: " in capsys.readouterr().err
+
+
 def leaves(command: click.Command) -> list[click.Command]:
     return (
         [leaf for each in command.commands.values() for leaf in leaves(each)]

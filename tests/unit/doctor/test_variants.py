@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from aotpack_doctor.facts import Bundle, Host, HostFacts, Model, Variant
+from aotpack_doctor.facts import Bundle, Gpu, Host, HostFacts, Model, Nvidia, Variant
+from aotpack_doctor.findings.checks.model import gpu_arch
 from aotpack_doctor.findings.checks.target import halves, variants
 from aotpack_doctor.findings.finding import Severity
 
@@ -72,3 +73,29 @@ def test_layers_of_16_bits_that_libtorch_does_not_compute() -> None:
     both = avx2 | {"avx_vnni", "avx_vnni_int8", "avx_ne_convert"}
     for seen_there in (of_halves(both, "bfloat16", "float16"), of_halves(avx2, "bfloat16", runtime="slim")):
         assert [text.partition(";")[0] for text in seen_there] == ["low runs as avx2"]
+
+
+def told_of_gpu(gpu: str, model: Model) -> list[tuple[str, str, Severity]]:
+    host = Host(machine="x86_64", cpu_features=SKYLAKE)
+    facts = HostFacts(host=host, backend="cuda", runs_here=True, nvidia=Nvidia(gpus=(Gpu("G", gpu),)), models=(model,))
+    return [(each.seen, each.fix[0], each.severity) for each in gpu_arch(facts)]
+
+
+def test_a_gpu_is_held_against_the_code_of_all_variants() -> None:
+    forms = (Variant("cuda-sm_75", "cuda", (), ("sm_75",)), Variant("cuda-sm_80", "cuda", (), ("sm_80", "compute_80")))
+    model = Model("m", device="cuda", gpu_archs=("sm_75",), variants=forms)
+    for gpu in ("sm_75", "sm_86", "sm_120"):
+        assert told_of_gpu(gpu, model) == []
+    ((seen, fix, severity),) = told_of_gpu("sm_70", model)
+    assert seen == "m has code for sm_75, sm_80, compute_80; G is sm_70"
+    assert fix.endswith("--device cuda --arch sm_75,sm_80,sm_70")
+    assert severity is Severity.ERROR
+
+
+def test_a_gpu_that_no_code_is_for_leaves_the_cpu() -> None:
+    model = Model("m", variants=(Variant("cpu", "cpu", ()), Variant("cuda-sm_80", "cuda", (), ("sm_80",))))
+    ((seen, _, severity),) = told_of_gpu("sm_90", model)
+    assert seen == "m has code for sm_80; G is sm_90"
+    assert severity is Severity.WARNING
+    assert told_of_gpu("sm_80", model) == []
+    assert told_of_gpu("sm_90", Model("m")) == []

@@ -21,7 +21,9 @@ from aotpack.backend import Backend
 from aotpack.errors import AotpackError, BuildToolError, TorchMismatchError, UsageError
 from aotpack.exporting.driving import ExportRequest, check_output, export, parse_device, parse_isas
 from aotpack.exporting.worker import naming
+from aotpack.gpu.fatbin import Kind
 from tests.support import faults
+from tests.support.fatbins import Piece, region
 
 LIBRARY = msgspec._core.__file__
 
@@ -68,7 +70,7 @@ GOOD = f"""
     metadata = dict(inputs=[dict(name="x", dtype="int64", dims=[dict(symbol="n", min=1, max=None), 3])], outputs=[],
                     device="cpu", torch_version="2.13.0", compiler="g++ 12", gpu_archs=[], frozen=True)
     variant = dict(name="native", model_so={LIBRARY!r}, cpu_features=["avx2"], constants=None)
-    send("compiled", variants=[variant], metadata=metadata)
+    send("compiled", variants=[variant], kernels=[], metadata=metadata)
     document = read()
     open(request["output"], "w").write(json.dumps(document))
     send("done", comparisons=[dict(sizes="x [2]", name="y", absolute=0.5, relative=0.25)])
@@ -102,6 +104,24 @@ def test_what_is_said_of_several_variants(play: Callable[..., Any]) -> None:
     ]
     assert {each.floors for each in metadata.variants} == {metadata.floors}
     assert metadata.cpu_features == metadata.variants[0].cpu_features
+
+
+def with_kernels(folder: Path, *pieces: Piece) -> str:
+    (folder / "k.fatbin").write_bytes(region(*pieces))
+    return GOOD.replace("kernels=[]", f"kernels=[{str(folder / 'k.fatbin')!r}]")
+
+
+def test_what_kernels_have_code_for_is_read_from_them(play: Callable[..., Any], tmp_path: Path) -> None:
+    body = with_kernels(tmp_path, Piece(80, kind=Kind.PTX), Piece(80), Piece(90))
+    metadata = play(body, device="cuda", archs=("sm_80", "sm_90")).metadata
+    assert metadata.gpu_archs == ("sm_80", "compute_80", "sm_90")
+
+
+def test_gpus_that_were_left_out_without_a_word(play: Callable[..., Any], tmp_path: Path) -> None:
+    body = with_kernels(tmp_path, Piece(80), Piece(86))
+    with pytest.raises(BuildToolError, match="code for sm_80, sm_86, and none for sm_90"):
+        play(body, device="cuda", archs=("sm_80", "sm_90"))
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize("text", ["portable", "native", "avx2", "baseline, avx512", "amx"])

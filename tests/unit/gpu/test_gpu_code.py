@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pytest
 
 from aotpack.gpu.fatbin import Arch, Element, Kind, choose, parse_arch
 from aotpack_doctor.base.gpu_code import runs_cuda, runs_rocm
+from tests.support.gpu_code import CASES, TABLE
 
-ROOT = Path(__file__).resolve().parents[3]
-TABLE = (ROOT / "bridge/tests/gpu_code_cases.inc").read_text(encoding="utf-8")
-CASES = re.findall(r'^GPU_CODE\("(.+?)", "(.+?)", "(.+?)"\)', TABLE, re.MULTILINE)
 #: For a GPU that is of another maker than the code.
 OTHER = Arch(1, 0)
 

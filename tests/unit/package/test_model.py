@@ -13,9 +13,11 @@ import pytest
 
 from aotpack.elf.facts import read_elf
 from aotpack.errors import AotpackError, DamagedError, ModelMismatchError
+from aotpack.gpu.fatbin import Kind
 from aotpack.package.metadata import DynamicDim, ModelMetadata, TensorSpec, Variant
 from aotpack.package.model import cpu_features, read_model
 from aotpack_doctor.reading.models import custom
+from tests.support.fatbins import Piece, region
 
 LIBRARY = Path(msgspec._core.__file__)
 FOLDER = "m/data/aotinductor/model"
@@ -116,6 +118,16 @@ def test_gpu_packages(tmp_path: Path, capability: str, device: str, archs: tuple
     model = read_model(package(tmp_path / "m.pt2", keys=keys, **kernels))
     assert (model.metadata.device, model.metadata.gpu_archs) == (device, archs)
     assert {"kernels/k1.cubin", "kernels/k2.hsaco"} <= {name for _, name in model.members}
+
+
+def test_kernels_for_several_gpus_tell_more_than_torch_s_key(tmp_path: Path) -> None:
+    """What plain PyTorch makes with `emit_multi_arch_kernel`; the key names the GPU that compiled it."""
+    keys = {"AOTI_DEVICE_KEY": "cuda", "AOTI_COMPUTE_CAPABILITY": "90"}
+    both = {"k1__fatbin": region(Piece(80), Piece(80, kind=Kind.PTX), Piece(90)), "k2__fatbin": region(Piece(80))}
+    kernels = {f"{FOLDER}/{name}": data for name, data in both.items()}
+    assert read_model(package(tmp_path / "m.pt2", keys=keys, **kernels)).metadata.gpu_archs == ("sm_80",)
+    kernels[f"{FOLDER}/k2__fatbin"] = b"no fatbin" * 9
+    assert "a kernel cannot be read" in refusal(DamagedError, package(tmp_path / "m.pt2", keys=keys, **kernels)).what
 
 
 def test_ops_without_a_shim_and_the_sample(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ venv = "../.venv"
 backend = "cpu"
 [export]
 cpu-isa = "avx2"
+archs = ["sm_80", "sm_90"]
 options = { epilogue_fusion = false }
 [models]
 encode = "m.py:encode"
@@ -39,7 +40,11 @@ metadata = { sample-rate = 16000 }
 
 def test_the_whole_of_it() -> None:
     project = parse_project(WHOLE, "aotpack.toml")
-    assert project.export.given() == {"cpu_isa": "avx2", "options": {"epilogue_fusion": False}}
+    assert project.export.given() == {
+        "archs": ("sm_80", "sm_90"),
+        "cpu_isa": "avx2",
+        "options": {"epilogue_fusion": False},
+    }
     assert project.models == {"encode": "m.py:encode", "decode": Model(source="package.module:decode", verify=True)}
     assert project.bundles == {
         "both": Bundle(

@@ -58,7 +58,8 @@ def build(
         portable: copy all that is needed instead of linking to the environment of torch.
         runtime: `full` carries libtorch, `slim` does not; `auto` takes slim where it serves all models.
         python, libc: what travels of a portable bundle, or is the target's.
-        archs: GPUs whose code is kept; all by default.
+        archs: GPUs that it is to run on: what is exported here is compiled for them, as by `archs` of `aotpack.export`,
+            and the GPU code of others is left out. All by default.
         features: library groups beyond what the models need.
         with_crypto: libcrypto travels, so that `bin/aotrun doctor --key` checks signatures on the target.
         model_cards: by model, JSON files of what is known of its training.
@@ -78,7 +79,10 @@ def build(
     """
     where = own_environment() if venv is None else Path(venv)
     options = {"verify": verify, **(export or {})}
-    named = packages_of(models, backend=backend, venv=where, force=force, options=options, progress=progress)
+    archs = tuple(archs)
+    named = packages_of(
+        models, backend=backend, archs=archs, venv=where, force=force, options=options, progress=progress
+    )
     request = BuildRequest(
         backend=Backend(backend),
         output=default_output(named) if output is None else Path(output),
@@ -87,7 +91,7 @@ def build(
         runtime=runtime,
         python=python,
         libc=libc,
-        archs=tuple(archs),
+        archs=archs,
         features=tuple(features),
         with_crypto=with_crypto,
         model_cards=tuple((name or None, Path(card)) for name, card in (model_cards or {}).items()),
@@ -115,6 +119,7 @@ def packages_of(
     models: Models,
     *,
     backend: str,
+    archs: tuple[str, ...] = (),
     venv: Path | None,
     folder: Path | None = None,
     force: bool = False,
@@ -125,12 +130,15 @@ def packages_of(
     """The packages in order, each with the name that was given; sources are exported, or found in the cache.
 
     Args:
+        archs: GPUs of the bundle, which sources for GPUs are compiled for where `options` say nothing else.
         folder: where modules are looked for; the current one by default.
         options: of `aotpack.export`.
 
     Raises AotpackError.
     """
     given: dict[str, Any] = {"device": backend, **options}
+    if archs and given["device"] != Backend.CPU.value:
+        given.setdefault("archs", archs)
     packages: list[Named] = []
     for name, model in _pairs(models):
         source = source_of(model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -29,6 +29,7 @@ def export(
     dynamic_shapes: Any = None,
     output: str | os.PathLike[str] | None = None,
     device: str = "cpu",
+    archs: Iterable[str] = (),
     constants: str = ExportRequest.constants,
     cpu_isa: str = ExportRequest.cpu_isa,
     verify: bool = ExportRequest.verify,
@@ -56,6 +57,8 @@ def export(
         dynamic_shapes: the sizes that may vary, as for torch.export.export.
         output: the `.pt2` to write; without it, the package is kept as long as the returned object.
         device: what it will run on: `cpu`, `cuda`, `cuda:1`, `rocm`, ...
+        archs: GPUs that it is compiled for, such as `sm_80` and `sm_90`, where torch can do so for others than this
+            machine's own, which is the default. NVIDIA's later GPUs run it as well.
         constants: `frozen`: weights folded and packed for speed; `updatable`: as the module has them.
         cpu_isa: CPUs that it is to run on: `portable` for all, `native` for those like this one, or some of `baseline`,
             `avx2`, `avx512` and `amx` with commas between.
@@ -91,6 +94,7 @@ def export(
         against=None if against is None else _place_of(parse_source(against)),
         sample=sample,
         allow_fixed=allow_fixed,
+        archs=driving.parse_archs(archs, backend),
         options=check_options(options or {}),
     )
     reporter = reporter_for(progress)
@@ -129,6 +133,7 @@ def export_once(
     *,
     name: str | None = None,
     device: str = "cpu",
+    archs: Iterable[str] = (),
     constants: str = ExportRequest.constants,
     cpu_isa: str = ExportRequest.cpu_isa,
     verify: bool = ExportRequest.verify,
@@ -165,6 +170,7 @@ def export_once(
         verify=verify,
         sample=sample,
         allow_fixed=allow_fixed,
+        archs=driving.parse_archs(archs, backend),
         options=check_options(options or {}),
     )
     reporter = reporter_for(progress)

@@ -71,6 +71,7 @@ def requests_of(
                 venv=named,
                 folder=folder,
                 force=force,
+                archs=bundle.archs,
                 options={**proven, **options},
                 progress=progress,
                 log=log,

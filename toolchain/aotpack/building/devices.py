@@ -9,6 +9,7 @@ import msgspec
 
 from aotpack.building.request import NamedModel
 from aotpack.errors import ModelMismatchError
+from aotpack.gpu.archs import label
 from aotpack.package.metadata import ModelMetadata, Variant
 from aotpack.package.model import ModelInfo
 
@@ -46,9 +47,9 @@ def as_variants(packages: Sequence[tuple[NamedModel, ModelInfo]]) -> tuple[tuple
 
 
 def _form(metadata: ModelMetadata) -> Variant:
-    """A package with one form, as a variant: `cpu`, `cuda-sm_90`."""
+    """A package with one form, as a variant: `cpu`, `cuda-sm_90`, `cuda-sm_80-sm_90`."""
     return Variant(
-        name="-".join((metadata.device, *(arch.partition(":")[0] for arch in metadata.gpu_archs))),
+        name="-".join(filter(None, (metadata.device, label(metadata.gpu_archs)))),
         device=metadata.device,
         cpu_features=metadata.cpu_features,
         gpu_archs=metadata.gpu_archs,

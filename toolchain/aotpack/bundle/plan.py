@@ -30,6 +30,7 @@ from aotpack.bundle.flat_layout import flat_entry
 from aotpack.bundle.inputs import BuildInputs, Layout, PlannedModel, Saving
 from aotpack.elf.edits import ElfEdit
 from aotpack.errors import BuildToolError
+from aotpack.gpu.archs import unserved
 from aotpack.libraries.closure import Library, Missing
 from aotpack.libraries.origins import Origin
 from aotpack.package.metadata import LIBRARY, WEIGHTS
@@ -71,7 +72,22 @@ def plan_bundle(inputs: BuildInputs) -> BundlePlan:
         f"{library.name}: {library.reason}, but recipes/{inputs.recipe.backend}.toml does not know it; it is included"
         for library in inputs.libraries.unknown
     )
+    warnings += tuple(_without_code(inputs))
     return BundlePlan(tuple(_unique(entries)), warnings, tuple(sorted(host)))
+
+
+def _without_code(inputs: BuildInputs) -> Iterator[str]:
+    """Sentences about GPUs of `--arch` that a model has no code for."""
+    codes: dict[str, list[str]] = {}
+    for model in inputs.models:
+        codes.setdefault(model.name.partition("/")[0], []).extend(model.metadata.gpu_archs)
+    for name, compiled in codes.items():
+        lacking = unserved(compiled, inputs.archs) if compiled else ()
+        if lacking:
+            yield (
+                f"model {name} has code for {', '.join(compiled)}, and none for {', '.join(lacking)} of --arch, "
+                "so that it does not run there on the GPU"
+            )
 
 
 def _refuse_missing(missing: Sequence[Missing]) -> None:

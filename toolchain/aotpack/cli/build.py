@@ -53,7 +53,11 @@ Examples:
 @click.option("--runtime", type=click.Choice(["auto", "full", "slim"]), default="auto", show_default=True)
 @click.option("--python", type=click.Choice(["bundled", "host"]), default="bundled", show_default=True)
 @click.option("--libc", type=click.Choice(["bundled", "host"]), default="bundled", show_default=True)
-@click.option("--arch", metavar="SM_OR_GFX,...", help="Keep the GPU code of these targets only.")
+@click.option(
+    "--arch",
+    metavar="SM_OR_GFX,...",
+    help="GPUs it will run on: exports are compiled for them, and the GPU code of others is left out.",
+)
 @click.option("--features", metavar="GROUP,...", help="Carry these library groups beyond what the models need.")
 @click.option(
     "--with-crypto", is_flag=True, help="Let libcrypto travel (5 MB): bin/aotrun doctor --key checks signatures."
@@ -143,6 +147,7 @@ def command(
     packages = packages_of(
         named,
         backend=backend,
+        archs=_listed(arch),
         venv=venv,
         force=force,
         options={"verify": verify, **chosen(**export)},

@@ -26,6 +26,7 @@ Examples:
   aotpack export examples/mlp.py:model --output mlp.pt2 --constants updatable
   aotpack export model.py:int8 --output model.pt2 --verify --against model.py:model
   aotpack export model.py:model --output model.pt2 --device cuda --venv .venv-cuda
+  aotpack export model.py:model --output model.pt2 --device cuda --arch sm_80,sm_90   for these GPUs and newer ones
   aotpack export package.module:model --output model.pt2      found as python -m finds it
   aotpack export saved_program.pt2 --output model.pt2         what torch.export.save wrote
 """
@@ -34,6 +35,11 @@ Examples:
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .pt2 package to write.")
 @click.option(
     "--device", default="cpu", show_default=True, metavar="cpu|cuda[:N]|rocm[:N]", help="The device it will run on."
+)
+@click.option(
+    "--arch",
+    metavar="SM_OR_GFX,...",
+    help="GPUs it will run on, where torch can compile for others than this machine's: sm_80,sm_90 or gfx90a,gfx942.",
 )
 @export_options
 @click.option("--profile", type=click.Choice(("default", "slim")), hidden=True)
@@ -46,6 +52,7 @@ def command(
     source: str,
     output: Path,
     device: str,
+    arch: str | None,
     profile: str | None,
     venv: Path | None,
     verify: bool,
@@ -68,6 +75,7 @@ def command(
         source,
         output=output,
         device=device,
+        archs=() if arch is None else [word.strip() for word in arch.split(",")],
         verify=verify,
         against=against,
         **chosen(**options),

@@ -10,6 +10,7 @@ import click
 from aotpack.bundle.entries import Part
 from aotpack.cli import console
 from aotpack.errors import UsageError
+from aotpack.gpu.archs import PTX
 from aotpack.package.metadata import Dim, DynamicDim, ModelMetadata, TensorSpec, precision_lines
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def _bundle(path: Path, bundle: Description) -> Shown:
     floors = {key: value for key, value in msgspec.to_builtins(bundle.floors).items() if value}
     lines += [f"  asks for {key.replace('_', ' ')}: {_words(value)}" for key, value in floors.items()]
     if bundle.gpu_archs:
-        lines.append(f"  GPU code for {', '.join(bundle.gpu_archs)}")
+        lines.append(f"  GPU code for {_gpu_code(bundle.gpu_archs)}")
     if bundle.host_libraries:
         lines.append(f"  the target provides {', '.join(bundle.host_libraries)}")
     for record in bundle.files:
@@ -124,6 +125,11 @@ def _bundle(path: Path, bundle: Description) -> Shown:
 
 def _words(value: Any) -> str:
     return ", ".join(value) if isinstance(value, list | tuple) else str(value)
+
+
+def _gpu_code(archs: tuple[str, ...]) -> str:
+    """Architectures, with a word about those of PTX."""
+    return ", ".join(f"{arch} (PTX, for newer GPUs)" if arch.startswith(PTX) else arch for arch in archs)
 
 
 def _environment(path: Path, torch: TorchInfo) -> Shown:
@@ -171,7 +177,7 @@ def _model(path: Path, model: ModelInfo) -> Shown:
         f"  GLIBCXX floor   {known.floors.glibcxx or 'none'}",
     ]
     if known.gpu_archs:
-        lines.append(f"  GPU code        {_words(known.gpu_archs)}")
+        lines.append(f"  GPU code        {_gpu_code(known.gpu_archs)}")
     lines += [f"  op without shim {op}" for op in model.extern_ops]
     verdict = judge(model.imports)
     unserved = {function.name: function.note for function in verdict.unserved}
@@ -195,7 +201,7 @@ def _model(path: Path, model: ModelInfo) -> Shown:
 def _variants(model: ModelMetadata) -> list[str]:
     """What each asks for, the least demanding first; nothing of a model with one form."""
     return [
-        f"variant {each.name}{'' if each.device == 'cpu' else f' ({each.device} {_words(each.gpu_archs)})'}: "
+        f"variant {each.name}{'' if each.device == 'cpu' else f' ({each.device} {_gpu_code(each.gpu_archs)})'}: "
         f"{_words(each.cpu_features) or 'any CPU'}"
         for each in model.variants
     ]

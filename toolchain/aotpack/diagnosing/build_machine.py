@@ -159,7 +159,9 @@ def _described(path: Path, model: ModelInfo, shim: frozenset[str]) -> f.Model:
         torch_version=metadata.torch_version,
         cpu_features=metadata.cpu_features,
         gpu_archs=metadata.gpu_archs,
-        variants=tuple(f.Variant(each.name, each.device, each.cpu_features) for each in metadata.variants),
+        variants=tuple(
+            f.Variant(each.name, each.device, each.cpu_features, each.gpu_archs) for each in metadata.variants
+        ),
         glibc=metadata.floors.glibc,
         glibcxx=metadata.floors.glibcxx,
         int4_order=metadata.int4_order,

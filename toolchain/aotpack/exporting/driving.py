@@ -13,7 +13,7 @@ import signal
 import stat
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,6 +26,8 @@ from aotpack.backend import Backend
 from aotpack.environment.torch import TorchInfo
 from aotpack.errors import AotpackError, BuildToolError, ModelMismatchError, TorchMismatchError, UsageError
 from aotpack.exporting.options import Value
+from aotpack.gpu import archs as gpus
+from aotpack.gpu import kernels
 from aotpack.package.metadata import LIBRARY, Floors, ModelMetadata, Variant
 from aotpack.tools import steps
 from aotpack.tools.scratch import scratch_folder
@@ -87,6 +89,8 @@ class ExportRequest:
     module: str = ""
     #: Where it is looked for beside the environment; the current folder by default.
     folder: Path | None = None
+    #: GPUs that its code is compiled for, such as `sm_80`, those of older code first; by default the one of `device`.
+    archs: tuple[str, ...] = ()
     #: Inductor's, of `aotpack.exporting.options`.
     options: Mapping[str, Value] = field(default_factory=dict)
 
@@ -155,6 +159,13 @@ def parse_isas(text: str) -> str:
             fix=f"--cpu-isa {PORTABLE}",
         )
     return ",".join(words)
+
+
+def parse_archs(archs: Iterable[str], backend: Backend) -> tuple[str, ...]:
+    """Check `--arch`. Raises UsageError."""
+    found = gpus.in_order(archs)
+    gpus.check_archs(backend, found, meaning="--arch names the GPUs that the model's own code is compiled for")
+    return found
 
 
 def interpreter(torch: TorchInfo) -> Path:
@@ -318,7 +329,7 @@ class Conversation:
             self.trying = event["text"]
         elif kind == "compiled":
             steps.reached("compiled")
-            self._metadata = _complete(event, self._notes)
+            self._metadata = _complete(event, self._notes, self._request.archs)
             return msgspec.json.encode(self._metadata).decode()
         elif kind == "error":
             raise error_of(event)
@@ -378,8 +389,8 @@ def _send(worker: Worker, document: str) -> None:
         pass  # it died; the end of its output says so
 
 
-def _complete(event: dict[str, Any], notes: list[str]) -> ModelMetadata:
-    """The metadata: what the worker knows, and what the ELF files tell."""
+def _complete(event: dict[str, Any], notes: list[str], archs: Iterable[str] = ()) -> ModelMetadata:
+    """The metadata: what the worker knows, and what the ELF files and those of kernels tell. Raises AotpackError."""
     from aotpack.elf.facts import read_elf
 
     known = msgspec.convert(event["metadata"], ModelMetadata)
@@ -388,11 +399,25 @@ def _complete(event: dict[str, Any], notes: list[str]) -> ModelMetadata:
         known,
         machine=read_elf(Path(event["variants"][0]["model_so"])).machine,
         cpu_features=variants[0].cpu_features,
+        gpu_archs=_gpu_archs(event["kernels"], archs) or known.gpu_archs,
         floors=variants[0].floors,
         variants=variants if len(variants) > 1 else (),
         notes=tuple(notes),
         aotpack_version=__version__,
     )
+
+
+def _gpu_archs(files: Iterable[str], asked: Iterable[str]) -> tuple[str, ...]:
+    """What kernels have code for, where their files say. Raises BuildToolError unless it serves all that was asked."""
+    found = kernels.common((file, Path(file).read_bytes()) for file in files if file.endswith(kernels.SUFFIXES))
+    lacking = gpus.unserved(found, asked) if found else ()
+    if lacking:
+        raise BuildToolError(
+            f"the kernels have code for {', '.join(found)}, and none for {', '.join(lacking)}",
+            meaning="torch leaves out what its compilers fail on without saying so",
+            fix="leave these GPUs out of --arch, or run again with -v for what the compilers said",
+        )
+    return found
 
 
 def _variant(told: dict[str, Any], *, is_first: bool) -> Variant:

@@ -129,7 +129,7 @@ def _for_gpu(elements: Collection[Element], gpu: Arch) -> Iterator[Element]:
         if of_sort:
             yield max(of_sort, key=lambda element: element.arch)
     if not cubins:
-        ptx = [element for element in elements if element.kind == Kind.PTX and _compiles(element.arch, gpu)]
+        ptx = [element for element in elements if element.kind == Kind.PTX and compiles(element.arch, gpu)]
         if ptx:
             yield max(ptx, key=lambda element: (element.arch.major, element.arch.minor, element.arch.suffix))
 
@@ -141,7 +141,8 @@ def runs(code: Arch, gpu: Arch) -> bool:
     return code.major == gpu.major and code.minor <= gpu.minor
 
 
-def _compiles(code: Arch, gpu: Arch) -> bool:
+def compiles(code: Arch, gpu: Arch) -> bool:
+    """Whether the driver can compile PTX of one architecture for a GPU."""
     if code.suffix:
         return runs(code, gpu)
     return (code.major, code.minor) <= (gpu.major, gpu.minor)

@@ -21,6 +21,7 @@ from aotpack.elf.cpu_features import features_used
 from aotpack.elf.facts import Elf, parse_elf
 from aotpack.elf.symbols import imported_names
 from aotpack.errors import DamagedError, ModelMismatchError
+from aotpack.gpu import kernels
 from aotpack.package.archive import Archive, open_archive
 from aotpack.package.kinds import COMPILED_ENTRY, has_program
 from aotpack.package.metadata import LIBRARY, SCHEMA, WEIGHTS, Floors, ModelMetadata, Variant
@@ -255,7 +256,7 @@ def _metadata(archive: Archive, files: Mapping[str, str], elf: Elf) -> ModelMeta
     entry = files[documents[0]]
     keys = _json_object(archive, entry)
     own = keys.get("aotpack")
-    metadata = _plain(keys) if own is None else _own(archive.path, entry, own)
+    metadata = _plain(keys, _kernels(archive, files)) if own is None else _own(archive.path, entry, own)
     return msgspec.structs.replace(
         metadata, machine=elf.machine, floors=Floors(glibc=elf.floor("GLIBC"), glibcxx=elf.floor("GLIBCXX"))
     )
@@ -275,18 +276,29 @@ def _own(path: Path, entry: str, text: object) -> ModelMetadata:
     return metadata
 
 
-def _plain(keys: Mapping[str, Any]) -> ModelMetadata:
+def _kernels(archive: Archive, files: Mapping[str, str]) -> tuple[str, ...]:
+    """What kernels for several GPUs have code for: torch's key names the GPU that it was compiled on. None: nothing."""
+    several = {file: entry for file, entry in files.items() if file.endswith(kernels.SUFFIXES)}
+    try:
+        return kernels.common((file, archive.read(entry)) for file, entry in several.items())
+    except ValueError as error:
+        raise DamagedError(
+            f"{archive.path}: a kernel cannot be read: {error}",
+            meaning="the package is damaged, or has GPU code of a sort that aotpack does not know",
+            fix="export the model again",
+        ) from error
+
+
+def _plain(keys: Mapping[str, Any], gpu_archs: tuple[str, ...]) -> ModelMetadata:
     """From AOTInductor's own keys. They say nothing of the signature, torch's version or `-march`."""
     capability = str(keys.get("AOTI_COMPUTE_CAPABILITY") or "")
     device = str(keys.get("AOTI_DEVICE_KEY") or "cpu")
-    archs: tuple[str, ...] = ()
-    if capability:
-        archs = (capability if capability.startswith("gfx") else f"sm_{capability}",)
-        if capability.startswith("gfx"):
-            device = "rocm"
+    if capability.startswith("gfx"):
+        device = "rocm"
+    own = (capability if capability.startswith("gfx") else f"sm_{capability}",) if capability else ()
     features = (feature for isa in str(keys.get("AOTI_CPU_ISA") or "").split() for feature in cpu_features(isa))
     return ModelMetadata(
-        has_signature=False, device=device, cpu_features=tuple(dict.fromkeys(features)), gpu_archs=archs
+        has_signature=False, device=device, cpu_features=tuple(dict.fromkeys(features)), gpu_archs=gpu_archs or own
     )
 
 

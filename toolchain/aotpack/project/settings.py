@@ -19,6 +19,8 @@ class Export(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     #: `cpu`, `cuda`, `cuda:1`, `rocm`, ...; the backend's by default.
     device: str | None = None
+    #: GPUs that the code is compiled for; those of the bundle by default.
+    archs: tuple[str, ...] | None = None
     #: Weights folded and packed for speed, or as the module has them.
     constants: Literal["frozen", "updatable"] | None = None
     #: CPU instructions that the code may use.
@@ -57,7 +59,7 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     runtime: Literal["auto", "full", "slim"] = "auto"
     python: Literal["bundled", "host"] = "bundled"
     libc: Literal["bundled", "host"] = "bundled"
-    #: GPUs whose code is kept.
+    #: GPUs that it runs on: models are compiled for them, and the GPU code of others is left out.
     archs: tuple[str, ...] = ()
     #: Library groups beyond what the models need.
     features: tuple[str, ...] = ()

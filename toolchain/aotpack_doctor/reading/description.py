@@ -44,6 +44,7 @@ class VariantRecord(NamedTuple):
     library: str
     device: str
     cpu_features: tuple[str, ...]
+    gpu_archs: tuple[str, ...] = ()
 
 
 class ModelRecord(NamedTuple):
@@ -168,6 +169,7 @@ def _variant(document: object) -> VariantRecord:
         library=place,
         device=_field(variant, "device", str, "cpu"),
         cpu_features=_words(variant, "cpu_features"),
+        gpu_archs=_words(variant, "gpu_archs"),
     )
 
 

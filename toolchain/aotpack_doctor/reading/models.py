@@ -57,7 +57,7 @@ def read_model(name: str, record: ModelRecord, folder: str, runtime: frozenset[s
         torch_version=record.torch_version,
         cpu_features=record.cpu_features,
         gpu_archs=record.gpu_archs,
-        variants=tuple(Variant(each.name, each.device, each.cpu_features) for each in record.variants),
+        variants=tuple(Variant(each.name, each.device, each.cpu_features, each.gpu_archs) for each in record.variants),
         glibc=record.glibc,
         glibcxx=record.glibcxx,
         int4_order=record.int4_order,

@@ -16,7 +16,7 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +74,10 @@ class Export:
     def _note(self, text: str) -> None:
         self._send("note", text=text)
 
+    def _note_each(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            self._note(text)
+
     def failure(self, error: BaseException) -> WorkerError:
         """What a user is told of whatever `run` raised."""
         if isinstance(error, WorkerError):
@@ -85,11 +89,11 @@ class Export:
 
     def run(self, request: dict[str, Any], read: Callable[[], str]) -> None:
         """From the request to `done`. Raises WorkerError, and whatever torch and the user's code raise."""
+        self.file = None if request["file"] is None else Path(request["file"])
         with self._stack:
             self._run(request, read)
 
     def _run(self, request: dict[str, Any], read: Callable[[], str]) -> None:
-        self.file = None if request["file"] is None else Path(request["file"])
         named = request["module"] if self.file is None else self.file.name
         self._begin(f"preparing {named}" if self._load else f"importing torch and {named}")
         from . import source
@@ -98,6 +102,7 @@ class Export:
         from . import packing, reading, variants, verifying
         from .code import compiling, isas, options, reproducible
         from .eager import randomness, running, state
+        from .gpu import targets
         from .graph import pooling, sizing
 
         self._stack.enter_context(pooling.lengths_vary())
@@ -105,16 +110,15 @@ class Export:
         watch = None if self._load else reading.Watch()
         subject = (self._load or source.load)(request)
         self.file = subject.path
-        for note in subject.notes:
-            self._note(note)
+        self._note_each(subject.notes)
+        request = {**request, "archs": targets.wanted(request["archs"])}
 
         self._begin("exporting the graph")
         with reproducible.one_thread():
             expected = running.run_eager(subject, subject.args, subject.kwargs)
         read_by_it = {} if watch is None else watch.stop()
         sized = sizing.export(subject, expected, allow_fixed=request["allow_fixed"], note=self._note)
-        for note in sized.described.notes:
-            self._note(note)
+        self._note_each(sized.described.notes)
         calls = verifying.CALLS if sized.changes else 1
         randomness.mark(sized.program, subject, expected, sized.described.outputs, self._note, calls=calls)
 
@@ -135,8 +139,7 @@ class Export:
         made = variants.share_weights(made, self._note)
         described = made.signature
         first = made.members[0].compiled
-        for sentence in first.precision_notes:
-            self._note(sentence)
+        self._note_each(first.precision_notes)
         self._send(
             "compiled",
             variants=[
@@ -148,6 +151,7 @@ class Export:
                 }
                 for member in made.members
             ],
+            kernels=first.kernels,
             metadata={
                 "inputs": described.inputs,
                 "outputs": described.outputs,
@@ -163,8 +167,7 @@ class Export:
                 **made.weights,
             },
         )
-        for sentence in measured:  # once the description is made: times of this run are no part of the package
-            self._note(sentence)
+        self._note_each(measured)  # once the description is made: times of this run are no part of the package
         document = read().rstrip("\n")
 
         sample = packing.sample(described, expected) if request["sample"] else None
@@ -173,9 +176,13 @@ class Export:
         others = {packing.library_of(member.name): member.compiled.model_so for member in made.others}
         packing.write(request["output"], made.files, document, sample, others)
 
-        values_decide = compiling.sizes_follow_from_values(sized.program)
         comparisons = self._comparisons(
-            made, subject, described, request, random=expected.random, values_decide=values_decide
+            made,
+            subject,
+            described,
+            request,
+            random=expected.random,
+            values_decide=compiling.sizes_follow_from_values(sized.program),
         )
         self._send("done", comparisons=comparisons, **read_by_it)
 
@@ -205,15 +212,20 @@ class Export:
             file, module, function = request["against"]
             self._begin(f"comparing with {function}")
             other = source.load({**request, "file": file or None, "module": module, "function": function})
-            package = next(iter(self._to_verify(made, request).values()))
-            comparisons += verifying.distances(package, subject, described, other, function)
+            for package in list(self._to_verify(made, request).values())[:1]:
+                comparisons += verifying.distances(package, subject, described, other, function)
         return comparisons
 
     def _to_verify(self, made: Any, request: dict[str, Any]) -> dict[str, str]:
         """The package, or one of each variant that this machine can run, by what to call it."""
+        from . import variants
+        from .gpu import targets
+
+        if not targets.run_here(request["archs"]):
+            self._note(f"not verified, since this machine's GPU, {targets.own()}, is older than its code")
+            return {}
         if not made.others:
             return {"": request["output"]}
-        from . import variants
 
         found = variants.packages(made, Path(request["workspace"]))
         unproven = [member.name for member in made.members if member.name not in found]

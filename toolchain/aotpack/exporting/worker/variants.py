@@ -118,6 +118,7 @@ def _compile(name: str, sized: Sized, request: Mapping[str, Any], place: Path, *
         place,
         changes=sized.changes,
         shares_weights=shares_weights,
+        archs=request["archs"],
     )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from typing import Iterator, Sequence, Union
 
 from aotpack_doctor.base import versions
 from aotpack_doctor.base.gpu_code import runs_cuda, runs_rocm
-from aotpack_doctor.facts import HostFacts, Model
+from aotpack_doctor.facts import HostFacts, Model, Variant
 from aotpack_doctor.findings.finding import Finding, Kind, Severity
 from aotpack_doctor.findings.registry import check
 from aotpack_doctor.reading.host import plain_feature
@@ -163,21 +163,33 @@ def device(facts: HostFacts) -> Iterator[Finding]:
 @check(GPU_ARCH)
 def gpu_arch(facts: HostFacts) -> Iterator[Finding]:
     for model in _readable(facts):
-        if model.device != facts.backend or not model.gpu_archs:
-            continue
+        archs = _gpu_code(model, facts.backend)
         for gpu in facts.gpus:
-            if gpu.arch is None:
+            if gpu.arch is None or not archs:
                 continue
-            if model.device == "cuda":
-                runs: bool | None = runs_cuda(gpu.arch, model.gpu_archs) is not None
+            if facts.backend == "cuda":
+                runs: bool | None = runs_cuda(gpu.arch, archs) is not None
             else:
-                runs = runs_rocm(gpu.arch, model.gpu_archs)
+                runs = runs_rocm(gpu.arch, archs)
             if runs is False:
+                # One that has a form for the CPU runs as that.
+                is_bound = model.device != "cpu" and facts.runs_here
                 yield GPU_ARCH.found(
-                    f"{model.name} has code for {', '.join(model.gpu_archs)}; {gpu.name or 'this GPU'} is {gpu.arch}",
-                    f"{_EXPORT} --device cuda   # on a machine with {gpu.arch}",
-                    severity=Severity.ERROR if facts.runs_here else Severity.WARNING,
+                    f"{model.name} has code for {', '.join(archs)}; {gpu.name or 'this GPU'} is {gpu.arch}",
+                    f"{_EXPORT} --device {facts.backend} --arch {','.join([*_gpus(archs), gpu.arch])}",
+                    severity=Severity.ERROR if is_bound else Severity.WARNING,
                 )
+
+
+def _gpu_code(model: Model, backend: str) -> tuple[str, ...]:
+    """What a model, or all of its variants together, have code for; nothing where that is not for the backend."""
+    forms: Sequence[Union[Model, Variant]] = model.variants or (model,)
+    return tuple(dict.fromkeys(arch for form in forms if form.device == backend for arch in form.gpu_archs))
+
+
+def _gpus(archs: tuple[str, ...]) -> list[str]:
+    """The GPUs that machine code is called after."""
+    return [arch.split(":")[0].rstrip("af") if arch.startswith("sm_") else arch for arch in archs if arch[:3] != "com"]
 
 
 @check(PROXY, CUSTOM_OPS)

@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils._sympy.functions import ToFloat
 
 from ..failure import WorkerError, essence, no_space
+from ..gpu import nvcc, targets
 from ..graph import known_sizes, old_values, whole_sizes
 from ..layers import convolution_weights, linear_weights, precision, quantised_results, quantised_weights
 from ..mends import complex_indices, complex_strides, device_names, normals, shuffles, slices
@@ -108,6 +109,11 @@ class Compiled:
         return next((Path(file) for file in self.files if file.endswith(".blob")), None)
 
     @property
+    def kernels(self) -> list[str]:
+        """Files of code for a GPU."""
+        return [file for file in self.files if file.endswith((".cubin", ".fatbin", ".hsaco"))]
+
+    @property
     def extern_kernels(self) -> str:
         """What it says of its ops without a C shim."""
         return next((Path(file).read_text() for file in self.files if file.endswith(extern_kernels.SUFFIX)), "")
@@ -135,6 +141,7 @@ def compile_program(
     *,
     changes: Sequence[str] = (),
     shares_weights: bool = False,
+    archs: Sequence[str] = (),
 ) -> Compiled:
     """Compile to a shared library, a weights blob and their metadata, all in `folder`. Raises WorkerError.
 
@@ -144,6 +151,7 @@ def compile_program(
         cpu_isa: `native`, or one of `isas.ISAS`, which this process is then bound to.
         changes: buffers that a call changes.
         shares_weights: whether code for other instruction sets is to use the same weights.
+        archs: GPUs of `targets.wanted`; this machine's own by default.
     """
     compiler = isas.compiler()
     on_cpu = is_on_cpu(program)
@@ -163,6 +171,7 @@ def compile_program(
         # It would write such sizes down as ops of a graph, which cannot be done (pytorch 2.13).
         options["layout_optimization"] = False
     options.update(reproducible.options(folder))
+    options |= targets.options(archs)
     if cpu_isa != isas.NATIVE:
         options["cpp.march"] = isas.pin(cpu_isa, has_int8=bool(isas.low_precision(program) - {"bfloat16"}))
     options = {key: value for key, value in options.items() if isas.is_known(key)}
@@ -191,34 +200,31 @@ def compile_program(
             extern_kernels.whole_descriptions(),
             quantised_weights.kept(),
             convolution_weights.recorded(packed),
+            targets.asked(archs),
         ):
             files = torch._inductor.aot_compile(program.module(), *program.example_inputs, options=options)
     except Exception as error:
         traceback.print_exc()
-        raise _compile_failure(error, compiler, program, source) from error
+        raise nvcc.failure(error, archs) or _compile_failure(error, compiler, program, source) from error
     extern_kernels.refuse_python(files, program, source)
     # A model without weights has an empty blob, which torch's own loader fails to map.
     paths = [file for file in files if not file.endswith(".blob") or Path(file).stat().st_size]
     for path in map(Path, paths):
         if path.suffix == ".cpp":
             path.write_text(reproducible.without_commands(path.read_text(), folder))
-    metadata = next(Path(path) for path in paths if path.endswith(".wrapper_metadata.json"))
-    keys = json.loads(metadata.read_text())
-    backend = keys["AOTI_DEVICE_KEY"]
-    if backend == "cuda" and torch.version.hip:
-        backend = "rocm"
-    capability = keys.get("AOTI_COMPUTE_CAPABILITY", "")
-    archs = [capability if capability.startswith("gfx") else f"sm_{capability}"] if capability else []
+    backend, own = _device_of(paths)
+    wrapper = next(Path(path).read_text() for path in paths if path.endswith(".wrapper.cpp"))
+    targets.refuse_unfit(folder, wrapper, archs)
     with config.patch({key: options[key] for key in ("cpp.march", "cpp.vec_isa_ok") if key in options}):
         features = isas.cpu_features()
     return Compiled(
         files=paths,
         model_so=next(path for path in paths if path.endswith(".so")),
-        wrapper=next(Path(path).read_text() for path in paths if path.endswith(".wrapper.cpp")),
+        wrapper=wrapper,
         backend=backend,
         compiler=_version_line(compiler),
         cpu_features=features,
-        gpu_archs=archs,
+        gpu_archs=list(archs) or own,
         linear_rows=linear_rows,
         convolutions=convolutions,
         precision=precision.describe(layers),
@@ -228,6 +234,15 @@ def compile_program(
         ],
         frozen=frozen,
     )
+
+
+def _device_of(paths: Sequence[str]) -> tuple[str, list[str]]:
+    """The backend of what was compiled, and this machine's GPU, if it is for one, as torch writes them down."""
+    metadata = next(Path(path) for path in paths if path.endswith(".wrapper_metadata.json"))
+    keys = json.loads(metadata.read_text())
+    capability = keys.get("AOTI_COMPUTE_CAPABILITY", "")
+    own = [capability if capability.startswith("gfx") else f"sm_{capability}"] if capability else []
+    return "rocm" if keys["AOTI_DEVICE_KEY"] == "cuda" and torch.version.hip else keys["AOTI_DEVICE_KEY"], own
 
 
 def _prepare_for_cpu(cpu_isa: str, *, keeps_weights: bool, changes: Sequence[str]) -> None:

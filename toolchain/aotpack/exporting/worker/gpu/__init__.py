@@ -1,0 +1,1 @@
+"""Code for other GPUs than this machine's."""
