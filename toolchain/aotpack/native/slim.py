@@ -113,7 +113,8 @@ def build_slim_in(folder: Path, torch: TorchInfo) -> SlimBuild:
         TorchMismatchError: as `build_slim`.
     """
     settings = _settings(torch, Part)
-    build_targets(SOURCES, folder, find_compiler("c++"), settings.definitions, settings.targets)
+    definitions = settings.definitions | {"AOT_UNITY": "OFF"}
+    build_targets(SOURCES, folder, find_compiler("c++"), definitions, settings.targets)
     return settings.built(folder)
 
 
