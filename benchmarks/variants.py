@@ -138,7 +138,7 @@ def ways(name: str, runtime: str, isa: str) -> Iterator[tuple[str, dict[str, str
     yield runtime, kind
     bundle = bundle_of(name, all_of(name), runtime)
     folder = WORK / f"prepared-{name}-{runtime}-{isa}"
-    command = [bundle / "bin" / "aotrun", "prepare", "--output", folder, "--json"]
+    command = [bundle / "bin" / "aotrun", "prepare", "--threads", "1", "--output", folder, "--json"]
     done = subprocess.run(command, check=True, env=kind, capture_output=True, text=True)
     if any(model["file"] for model in json.loads(done.stdout)["models"]):
         yield f"{runtime}, prepared", {**kind, "AOT_PREPARED": str(folder)}

@@ -191,11 +191,12 @@ AOT_API const char* aot_model_variant(const aot_model* model);
  * there are none. Loads no code. `*out` is valid until this thread's next call of this function. Since version 4. */
 AOT_API aot_status aot_model_variants(const char* path, const aot_load_options* options, const char** out);
 
-/* Writes the model's weights as this kind of CPU reads them fastest into a folder, where oneDNN packed them for another
- * kind when the model was exported and each process has put them into its order for itself, in memory of its own. Who
- * loads the model with that folder as aot_load_options.prepared, here or on another machine of the kind, maps the file
- * instead, and all processes share it. The file is there as a whole or not at all; nothing else is written.
- * `*out` is one JSON object: {"schema": 1, "file": "FOLDER/AVX2-0123456789abcdef.weights", "weights": 53, "bytes":
+/* Writes the model's weights as this kind of CPU reads them fastest into a folder: where oneDNN packed them for another
+ * kind when the model was exported, and each process has put them into its order for itself, in memory of its own; and
+ * where their order follows the number of threads, which was one at export. Who loads the model with that folder as
+ * aot_load_options.prepared and as many threads, here or on another machine of the kind, maps the file, and all
+ * processes share it. The file is there as a whole or not at all; nothing else is written.
+ * `*out` is one JSON object: {"schema": 1, "file": "FOLDER/AVX2-1-0123456789abcdef.weights", "weights": 53, "bytes":
  * 102000000, "reason": null}; without anything to prepare `file` is null and `reason` says why. It is valid until this
  * thread's next call of this function. AOT_FAILED when the folder cannot be written to, AOT_MODEL_MISMATCH when the
  * package or libtorch is too old. Since version 6. */

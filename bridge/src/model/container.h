@@ -60,7 +60,8 @@ class Container {
   /// The file of prepared weights that this container has mapped; empty when there is none.
   const std::string& prepared() const { return original_ != nullptr ? original_->prepared_ : prepared_; }
 
-  /// Writes the weights that were packed for this CPU at load into a folder, for others to map. Throws AOT_FAILED, and
+  /// Writes weights as this CPU packs them, for as many threads as the model was loaded with, into a folder, for others
+  /// to map. Throws AOT_FAILED, and
   /// AOT_MODEL_MISMATCH when there are some that nobody can pack.
   Outcome prepare(const std::string& folder) const;
 
@@ -102,16 +103,26 @@ class Container {
   std::vector<Constant> list_constants(bool* has_folded) const;
   /// Where each constant lies in the files of weights.
   std::vector<uint8_t*> find_weights(const std::vector<Constant>& constants) const;
+  // packed_weights.cpp
+  /// One, and where it lies as it is in the package.
+  struct PlacedConstant {
+    size_t index;
+    Constant constant;
+    const uint8_t* data;
+  };
   const std::string* layout_of(const ConstantSpec& spec) const;
-  TensorHandle borrow_constant(size_t index, const Constant& constant, uint8_t* data, const std::string* layout) const;
+  TensorHandle borrow_constant(const PlacedConstant& one, const uint8_t* data, const std::string* layout) const;
   /// Puts weights that were packed on another kind of CPU into the order that this one reads fastest: those of a file
   /// of prepared ones, or in memory of the container's own. Where nobody can tell that order it is C's, which oneDNN
   /// reorders at each call as well, in a tenth of the time.
-  void fill_foreign(const std::vector<Constant>& constants, const std::vector<uint8_t*>& places,
-                    std::vector<TensorHandle>* handles);
-  bool map_prepared(const std::vector<Constant>& constants, std::vector<TensorHandle>* handles);
-  /// A weight in C order of its sizes; of a transposed convolution, of those that torch has.
-  TensorHandle unpacked(size_t index, const Constant& constant, const uint8_t* packed, bool is_transposed);
+  void take_order_of_cpu(const std::vector<PlacedConstant>& packed, std::vector<TensorHandle>* handles);
+  bool map_prepared(std::vector<TensorHandle>* handles);
+  /// A weight in C order of its sizes; for a transposed convolution, of those that torch has.
+  TensorHandle unpacked(const PlacedConstant& one, const Convolution* by) const;
+  /// The weight as this CPU packs it; none when that is how it lies.
+  TensorHandle packed_anew(const PlacedConstant& one) const;
+
+  // weights.cpp
   bool map_weights(const std::vector<Constant>& constants, const std::vector<uint8_t*>& places);
   void copy_weights(const std::vector<Constant>& constants, const std::vector<uint8_t*>& places);
   /// Fills `constant_memory_` with the container's own copies; false when the model is older than the function that
@@ -148,14 +159,14 @@ class Container {
   Library library_;
   AOTInductorModelContainerHandle handle_ = nullptr;
   ProxyExecutor proxy_;
-  std::string prepared_in_;              // the folder in which prepared weights are looked for
-  std::string prepared_;                 // the file of them that is mapped
-  MappedFile prepared_file_;             // the same
-  Preparation preparation_;              // what it is or would be for
-  std::vector<size_t> foreign_;          // which constants another kind of CPU has packed, and this one reads otherwise
-  std::vector<size_t> repacked_;         // those of them that can be packed for this one: what is in the file
-  std::vector<TensorHandle> unpacked_;   // memory of weights that lie in C order instead of their file's
-  std::vector<TensorHandle> constants_;  // over the mapped weights; empty when the container copied them
+  std::string prepared_in_;               // the folder in which prepared weights are looked for
+  std::string prepared_;                  // the file of them that is mapped
+  MappedFile prepared_file_;              // the same
+  Preparation preparation_;               // what it is or would be for
+  bool is_foreign_ = false;               // whether another kind of CPU has packed the weights
+  std::vector<PlacedConstant> packable_;  // weights that can be packed for this one: what the file tells of
+  std::vector<TensorHandle> unpacked_;    // memory of weights that lie in C order instead of their file's
+  std::vector<TensorHandle> constants_;   // over the mapped weights; empty when the container copied them
   std::unique_ptr<StateLayout> state_layout_;
   std::unique_ptr<State> state_;
   std::vector<std::pair<std::string, AtenTensorHandle>> shared_constants_;  // for sessions: all but the state

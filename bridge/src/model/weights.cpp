@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a container gets its weights: used where the file is mapped if the metadata says how they lie, copied otherwise.
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "base/error.h"
-#include "base/text.h"
 #include "model/container.h"
-#include "model/debug.h"
 #include "package/packed_layout.h"
-#include "runtime/libtorch_cpu.h"
-#include "runtime/onednn.h"
 #include "runtime/runtime.h"
 
 namespace aot {
@@ -29,27 +24,6 @@ size_t extent(const ConstantSpec& spec, const int64_t* strides, size_t size) {
   }
   size_t bytes = 0;
   return __builtin_mul_overflow(static_cast<size_t>(last) + 1, size, &bytes) ? kBeyondAnyFile : bytes;
-}
-
-/// Whether libtorch's oneDNN would bring a packed weight of the shape into another order at each call, since it lies in
-/// the one for the CPU that packed it. That takes several times as long as a convolution; products of matrices are fast
-/// in any order but where there is no AVX2.
-bool is_foreign(const std::string& packed_on, const std::vector<int64_t>& shape) {
-  if (Runtime::is_slim() || packed_on.empty()) return false;  // the slim runtime's order is one for all
-  const std::string kind = libtorch_cpu_kind();
-  return !kind.empty() && kind != packed_on && (shape.size() > 2 || kind == "DEFAULT");
-}
-
-/// What tells a weight that is packed for a convolution from all others.
-std::string identity_of(const ConstantSpec& spec, const std::string& layout) {
-  const Convolution& by = *spec.convolution;
-  const auto text = [](const std::vector<int64_t>& numbers) {
-    return list(numbers.data(), static_cast<int32_t>(numbers.size()));
-  };
-  return concat({spec.sha256, " in ", fingerprint(without_gaps(layout)), " of ", text(spec.shape), ", padding ",
-                 text(by.padding), ", stride ", text(by.stride), ", dilation ", text(by.dilation), ", groups ",
-                 by.groups, ", input ", text(by.input), by.is_transposed ? ", transposed " : "",
-                 text(by.output_padding)});
 }
 
 }  // namespace
@@ -224,7 +198,7 @@ bool Container::map_weights(const std::vector<Constant>& constants, const std::v
     return false;
   }
   std::vector<TensorHandle> handles;
-  std::vector<size_t> foreign;
+  std::vector<PlacedConstant> packed;  // that could lie in another order
   for (size_t i = 0; i < specs.size(); ++i) {
     const Constant& constant = constants[i];
     const ConstantSpec& spec = specs[i];
@@ -242,126 +216,16 @@ bool Container::map_weights(const std::vector<Constant>& constants, const std::v
       throw damaged_error({"the weight ", constant.name, " of ", package_.path, " is described larger than it is"},
                           {"The description belongs to another model."});
     }
-    const bool is_other =
-        layout != nullptr && is_foreign(package_.metadata.packed_on, spec.shape) && is_unpackable(*layout, spec.shape);
-    if (is_other) foreign.push_back(i);
-    handles.push_back(is_other ? TensorHandle() : borrow_constant(i, constant, places[i], layout));
+    handles.push_back(borrow_constant({i, constant, places[i]}, places[i], layout));
+    if (layout != nullptr && is_unpackable(*layout, spec.shape)) packed.push_back({i, constant, places[i]});
   }
-  foreign_ = std::move(foreign);
-  fill_foreign(constants, places, &handles);
+  take_order_of_cpu(packed, &handles);
   std::vector<Pair> pairs;
+  pairs.reserve(handles.size());
   for (size_t i = 0; i < handles.size(); ++i) pairs.push_back({constants[i].name, handles[i].get()});
   use(pairs.data(), pairs.size());
   constants_ = std::move(handles);
   return true;
-}
-
-const std::string* Container::layout_of(const ConstantSpec& spec) const {
-  return spec.layout < 0 ? nullptr : &package_.metadata.layouts[static_cast<size_t>(spec.layout)];
-}
-
-TensorHandle Container::borrow_constant(size_t index, const Constant& constant, uint8_t* data,
-                                        const std::string* layout) const {
-  const ConstantSpec& spec = package_.metadata.constants[index];
-  const auto ndim = static_cast<int32_t>(spec.shape.size());
-  const CStrides c_order(spec.shape.data(), ndim);
-  const int64_t* strides = spec.strides.empty() ? c_order.values : spec.strides.data();
-  return borrow_memory({data, spec.shape.data(), ndim, strides, spec.offset, constant.dtype, {AOT_DEVICE_CPU, 0}},
-                       layout);
-}
-
-void Container::fill_foreign(const std::vector<Constant>& constants, const std::vector<uint8_t*>& places,
-                             std::vector<TensorHandle>* handles) {
-  if (foreign_.empty()) return;
-  const std::vector<ConstantSpec>& specs = package_.metadata.constants;
-  const auto can_be_packed = [&](size_t i) { return can_pack() && specs[i].convolution && !specs[i].sha256.empty(); };
-  std::copy_if(foreign_.begin(), foreign_.end(), std::back_inserter(repacked_), can_be_packed);
-  if (!repacked_.empty()) {
-    preparation_.cpu = libtorch_cpu_kind();
-    preparation_.torch = libtorch_version();
-    for (const size_t i : repacked_) preparation_.weights.push_back(identity_of(specs[i], *layout_of(specs[i])));
-  }
-  const bool is_prepared = map_prepared(constants, handles);
-  for (const size_t i : foreign_) {
-    if ((*handles)[i].get() != nullptr) continue;
-    const bool is_packed = can_be_packed(i);
-    TensorHandle plain =
-        unpacked(i, constants[i], places[i], /*is_transposed=*/is_packed && specs[i].convolution->is_transposed);
-    if (is_packed) {
-      (*handles)[i] = pack(std::move(plain), *specs[i].convolution);
-      continue;
-    }
-    const std::string order = plain_layout(*layout_of(specs[i]));
-    (*handles)[i] = borrow_constant(i, constants[i], static_cast<uint8_t*>(data_of(plain)), &order);
-    unpacked_.push_back(std::move(plain));
-  }
-  if (is_debugging() && !repacked_.empty()) {
-    debug_line(concat({repacked_.size(), " weights of ", package_.path, " for ", preparation_.cpu, ": ",
-                       is_prepared ? "mapped from " + prepared_ : "packed in this process's memory"}));
-  }
-}
-
-bool Container::map_prepared(const std::vector<Constant>& constants, std::vector<TensorHandle>* handles) {
-  if (prepared_in_.empty() || repacked_.empty()) return false;
-  const std::string path = preparation_.path_in(prepared_in_);
-  if (!exists(path)) return false;
-  prepared_file_ = MappedFile(path);
-  const std::vector<PackedWeight> weights =
-      read_prepared(prepared_file_.data(), prepared_file_.size(), preparation_, path);
-  for (size_t n = 0; n < repacked_.size(); ++n) {
-    const size_t i = repacked_[n];
-    const size_t size = Runtime::get().aoti_torch_dtype_element_size(constants[i].dtype);
-    size_t reach = 0;
-    if (!packed_extent(weights[n].layout, package_.metadata.constants[i].shape, size, &reach) ||
-        reach > weights[n].size) {
-      throw damaged_error({"the weight ", constants[i].name, " in ", path, " is described larger than it is"},
-                          {"What aotrun prepare wrote there was changed since: delete the file, or write it again."});
-    }
-    (*handles)[i] = borrow_constant(i, constants[i], const_cast<uint8_t*>(weights[n].data), &weights[n].layout);
-  }
-  prepared_ = path;
-  return true;
-}
-
-TensorHandle Container::unpacked(size_t index, const Constant& constant, const uint8_t* packed, bool is_transposed) {
-  const ConstantSpec& spec = package_.metadata.constants[index];
-  const Runtime& runtime = Runtime::get();
-  std::vector<int64_t> shape = spec.shape;
-  if (is_transposed) {  // in oneDNN's eyes its output channels come first, and each group has its own
-    shape[0] = spec.shape[1] * spec.convolution->groups;
-    shape[1] = spec.shape[0] / spec.convolution->groups;
-  }
-  TensorHandle plain =
-      allocate(runtime.dtype_of(constant.dtype), shape.data(), static_cast<int32_t>(shape.size()), {AOT_DEVICE_CPU, 0});
-  const size_t size = runtime.aoti_torch_dtype_element_size(constant.dtype);
-  unpack(*layout_of(spec), size, packed, static_cast<uint8_t*>(data_of(plain)), is_transposed);
-  return plain;
-}
-
-Container::Outcome Container::prepare(const std::string& folder) const {
-  if (original_ != nullptr) return original_->prepare(folder);
-  if (Runtime::is_slim()) return {"", "the slim runtime reads one order of weights on every kind of CPU"};
-  if (package_.metadata.packed_on.empty()) return {"", "none of its weights are packed for a kind of CPU"};
-  const std::string cpu = libtorch_cpu_kind();
-  if (foreign_.empty()) {
-    return {"", concat({"its weights, packed on ", package_.metadata.packed_on, ", suit this CPU (", cpu,
-                        ") as they are"})};
-  }
-  if (repacked_.empty()) {
-    throw Error(AOT_MODEL_MISMATCH, {package_.path, " cannot be prepared for this CPU (", cpu, ")"},
-                {can_pack() ? "It does not say how its convolutions work: an older aotpack exported it."
-                            : "That takes the libtorch of torch 2.10 or newer, and this bundle has an older one."},
-                {"Export the model again with this aotpack and a newer torch; meanwhile it runs, slower."});
-  }
-  Outcome outcome{preparation_.path_in(folder), "", repacked_.size(), 0};
-  std::vector<PackedWeight> weights;
-  for (const size_t i : repacked_) {
-    weights.push_back(packed_bytes(constants_[i]));
-    weights.back().layout = without_gaps(weights.back().layout);
-    outcome.bytes += weights.back().size;
-  }
-  write_prepared(outcome.file, preparation_, weights);
-  return outcome;
 }
 
 void Container::copy_weights(const std::vector<Constant>& constants, const std::vector<uint8_t*>& places) {

@@ -163,7 +163,7 @@ std::string half_of(const std::string& descriptor) {
 
 std::string without_gaps(const std::string& descriptor) {
   std::string clean = descriptor;
-  const auto clear = [&](size_t begin, size_t end) { std::fill(clean.begin() + begin, clean.begin() + end, '\0'); };
+  const auto clear = [&](size_t begin, size_t end) { clean.replace(begin, end - begin, end - begin, '\0'); };
   clear(offsetof(Descriptor, dtype) + sizeof(int32_t), offsetof(Descriptor, padded_sizes));
   clear(offsetof(Descriptor, format) + sizeof(int32_t), offsetof(Descriptor, strides));
   clear(offsetof(Descriptor, blocks) + sizeof(int32_t), offsetof(Descriptor, block_sizes));

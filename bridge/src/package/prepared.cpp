@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 
 #include "base/error.h"
@@ -56,8 +55,8 @@ std::string head_of(const Preparation& made, const std::vector<PackedWeight>& we
                     to_hex(weights[i].layout), "\", \"begin\": ", end, ", \"size\": ", weights[i].size, "}"});
     end = up_to(end + weights[i].size, kAlignment);
   }
-  return concat({"{\"cpu\": ", json_quote(made.cpu), ", \"torch\": ", json_quote(made.torch), ", \"size\": ", end,
-                 ", \"weights\": [", rows, "]}\n"});
+  return concat({"{\"cpu\": ", json_quote(made.cpu), ", \"threads\": ", made.threads,
+                 ", \"torch\": ", json_quote(made.torch), ", \"size\": ", end, ", \"weights\": [", rows, "]}\n"});
 }
 
 /// A file on its way to its name: another process that writes the same one is told to wait, and what one left that was
@@ -120,9 +119,9 @@ class Unfinished {
 }  // namespace
 
 std::string Preparation::path_in(const std::string& folder) const {
-  std::string all = concat({cpu, "\n", torch, "\n"});
+  std::string all = concat({cpu, "\n", threads, "\n", torch, "\n"});
   for (const std::string& weight : weights) all.append(weight).append("\n");
-  return concat({folder, "/", cpu, "-", fingerprint(all), ".weights"});
+  return concat({folder, "/", cpu, "-", threads, "-", fingerprint(all), ".weights"});
 }
 
 std::vector<PackedWeight> read_prepared(const uint8_t* data, size_t size, const Preparation& wanted,
@@ -143,10 +142,13 @@ std::vector<PackedWeight> read_prepared(const uint8_t* data, size_t size, const 
     if (begin > size || all < 0 || static_cast<uint64_t>(all) != size - begin) {
       throw not_whole(path, {"has ", size, " bytes, and by its head ", begin, " and ", all});
     }
-    if (document.at("cpu").text() != wanted.cpu || document.at("torch").text() != wanted.torch) {
-      throw of_another(path, {"is for ", document.at("cpu").text(), " and torch ", document.at("torch").text(),
-                              "; this is ", wanted.cpu, " and torch ", wanted.torch});
-    }
+    const auto said = [](const std::string& cpu, int64_t threads, const std::string& torch) {
+      return concat({cpu, ", ", threads, " threads and torch ", torch});
+    };
+    const std::string found =
+        said(document.at("cpu").text(), document.at("threads").integer(), document.at("torch").text());
+    const std::string here = said(wanted.cpu, wanted.threads, wanted.torch);
+    if (found != here) throw of_another(path, {"is for ", found, "; this is ", here});
     const std::vector<Json>& rows = document.at("weights").items();
     bool is_same = rows.size() == wanted.weights.size();
     for (size_t i = 0; is_same && i < rows.size(); ++i) is_same = rows[i].at("of").text() == wanted.weights[i];
@@ -170,14 +172,14 @@ std::vector<PackedWeight> read_prepared(const uint8_t* data, size_t size, const 
 
 void write_prepared(const std::string& path, const Preparation& made, const std::vector<PackedWeight>& weights) {
   const std::string head = head_of(made, weights);
-  char line[kLine + 1];
-  std::snprintf(line, sizeof line, "%s%020zu\n", kMagic.data(), head.size());
+  const std::string digits = std::to_string(head.size());
+  const std::string line = concat({kMagic, std::string(kDigits - digits.size(), '0'), digits, "\n"});
   const size_t slash = path.rfind('/');
   const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash);
   constexpr mode_t kReadable = 0755;
   if (mkdir(folder.c_str(), kReadable) != 0 && errno != EEXIST) throw cannot_write(folder, errno);
   Unfinished file(path);
-  file.write(line, kLine);
+  file.write(line.data(), line.size());
   file.write(head.data(), head.size());
   file.fill_to(kPage, kLine + head.size());
   for (const PackedWeight& weight : weights) {

@@ -18,6 +18,7 @@ namespace aot {
 /// What a file of prepared weights was made from, and for.
 struct Preparation {
   std::string cpu;                   // libtorch's kind of it
+  int threads = 1;                   // that a call has: oneDNN's choice of an order depends on it
   std::string torch;                 // the version of libtorch, whose oneDNN chose the orders
   std::vector<std::string> weights;  // a text for each that tells it, and what it is packed for, from all others
 
@@ -25,11 +26,11 @@ struct Preparation {
   std::string path_in(const std::string& folder) const;
 };
 
-/// A weight as oneDNN has packed it.
+/// A weight as oneDNN has packed it; of no size and without a layout where it lies so already.
 struct PackedWeight {
-  std::string layout;   // oneDNN's descriptor
-  const uint8_t* data;  // aligned to 64 bytes in a file of these
-  size_t size;          // bytes
+  std::string layout;             // oneDNN's descriptor
+  const uint8_t* data = nullptr;  // aligned to 64 bytes in a file of these
+  size_t size = 0;                // bytes
 };
 
 /// The weights of a file that lies in memory, in the order of the preparation; `path` is for messages. What the layouts

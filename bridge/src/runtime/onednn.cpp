@@ -38,6 +38,11 @@ StableValue optional_of(StableValue value) {
   return reinterpret_cast<StableValue>(place);
 }
 
+template <class Pointer>
+Pointer pointer_of(StableValue value) {
+  return reinterpret_cast<Pointer>(value);  // NOLINT(performance-no-int-to-ptr): as libtorch gives them
+}
+
 StableValue value_of(TensorHandle tensor) { return reinterpret_cast<StableValue>(tensor.release()); }
 
 /// What an op says of a packed weight.
@@ -66,16 +71,16 @@ TensorHandle pack(TensorHandle plain, const Convolution& convolution) {
   const char* const name = convolution.is_transposed ? "mkldnn::_reorder_convolution_transpose_weight"
                                                      : "mkldnn::_reorder_convolution_weight";
   runtime.check(runtime.op_calls().call(name, "", stack.data(), kVersion), kDoing);
-  return TensorHandle(reinterpret_cast<AtenTensorHandle>(stack.front()));
+  return TensorHandle(pointer_of<AtenTensorHandle>(stack.front()));
 }
 
 PackedWeight packed_bytes(const TensorHandle& packed) {
   const Runtime& runtime = Runtime::get();
-  const TensorHandle layout(reinterpret_cast<AtenTensorHandle>(ask("mkldnn::_get_mkldnn_serialized_md", packed)));
+  const TensorHandle layout(pointer_of<AtenTensorHandle>(ask("mkldnn::_get_mkldnn_serialized_md", packed)));
   int64_t size = 0;
   runtime.check(runtime.aoti_torch_get_storage_size(layout.get(), &size), "looking at a packed weight");
   return {std::string(static_cast<const char*>(data_of(layout)), static_cast<size_t>(size)),
-          reinterpret_cast<const uint8_t*>(ask("mkldnn::data_ptr", packed)), ask("mkldnn::_nbytes", packed)};
+          pointer_of<const uint8_t*>(ask("mkldnn::data_ptr", packed)), ask("mkldnn::_nbytes", packed)};
 }
 
 std::string libtorch_version() {

@@ -136,12 +136,16 @@ COMMANDS = (
             Option("-o", "--output", metavar="FOLDER", help="where; processes find it by AOT_PREPARED=FOLDER"),
             Option("--model", metavar="NAME|M.pt2", help="which model; all of the bundle by default"),
             _DEVICE,
+            Option(
+                "--threads", metavar="N", number=1, help="of the processes that will map it; as for these by default"
+            ),
             _JSON,
             *_COMMON,
         ),
         (
             "aotrun prepare --output /var/cache/weights",
-            "AOT_PREPARED=/var/cache/weights aotrun serve --workers 4",
+            "aotrun prepare --threads 2 --output /var/cache/weights",
+            "AOT_PREPARED=/var/cache/weights aotrun serve --workers 4 --threads 2",
         ),
     ),
     Command(

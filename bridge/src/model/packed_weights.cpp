@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+// Weights of convolutions in the order that oneDNN reads fastest here, which follows from the kind of CPU and from how
+// many threads a call has: packed when the model is loaded, or once for all processes.
+#include <utility>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "model/container.h"
+#include "model/debug.h"
+#include "package/packed_layout.h"
+#include "runtime/libtorch_cpu.h"
+#include "runtime/onednn.h"
+#include "runtime/runtime.h"
+
+namespace aot {
+namespace {
+
+/// What this CPU packs a weight for; null where nobody can tell.
+const Convolution* packing_of(const ConstantSpec& spec) {
+  return spec.convolution && !spec.sha256.empty() && can_pack() ? &*spec.convolution : nullptr;
+}
+
+/// What tells a weight that is packed for a convolution from all others.
+std::string identity_of(const ConstantSpec& spec, const Convolution& by, const std::string& layout) {
+  const auto text = [](const std::vector<int64_t>& numbers) {
+    return list(numbers.data(), static_cast<int32_t>(numbers.size()));
+  };
+  return concat({spec.sha256, " in ", fingerprint(without_gaps(layout)), " of ", text(spec.shape), ", padding ",
+                 text(by.padding), ", stride ", text(by.stride), ", dilation ", text(by.dilation), ", groups ",
+                 by.groups, ", input ", text(by.input), by.is_transposed ? ", transposed " : "",
+                 text(by.output_padding)});
+}
+
+}  // namespace
+
+const std::string* Container::layout_of(const ConstantSpec& spec) const {
+  return spec.layout < 0 ? nullptr : &package_.metadata.layouts[static_cast<size_t>(spec.layout)];
+}
+
+TensorHandle Container::borrow_constant(const PlacedConstant& one, const uint8_t* data,
+                                        const std::string* layout) const {
+  const ConstantSpec& spec = package_.metadata.constants[one.index];
+  const auto ndim = static_cast<int32_t>(spec.shape.size());
+  const CStrides c_order(spec.shape.data(), ndim);
+  const int64_t* strides = spec.strides.empty() ? c_order.values : spec.strides.data();
+  auto* const place = const_cast<uint8_t*>(data);  // NOLINT(cppcoreguidelines-pro-type-const-cast): torch's interface
+  return borrow_memory({place, spec.shape.data(), ndim, strides, spec.offset, one.constant.dtype, {AOT_DEVICE_CPU, 0}},
+                       layout);
+}
+
+void Container::take_order_of_cpu(const std::vector<PlacedConstant>& packed, std::vector<TensorHandle>* handles) {
+  const std::string& packed_on = package_.metadata.packed_on;
+  if (Runtime::is_slim() || packed_on.empty()) return;  // the slim runtime's order is one for all
+  const std::vector<ConstantSpec>& specs = package_.metadata.constants;
+  preparation_.cpu = libtorch_cpu_kind();
+  if (preparation_.cpu.empty()) return;
+  is_foreign_ = preparation_.cpu != packed_on;
+  const auto max_threads = Runtime::get().openmp().max_threads;
+  preparation_.threads = max_threads != nullptr ? max_threads() : 1;
+  for (const PlacedConstant& one : packed) {
+    const Convolution* by = packing_of(specs[one.index]);
+    if (by == nullptr) continue;
+    packable_.push_back(one);
+    preparation_.weights.push_back(identity_of(specs[one.index], *by, *layout_of(specs[one.index])));
+  }
+  if (!packable_.empty()) preparation_.torch = libtorch_version();
+  const bool is_prepared = map_prepared(handles);
+  size_t anew = 0;
+  // With another number of threads than at export some weights may lie in another order as well. To find out takes as
+  // long as to pack them, which is for who prepares.
+  for (const PlacedConstant& one : packed) {
+    const ConstantSpec& spec = specs[one.index];
+    // Products of matrices are fast in any order but where there is no AVX2.
+    if (!is_foreign_ || (spec.shape.size() == 2 && preparation_.cpu != "DEFAULT")) continue;
+    if (packing_of(spec) == nullptr) {
+      TensorHandle plain = unpacked(one, nullptr);
+      const std::string order = plain_layout(*layout_of(spec));
+      (*handles)[one.index] = borrow_constant(one, static_cast<uint8_t*>(data_of(plain)), &order);
+      unpacked_.push_back(std::move(plain));
+    } else if (!is_prepared) {
+      TensorHandle own = packed_anew(one);
+      if (own.get() == nullptr) continue;
+      (*handles)[one.index] = std::move(own);
+      ++anew;
+    }
+  }
+  if (is_debugging() && (is_prepared || anew > 0)) {
+    debug_line(is_prepared ? concat({"weights of ", package_.path, ": those of ", prepared_, " are mapped"})
+                           : concat({"weights of ", package_.path, ": ", anew, " are packed for ", preparation_.cpu,
+                                     " in this process's memory"}));
+  }
+}
+
+bool Container::map_prepared(std::vector<TensorHandle>* handles) {
+  if (prepared_in_.empty() || packable_.empty()) return false;
+  const std::string path = preparation_.path_in(prepared_in_);
+  if (!exists(path)) return false;
+  prepared_file_ = MappedFile(path);
+  const std::vector<PackedWeight> weights =
+      read_prepared(prepared_file_.data(), prepared_file_.size(), preparation_, path);
+  for (size_t n = 0; n < packable_.size(); ++n) {
+    const PlacedConstant& one = packable_[n];
+    const PackedWeight& weight = weights[n];
+    if (weight.layout.empty()) continue;  // in the right order as it is
+    const size_t size = Runtime::get().aoti_torch_dtype_element_size(one.constant.dtype);
+    size_t reach = 0;
+    if (!packed_extent(weight.layout, package_.metadata.constants[one.index].shape, size, &reach) ||
+        reach > weight.size) {
+      throw damaged_error({"the weight ", one.constant.name, " in ", path, " is described larger than it is"},
+                          {"What aotrun prepare wrote there was changed since: delete the file, or write it again."});
+    }
+    (*handles)[one.index] = borrow_constant(one, weight.data, &weight.layout);
+  }
+  prepared_ = path;
+  return true;
+}
+
+TensorHandle Container::unpacked(const PlacedConstant& one, const Convolution* by) const {
+  const ConstantSpec& spec = package_.metadata.constants[one.index];
+  const Runtime& runtime = Runtime::get();
+  std::vector<int64_t> shape = spec.shape;
+  const bool is_transposed = by != nullptr && by->is_transposed;
+  if (is_transposed) {  // in oneDNN's eyes its output channels come first, and each group has its own
+    shape[0] = spec.shape[1] * by->groups;
+    shape[1] = spec.shape[0] / by->groups;
+  }
+  TensorHandle plain = allocate(runtime.dtype_of(one.constant.dtype), shape.data(), static_cast<int32_t>(shape.size()),
+                                {AOT_DEVICE_CPU, 0});
+  const size_t size = runtime.aoti_torch_dtype_element_size(one.constant.dtype);
+  unpack(*layout_of(spec), size, one.data, static_cast<uint8_t*>(data_of(plain)), is_transposed);
+  return plain;
+}
+
+TensorHandle Container::packed_anew(const PlacedConstant& one) const {
+  const ConstantSpec& spec = package_.metadata.constants[one.index];
+  const Convolution* by = packing_of(spec);
+  if (by == nullptr) return {};
+  TensorHandle own = pack(unpacked(one, by), *by);
+  return without_gaps(packed_bytes(own).layout) == without_gaps(*layout_of(spec)) ? TensorHandle() : std::move(own);
+}
+
+Container::Outcome Container::prepare(const std::string& folder) const {
+  if (original_ != nullptr) return original_->prepare(folder);
+  if (Runtime::is_slim()) return {"", "the slim runtime reads one order of weights on every kind of CPU"};
+  const std::string& packed_on = package_.metadata.packed_on;
+  if (packed_on.empty()) return {"", "none of its weights are packed for a kind of CPU"};
+  const std::string here = concat({preparation_.cpu, ", ", preparation_.threads, " threads"});
+  if (packable_.empty() && is_foreign_) {
+    throw Error(
+        AOT_MODEL_MISMATCH, {package_.path, " cannot be prepared for this CPU (", here, ")"},
+        {can_pack() ? "It does not say how convolutions of its work: it has none, or an older aotpack exported it."
+                    : "That takes the libtorch of torch 2.10 or newer, and this bundle has an older one."},
+        {"Export the model again with this aotpack and a newer torch; as it is, it runs as fast as it can."});
+  }
+  std::vector<TensorHandle> owners;
+  std::vector<PackedWeight> weights;
+  Outcome outcome;
+  for (const PlacedConstant& one : packable_) {
+    owners.push_back(packed_anew(one));
+    weights.push_back(owners.back().get() == nullptr ? PackedWeight{} : packed_bytes(owners.back()));
+    if (owners.back().get() == nullptr) continue;
+    weights.back().layout = without_gaps(weights.back().layout);
+    ++outcome.weights;
+    outcome.bytes += weights.back().size;
+  }
+  if (outcome.weights == 0) {
+    return {"", concat({"its weights, packed on ", packed_on, ", suit this CPU (", here, ") as they are"})};
+  }
+  outcome.file = preparation_.path_in(folder);
+  write_prepared(outcome.file, preparation_, weights);
+  return outcome;
+}
+
+}  // namespace aot
