@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from aotrun.arrays.dtypes import BY_NAME
+from aotrun.commands import info
 
 from aotpack.package import metadata
 from aotpack_doctor.findings.checks import target
@@ -55,3 +56,7 @@ def test_what_libtorch_needs_for_layers_of_16_bits() -> None:
     assert features("for_float16 = missing_features") == target.ONEDNN_HALVES["float16"]
     assert features("for_bfloat16 = missing_features") == target.ONEDNN_HALVES["bfloat16"]
     assert features("if (missing_cpu_features") == target.ONEDNN_BOTH
+
+
+def test_what_is_said_of_layers_of_int8() -> None:
+    assert info.OF_INT8 == metadata.OF_INT8

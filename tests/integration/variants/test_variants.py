@@ -25,6 +25,7 @@ from aotpack.building.build import build
 from aotpack.building.request import BuildRequest
 from aotpack.elf.cpu_features import features_used
 from aotpack.elf.edits import ElfEdit, apply_edit
+from aotpack.package.metadata import OF_INT8
 from aotpack.package.model import read_model
 from aotpack.progress.reporter import Reporter
 from tests.support import seccomp
@@ -299,6 +300,27 @@ def test_amx_for_what_multiplies_bfloat16(low: Path, low_bundles: dict[str, Path
         info = aotrun(bundle, "info").stdout
         assert "amx: needs" in info
         assert ("cannot run here: this CPU lacks amx_" in info) != HAS_AMX
+
+
+def test_small_layers_of_bytes(backend_venv: Path, tmp_path: Path) -> None:
+    """Generated code multiplies them by VNNI; without it there is only a loop, so that they are the runtime's."""
+    package = cached_export(backend_venv, Path(__file__).with_name("small_bytes.py"), cpu_isa="avx2,avx512")
+    model = read_model(package)
+    features = [set(variant.cpu_features) & {"avx2", "avx512_vnni"} for variant in model.metadata.variants]
+    assert features == [{"avx2"}, {"avx2", "avx512_vnni"}]
+    with zipfile.ZipFile(package) as archive:
+        code = {place: archive.read(entry) for entry, place in model.members if place.endswith(".so")}
+    calls = [b"qlinear_pointwise" in code[variant.library] for variant in model.metadata.variants]
+    assert calls == [True, False]
+    bundle = tmp_path / "bundle"
+    models = (("small", package),)
+    build(
+        BuildRequest(backend=Backend.CPU, output=bundle, models=models, runtime="slim", venv=backend_venv), Reporter()
+    )
+    assert OF_INT8 in aotrun(bundle, "info").stdout
+    for variant in ("avx2", "avx512") if "avx512_vnni" in Path("/proc/cpuinfo").read_text() else ("avx2",):
+        done = aotrun(bundle, "check", "--model", "small", AOT_VARIANT=variant)
+        assert done.returncode == 0, done.stderr
 
 
 def test_bfloat16_without_avx512(low_bundles: dict[str, Path]) -> None:

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from aotpack.exporting.driving import Comparison
-from aotpack.package.metadata import ModelMetadata, TensorSpec, precision_lines
+from aotpack.package.metadata import ModelMetadata, TensorSpec
 
 if TYPE_CHECKING:
     from aotpack.package.model import ModelInfo
@@ -74,7 +74,7 @@ class Package:
         ]
         size = self.path.stat().st_size / 1e6
         made_by = f"torch {self.metadata.torch_version}"
-        said += precision_lines(self.metadata.precision)
+        said += self.metadata.layer_lines
         return [*said, f"{self.path}: {size:.1f} MB for {self.metadata.device}, made by {made_by}"]
 
     def document(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from aotpack.bundle.entries import Part
 from aotpack.cli import console
 from aotpack.errors import UsageError
 from aotpack.gpu.archs import PTX
-from aotpack.package.metadata import Dim, DynamicDim, ModelMetadata, TensorSpec, precision_lines
+from aotpack.package.metadata import Dim, DynamicDim, ModelMetadata, TensorSpec
 
 if TYPE_CHECKING:
     from aotpack.bundle.manifest import Bundle as Description
@@ -213,7 +213,7 @@ def _signature(model: ModelMetadata) -> list[str]:
         f"{kind:<6} {spec.name}: {spec.dtype}[{', '.join(map(_dim, spec.dims))}]{_note(spec)}" for kind, spec in rows
     ]
     lines += [f"guard  {guard.text}" for guard in model.guards]
-    lines += precision_lines(model.precision)
+    lines += model.layer_lines
     if not model.has_signature:
         lines.append("made by plain PyTorch, which records no names, no outputs, and no conditions on sizes")
     return lines

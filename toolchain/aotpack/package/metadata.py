@@ -173,6 +173,10 @@ def precision_lines(layers: tuple[LayerPrecision, ...]) -> list[str]:
     return lines
 
 
+#: What is to be known of layers of int8 on a CPU: whether a package has a variant for it says nothing of them.
+OF_INT8 = "layers of int8 that are the runtime's use VNNI or AMX where the CPU has it, in every variant"
+
+
 class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     """The document described in docs/bundle-format.md under "model.json"."""
 
@@ -228,6 +232,14 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     #: What the export could not do as asked, one sentence each, such as dynamic shapes that became fixed.
     notes: tuple[str, ...] = ()
     aotpack_version: str | None = None
+
+    @property
+    def layer_lines(self) -> list[str]:
+        """What a person wants to know of the layers' precision."""
+        lines = precision_lines(self.precision)
+        if self.device == "cpu" and any(layer.precision == "int8" for layer in self.precision):
+            lines.append(OF_INT8)
+        return lines
 
     def __post_init__(self) -> None:
         """Raises ValueError where the document contradicts itself."""

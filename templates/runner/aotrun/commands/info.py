@@ -15,6 +15,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, Iterator, Mapping
 
+#: What is to be known of layers of int8 on a CPU: whether a model has a variant for it says nothing of them.
+OF_INT8 = "layers of int8 that are the runtime's use VNNI or AMX where the CPU has it, in every variant"
+
 
 def main(values: Dict[str, Any]) -> int:
     """Run the command; returns the exit code."""
@@ -56,8 +59,14 @@ def _signature(metadata: Mapping[str, Any]) -> Iterator[str]:
             yield f"  {direction[:-1]:<7} {spec['name']}: {spec['dtype']}[{dims}]{note}"
     for guard in metadata.get("guards", []):
         yield f"  guard   {guard['text']}"
+    if metadata.get("device", "cpu") == "cpu" and _has_int8(metadata):
+        yield f"  {OF_INT8}"
     if not metadata.get("has_signature", True):
         yield "  made by plain PyTorch, which records no names, no outputs, and no conditions on sizes: none is guarded"
+
+
+def _has_int8(metadata: Mapping[str, Any]) -> bool:
+    return any(layer["precision"] == "int8" for layer in metadata.get("precision", []))
 
 
 def _variants(told: Mapping[str, Any]) -> Iterator[str]:

@@ -188,7 +188,7 @@ def compile_program(
         *([linear_weights.finder(linear_rows), convolution_weights.finder(packed, convolutions)] if frozen else []),
     )
     if on_cpu:
-        _prepare_for_cpu(cpu_isa, keeps_weights=not frozen or shares_weights, changes=changes)
+        _prepare_for_cpu(keeps_weights=not frozen or shares_weights, changes=changes)
     try:
         with (
             torch.no_grad(),
@@ -245,10 +245,10 @@ def _device_of(paths: Sequence[str]) -> tuple[str, list[str]]:
     return "rocm" if keys["AOTI_DEVICE_KEY"] == "cuda" and torch.version.hip else keys["AOTI_DEVICE_KEY"], own
 
 
-def _prepare_for_cpu(cpu_isa: str, *, keeps_weights: bool, changes: Sequence[str]) -> None:
+def _prepare_for_cpu(*, keeps_weights: bool, changes: Sequence[str]) -> None:
     """Let what is compiled from now on in this process be as we want it."""
     # Only freezing drops weights that generated code has in another order, and each instruction set has its own.
-    matrix_products.choose_by_size(keeps_weights=keeps_weights, generates=cpu_isa != "baseline", changes=changes)
+    matrix_products.choose_by_size(keeps_weights=keeps_weights, changes=changes)
     matrix_products.divide_large_ones_only()
     matrix_products.allow_no_rows()
     in_place.keep_what_lasts()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import shutil
@@ -14,6 +15,7 @@ from torch._inductor import config, cpp_builder, cpu_vec_isa
 from torch._inductor.exc import InvalidCxxCompiler
 
 from ..failure import WorkerError
+from . import matrix_products
 
 #: `--cpu-isa`: this machine's CPU.
 NATIVE = "native"
@@ -44,6 +46,10 @@ ISAS: dict[str, Isa] = {
 _VNNI = Isa("cascadelake", "VecAVX512VNNI")
 #: Ops of linear layers, by the end of their names.
 _PRODUCTS = ("linear", "mm", "bmm", "addmm", "baddbmm", "matmul")
+
+#: Where PT2E makes floats of bytes: activations by a scale that is known at export, and weights.
+_DEQUANTISED = "quantized_decomposed.dequantize_per_tensor.default"
+_DEQUANTISED_WEIGHT = "quantized_decomposed.dequantize_per_"
 
 #: Compiler macro -> CPU feature as the bridge names it: those that compilers and vector headers use by themselves.
 FEATURE_MACROS: dict[str, str] = {
@@ -131,7 +137,10 @@ def bound_to_one(order: str | None) -> str:
 
 
 def low_precision(program: Any) -> set[str]:
-    """Those of bfloat16 and int8 in which the graph's linear layers multiply, as torch calls them."""
+    """Those of bfloat16 and int8 in which the graph's linear layers multiply, as torch calls them.
+
+    Of PT2E's layers, whose graph multiplies floats that were bytes, those alone that become generated code.
+    """
     found = set()
     for node in program.graph.nodes:
         if node.op != "call_function" or not _is_product(str(node.target)):
@@ -140,7 +149,29 @@ def low_precision(program: Any) -> set[str]:
             dtype = getattr(argument.meta.get("val"), "dtype", None)
             if dtype in (torch.bfloat16, torch.int8, torch.uint8):
                 found.add(str(dtype).removeprefix("torch."))
+        if _is_generated_of_bytes(node):
+            found.add("int8")
     return found
+
+
+def _is_generated_of_bytes(node: Any) -> bool:
+    """Whether a linear layer multiplies what PT2E has quantised, by a scale that is known, and is small.
+
+    Larger ones are functions of the runtime, which takes what a CPU has by itself.
+    """
+    targets = [str(getattr(argument, "target", "")) for argument in node.args[:2]]
+    if len(targets) < 2 or targets[0] != _DEQUANTISED or not targets[1].startswith(_DEQUANTISED_WEIGHT):
+        return False
+    values = node.args[0]
+    rows, depth = _likely_sizes(values.meta["val"])
+    _, columns = _likely_sizes(node.meta["val"])
+    return matrix_products.is_generated(rows, columns, depth, keeps_weights=True)
+
+
+def _likely_sizes(tensor: Any) -> tuple[int, int]:
+    """Of a matrix of its rows, with the example's sizes where they are dynamic."""
+    sizes = [size.node.hint if isinstance(size, torch.SymInt) else size for size in tensor.shape]
+    return math.prod(sizes[:-1]), sizes[-1]
 
 
 def _is_product(target: str) -> bool:
