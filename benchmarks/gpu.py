@@ -4,9 +4,9 @@
 
 Exports an MLP, a convolutional net, a transformer and a chain of large matrix products for the GPU, packs each into a
 portable bundle with code for this GPU alone and stubs for what the model does not need, runs it in an empty root,
-compares with eager PyTorch, hands torch's own GPU tensors through, and tries what must be refused: a device that is not
-there, one of another kind, a model for another GPU. Writes benchmarks/RESULTS-gpu.md; ends with exit code 1 when
-anything is not as it should be.
+compares with eager PyTorch, hands torch's own GPU tensors through, runs packages for several GPUs, and tries what must
+be refused: a device that is not there, one of another kind, a model for another GPU. Writes
+benchmarks/RESULTS-gpu.md; ends with exit code 1 when anything is not as it should be.
 """
 
 from __future__ import annotations
@@ -211,6 +211,8 @@ def main() -> None:
     for name in sorted({"mlp", "transformer"} & set(options.models)):
         with report.step(f"{name}, tensors of torch"):
             tensors(name, options.backend, venv, report)
+    with report.step("several GPUs"):
+        several(options.backend, venv, facts, report)
     with report.step("refusals"):
         refusals(options.backend, facts, report)
     with report.step("doctor"):
@@ -276,6 +278,24 @@ def tensors(name: str, backend: str, venv: Path, report: Report) -> None:
     aotpack("build", "--backend", backend, "--venv", venv, "--output", bundle, "--model", model)
     done = run(venv / "bin" / "python", "-c", TENSORS, bundle, source_of(name))
     report.expect(f"{name} takes and gives torch's own GPU tensors", done, 0, "agrees on cuda:0")
+
+
+def several(backend: str, venv: Path, facts: dict[str, Any], report: Report) -> None:
+    """Packages for more than this GPU, where torch and nvcc can: by machine code for it, and by PTX of an older one."""
+    if backend != "cuda":
+        return
+    for archs in (f"sm_75,{facts['arch']}", "sm_75"):
+        package, bundle = WORK / f"mlp-{archs}.pt2", WORK / f"mlp-{archs}"
+        target = ("--output", package, "--device", backend, "--arch", archs, "--venv", venv, "--verify")
+        done = run(sys.executable, "-m", "aotpack", "export", f"{source_of('mlp')}:model", *target)
+        what = f"a package for {archs} gives what eager PyTorch gave"
+        if done.returncode in (3, 4):
+            report.check(f"{what}: not tried", True, next(iter(done.stderr.splitlines()), ""))
+            continue
+        report.expect(what, done, 0, "output0: largest error")
+        aotpack("build", "--backend", backend, "--venv", venv, "--output", bundle, "--model", f"mlp={package}")
+        checked = run(bundle / "bin" / "aotrun", "check", "--model", "mlp")
+        report.expect(f"{what}, from a bundle", checked, 0, "as recorded at export")
 
 
 def doctors(backend: str, venv: Path, facts: dict[str, Any], report: Report) -> None:

@@ -221,8 +221,11 @@ def test_a_version_that_was_installed_anew_counts(model: Path, exporter: Exporte
     assert exporter.calls == 2
 
 
-def test_settings_of_the_compiler_count(model: Path, exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["TORCHINDUCTOR_FREEZING", "CUDA_HOME"])
+def test_settings_of_the_compiler_count(
+    name: str, model: Path, exporter: Exporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     export(model)
-    monkeypatch.setenv("TORCHINDUCTOR_FREEZING", "1")
+    monkeypatch.setenv(name, "1")
     export(model)
     assert exporter.calls == 2

@@ -10,7 +10,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+from aotpack.cli import group
 from aotpack.elf.facts import read_elf
 from aotpack.errors import AotpackError, DamagedError, ModelMismatchError
 from aotpack.gpu.fatbin import Kind
@@ -128,6 +130,13 @@ def test_kernels_for_several_gpus_tell_more_than_torch_s_key(tmp_path: Path) -> 
     assert read_model(package(tmp_path / "m.pt2", keys=keys, **kernels)).metadata.gpu_archs == ("sm_80",)
     kernels[f"{FOLDER}/k2__fatbin"] = b"no fatbin" * 9
     assert "a kernel cannot be read" in refusal(DamagedError, package(tmp_path / "m.pt2", keys=keys, **kernels)).what
+
+
+def test_inspect_says_what_ptx_is_for(tmp_path: Path) -> None:
+    keys = {"AOTI_DEVICE_KEY": "cuda", "AOTI_COMPUTE_CAPABILITY": "90"}
+    code = {f"{FOLDER}/k__fatbin": region(Piece(80), Piece(80, kind=Kind.PTX), Piece(90))}
+    done = CliRunner().invoke(group, ["inspect", str(package(tmp_path / "m.pt2", keys=keys, **code))])
+    assert "GPU code        sm_80, compute_80 (PTX, for newer GPUs), sm_90\n" in done.output
 
 
 def test_ops_without_a_shim_and_the_sample(tmp_path: Path) -> None:

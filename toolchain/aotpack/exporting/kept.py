@@ -33,7 +33,7 @@ from aotpack_doctor.base.regular import read_regular
 #: Of the cache's folders.
 KIND = "packages"
 #: Environment variables that tell torch's compiler how to compile.
-_SETTINGS = ("TORCHINDUCTOR_", "TORCHDYNAMO_", "TORCH_COMPILE_")
+_SETTINGS = ("TORCHINDUCTOR_", "TORCHDYNAMO_", "TORCH_COMPILE_", "CUDACXX", "CUDA_HOME", "CUDA_PATH")
 
 
 class Record(msgspec.Struct):
