@@ -78,9 +78,10 @@ def all_of(name: str) -> str:
 
 def is_slow(name: str, runtime: str, isa: str) -> bool:
     """Whether libtorch takes minutes for a call, in a bundle for that kind alone as well: without AVX2, but for the
-    MLP; or cannot make it: in bfloat16, without AVX-512."""
+    MLP; of int8, whose weights AVX-512's oneDNN has packed, without that; or cannot make it: in bfloat16, without
+    AVX-512."""
     return runtime == "full" and (
-        (isa == "baseline" and name != "mlp") or (name.endswith("bfloat16") and isa in ("baseline", "avx2"))
+        (isa == "baseline" and name != "mlp") or (name.endswith(("bfloat16", "int8")) and isa in ("baseline", "avx2"))
     )
 
 
