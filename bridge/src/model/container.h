@@ -60,9 +60,9 @@ class Container {
   /// The file of prepared weights that this container has mapped; empty when there is none.
   const std::string& prepared() const { return original_ != nullptr ? original_->prepared_ : prepared_; }
 
-  /// Writes weights as this CPU packs them, for as many threads as the model was loaded with, into a folder, for others
-  /// to map. Throws AOT_FAILED, and
-  /// AOT_MODEL_MISMATCH when there are some that nobody can pack.
+  /// Writes weights as this CPU packs them, for as many threads as the model was loaded with, which the calling thread
+  /// must have, into a folder, for others to map. Throws AOT_FAILED, and AOT_MODEL_MISMATCH when there are some that
+  /// nobody can pack.
   Outcome prepare(const std::string& folder) const;
 
   /// Whether the memory there is that of a constant, or may be: AOTInductor tells of its copies since torch 2.13, and
@@ -164,6 +164,7 @@ class Container {
   MappedFile prepared_file_;              // the same
   Preparation preparation_;               // what it is or would be for
   bool is_foreign_ = false;               // whether another kind of CPU has packed the weights
+  bool is_unpackable_ = false;            // whether nobody can tell how a convolution's weight is packed for this one
   std::vector<PlacedConstant> packable_;  // weights that can be packed for this one: what the file tells of
   std::vector<TensorHandle> unpacked_;    // memory of weights that lie in C order instead of their file's
   std::vector<TensorHandle> constants_;   // over the mapped weights; empty when the container copied them

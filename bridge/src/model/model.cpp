@@ -198,6 +198,7 @@ std::shared_ptr<aot::Container> aot_model::make_container_with_state() const {
 aot::Container::Outcome aot_model::prepare(const std::string& folder) const {
   aot::refuse_orphans();
   const aot::AtWork at_work;
+  const aot::CallThreads threads(num_threads_);  // oneDNN's order follows them, and each thread has its own number
   const aot::BelowAutograd below_autograd;
   return container_->prepare(folder);
 }

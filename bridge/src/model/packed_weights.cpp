@@ -59,7 +59,10 @@ void Container::take_order_of_cpu(const std::vector<PlacedConstant>& packed, std
   preparation_.threads = max_threads != nullptr ? max_threads() : 1;
   for (const PlacedConstant& one : packed) {
     const Convolution* by = packing_of(specs[one.index]);
-    if (by == nullptr) continue;
+    if (by == nullptr) {
+      is_unpackable_ = is_unpackable_ || specs[one.index].shape.size() != 2;
+      continue;
+    }
     packable_.push_back(one);
     preparation_.weights.push_back(identity_of(specs[one.index], *by, *layout_of(specs[one.index])));
   }
@@ -95,7 +98,7 @@ bool Container::map_prepared(std::vector<TensorHandle>* handles) {
   if (prepared_in_.empty() || packable_.empty()) return false;
   const std::string path = preparation_.path_in(prepared_in_);
   if (!exists(path)) return false;
-  prepared_file_ = MappedFile(path);
+  prepared_file_ = aot::map_prepared(path);
   const std::vector<PackedWeight> weights =
       read_prepared(prepared_file_.data(), prepared_file_.size(), preparation_, path);
   for (size_t n = 0; n < packable_.size(); ++n) {
@@ -106,8 +109,7 @@ bool Container::map_prepared(std::vector<TensorHandle>* handles) {
     size_t reach = 0;
     if (!packed_extent(weight.layout, package_.metadata.constants[one.index].shape, size, &reach) ||
         reach > weight.size) {
-      throw damaged_error({"the weight ", one.constant.name, " in ", path, " is described larger than it is"},
-                          {"What aotrun prepare wrote there was changed since: delete the file, or write it again."});
+      throw described_larger(path, one.constant.name);
     }
     (*handles)[one.index] = borrow_constant(one, weight.data, &weight.layout);
   }
@@ -145,12 +147,14 @@ Container::Outcome Container::prepare(const std::string& folder) const {
   const std::string& packed_on = package_.metadata.packed_on;
   if (packed_on.empty()) return {"", "none of its weights are packed for a kind of CPU"};
   const std::string here = concat({preparation_.cpu, ", ", preparation_.threads, " threads"});
+  if (packable_.empty() && !is_unpackable_) {
+    return {"", "it has no convolutions of floating-point numbers with packed weights, and only theirs are prepared"};
+  }
   if (packable_.empty() && is_foreign_) {
-    throw Error(
-        AOT_MODEL_MISMATCH, {package_.path, " cannot be prepared for this CPU (", here, ")"},
-        {can_pack() ? "It does not say how convolutions of its work: it has none, or an older aotpack exported it."
-                    : "That takes the libtorch of torch 2.10 or newer, and this bundle has an older one."},
-        {"Export the model again with this aotpack and a newer torch; as it is, it runs as fast as it can."});
+    throw Error(AOT_MODEL_MISMATCH, {package_.path, " cannot be prepared for this CPU (", here, ")"},
+                {can_pack() ? "It does not say how convolutions of its work: an older aotpack exported it."
+                            : "That takes the libtorch of torch 2.10 or newer, and this bundle has an older one."},
+                {"Export the model again with this aotpack and a newer torch; as it is, it runs as fast as it can."});
   }
   std::vector<TensorHandle> owners;
   std::vector<PackedWeight> weights;

@@ -66,7 +66,8 @@ class Unfinished {
   explicit Unfinished(const std::string& path) : path_(path), place_(concat({path, ".part"})) {
     for (;;) {
       constexpr mode_t kReadable = 0644;
-      file_ = File(open(place_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, kReadable));
+      // Non-blocking, so that a FIFO in its place cannot hang the process.
+      file_ = File(open(place_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, kReadable));
       if (!file_.is_open()) throw cannot_write(place_, errno);
       if (flock(file_.descriptor(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
         throw Error(AOT_FAILED, {place_, " is being written by another process"},
@@ -76,6 +77,11 @@ class Unfinished {
       struct stat ours {};
       struct stat there {};
       if (fstat(file_.descriptor(), &ours) != 0) throw cannot_write(place_, errno);
+      if (!S_ISREG(ours.st_mode) || ours.st_nlink > 1) {
+        throw Error(AOT_FAILED, {place_, " is not a file of its own"},
+                    {"No prepare that was ended left it there; what else bears that name would be written over."},
+                    {"Delete it, or name another folder."});
+      }
       if (stat(place_.c_str(), &there) == 0 && ours.st_ino == there.st_ino && ours.st_dev == there.st_dev) break;
     }
     if (ftruncate(file_.descriptor(), 0) != 0) fail();
@@ -122,6 +128,23 @@ std::string Preparation::path_in(const std::string& folder) const {
   std::string all = concat({cpu, "\n", threads, "\n", torch, "\n"});
   for (const std::string& weight : weights) all.append(weight).append("\n");
   return concat({folder, "/", cpu, "-", threads, "-", fingerprint(all), ".weights"});
+}
+
+MappedFile map_prepared(const std::string& path) {
+  struct stat there {};
+  if (stat(path.c_str(), &there) == 0 && !S_ISREG(there.st_mode)) throw not_whole(path, {"is not a regular file"});
+  try {
+    return MappedFile(path);
+  } catch (const Error& error) {
+    if (error.status() != AOT_MACHINE_MISMATCH) throw;
+    throw Error(AOT_MACHINE_MISMATCH, {path, " may not be read by this user"},
+                {"Whoever ran aotrun prepare kept it for himself: files are made with his umask."},
+                {"Run: chmod a+r ", path, ". With AOT_PREPARED= the model is loaded without it."});
+  }
+}
+
+Error described_larger(const std::string& path, const std::string& weight) {
+  return not_whole(path, {"describes the weight ", weight, " larger than it is"});
 }
 
 std::vector<PackedWeight> read_prepared(const uint8_t* data, size_t size, const Preparation& wanted,

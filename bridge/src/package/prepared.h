@@ -13,6 +13,9 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
+#include "base/mapped_file.h"
+
 namespace aot {
 
 /// What a file of prepared weights was made from, and for.
@@ -32,6 +35,12 @@ struct PackedWeight {
   const uint8_t* data = nullptr;  // aligned to 64 bytes in a file of these
   size_t size = 0;                // bytes
 };
+
+/// Throws AOT_DAMAGED for what is no file, AOT_MACHINE_MISMATCH where this user may not read it.
+MappedFile map_prepared(const std::string& path);
+
+/// What is wrong with a file in which a weight's layout reaches beyond its bytes: AOT_DAMAGED.
+Error described_larger(const std::string& path, const std::string& weight);
 
 /// The weights of a file that lies in memory, in the order of the preparation; `path` is for messages. What the layouts
 /// say has not been looked at. Throws AOT_DAMAGED for a file that is not whole, AOT_MODEL_MISMATCH for one that was

@@ -5,6 +5,7 @@ Each process packs them for this one when it loads the model, or `aotrun prepare
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import hashlib
 import json
@@ -53,6 +54,7 @@ WEIGHTS = {
 GAPS = ((108, 112), (316, 320), (420, 424))
 #: Linux's numbers.
 _FSYNC, _RENAME = 74, 82
+_DAC_OVERRIDE, _DAC_READ_SEARCH, _CAPBSET_DROP = 1, 2, 24
 
 
 @pytest.fixture(scope="module")
@@ -319,6 +321,7 @@ def test_a_package_that_does_not_say_how_its_convolutions_work(
 ) -> None:
     """It runs, with its weights in plain order, and cannot be prepared."""
     document = bundle / "models" / "convolutions" / "model.json"
+    later = bundle / "models" / "later"
     text = document.read_text()
     told = json.loads(text)
     for constant in told["constants"]:
@@ -329,10 +332,19 @@ def test_a_package_that_does_not_say_how_its_convolutions_work(
         assert done.returncode == 0, done.stderr
         done = aotrun(bundle, "prepare", "--output", tmp_path, **lesser)
         refused(done, 5, "cannot be prepared for this CPU", "an older aotpack", "Export the model again")
+        # It is no reason to leave out the models after it.
+        shutil.copytree(document.parent, later, symlinks=True)
+        (later / "model.json").unlink()
+        (later / "model.json").write_text(text)
+        done = aotrun(bundle, "prepare", "--output", tmp_path, "--json", **lesser)
+        refused(done, 5, "cannot be prepared for this CPU")
+        assert [each["model"] for each in json.loads(done.stdout)["models"]] == ["later"]
+        assert parts(tmp_path) == [".weights"]
         told["constants"] = [{**each, "convolution": {"stride": [0, 1]}} for each in told["constants"]]
         document.write_text(json.dumps(told))
-        refused(aotrun(bundle, "bench", **lesser), 6, "a convolution cannot be as described")
+        refused(aotrun(bundle, "bench", "--model", "convolutions", **lesser), 6, "a convolution cannot be as described")
     finally:
+        shutil.rmtree(later, ignore_errors=True)
         document.write_text(text)
 
 
@@ -384,7 +396,7 @@ def test_a_file_that_is_not_what_it_should_be_is_refused(
     for at, number in ((320, 1 << 40), (8, 1 << 20), (112, 1 << 30), (304, 1 << 20)):
         lie = bytearray(content)
         lie[head + 2 * at : head + 2 * at + 16] = number.to_bytes(8, "little").hex().encode()
-        lies[f"layout {at}"] = (bytes(lie), 6, "is described larger than it is")
+        lies[f"layout {at}"] = (bytes(lie), 6, "larger than it is")
     (tmp_path / "lies").mkdir()
     for name, (lie, _, _) in lies.items():
         (tmp_path / "lies" / name).write_bytes(lie)
@@ -398,8 +410,26 @@ def test_a_file_that_is_not_what_it_should_be_is_refused(
     assert set(told) == set(lies)
     for name, (_, code, words) in lies.items():
         assert told[name][0] == code, (name, told[name])
-        for word in (str(path), words):
-            assert word in told[name][1]
+        for word in (str(path), words, "aotrun prepare --output FOLDER" if code == 6 else "aotrun prepare"):
+            assert word in told[name][1], (name, told[name])
+
+
+#: Two threads are the model's, and one is the process's.
+PREPARE_IN_A_THREAD = """
+import json, sys, threading
+import aotrun
+
+model = aotrun.load(sys.argv[1], threads=2, prepared="")
+told = [model.prepare(sys.argv[2])]
+thread = threading.Thread(target=lambda: told.append(model.prepare(sys.argv[3])))
+thread.start()
+thread.join()
+try:
+    model.prepare("")
+except aotrun.UsageError as error:
+    told.append(error.what)
+print(json.dumps(told))
+"""
 
 
 @pytest.fixture
@@ -470,6 +500,70 @@ def test_a_full_disk_and_a_folder_that_is_not_ours(bundle: Path, lesser: dict[st
     refused(done, 1, "cannot be written: Not a directory")
     done = aotrun(bundle, "prepare", "--output", tmp_path / "no" / "such", **lesser)
     refused(done, 1, "cannot be written: No such file or directory")
+
+
+def test_what_lies_in_the_way_is_neither_waited_for_nor_written_over(
+    bundle: Path, lesser: dict[str, str], tmp_path: Path
+) -> None:
+    path = Path(prepared(bundle, tmp_path, **lesser)["file"])
+    part = path.with_name(f"{path.name}.part")
+    os.mkfifo(part)
+    refused(aotrun(bundle, "prepare", "--output", tmp_path, **lesser), 1, str(part))
+    reader = os.open(part, os.O_RDONLY | os.O_NONBLOCK)
+    refused(aotrun(bundle, "prepare", "--output", tmp_path, **lesser), 1, f"{part} is not a file of its own")
+    os.close(reader)
+    part.unlink()
+    other = tmp_path / "other"
+    other.write_text("somebody's")
+    part.hardlink_to(other)
+    refused(aotrun(bundle, "prepare", "--output", tmp_path, **lesser), 1, f"{part} is not a file of its own")
+    part.unlink()
+    part.symlink_to(other)
+    refused(aotrun(bundle, "prepare", "--output", tmp_path, **lesser), 1, str(part))
+    assert other.read_text() == "somebody's"
+    # Nor is what is to be read anything but a file.
+    path.unlink()
+    os.mkfifo(path)
+    done = aotrun(bundle, "bench", AOT_PREPARED=str(tmp_path), **lesser)
+    refused(done, 6, f"{path} is not a regular file", "aotrun prepare --output")
+
+
+def test_a_file_that_this_user_may_not_read(bundle: Path, lesser: dict[str, str], tmp_path: Path) -> None:
+    def without_rights_of_root() -> None:
+        libc = ctypes.CDLL(None)
+        for capability in (_DAC_OVERRIDE, _DAC_READ_SEARCH):
+            libc.prctl(_CAPBSET_DROP, capability, 0, 0, 0)
+
+    path = Path(prepared(bundle, tmp_path, **lesser)["file"])
+    path.chmod(0)
+    done = aotrun(bundle, "bench", before=without_rights_of_root, AOT_PREPARED=str(tmp_path), **lesser)
+    refused(done, 7, f"{path} may not be read by this user", "chmod a+r")
+
+
+def test_the_number_of_threads_is_the_models_in_every_thread(
+    bundle: Path, backend_python: Path, tmp_path: Path
+) -> None:
+    """OpenMP has a number for each thread, and what is packed is for that of the thread that packs."""
+    environment = {**os.environ, "PYTHONPATH": str(bundle / "runner"), "OMP_NUM_THREADS": "1"}
+    command = [backend_python, "-c", PREPARE_IN_A_THREAD, bundle, tmp_path / "this", tmp_path / "other"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    this, other, nowhere = json.loads(done.stdout)
+    assert nowhere == "folder is empty"
+    if this["file"] is None:
+        pytest.skip("NO ORDER OF TWO THREADS: this kind of CPU has one for all")
+    assert other["weights"] == this["weights"]
+    assert Path(other["file"]).read_bytes() == Path(this["file"]).read_bytes()
+
+
+def test_a_model_without_convolutions_has_nothing_to_prepare(
+    bundle: Path, backend_venv: Path, lesser: dict[str, str], tmp_path: Path
+) -> None:
+    package = cached_export(backend_venv, Path(__file__).with_name("linear.py"), cpu_isa="avx2")
+    assert read_model(package).metadata.packed_on
+    done = aotrun(bundle, "prepare", "--model", package, "--output", tmp_path, **lesser)
+    assert done.returncode == 0, done.stderr
+    assert "nothing to prepare, it has no convolutions" in done.stdout
+    refused(aotrun(bundle, "prepare", "--output", ""), 2, "no folder is named")
 
 
 def test_two_that_prepare_at_the_same_time(bundle: Path, lesser: dict[str, str], tmp_path: Path) -> None:
