@@ -101,3 +101,18 @@ def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("AOTPACK_VENV", "/elsewhere")
     ((request, _),) = projects.requests_of(found)
     assert request.venv is None
+
+
+def test_models_are_compiled_for_the_gpus_of_their_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("aotpack.toml").write_text("[models]\na = 'm.py:a'\n[bundles.a]\nportable = true\narchs = ['sm_80']\n")
+    asked: list[object] = []
+
+    def packages_of(_models: object, **options: object) -> list[tuple[str, Path]]:
+        asked.append(options["archs"])
+        return [("a", Path("a.pt2"))]
+
+    monkeypatch.setattr(projects, "packages_of", packages_of)
+    found = find_project()
+    assert found is not None
+    ((request, _),) = projects.requests_of(found)
+    assert asked == [request.archs] == [("sm_80",)]
