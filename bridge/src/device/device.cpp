@@ -114,7 +114,7 @@ int32_t gpu_code_rank(std::string_view code, std::string_view gpu) {
   // "a" on its own alone, with an "f" on its family, and PTX without either on all that is newer.
   const bool is_same_major = theirs.number / 10 == ours.number / 10;
   if (theirs.suffix == 'a' && theirs.number != ours.number) return 0;
-  if (!is_same_major && !(is_ptx && theirs.suffix == '\0')) return 0;
+  if (!is_same_major && (!is_ptx || theirs.suffix != '\0')) return 0;
   return theirs.number + (is_ptx ? 0 : kMachineCode);
 }
 
