@@ -178,7 +178,7 @@ void read_packed(const Bytes& bytes) {
 
 /// A file of prepared weights: those that it speaks of lie within it.
 void read_prepared(const Bytes& bytes) {
-  const aot::Preparation wanted{"AVX2", 2, "2.13.0", {"one", "other"}};
+  const aot::Preparation wanted{"AVX2", "avx_vnni", 2, "2.13.0", {"one", "other"}};
   Bytes file = bytes;
   for (const aot::PackedWeight& weight : aot::read_prepared(file.data(), file.size(), wanted, "fuzz")) {
     const uint8_t* const end = file.data() + file.size();

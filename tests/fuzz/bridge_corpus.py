@@ -115,6 +115,7 @@ def _prepared() -> bytes:
     """A file of two weights, one of a convolution and one that is no layout at all."""
     head = {
         "cpu": "AVX2",
+        "features": "avx_vnni",
         "threads": 2,
         "torch": "2.13.0",
         "size": 4736,

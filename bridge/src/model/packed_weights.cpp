@@ -3,6 +3,7 @@
 // many threads a call has: packed when the model is loaded, or once for all processes.
 #include <utility>
 
+#include "base/cpu_features.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "model/container.h"
@@ -31,6 +32,15 @@ std::string identity_of(const ConstantSpec& spec, const Convolution& by, const s
                  text(by.output_padding)});
 }
 
+/// What this CPU has of that by which oneDNN tells those of one kind from each other.
+std::string features_of_order() {
+  std::vector<std::string> features;
+  for (const char* feature : {"avx_vnni", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile"}) {
+    if (missing_cpu_features({feature}).empty()) features.emplace_back(feature);
+  }
+  return join(features);
+}
+
 }  // namespace
 
 const std::string* Container::layout_of(const ConstantSpec& spec) const {
@@ -55,6 +65,7 @@ void Container::take_order_of_cpu(const std::vector<PlacedConstant>& packed, std
   preparation_.cpu = libtorch_cpu_kind();
   if (preparation_.cpu.empty()) return;
   is_foreign_ = preparation_.cpu != packed_on;
+  preparation_.features = features_of_order();
   const auto max_threads = Runtime::get().openmp().max_threads;
   preparation_.threads = max_threads != nullptr ? max_threads() : 1;
   for (const PlacedConstant& one : packed) {

@@ -55,8 +55,9 @@ std::string head_of(const Preparation& made, const std::vector<PackedWeight>& we
                     to_hex(weights[i].layout), "\", \"begin\": ", end, ", \"size\": ", weights[i].size, "}"});
     end = up_to(end + weights[i].size, kAlignment);
   }
-  return concat({"{\"cpu\": ", json_quote(made.cpu), ", \"threads\": ", made.threads,
-                 ", \"torch\": ", json_quote(made.torch), ", \"size\": ", end, ", \"weights\": [", rows, "]}\n"});
+  return concat({"{\"cpu\": ", json_quote(made.cpu), ", \"features\": ", json_quote(made.features),
+                 ", \"threads\": ", made.threads, ", \"torch\": ", json_quote(made.torch), ", \"size\": ", end,
+                 ", \"weights\": [", rows, "]}\n"});
 }
 
 /// A file on its way to its name: another process that writes the same one is told to wait, and what one left that was
@@ -125,7 +126,7 @@ class Unfinished {
 }  // namespace
 
 std::string Preparation::path_in(const std::string& folder) const {
-  std::string all = concat({cpu, "\n", threads, "\n", torch, "\n"});
+  std::string all = concat({cpu, "\n", features, "\n", threads, "\n", torch, "\n"});
   for (const std::string& weight : weights) all.append(weight).append("\n");
   return concat({folder, "/", cpu, "-", threads, "-", fingerprint(all), ".weights"});
 }
@@ -165,12 +166,13 @@ std::vector<PackedWeight> read_prepared(const uint8_t* data, size_t size, const 
     if (begin > size || all < 0 || static_cast<uint64_t>(all) != size - begin) {
       throw not_whole(path, {"has ", size, " bytes, and by its head ", begin, " and ", all});
     }
-    const auto said = [](const std::string& cpu, int64_t threads, const std::string& torch) {
-      return concat({cpu, ", ", threads, " threads and torch ", torch});
+    const auto said = [](const std::string& cpu, const std::string& features, int64_t threads,
+                         const std::string& torch) {
+      return concat({cpu, " (", features, "), ", threads, " threads and torch ", torch});
     };
-    const std::string found =
-        said(document.at("cpu").text(), document.at("threads").integer(), document.at("torch").text());
-    const std::string here = said(wanted.cpu, wanted.threads, wanted.torch);
+    const std::string found = said(document.at("cpu").text(), document.at("features").text(),
+                                   document.at("threads").integer(), document.at("torch").text());
+    const std::string here = said(wanted.cpu, wanted.features, wanted.threads, wanted.torch);
     if (found != here) throw of_another(path, {"is for ", found, "; this is ", here});
     const std::vector<Json>& rows = document.at("weights").items();
     bool is_same = rows.size() == wanted.weights.size();

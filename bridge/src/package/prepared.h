@@ -21,6 +21,7 @@ namespace aot {
 /// What a file of prepared weights was made from, and for.
 struct Preparation {
   std::string cpu;                   // libtorch's kind of it
+  std::string features;              // what oneDNN asks of CPUs of one kind, such as "avx512_bf16, amx_tile"
   int threads = 1;                   // that a call has: oneDNN's choice of an order depends on it
   std::string torch;                 // the version of libtorch, whose oneDNN chose the orders
   std::vector<std::string> weights;  // a text for each that tells it, and what it is packed for, from all others
