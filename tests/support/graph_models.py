@@ -1,6 +1,7 @@
 """Modules whose graphs torch.export gets wrong, or thinks worse of than they are."""
 
 import torch
+import torch.ao.quantization.fx._decomposed
 from torch import nn
 
 Dim = torch.export.Dim
@@ -61,6 +62,51 @@ def indexed_complex():
     torch.manual_seed(0)
     inputs = (torch.randn(5, 7, dtype=torch.complex64), torch.randint(0, 7, (3, 4)))
     return IndexedComplex().eval(), inputs, (None, {0: Dim("rows", min=1, max=64)})
+
+
+class Bytes(nn.Module):
+    """A linear layer of PT2E's static int8, of rows that `choose` takes."""
+
+    def __init__(self, choose):
+        super().__init__()
+        self.choose = choose
+        self.register_buffer("scales", torch.ones(16))
+        self.register_buffer("zeros", torch.zeros(16, dtype=torch.int64))
+        self.register_buffer("weight", torch.ones(16, 8, dtype=torch.int8))
+
+    def forward(self, x):
+        ops = torch.ops.quantized_decomposed
+        x = ops.quantize_per_tensor(self.choose(x), 0.04, 117, 0, 255, torch.uint8)
+        x = ops.dequantize_per_tensor(x, 0.04, 117, 0, 255, torch.uint8)
+        weight = ops.dequantize_per_channel(self.weight, self.scales, self.zeros, 0, -127, 127, torch.int8)
+        return self.product(x, weight)
+
+    def product(self, x, weight):
+        return nn.functional.linear(x, weight)
+
+
+class OneProduct(Bytes):
+    """Of vectors: the weight is not a matrix, nor has the result a dim."""
+
+    def product(self, x, weight):
+        scale = (0.5, 0, -127, 127, torch.int8)
+        return torch.matmul(x, torch.ops.quantized_decomposed.dequantize_per_tensor(self.weight[0], *scale))
+
+
+def few_bytes():
+    return Bytes(lambda x: x).eval(), (torch.randn(5, 8),), ({0: Dim("n", min=1, max=64)},)
+
+
+def one_row_of_bytes():
+    return Bytes(lambda x: x[0]).eval(), (torch.randn(5, 8),)
+
+
+def bytes_of_chosen_rows():
+    return Bytes(lambda x: x[x[:, 0] > 0]).eval(), (torch.randn(5, 8),)
+
+
+def one_product_of_bytes():
+    return OneProduct(lambda x: x[0]).eval(), (torch.randn(5, 8),)
 
 
 def of(function, *inputs, sizes=None, **buffers):

@@ -58,6 +58,14 @@ REFUSED = {
     "one_memory": ("usage", "the module writes into memory that all and row share", "register one buffer"),
 }
 
+#: Function with layers of PT2E's int8 -> in what generated code multiplies: how many rows there are may not be known.
+LOW_PRECISION = {
+    "few_bytes": ["int8"],
+    "one_row_of_bytes": ["int8"],
+    "bytes_of_chosen_rows": [],
+    "one_product_of_bytes": [],
+}
+
 
 def trace(python: Path, models: Path, functions: Iterable[str]) -> dict[str, Any]:
     """What an export says of each function of a file before it compiles anything."""
@@ -71,7 +79,7 @@ def trace(python: Path, models: Path, functions: Iterable[str]) -> dict[str, Any
 
 @pytest.fixture(scope="module")
 def traced(backend_python: Path) -> dict[str, Any]:
-    return trace(backend_python, MODELS, [*SERVED, *LEAST, *REFUSED, "by_example", "no_number"])
+    return trace(backend_python, MODELS, [*SERVED, *LEAST, *REFUSED, *LOW_PRECISION, "by_example", "no_number"])
 
 
 @pytest.mark.parametrize("function", SERVED)
@@ -99,6 +107,11 @@ def test_what_is_refused(traced: dict[str, Any], function: str) -> None:
     kind, what, fix = REFUSED[function]
     told = traced[function]
     assert (told["kind"], what in told["what"], fix in told["fix"]) == (kind, True, True), told
+
+
+@pytest.mark.parametrize("function", LOW_PRECISION)
+def test_what_is_multiplied_in_bytes(traced: dict[str, Any], function: str) -> None:
+    assert traced[function]["low_precision"] == LOW_PRECISION[function]
 
 
 def test_an_attribute_that_is_no_number_has_not_changed(traced: dict[str, Any]) -> None:

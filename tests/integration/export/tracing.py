@@ -12,6 +12,7 @@ from typing import Any
 
 sys.path.insert(0, sys.argv[1])
 from worker import failure, source
+from worker.code import isas
 from worker.eager import randomness, running
 from worker.graph import pooling, sizing
 
@@ -34,6 +35,7 @@ def traced(file: str, function: str) -> dict[str, Any]:
         "notes": notes,
         "weights": list(sized.program.state_dict),
         "draws": run.random.draws,
+        "low_precision": sorted(isas.low_precision(sized.program)),
         "names": [spec["name"] for spec in [*described.inputs, *described.outputs]],
     }
 

@@ -162,16 +162,20 @@ def _is_generated_of_bytes(node: Any) -> bool:
     targets = [str(getattr(argument, "target", "")) for argument in node.args[:2]]
     if len(targets) < 2 or targets[0] != _DEQUANTISED or not targets[1].startswith(_DEQUANTISED_WEIGHT):
         return False
-    values = node.args[0]
-    rows, depth = _likely_sizes(values.meta["val"])
-    _, columns = _likely_sizes(node.meta["val"])
-    return matrix_products.is_generated(rows, columns, depth, keeps_weights=True)
+    values, weight = (argument.meta["val"] for argument in node.args[:2])
+    if weight.dim() != 2:
+        return False
+    *rows, depth = map(_likely, values.shape)
+    columns = _likely(node.meta["val"].shape[-1])
+    return matrix_products.is_generated(math.prod(rows), columns, depth, keeps_weights=True)
 
 
-def _likely_sizes(tensor: Any) -> tuple[int, int]:
-    """Of a matrix of its rows, with the example's sizes where they are dynamic."""
-    sizes = [size.node.hint if isinstance(size, torch.SymInt) else size for size in tensor.shape]
-    return math.prod(sizes[:-1]), sizes[-1]
+def _likely(size: Any) -> int:
+    """A size, or what the example inputs had where it is dynamic; too many where it follows from values."""
+    if not isinstance(size, torch.SymInt):
+        return int(size)
+    hint = size.node.hint
+    return matrix_products.MOST_GENERATED + 1 if hint is None else int(hint)
 
 
 def _is_product(target: str) -> bool:
