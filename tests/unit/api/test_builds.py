@@ -82,7 +82,17 @@ def test_sources_for_gpus_are_compiled_for_those_of_the_bundle(
         ("cuda", {}),
         ("cuda", {"archs": ("sm_90",)}),
         ("cuda", {"device": "cpu"}),
-        ("cpu", {}),
     ):
         builds.packages_of(f"{tmp_path / 'm.py'}:model", backend=backend, archs=("sm_80",), venv=None, options=options)
-    assert [each.get("archs") for _, each in exported] == [("sm_80",), ("sm_90",), None, None]
+    assert [each.get("archs") for _, each in exported] == [("sm_80",), ("sm_90",), None]
+
+
+def test_gpus_that_the_bundle_cannot_be_for_are_said_before_anything_is_exported(
+    tmp_path: Path, exported: list[tuple[Source, dict[str, Any]]]
+) -> None:
+    (tmp_path / "m.py").touch()
+    for backend, arch in (("cpu", "sm_80"), ("rocm", "sm_80"), ("cuda", "sm_90a")):
+        with pytest.raises(UsageError, match=f"--arch {arch}: ") as caught:
+            builds.packages_of(f"{tmp_path / 'm.py'}:model", backend=backend, archs=(arch,), venv=None, options={})
+        assert "that the bundle is to run on" in caught.value.meaning
+    assert exported == []

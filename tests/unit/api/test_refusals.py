@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,6 +36,16 @@ def test_gpus_of_another_device(device: str, arch: str, what: str, tmp_path: Pat
     with pytest.raises(aotpack.UsageError, match=what) as caught:
         aotpack.export(f"{file}:model", output=tmp_path / "m.pt2", device=device, archs=[arch])
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("archs", ["sm_90", b"sm_90", [90], ["sm_90", None], None, 90], ids=repr)
+def test_gpus_are_a_list_of_texts(archs: Any, tmp_path: Path) -> None:
+    file = tmp_path / "m.py"
+    file.touch()
+    for command in (aotpack.export, aotpack.build):
+        where = {"device": "cuda"} if command is aotpack.export else {"backend": "cuda"}
+        with pytest.raises(aotpack.UsageError, match=r"archs=.*: not a list of texts"):
+            command(f"{file}:model", output=tmp_path / "made.pt2", archs=archs, **where)
 
 
 def test_what_is_no_model_is_named() -> None:

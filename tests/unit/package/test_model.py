@@ -132,6 +132,24 @@ def test_kernels_for_several_gpus_tell_more_than_torch_s_key(tmp_path: Path) -> 
     assert "a kernel cannot be read" in refusal(DamagedError, package(tmp_path / "m.pt2", keys=keys, **kernels)).what
 
 
+@pytest.mark.parametrize(
+    "arch", ["sm_x", "sm_9", "sm_90z", "compute_", "gfx90a/..", "", "..", "gfx90a:", "sm_429496729"]
+)
+def test_words_that_are_no_gpu(tmp_path: Path, arch: str) -> None:
+    """They would be looked for among GPUs, and be names of folders."""
+    own = {"device": "cuda", "gpu_archs": [arch]}
+    keys = {"aotpack": json.dumps(own)}
+    assert "no GPU that code can be for" in refusal(DamagedError, package(tmp_path / "own.pt2", keys=keys)).what
+    keys = {"aotpack": json.dumps({"variants": [{"name": "cuda", **own}]})}
+    assert "no GPU that code can be for" in refusal(DamagedError, package(tmp_path / "variant.pt2", keys=keys)).what
+
+
+@pytest.mark.parametrize("capability", ["9", "90/..", "../x", "90:"])
+def test_a_key_of_torch_s_that_is_no_gpu(tmp_path: Path, capability: str) -> None:
+    keys = {"AOTI_DEVICE_KEY": "cuda", "AOTI_COMPUTE_CAPABILITY": capability}
+    assert "no GPU that code can be for" in refusal(DamagedError, package(tmp_path / "m.pt2", keys=keys)).what
+
+
 def test_inspect_says_what_ptx_is_for(tmp_path: Path) -> None:
     keys = {"AOTI_DEVICE_KEY": "cuda", "AOTI_COMPUTE_CAPABILITY": "90"}
     code = {f"{FOLDER}/k__fatbin": region(Piece(80), Piece(80, kind=Kind.PTX), Piece(90))}

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from aotpack.backend import Backend
 from aotpack.errors import ModelMismatchError
-from aotpack.gpu.archs import unserved
+from aotpack.gpu.archs import check_archs, listed, unserved
 from aotpack.package.metadata import ModelMetadata
 
-#: What `--arch` of a build means, for whoever gives it a word that is no GPU.
-MEANING = "--arch names the GPUs that the bundle is to run on; code and data for others is left out"
+
+def parse_archs(archs: object, backend: Backend) -> tuple[str, ...]:
+    """Check `--arch` of a build, in the order that it was given. Raises UsageError."""
+    found = listed(archs)
+    meaning = "--arch names the GPUs that the bundle is to run on; code and data for others is left out"
+    check_archs(backend, found, meaning=meaning)
+    return found
 
 
 def check_model_archs(name: str, metadata: ModelMetadata, archs: Sequence[str]) -> None:

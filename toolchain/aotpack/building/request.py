@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 from aotpack.backend import Backend
-from aotpack.building.archs import MEANING
+from aotpack.building.archs import parse_archs
 from aotpack.bundle.assets import Scalar, check_assets, check_metadata
 from aotpack.environment.torch import TorchInfo
 from aotpack.errors import UsageError
-from aotpack.gpu.archs import check_archs
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -96,7 +95,7 @@ def order_of(request: BuildRequest) -> BuildOrder:
     Raises:
         UsageError: names or options that cannot be.
     """
-    check_archs(request.backend, request.archs, meaning=MEANING)
+    parse_archs(request.archs, request.backend)
     if not request.portable and "host" in (request.libc, request.python):
         raise UsageError(
             "--libc host and --python host need --portable",

@@ -163,7 +163,7 @@ def parse_isas(text: str) -> str:
 
 def parse_archs(archs: Iterable[str], backend: Backend) -> tuple[str, ...]:
     """Check `--arch`. Raises UsageError."""
-    found = gpus.in_order(archs)
+    found = gpus.in_order(gpus.listed(archs))
     gpus.check_archs(backend, found, meaning="--arch names the GPUs that the model's own code is compiled for")
     return found
 

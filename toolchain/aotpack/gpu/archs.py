@@ -18,6 +18,18 @@ _ADVICE = {
 }
 
 
+def listed(archs: object) -> tuple[str, ...]:
+    """What a caller in Python gives as `archs`. Raises UsageError for what is no list of texts."""
+    words = tuple(archs) if isinstance(archs, Iterable) and not isinstance(archs, str) else (None,)
+    if not all(isinstance(word, str) for word in words):
+        raise UsageError(
+            f"archs={archs!r}: not a list of texts",
+            meaning="it names GPUs, each by a text",
+            fix='archs=["sm_90"]',
+        )
+    return words
+
+
 def check_archs(backend: Backend, archs: Iterable[str], *, meaning: str) -> None:
     """Refuse words that are no GPU of the backend, with a UsageError that says what `--arch` means."""
     for arch in archs:

@@ -50,7 +50,7 @@ class Arch:
 
 def parse_arch(text: str) -> Arch:
     """An architecture as written on the command line: `sm_90`, `sm_90a`, `sm_120f`. Raises ValueError for others."""
-    found = re.fullmatch(r"sm_(\d{1,2})(\d)([af]?)", text)
+    found = re.fullmatch(r"sm_([0-9]{1,2})([0-9])([af]?)", text)
     if not found:
         raise ValueError(f"{text!r} is not a CUDA architecture such as sm_90")
     return Arch(int(found[1]), int(found[2]), found[3])

@@ -250,6 +250,9 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
                 raise ValueError(f"a constant is in layout {constant.layout} of {len(self.layouts)}")
             if not 0 <= constant.file < len(self.weights):
                 raise ValueError(f"a constant is in file {constant.file} of {len(self.weights)}")
+        for arch in self.gpu_archs + tuple(arch for variant in self.variants for arch in variant.gpu_archs):
+            if not _GPU_CODE.fullmatch(arch):
+                raise ValueError(f"{arch!r} is no GPU that code can be for")
         for variant in self.variants:
             if not all(0 <= index < len(self.constants) for index in variant.constants or ()):
                 raise ValueError(f"variant {variant.name} has a constant that there is not")
@@ -260,6 +263,10 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
             if not last.constant < weight.constant < len(self.constants) or weight.begin < last.begin:
                 raise ValueError(f"packed constant {weight.constant} of {len(self.constants)} at {weight.begin}")
             last = weight
+
+
+#: What code for GPUs is called after: NVIDIA's `sm_90a` and the PTX `compute_80`, or others' words (`gfx90a:xnack+`).
+_GPU_CODE = re.compile(r"(?:sm|compute)_[0-9]{2,3}[af]?|(?!sm_|compute_)[0-9A-Za-z_-]+(?::[0-9A-Za-z_]+[-+]?)*")
 
 
 def _is_name(text: str) -> bool:

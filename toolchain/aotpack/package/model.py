@@ -256,7 +256,10 @@ def _metadata(archive: Archive, files: Mapping[str, str], elf: Elf) -> ModelMeta
     entry = files[documents[0]]
     keys = _json_object(archive, entry)
     own = keys.get("aotpack")
-    metadata = _plain(keys, _kernels(archive, files)) if own is None else _own(archive.path, entry, own)
+    try:
+        metadata = _plain(keys, _kernels(archive, files)) if own is None else _own(archive.path, entry, own)
+    except ValueError as error:
+        raise _malformed(archive.path, entry, error) from error
     return msgspec.structs.replace(
         metadata, machine=elf.machine, floors=Floors(glibc=elf.floor("GLIBC"), glibcxx=elf.floor("GLIBCXX"))
     )
@@ -295,7 +298,7 @@ def _plain(keys: Mapping[str, Any], gpu_archs: tuple[str, ...]) -> ModelMetadata
     device = str(keys.get("AOTI_DEVICE_KEY") or "cpu")
     if capability.startswith("gfx"):
         device = "rocm"
-    own = (capability if capability.startswith("gfx") else f"sm_{capability}",) if capability else ()
+    own = (f"sm_{capability}" if capability[0].isdigit() else capability,) if capability else ()
     features = (feature for isa in str(keys.get("AOTI_CPU_ISA") or "").split() for feature in cpu_features(isa))
     return ModelMetadata(
         has_signature=False, device=device, cpu_features=tuple(dict.fromkeys(features)), gpu_archs=gpu_archs or own
