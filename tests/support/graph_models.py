@@ -58,6 +58,23 @@ class IndexedComplex(nn.Module):
         return one, torch.view_as_real(one) * 2, torch.view_as_real(two) + 1, two.reshape(-1), three.real.contiguous()
 
 
+class IndexedAlone(nn.Module):
+    """Complex values of a dim of size 1, whose stride is another one than C order's."""
+
+    def forward(self, x, y, i):
+        one, two = x.permute(2, 0, 1)[:, i], (y * 2).permute(2, 1, 3, 0)[:, i]
+        return torch.view_as_real(one) * 2, one.real.contiguous(), torch.view_as_real(two) + 1
+
+
+def indexed_alone():
+    torch.manual_seed(0)
+    shapes = ((4, 5, 1), (2, 4, 1, 3))
+    return IndexedAlone().eval(), (
+        *(torch.randn(shape, dtype=torch.complex64) for shape in shapes),
+        torch.tensor([1, 0, 1]),
+    )
+
+
 def indexed_complex():
     torch.manual_seed(0)
     inputs = (torch.randn(5, 7, dtype=torch.complex64), torch.randint(0, 7, (3, 4)))

@@ -124,10 +124,11 @@ def test_packages_agree_with_eager(backend_venv: Path, function: str) -> None:
     assert cached_export(backend_venv, MODELS, function=function).exists()
 
 
-def test_complex_values_lie_as_generated_code_expects(backend_venv: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("function", ["indexed_complex", "indexed_alone"])
+def test_complex_values_lie_as_generated_code_expects(backend_venv: Path, tmp_path: Path, function: str) -> None:
     """Compiled and compared with libtorch, and run again with the slim runtime. Inductor's code alone reads them in the
     order of the index."""
-    package = cached_export(backend_venv, MODELS, function="indexed_complex")
+    package = cached_export(backend_venv, MODELS, function=function)
     request = BuildRequest(
         backend=Backend.CPU,
         output=tmp_path / "bundle",
