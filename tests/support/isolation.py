@@ -4,6 +4,7 @@ because nobody reads there what was skipped."""
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,6 +19,20 @@ def empty_root() -> Sandbox:
     if box is None:
         _unproved("NO SANDBOX HERE: install bubblewrap, allow users to make namespaces, or be root", os.environ)
     return box
+
+
+def mounted_root() -> Sandbox:
+    """The same where the root is to hold /proc, or what nobody may write to: links and copies are neither."""
+    box = empty_root()
+    if box.name == "chroot":
+        no_namespaces("a root with /proc, or one that cannot be written, takes mounts")
+    return box
+
+
+def need_open_root() -> None:
+    """End a test that runs as somebody else where a root folder that is closed to others lets them see nothing."""
+    if not Path("/").stat().st_mode & stat.S_IXOTH:
+        pytest.skip("NOT TESTED: here / is closed to all but root (chmod o+x /), so somebody else sees nothing at all")
 
 
 def no_namespaces(reason: str) -> NoReturn:

@@ -188,7 +188,7 @@ def test_what_the_full_runtime_needs_of_proc(backend_venv: Path, tmp_path: Path)
         backend=Backend.CPU, output=output, models=models, portable=True, runtime="full", venv=backend_venv
     )
     build(request, Reporter())
-    box = isolation.empty_root()
+    box = isolation.mounted_root()
     check = [f"{INSIDE}/bin/aotrun", "check", "--model", "bags", "--json"]
     assert report(run(box.command(output, check, kernel=True)))["ok"]
     without = run(box.command(output, check))

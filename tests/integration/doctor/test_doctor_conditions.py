@@ -32,6 +32,7 @@ from aotpack_doctor.findings.explain import explain
 from aotpack_doctor.findings.finding import Severity
 from aotpack_doctor.reading import host
 from tests.fuzz.bridge_corpus import descriptor
+from tests.support import isolation
 from tests.support.doctor_machine import MODEL, SHIM, Machine, compile_one, fatbin_source, make_machine, write_package
 from tests.support.doubles.elf import Double
 from tests.support.torch_trees import make_libtorch, make_torch_venv
@@ -1047,8 +1048,7 @@ def test_condition(case: Condition, machine: Callable[[str], Machine], monkeypat
     subject = machine(case.backend)
     options = case.make(subject, monkeypatch) or {}
     if options.pop("as_nobody", False):
-        if not Path("/").stat().st_mode & stat.S_IXOTH:
-            pytest.skip("here / is closed to all but root (chmod o+x /): as somebody else nothing at all can be seen")
+        isolation.need_open_root()
         with tempfile.TemporaryDirectory() as folder:
             open_to_all = Path(folder)
             open_to_all.chmod(0o755)

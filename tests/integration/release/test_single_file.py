@@ -102,7 +102,7 @@ def test_it_unpacks_beside_what_another_of_its_pid_left(single: Path, tmp_path: 
 
 def test_several_copies_at_once_as_any_user_from_a_read_only_disk(single: Path, x: Path) -> None:
     """In a root with nothing but the file, /proc and the input."""
-    box = isolation.empty_root()
+    box = isolation.mounted_root()
     words = [f"/bundle/{single.name}", "infer", "--input", "/x.json"]
     command = box.command(single.parent, words, [(x, "/x.json")], kernel=True)
     wanted = outputs(run(single, "infer", "--input", x))
@@ -110,6 +110,7 @@ def test_several_copies_at_once_as_any_user_from_a_read_only_disk(single: Path, 
         for done in pool.map(lambda _index: run(Path(command[0]), *command[1:]), range(4)):
             assert outputs(done) == wanted
     if os.geteuid() == 0:
+        isolation.need_open_root()
         with tempfile.TemporaryDirectory() as open_folder, x.open("rb") as stdin:
             Path(open_folder).chmod(0o755)
             shutil.copy(single, open_folder)
@@ -129,12 +130,14 @@ def test_a_file_that_was_renamed_or_replaced_while_it_runs(single: Path, x: Path
     assert json.loads(out)["outputs"] == outputs(run(single, "infer", "--input", x))
 
 
-def test_where_there_is_no_proc(single: Path, small: Path, x: Path, tmp_path: Path) -> None:
-    box = isolation.empty_root()
-    inside = f"/bundle/{single.name}"
-    command = box.command(single.parent, [inside, "info"])
+def test_where_there_is_no_proc(single: Path) -> None:
+    command = isolation.empty_root().command(single.parent, [f"/bundle/{single.name}", "info"])
     refused(run(Path(command[0]), *command[1:]), 7, "no /proc", "AOT_UNPACK=DIR")
-    command = box.command(single.parent, [inside, "--unpack", "/bundle/back"])
+
+
+def test_unpacking_where_nothing_can_be_written(single: Path) -> None:
+    unpack = [f"/bundle/{single.name}", "--unpack", "/bundle/back"]
+    command = isolation.mounted_root().command(single.parent, unpack)
     refused(run(Path(command[0]), *command[1:]), 1)
 
 

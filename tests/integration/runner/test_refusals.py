@@ -15,6 +15,7 @@ from aotpack.backend import Backend
 from aotpack.building.build import build
 from aotpack.building.request import BuildRequest
 from aotpack.progress.reporter import Reporter
+from tests.support import isolation
 
 DAMAGE = ("damaged", "missing", "Copy the whole bundle", "newer", "older system")
 
@@ -36,6 +37,8 @@ def slim(backend_venv: Path, exported: Callable[..., Path]) -> Iterator[Path]:
 
 def shell(line: str, bundle: Path, *, nobody: bool = False) -> subprocess.CompletedProcess[str]:
     """Run a line with `$B` for the bundle's command line."""
+    if nobody:
+        isolation.need_open_root()
     environment = {**os.environ, "B": str(bundle / "bin/aotrun"), "OMP_NUM_THREADS": "1"}
     command = ["setpriv", "--reuid", "65534", "--clear-groups"] if nobody else []
     return subprocess.run(
