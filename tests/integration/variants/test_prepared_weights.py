@@ -233,13 +233,16 @@ sys.stdin.readline()
 
 
 def own_memory(smaps: str, path: str) -> tuple[int, int]:
-    """kB of a mapped file that a process has in memory, and those of them that are its alone."""
+    """kB of a mapped file that a process has in memory, and those of them that are copies of its own.
+
+    Not `Private_Dirty`: to the kernel a page of the file that no disk has yet is that as well, as all of a tmpfs are.
+    """
     resident = own = 0
     for block in re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", smaps, flags=re.MULTILINE):
         if block.partition("\n")[0].endswith(path):
             fields = {name: int(value) for name, value in re.findall(r"^(\w+):\s+(\d+) kB$", block, re.MULTILINE)}
             resident += fields["Rss"]
-            own += fields["Private_Dirty"]
+            own += fields["Anonymous"]
     return resident, own
 
 
