@@ -47,9 +47,13 @@ std::string to_hex(std::string_view bytes) {
   return text;
 }
 
+uint64_t fnv1a(std::string_view bytes, uint64_t before) {
+  for (const char c : bytes) before = (before ^ static_cast<uint8_t>(c)) * 0x100000001b3U;
+  return before;
+}
+
 std::string fingerprint(std::string_view text) {
-  uint64_t hash = 0xcbf29ce484222325U;
-  for (const char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3U;
+  const uint64_t hash = fnv1a(text);
   std::string bytes;
   for (unsigned shift = 64; shift > 0; shift -= 8) bytes += static_cast<char>(hash >> (shift - 8) & 0xffU);
   return to_hex(bytes);

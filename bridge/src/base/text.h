@@ -52,7 +52,11 @@ std::string list(const int64_t* values, int32_t count);
 /// Two digits for each byte.
 std::string to_hex(std::string_view bytes);
 
-/// 16 digits that differ where texts do, but for a chance of one in 2^64 (FNV-1a): no proof against an attacker.
+/// FNV-1a of the bytes behind those that gave `before`; differs where they do, but for a chance of one in 2^64. No
+/// proof against an attacker.
+uint64_t fnv1a(std::string_view bytes, uint64_t before = 0xcbf29ce484222325U);
+
+/// Its 16 digits.
 std::string fingerprint(std::string_view text);
 
 }  // namespace aot

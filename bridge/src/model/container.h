@@ -164,7 +164,7 @@ class Container {
   MappedFile prepared_file_;              // the same
   Preparation preparation_;               // what it is or would be for
   bool is_foreign_ = false;               // whether another kind of CPU has packed the weights
-  bool is_unpackable_ = false;            // whether nobody can tell how a convolution's weight is packed for this one
+  bool is_order_unknown_ = false;         // whether nobody can tell how a convolution's weight is packed for this one
   std::vector<PlacedConstant> packable_;  // weights that can be packed for this one: what the file tells of
   std::vector<TensorHandle> unpacked_;    // memory of weights that lie in C order instead of their file's
   std::vector<TensorHandle> constants_;   // over the mapped weights; empty when the container copied them

@@ -71,7 +71,7 @@ void Container::take_order_of_cpu(const std::vector<PlacedConstant>& packed, std
   for (const PlacedConstant& one : packed) {
     const Convolution* by = packing_of(specs[one.index]);
     if (by == nullptr) {
-      is_unpackable_ = is_unpackable_ || specs[one.index].shape.size() != 2;
+      is_order_unknown_ = is_order_unknown_ || specs[one.index].shape.size() != 2;
       continue;
     }
     packable_.push_back(one);
@@ -157,8 +157,8 @@ Container::Outcome Container::prepare(const std::string& folder) const {
   if (Runtime::is_slim()) return {"", "the slim runtime reads one order of weights on every kind of CPU"};
   const std::string& packed_on = package_.metadata.packed_on;
   if (packed_on.empty()) return {"", "none of its weights are packed for a kind of CPU"};
-  const std::string here = concat({preparation_.cpu, ", ", preparation_.threads, " threads"});
-  if (packable_.empty() && !is_unpackable_) {
+  const std::string here = concat({preparation_.cpu, ", threads: ", preparation_.threads});
+  if (packable_.empty() && !is_order_unknown_) {
     return {"", "it has no convolutions of floating-point numbers with packed weights, and only theirs are prepared"};
   }
   if (packable_.empty() && is_foreign_) {

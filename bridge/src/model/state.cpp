@@ -17,10 +17,7 @@ constexpr size_t kPartAlignment = 64;
 }  // namespace
 
 void StateLayout::mix(uint64_t value) {
-  for (int shift = 0; shift < 64; shift += 8) {
-    fingerprint_ ^= value >> shift & 0xff;
-    fingerprint_ *= 0x100000001b3;
-  }
+  fingerprint_ = fnv1a({reinterpret_cast<const char*>(&value), sizeof value}, fingerprint_);
 }
 
 void StateLayout::add(const std::string& name, std::string_view given_name, AtenTensorHandle buffer,

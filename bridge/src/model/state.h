@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/text.h"
 #include "device/device.h"
 #include "runtime/tensor.h"
 
@@ -45,7 +46,7 @@ class StateLayout {
   std::vector<StatePart> parts_;
   size_t bytes_ = 0;
   std::vector<uint8_t> initial_;
-  uint64_t fingerprint_ = 0xcbf29ce484222325;  // FNV-1a
+  uint64_t fingerprint_ = fnv1a("");
 };
 
 /// The state of one session, on the model's device; at first what it is in the package.
