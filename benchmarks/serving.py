@@ -83,7 +83,7 @@ def row(number: int) -> list[float]:
 
 def as_bytes(number: int) -> bytes:
     """A question by the protocol, tensors as bytes."""
-    from tests.support.serving import binary_request
+    from tests.support.bundles.serving import binary_request
 
     return binary_request("mlp", "x", (1, 64), struct.pack("<64f", *row(number)), str(number))
 
@@ -119,7 +119,7 @@ def on_two_processors() -> Iterator[None]:
 @contextlib.contextmanager
 def aotrun(*words: str) -> Iterator[tuple[int, int]]:
     """A server of the slim bundle: its port, and the process that answers."""
-    from tests.support.serving import serving
+    from tests.support.bundles.serving import serving
 
     with on_two_processors(), serving(WORK / "bundle", "--threads", "1", *words) as server:
         os.sched_setaffinity(0, CLIENT)
@@ -313,7 +313,7 @@ def measure_less(options: argparse.Namespace, least: dict[str, float]) -> list[s
 
 def endure(requests: int) -> str:
     """Ask so many questions through killed workers, slow clients and broken requests; what became of them."""
-    from tests.support.serving import Answer, Crowd, floats, serving
+    from tests.support.bundles.serving import Answer, Crowd, floats, serving
 
     wanted: dict[int, tuple[float, ...]] = {}
 

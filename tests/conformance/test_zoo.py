@@ -22,7 +22,7 @@ from aotpack.environment.search import find_torch
 from aotpack.native.slim import SlimBuild
 from aotpack.package.model import read_model
 from tests.conformance.turns import Bundle, least
-from tests.support import sanitizing
+from tests.support.bundles import sanitizing
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

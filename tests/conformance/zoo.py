@@ -19,8 +19,8 @@ from torch import nn
 
 # Behind everything else, so that torch stays the environment's own.
 _ROOT = Path(__file__).parents[2]
-_FOLDERS = [str(_ROOT / "examples"), str(_ROOT / "tests" / "support"), os.environ.get("AOTPACK_ZOO_PACKAGES")]
-sys.path += filter(None, _FOLDERS)
+_SOURCES = [str(_ROOT / "examples"), str(_ROOT / "tests" / "support" / "models")]
+sys.path += filter(None, [*_SOURCES, os.environ.get("AOTPACK_ZOO_PACKAGES")])
 
 _register_fake = torch.library.register_fake
 

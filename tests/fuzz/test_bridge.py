@@ -14,9 +14,9 @@ from aotpack.backend import Backend
 from aotpack.environment.search import find_torch
 from tests.fuzz.bridge_corpus import TARGETS, corpus
 from tests.fuzz.running import CORPUS, from_text, kept
-from tests.support import sanitizing
-from tests.support.bridge_programs import build_fuzzer
-from tests.support.exporting import ROOT
+from tests.support.bundles import sanitizing
+from tests.support.bundles.bridge_programs import build_fuzzer
+from tests.support.packages.exporting import ROOT
 
 #: Of a short run, the same ones each time; a longer one has a seed of its own.
 RUNS, SEED = 3000, 1

@@ -12,9 +12,9 @@ import pytest
 
 from aotpack.backend import Backend
 from aotpack.environment.search import find_torch
-from tests.support import sanitizing
-from tests.support.exporting import ROOT, SUPPORT, cached_export
-from tests.support.float16_packages import as_float16
+from tests.support.bundles import sanitizing
+from tests.support.packages.exporting import ROOT, SOURCES, cached_export
+from tests.support.packages.float16_packages import as_float16
 
 SCRIPT = Path(__file__).with_name("hostile_layouts.py")
 #: Lies of a short run, the same ones each time.
@@ -25,7 +25,7 @@ SHORT = 250
 @pytest.mark.parametrize("name", ["models", "halves", "float16", "bytes"])
 def test_no_lie_makes_a_model_leave_its_memory(name: str, tmp_path: Path) -> None:
     venv = ROOT / ".venv"
-    package = cached_export(venv, SUPPORT / f"packed_{'halves' if name == 'float16' else name}.py")
+    package = cached_export(venv, SOURCES / f"packed_{'halves' if name == 'float16' else name}.py")
     if name == "float16":
         package = as_float16(package, tmp_path / "packed.pt2")
     runtime = sanitizing.address_runtime(find_torch(Backend.CPU, venv=venv))

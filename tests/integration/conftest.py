@@ -10,7 +10,7 @@ import pytest
 from aotpack.backend import Backend
 from aotpack.environment.search import find_torch
 from aotpack.exporting import driving
-from tests.support.exporting import EXAMPLES, ROOT, cached_export, cached_plain_export
+from tests.support.packages.exporting import EXAMPLES, ROOT, cached_export, cached_plain_export
 from tests.support.sharing import once
 
 

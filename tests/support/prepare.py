@@ -11,10 +11,10 @@ from aotpack.environment.search import find_torch
 from aotpack.native.bridge import build_bridge
 from aotpack.native.slim import build_slim
 from aotpack.runtime.slim_table import Part
-from tests.support import sanitizing
-from tests.support.exporting import EXAMPLES, ROOT, SUPPORT, cached_export
+from tests.support.bundles import sanitizing
+from tests.support.packages.exporting import EXAMPLES, ROOT, SOURCES, cached_export
 
-INTEGRATION = SUPPORT.parent / "integration"
+INTEGRATION = ROOT / "tests" / "integration"
 
 #: What tests ask for, by source and options, the longest first; a test that wants another exports it when it runs.
 SHARED: tuple[tuple[Path, dict[str, str | bool]], ...] = (
@@ -22,8 +22,8 @@ SHARED: tuple[tuple[Path, dict[str, str | bool]], ...] = (
     (EXAMPLES / "convnet.py", {"cpu_isa": "baseline,avx2,avx512"}),
     (EXAMPLES / "mlp.py", {"cpu_isa": "baseline,avx2,avx512"}),
     (EXAMPLES / "transformer.py", {}),
-    (SUPPORT / "safety_models.py", {}),
-    (SUPPORT / "safety_models.py", {"function": "indexing"}),
+    (SOURCES / "safety_models.py", {}),
+    (SOURCES / "safety_models.py", {"function": "indexing"}),
     (INTEGRATION / "bridge" / "bridge_models.py", {}),
     (EXAMPLES / "convnet.py", {}),
     (EXAMPLES / "multi.py", {}),
@@ -35,7 +35,7 @@ SHARED: tuple[tuple[Path, dict[str, str | bool]], ...] = (
     (EXAMPLES / "decoder.py", {"cpu_isa": "avx2"}),
     (EXAMPLES / "voice.py", {"cpu_isa": "avx2"}),
     (EXAMPLES / "no_shim.py", {}),
-    (SUPPORT / "packed_models.py", {}),
+    (SOURCES / "packed_models.py", {}),
     (INTEGRATION / "build" / "bags.py", {}),
     (INTEGRATION / "embedding" / "running_total.py", {}),
     (INTEGRATION / "embedding" / "transpose.py", {}),

@@ -21,7 +21,7 @@ from aotpack.environment.search import find_torch
 from aotpack.errors import AotpackError
 from aotpack.exporting import driving
 from aotpack.progress.reporter import Reporter
-from tests.support.exporting import EXAMPLES, ROOT, cached_export
+from tests.support.packages.exporting import EXAMPLES, ROOT, cached_export
 
 WORKER = Path(__file__).resolve().parent / "pytorch_suite_worker.py"
 

@@ -11,7 +11,7 @@ import pytest
 
 import aotpack
 from aotpack.package.metadata import DynamicDim
-from tests.support.notebook_python import command
+from tests.support.machines.notebook_python import command
 
 HERE = Path(__file__).parent
 

@@ -9,8 +9,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tests.support.exporting import EXAMPLES
-from tests.support.notebook_python import PATHS
+from tests.support.machines.notebook_python import PATHS
+from tests.support.packages.exporting import EXAMPLES
 
 
 @pytest.fixture

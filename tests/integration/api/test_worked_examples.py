@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.exporting import EXAMPLES
+from tests.support.packages.exporting import EXAMPLES
 
 pytestmark = pytest.mark.examples
 

@@ -1,6 +1,6 @@
 /* A host in C of one or more bundles, each through its own library: it forks, lacks threads, or holds two runtimes.
  *
- *   one_process WHAT BUNDLE...      each bundle has the model `parallel` of tests/support/safety_models.py
+ *   one_process WHAT BUNDLE...      each bundle has the model `parallel` of tests/support/models/safety_models.py
  *
  * Exit code 0 when all results are right; what is not is said on stderr.
  */

@@ -24,7 +24,7 @@ from aotpack.backend import Backend
 from aotpack.environment.search import find_torch
 from aotpack.native.bridge import RUNPATH, build_bridge
 from tests.fuzz.bridge_corpus import descriptor
-from tests.support.bridge_client import (
+from tests.support.bundles.bridge_client import (
     BFLOAT,
     Array,
     Bridge,
@@ -38,7 +38,7 @@ from tests.support.bridge_client import (
     unpack,
     view,
 )
-from tests.support.exporting import CACHE, EXAMPLES, ROOT, cached_export
+from tests.support.packages.exporting import CACHE, EXAMPLES, ROOT, cached_export
 
 HERE = Path(__file__).parent
 USAGE, MODEL_MISMATCH, DAMAGED = 2, 5, 6
@@ -458,7 +458,7 @@ def test_what_a_model_says_of_itself(mlp: Model) -> None:
 
 def test_debug_prints_statistics(library: Path, exported: Callable[..., Path]) -> None:
     program = (
-        "import sys, numpy; from pathlib import Path; from tests.support.bridge_client import Bridge\n"
+        "import sys, numpy; from pathlib import Path; from tests.support.bundles.bridge_client import Bridge\n"
         "with Bridge(Path(sys.argv[1])).load(Path(sys.argv[2])) as model:\n"
         "    model(numpy.full((2, 64), numpy.nan, numpy.float32))\n"
     )
@@ -681,7 +681,7 @@ def test_a_package_for_the_cpu_writes_nothing(
 def test_ops_need_the_proxy(library: Path, exported: Callable[..., Path], tmp_path: Path) -> None:
     shutil.copy(library, tmp_path)
     program = (
-        "import sys; from pathlib import Path; from tests.support.bridge_client import Bridge, BridgeError\n"
+        "import sys; from pathlib import Path; from tests.support.bundles.bridge_client import Bridge, BridgeError\n"
         "try: Bridge(Path(sys.argv[1])).load(Path(sys.argv[2]))\n"
         "except BridgeError as error: print(error.status, error.message)\n"
     )
@@ -699,7 +699,7 @@ def test_the_proxy_needs_no_scratch_folder_in_a_bundle(
     folder = unpack(exported("no_shim"), tmp_path / "model")
     (folder / "extern_kernel_nodes.so").symlink_to(library.with_name("libaot_proxy.so"))
     program = (
-        "import sys; from pathlib import Path; from tests.support.bridge_client import Bridge\n"
+        "import sys; from pathlib import Path; from tests.support.bundles.bridge_client import Bridge\n"
         "Bridge(Path(sys.argv[1])).load(Path(sys.argv[2])).free()\n"
     )
     command = [sys.executable, "-c", program, str(library), str(folder)]

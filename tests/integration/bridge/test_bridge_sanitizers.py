@@ -12,10 +12,10 @@ import pytest
 from aotpack.backend import Backend
 from aotpack.environment.search import find_torch
 from aotpack.environment.torch import TorchInfo
-from tests.support import sanitizing
-from tests.support.bridge_programs import build_tests
-from tests.support.exporting import SUPPORT, cached_export
-from tests.support.sanitizing import slim_bundle
+from tests.support.bundles import sanitizing
+from tests.support.bundles.bridge_programs import build_tests
+from tests.support.bundles.sanitizing import slim_bundle
+from tests.support.packages.exporting import SOURCES, cached_export
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,8 @@ def test_each_allocation_may_fail(
     models = {
         "core": exported("mlp"),
         "convnet": exported("convnet"),
-        "ops": cached_export(backend_venv, SUPPORT / "safety_models.py"),
-        "indexing": cached_export(backend_venv, SUPPORT / "safety_models.py", function="indexing"),
+        "ops": cached_export(backend_venv, SOURCES / "safety_models.py"),
+        "indexing": cached_export(backend_venv, SOURCES / "safety_models.py", function="indexing"),
     }
     bundle = slim_bundle(tmp_path / "bundle", backend_venv, models, runtime)
     program = build_tests(torch_info, "address,undefined")["bridge_failures"]

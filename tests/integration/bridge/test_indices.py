@@ -15,7 +15,7 @@ from aotpack.backend import Backend
 from aotpack.building.build import build
 from aotpack.building.request import BuildRequest
 from aotpack.progress.reporter import Reporter
-from tests.support.exporting import SUPPORT, cached_export, cached_plain_export
+from tests.support.packages.exporting import SOURCES, cached_export, cached_plain_export
 
 PLAIN = """
 import sys
@@ -41,14 +41,14 @@ SCRIPT = Path(__file__).resolve().parents[1] / "slim" / "indices_out_of_range.py
 def test_a_model_refuses_indices_that_torch_refuses(
     backend_venv: Path, backend_python: Path, tmp_path: Path, threads: int
 ) -> None:
-    package = cached_export(backend_venv, SUPPORT / "safety_models.py", function="indexing")
+    package = cached_export(backend_venv, SOURCES / "safety_models.py", function="indexing")
     bundle = tmp_path / "bundle"
     models = (("indexing", package),)
     build(
         BuildRequest(backend=Backend.CPU, output=bundle, models=models, runtime="full", venv=backend_venv), Reporter()
     )
     command = [backend_python, "-W", "ignore", SCRIPT, "eager"]
-    calls = json.loads(subprocess.check_output(command, env={**os.environ, "PYTHONPATH": str(SUPPORT)}))
+    calls = json.loads(subprocess.check_output(command, env={**os.environ, "PYTHONPATH": str(SOURCES)}))
     done = subprocess.run(
         [sys.executable, SCRIPT, bundle, str(threads)],
         env={**os.environ, "PYTHONPATH": str(bundle / "runner")},
@@ -67,7 +67,7 @@ def test_a_model_refuses_indices_that_torch_refuses(
 
 
 def test_what_code_of_plain_pytorch_does_not_look_at(backend_venv: Path, tmp_path: Path) -> None:
-    package = cached_plain_export(backend_venv, SUPPORT / "safety_models.py", "scattering")
+    package = cached_plain_export(backend_venv, SOURCES / "safety_models.py", "scattering")
     bundle = tmp_path / "bundle"
     build(BuildRequest(backend=Backend.CPU, output=bundle, runtime="full", venv=backend_venv), Reporter())
     done = subprocess.run(

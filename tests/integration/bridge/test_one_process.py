@@ -14,7 +14,7 @@ from aotpack.backend import Backend
 from aotpack.building.build import build
 from aotpack.building.request import BuildRequest
 from aotpack.progress.reporter import Reporter
-from tests.support.exporting import ROOT, SUPPORT, cached_export
+from tests.support.packages.exporting import ROOT, SOURCES, cached_export
 
 HERE = Path(__file__).resolve().parent
 
@@ -24,7 +24,7 @@ Bundles = dict[Literal["full", "slim"], Path]
 @pytest.fixture(scope="module")
 def bundles(backend_venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundles:
     """A bundle of either runtime, with the same model."""
-    package = cached_export(backend_venv, SUPPORT / "safety_models.py", function="parallel")
+    package = cached_export(backend_venv, SOURCES / "safety_models.py", function="parallel")
     folder = tmp_path_factory.mktemp("bundles")
     made: Bundles = {"full": folder / "full", "slim": folder / "slim"}
     for runtime, output in made.items():

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from aotpack.verifying.static import check_static
-from tests.support.exporting import SUPPORT
 from tests.support.faults import names_in
+from tests.support.packages.exporting import SUPPORT
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -16,9 +16,9 @@ import pytest
 
 from aotpack.bundle import manifest
 from aotpack.elf.facts import is_elf, read_elf
-from tests.support import isolation
-from tests.support.exporting import ROOT, SUPPORT, cached_export
-from tests.support.float16_packages import as_float16
+from tests.support.machines import isolation
+from tests.support.packages.exporting import ROOT, SOURCES, cached_export
+from tests.support.packages.float16_packages import as_float16
 
 TOOLCHAIN = ROOT / "toolchain"
 
@@ -499,7 +499,7 @@ class Halves(Layers):
 PACKED_TYPES = {
     "float32": LINEAR_LAYERS,
     "float16": LINEAR_LAYERS.replace("Layers().eval()", "Halves().eval()") + IN_HALVES,
-    **{name: (SUPPORT / f"packed_{name}.py").read_text() for name in ("halves", "bytes")},
+    **{name: (SOURCES / f"packed_{name}.py").read_text() for name in ("halves", "bytes")},
 }
 #: Elsewhere oneDNN packs none of them, and convolutions are of float32.
 HAS_HALVES = "avx512_bf16" in Path("/proc/cpuinfo").read_text()

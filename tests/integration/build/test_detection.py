@@ -12,7 +12,7 @@ from aotpack.backend import Backend
 from aotpack.environment.python import ask_python
 from aotpack.environment.search import detect, find_torch
 from aotpack.errors import TorchMismatchError
-from tests.support.torch_trees import fill_torch, version_py
+from tests.support.doubles.torch_trees import fill_torch, version_py
 
 
 @pytest.fixture

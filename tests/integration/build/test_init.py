@@ -21,7 +21,7 @@ from aotpack.environment.making import make_environment, plan_environment, satis
 from aotpack.errors import BuildToolError, TorchMismatchError, UsageError
 from aotpack.libraries.recipe import Recipe, TorchSource
 from tests.support import faults
-from tests.support.torch_trees import LIBRARIES, version_py
+from tests.support.doubles.torch_trees import LIBRARIES, version_py
 
 UNREACHABLE = "https://127.0.0.1:1/whl/cpu"
 

@@ -22,9 +22,9 @@ from aotpack.errors import BuildToolError
 from aotpack.interpreter import selection
 from aotpack.interpreter.selection import plan_interpreter
 from aotpack.tools.sandbox import INSIDE, find_sandbox
-from tests.support import isolation
-from tests.support.bare_bundle import assemble
-from tests.support.exporting import ROOT
+from tests.support.bundles.bare_bundle import assemble
+from tests.support.machines import isolation
+from tests.support.packages.exporting import ROOT
 
 #: Imports every module that is inside and none that is not, with warnings off as for a user.
 IMPORT_ALL = """

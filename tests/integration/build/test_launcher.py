@@ -17,8 +17,8 @@ from aotpack.errors import BuildToolError
 from aotpack.native import launcher
 from aotpack.native.launcher import build_launcher
 from aotpack.tools.sandbox import INSIDE
-from tests.support import isolation
-from tests.support.bare_bundle import assemble
+from tests.support.bundles.bare_bundle import assemble
+from tests.support.machines import isolation
 
 
 @pytest.fixture(scope="module")

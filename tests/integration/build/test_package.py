@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.exporting import ROOT
+from tests.support.packages.exporting import ROOT
 from tests.tools.wheel import make_wheel
 
 

@@ -22,8 +22,8 @@ from aotpack.building.request import BuildRequest
 from aotpack.elf.facts import read_elf
 from aotpack.progress.reporter import Reporter
 from aotpack.tools.sandbox import INSIDE, Sandbox, candidates, works
-from tests.support import debian, isolation
-from tests.support.exporting import cached_export
+from tests.support.machines import debian, isolation
+from tests.support.packages.exporting import cached_export
 
 CHECK = ("check", "--model", "mlp", "--json")
 

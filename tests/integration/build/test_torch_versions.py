@@ -25,7 +25,7 @@ from aotpack.native.slim import build_slim
 from aotpack.progress.reporter import Reporter
 from aotpack.runtime.slim_table import OWN_NAMES, Part, table_for
 from aotpack.verifying import run, static
-from tests.support.exporting import EXAMPLES, ROOT, cached_export
+from tests.support.packages.exporting import EXAMPLES, ROOT, cached_export
 
 pytestmark = [pytest.mark.torch_versions, pytest.mark.timeout(7200)]
 

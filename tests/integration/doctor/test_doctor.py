@@ -24,9 +24,9 @@ from aotpack.native.launcher import build_hashes
 from aotpack.tools import sandbox
 from aotpack_doctor import on_target
 from aotpack_doctor.findings.checks import bundle
-from tests.support import isolation
-from tests.support.doctor_machine import Machine, make_machine
-from tests.support.torch_trees import make_torch_venv
+from tests.support.doubles.doctor_machine import Machine, make_machine
+from tests.support.doubles.torch_trees import make_torch_venv
+from tests.support.machines import isolation
 
 SCHEMA = json.loads((resources.SCHEMAS / "findings.schema.json").read_text())
 Done = subprocess.CompletedProcess[str]

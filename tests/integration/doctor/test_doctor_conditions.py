@@ -32,10 +32,18 @@ from aotpack_doctor.findings.explain import explain
 from aotpack_doctor.findings.finding import Severity
 from aotpack_doctor.reading import host
 from tests.fuzz.bridge_corpus import descriptor
-from tests.support import isolation
-from tests.support.doctor_machine import MODEL, SHIM, Machine, compile_one, fatbin_source, make_machine, write_package
+from tests.support.doubles.doctor_machine import (
+    MODEL,
+    SHIM,
+    Machine,
+    compile_one,
+    fatbin_source,
+    make_machine,
+    write_package,
+)
 from tests.support.doubles.elf import Double
-from tests.support.torch_trees import make_libtorch, make_torch_venv
+from tests.support.doubles.torch_trees import make_libtorch, make_torch_venv
+from tests.support.machines import isolation
 
 #: Of a library: variables that every thread has from its start.
 EARLY = """

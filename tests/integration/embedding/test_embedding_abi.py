@@ -11,7 +11,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerDefSection, GNUVerSymSection
 from elftools.elf.sections import SymbolTableSection
 
-from tests.support.embedding_projects import ROOT, run
+from tests.support.bundles.embedding_projects import ROOT, run
 
 HEADER = ROOT / "bridge" / "include" / "aot_bridge.h"
 #: Headers as they were when their AOT_API_VERSION was the newest. They are never edited.

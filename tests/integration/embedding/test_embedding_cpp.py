@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.embedding_projects import (
+from tests.support.bundles.embedding_projects import (
     ROOT,
     assert_prints,
     assert_three_lines,
@@ -19,7 +19,7 @@ from tests.support.embedding_projects import (
     sample,
     two_models,
 )
-from tests.support.exporting import cached_export
+from tests.support.packages.exporting import cached_export
 
 SOURCES = Path(__file__).parent
 STRICT = [f"-W{name}" for name in ("all", "extra", "error", "pedantic", "conversion", "shadow", "cast-qual")]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.embedding_projects import ROOT, needs, run
+from tests.support.bundles.embedding_projects import ROOT, needs, run
 
 DOCS = ROOT / "docs"
 FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)

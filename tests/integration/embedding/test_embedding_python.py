@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.embedding_projects import (
+from tests.support.bundles.embedding_projects import (
     assert_prints,
     assert_three_lines,
     deploy,

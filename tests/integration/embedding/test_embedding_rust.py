@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.bridge_client import unpack
-from tests.support.embedding_projects import (
+from tests.support.bundles.bridge_client import unpack
+from tests.support.bundles.embedding_projects import (
     ROOT,
     SHOWN,
     assert_three_lines,
@@ -25,7 +25,7 @@ from tests.support.embedding_projects import (
     sample,
     two_models,
 )
-from tests.support.exporting import cached_export
+from tests.support.packages.exporting import cached_export
 
 TEMPLATE = ROOT / "templates" / "consumers" / "rust"
 SOURCES = Path(__file__).parent

@@ -20,8 +20,8 @@ from aotpack.errors import AotpackError, BuildToolError, ModelMismatchError, Usa
 from aotpack.exporting.driving import ExportRequest, export
 from aotpack.package.metadata import DynamicDim, ModelMetadata
 from aotpack.package.model import ModelInfo, read_model
-from tests.support import export_workers
-from tests.support.exporting import ROOT, Silent, cached_export
+from tests.support.packages import export_workers
+from tests.support.packages.exporting import ROOT, Silent, cached_export
 
 Exported = Callable[..., Path]
 
@@ -260,7 +260,7 @@ def test_native_vectorises(exported: Exported) -> None:
 
 
 def test_precompiled_headers_change_no_byte(exported: Exported, backend_python: Path, tmp_path: Path) -> None:
-    """What tests export with them (tests/support/precompiled_headers.py) is what users export."""
+    """What tests export with them (tests/support/packages/precompiled_headers.py) is what users export."""
     request = ExportRequest(ROOT / "examples" / "inplace.py", "model", tmp_path / "inplace.pt2", cpu_isa="native")
     export(request, backend_python, Silent())
     assert (tmp_path / "inplace.pt2").read_bytes() == exported("inplace").read_bytes()

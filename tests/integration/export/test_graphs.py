@@ -15,9 +15,9 @@ from aotpack.backend import Backend
 from aotpack.building.build import build
 from aotpack.building.request import BuildRequest
 from aotpack.progress.reporter import Reporter
-from tests.support.exporting import SUPPORT, cached_export
+from tests.support.packages.exporting import SOURCES, cached_export
 
-MODELS = SUPPORT / "graph_models.py"
+MODELS = SOURCES / "graph_models.py"
 
 
 def size(symbol: str, least: int, most: int | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.exporting import cached_export
+from tests.support.packages.exporting import cached_export
 
 ADDED = """
 import torch

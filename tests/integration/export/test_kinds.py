@@ -10,10 +10,10 @@ import pytest
 from aotpack.errors import AotpackError
 from aotpack.exporting.driving import ExportRequest, export
 from tests.integration.export.test_graphs import size, trace
-from tests.support import export_workers
-from tests.support.exporting import SUPPORT, Silent, cached_export
+from tests.support.packages import export_workers
+from tests.support.packages.exporting import SOURCES, Silent, cached_export
 
-MODELS = SUPPORT / "odd_models.py"
+MODELS = SOURCES / "odd_models.py"
 
 #: Function -> names of inputs and outputs.
 NAMES = {

@@ -8,8 +8,8 @@ import pytest
 
 from aotpack.errors import UsageError
 from aotpack.exporting.driving import ExportRequest, export
-from tests.support import export_workers
-from tests.support.exporting import Silent
+from tests.support.packages import export_workers
+from tests.support.packages.exporting import Silent
 
 SOURCE = """
 def decode(): ...

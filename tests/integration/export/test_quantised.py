@@ -20,8 +20,8 @@ from aotpack.package.metadata import precision_lines
 from aotpack.package.model import read_model
 from aotpack.progress.reporter import Reporter
 from aotpack.runtime.slim_table import judge
-from tests.support import export_workers
-from tests.support.exporting import ROOT, SUPPORT, Silent, cached_export
+from tests.support.packages import export_workers
+from tests.support.packages.exporting import ROOT, SOURCES, Silent, cached_export
 
 #: What torchao's int8 weights come to in a graph, without torchao.
 BY_HAND = """
@@ -198,7 +198,7 @@ def test_what_torchao_quantises_runs_slim(name: str, torchao: Path, tmp_path: Pa
     package, bundle = tmp_path / f"{name}.pt2", tmp_path / name
     tool = [sys.executable, "-m", "aotpack"]
     environment = {**os.environ, "AOTPACK_QUANTISED_PACKAGES": str(torchao)}
-    source = f"{SUPPORT / 'quantised_models.py'}:{name}"
+    source = f"{SOURCES / 'quantised_models.py'}:{name}"
     for command in (
         ["export", source, "--output", package, "--verify", "--cpu-isa", "native"],
         ["build", "--model", package, "--output", bundle, "--runtime", "slim"],

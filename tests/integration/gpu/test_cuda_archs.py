@@ -29,7 +29,7 @@ from aotpack.gpu import kernels
 from aotpack.package.model import read_model
 from aotpack.progress.reporter import Reporter
 from tests.support.doubles import gpu_worker
-from tests.support.exporting import ROOT, cached_export
+from tests.support.packages.exporting import ROOT, cached_export
 
 pytestmark = [pytest.mark.cuda_wheel, pytest.mark.timeout(3600)]
 

@@ -33,9 +33,9 @@ from aotpack.verifying import run, static
 from aotpack_doctor.facts import Host, HostFacts
 from aotpack_doctor.findings.catalog import examine
 from aotpack_doctor.reading.bundle import compare_contents, read_bundle
-from tests.support import isolation
 from tests.support.doubles.cuda import CU12, CU13, GPU_VARIABLE, NUMBERS, CudaDouble, make_cuda
 from tests.support.doubles.elf import Double, compile_doubles
+from tests.support.machines import isolation
 
 LAYOUTS = {"cu13": CU13, "cu12": CU12}
 

@@ -32,7 +32,7 @@ from aotpack.libraries.recipe import load_recipe
 from aotpack.patterns import matches
 from aotpack.progress.reporter import Reporter
 from aotpack.verifying import run, static
-from tests.support.exporting import EXAMPLES, ROOT, cached_export
+from tests.support.packages.exporting import EXAMPLES, ROOT, cached_export
 
 pytestmark = [pytest.mark.cuda_wheel, pytest.mark.timeout(3600)]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.gpu_toolkits import BRIDGE, HIP_PACKAGE, compare_declarations, cuda_home, rocm_path
+from tests.support.machines.gpu_toolkits import BRIDGE, HIP_PACKAGE, compare_declarations, cuda_home, rocm_path
 
 
 @pytest.mark.parametrize("backend", ["cuda", "rocm"])

@@ -30,7 +30,7 @@ from aotpack.verifying.static import check_static
 from tests.support.doubles.elf import Double, compile_doubles
 from tests.support.doubles.environment import make_environment
 from tests.support.doubles.rocm import RocmDouble, make_fat, make_therock
-from tests.support.gpu_toolkits import HIP_PACKAGE, rocm_path
+from tests.support.machines.gpu_toolkits import HIP_PACKAGE, rocm_path
 
 LAYOUTS = {"fat": make_fat, "therock": make_therock}
 

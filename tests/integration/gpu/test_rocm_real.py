@@ -27,12 +27,12 @@ from aotpack.libraries.closure import Closure, Library
 from aotpack.libraries.recipe import load_recipe
 from aotpack.progress.reporter import Reporter
 from aotpack.tools.programs import find_program
-from tests.support.debian import mirror
+from tests.support.bundles.inputs import build_inputs
 from tests.support.doubles.elf import Double, compile_doubles
 from tests.support.doubles.environment import make_environment
 from tests.support.doubles.rocm import make_therock
-from tests.support.gpu_toolkits import BRIDGE, compare_declarations
-from tests.support.inputs import build_inputs
+from tests.support.machines.debian import mirror
+from tests.support.machines.gpu_toolkits import BRIDGE, compare_declarations
 
 pytestmark = [pytest.mark.rocm_real, pytest.mark.timeout(1800)]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.exporting import ROOT
+from tests.support.packages.exporting import ROOT
 
 pytestmark = pytest.mark.release
 

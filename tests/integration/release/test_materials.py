@@ -21,7 +21,7 @@ from aotpack.package.metadata import ModelMetadata
 from aotpack.release.dates import release_date
 from aotpack_doctor.base import hashing
 from aotpack_doctor.reading.materials import unlicensed
-from tests.support.exporting import ROOT
+from tests.support.packages.exporting import ROOT
 
 
 def packages(document: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -16,7 +16,7 @@ from aotpack.package.model import read_model
 from aotpack.release.packing import FORMATS
 from aotpack.tools.cache import cache_home
 from tests.integration.release.conftest import packed, tree
-from tests.support.exporting import EXAMPLES
+from tests.support.packages.exporting import EXAMPLES
 
 #: Of somebody else's machine: another user, language, time zone, umask, temporary folder, cache and number of cores.
 ELSEWHERE = {

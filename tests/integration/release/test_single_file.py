@@ -18,7 +18,7 @@ import pytest
 
 from aotpack_doctor.base.single_file import SingleFile
 from tests.integration.release.conftest import packed, tree
-from tests.support import isolation, seccomp
+from tests.support.machines import isolation, seccomp
 
 #: Linux's number of memfd_create.
 _MEMFD_CREATE = {"x86_64": 319, "aarch64": 279}[os.uname().machine]

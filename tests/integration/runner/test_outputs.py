@@ -15,15 +15,15 @@ from aotpack.environment.search import find_torch
 from aotpack.native.slim import build_slim
 from aotpack.progress.reporter import Reporter
 from aotpack.runtime.slim_table import Part
-from tests.support import sanitizing
-from tests.support.exporting import SUPPORT, cached_export, cached_plain_export
+from tests.support.bundles import sanitizing
+from tests.support.packages.exporting import SOURCES, cached_export, cached_plain_export
 
 SCRIPT = Path(__file__).with_name("outliving.py")
 
 
 @pytest.fixture(scope="module")
 def packages(backend_venv: Path) -> dict[str, Path]:
-    source = SUPPORT / "alias_models.py"
+    source = SOURCES / "alias_models.py"
     return {
         "ours": cached_export(backend_venv, source),
         "plain": cached_plain_export(backend_venv, source, "with_none"),

@@ -15,7 +15,7 @@ from aotpack.backend import Backend
 from aotpack.building.build import build
 from aotpack.building.request import BuildRequest
 from aotpack.progress.reporter import Reporter
-from tests.support import isolation
+from tests.support.machines import isolation
 
 DAMAGE = ("damaged", "missing", "Copy the whole bundle", "newer", "older system")
 

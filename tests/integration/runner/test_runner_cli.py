@@ -20,7 +20,7 @@ from aotpack.building.build import build
 from aotpack.building.request import BuildRequest
 from aotpack.progress.reporter import Reporter
 from aotpack.tools.sandbox import INSIDE
-from tests.support import isolation
+from tests.support.machines import isolation
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.bridge_client import unpack
-from tests.support.exporting import SUPPORT
+from tests.support.bundles.bridge_client import unpack
+from tests.support.packages.exporting import SUPPORT
 
 SCRIPT = Path(__file__).with_name("runner_library.py")
 

@@ -11,7 +11,7 @@ from aotpack.backend import Backend
 from aotpack.building.build import build
 from aotpack.building.request import BuildRequest
 from aotpack.progress.reporter import Reporter
-from tests.support.exporting import cached_export
+from tests.support.packages.exporting import cached_export
 from tests.support.sharing import once
 
 HERE = Path(__file__).parent

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.exporting import ROOT
-from tests.support.serving import serving
+from tests.support.bundles.serving import serving
+from tests.support.packages.exporting import ROOT
 
 pytestmark = pytest.mark.clients
 

@@ -16,7 +16,7 @@ from aotpack.backend import Backend
 from aotpack.building.build import build
 from aotpack.building.request import BuildRequest
 from aotpack.progress.reporter import Reporter
-from tests.support.serving import Server, serving
+from tests.support.bundles.serving import Server, serving
 from tests.support.sharing import once
 
 

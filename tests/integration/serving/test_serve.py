@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.serving import Answer, Crowd, Server, binary_request, floats, serving, taken
+from tests.support.bundles.serving import Answer, Crowd, Server, binary_request, floats, serving, taken
 
 
 @pytest.fixture(scope="module")

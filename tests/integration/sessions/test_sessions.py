@@ -21,7 +21,7 @@ from aotpack.backend import Backend
 from aotpack.building.build import build
 from aotpack.building.request import BuildRequest
 from aotpack.progress.reporter import Reporter
-from tests.support.exporting import EXAMPLES, ROOT
+from tests.support.packages.exporting import EXAMPLES, ROOT
 from tests.support.sharing import once
 
 PROMPTS = ([3, 1, 4, 1, 5, 9, 2], [7], [2, 7, 1, 8, 2, 8, 1, 8, 2, 8, 4, 5, 9])

@@ -23,8 +23,8 @@ from aotpack.native.slim import SlimBuild, build_slim
 from aotpack.runtime import slim_table
 from aotpack.runtime.slim_table import OWN_NAMES, Part
 from tests.fuzz.bridge_corpus import descriptor
-from tests.support import sanitizing
-from tests.support.exporting import SUPPORT, cached_export
+from tests.support.bundles import sanitizing
+from tests.support.packages.exporting import SOURCES, SUPPORT, cached_export
 
 HERE = Path(__file__).resolve().parent
 CASES = sorted(path.stem for path in (HERE / "cases").glob("[!_]*.py"))
@@ -218,7 +218,7 @@ def test_models_under_sanitizers(
 def calls_out_of_range(backend_venv: Path, backend_python: Path) -> dict[str, Any]:
     """Calls of `safety_models.Indexing` with an index out of range, and whether eager PyTorch raises."""
     command = [backend_python, "-W", "ignore", HERE / "indices_out_of_range.py", "eager"]
-    return json.loads(subprocess.check_output(command, env={**os.environ, "PYTHONPATH": str(SUPPORT)}))
+    return json.loads(subprocess.check_output(command, env={**os.environ, "PYTHONPATH": str(SOURCES)}))
 
 
 @pytest.mark.xdist_group("asan")
@@ -232,7 +232,7 @@ def test_a_model_refuses_indices_that_torch_refuses(
     threads: int,
 ) -> None:
     models = {
-        "indexing": cached_export(backend_venv, SUPPORT / "safety_models.py", function="indexing"),
+        "indexing": cached_export(backend_venv, SOURCES / "safety_models.py", function="indexing"),
         "convnet": exported("convnet"),  # so that the bundle takes both libraries, as others do: compiled once
     }
     bundle = sanitizing.slim_bundle(tmp_path / "bundle", backend_venv, models, sanitized)
@@ -408,7 +408,7 @@ def many_calls(
     folder = tmp_path_factory.mktemp("many") / "bundle"
     models = {
         "mlp": exported("mlp"),
-        "ops": cached_export(backend_venv, SUPPORT / "safety_models.py"),
+        "ops": cached_export(backend_venv, SOURCES / "safety_models.py"),
         "convnet": exported("convnet"),
     }
     bundle = sanitizing.slim_bundle(folder, backend_venv, models, built)

@@ -26,8 +26,8 @@ from aotpack.building.build import build
 from aotpack.building.request import BuildRequest
 from aotpack.package.model import read_model
 from aotpack.progress.reporter import Reporter
-from tests.support import seccomp
-from tests.support.exporting import cached_export
+from tests.support.machines import seccomp
+from tests.support.packages.exporting import cached_export
 from tests.support.sharing import once
 
 pytestmark = pytest.mark.xdist_group("prepared_weights")

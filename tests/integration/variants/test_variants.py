@@ -28,8 +28,8 @@ from aotpack.elf.edits import ElfEdit, apply_edit
 from aotpack.package.metadata import OF_INT8
 from aotpack.package.model import read_model
 from aotpack.progress.reporter import Reporter
-from tests.support import seccomp
-from tests.support.exporting import cached_export
+from tests.support.machines import seccomp
+from tests.support.packages.exporting import cached_export
 from tests.support.sharing import once
 
 pytestmark = pytest.mark.xdist_group("variants")

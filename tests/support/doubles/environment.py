@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.support.torch_trees import version_py
+from tests.support.doubles.torch_trees import version_py
 
 #: The libraries of a CPU torch; a GPU torch has them as well.
 CPU_LIBRARIES = ("libtorch_cpu.so", "libc10.so", "libgomp.so.1")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import aotpack
-from tests.support.hand_made import make_bundle
+from tests.support.bundles.hand_made import make_bundle
 
 
 def test_a_text_brings_its_own_inputs(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from aotpack.bundle.plan import BundlePlan
 from aotpack.elf.facts import Elf
 from aotpack.libraries.recipe import DriverFloor, Recipe, TorchSource
 from aotpack.package.metadata import ModelMetadata
-from tests.support.hand_made import elf_file
-from tests.support.inputs import TORCH, build_inputs
+from tests.support.bundles.hand_made import elf_file
+from tests.support.bundles.inputs import TORCH, build_inputs
 
 RECIPE = Recipe(
     schema=1,

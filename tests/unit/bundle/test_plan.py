@@ -19,7 +19,7 @@ from aotpack.errors import BuildToolError
 from aotpack.libraries.closure import Closure, Library, Missing
 from aotpack.libraries.recipe import Dlopen, Edits, Recipe, TorchSource
 from aotpack.package.metadata import ModelMetadata, Variant
-from tests.support.inputs import build_inputs
+from tests.support.bundles.inputs import build_inputs
 
 RECIPE = Recipe(
     schema=1,

@@ -13,7 +13,7 @@ from aotpack.bundle.savings import savings
 from aotpack.elf.facts import Elf
 from aotpack.libraries.closure import Closure, Root, walk
 from aotpack.libraries.recipe import Group, Recipe, TorchSource
-from tests.support.inputs import build_inputs
+from tests.support.bundles.inputs import build_inputs
 
 SIZES = {"libroot.so": 1000, "libblas.so": 200, "libjit.so": 30, "libfft.so": 4}
 NEEDS = {"libroot.so": ("libblas.so", "libfft.so"), "libblas.so": ("libjit.so",)}

@@ -17,7 +17,7 @@ from aotpack.errors import AotpackError
 from aotpack.libraries.closure import Closure, Library
 from aotpack.libraries.recipe import DataTree, Edits, Recipe, TorchSource
 from aotpack.package.metadata import ModelMetadata
-from tests.support.inputs import build_inputs
+from tests.support.bundles.inputs import build_inputs
 
 SITE = Path("/venv/lib/python3.11/site-packages")
 LAYOUT = TreeLayout(SITE / "torch", SITE, portable=True)

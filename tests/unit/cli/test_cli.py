@@ -19,7 +19,7 @@ import pytest
 from aotpack import __version__, cli
 from aotpack.cli import console
 from aotpack.errors import AotpackError, DamagedError, MachineMismatchError
-from tests.support.hand_made import make_bundle
+from tests.support.bundles.hand_made import make_bundle
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from aotpack.tools.scratch import whole_file, write_whole
 from aotpack_doctor.base import hashing
 from aotpack_doctor.base.regular import SpecialFileError, open_regular, read_regular, read_text
 from aotpack_doctor.reading.host import read_text as text_or_nothing
-from tests.support.torch_trees import make_venv
+from tests.support.doubles.torch_trees import make_venv
 
 
 def bind(path: Path) -> None:

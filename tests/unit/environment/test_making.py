@@ -10,7 +10,7 @@ from aotpack.environment import making
 from aotpack.environment.making import plan_environment, satisfied
 from aotpack.errors import TorchMismatchError, UsageError
 from aotpack.libraries.recipe import Recipe, TorchSource
-from tests.support.torch_trees import make_torch_venv, make_venv
+from tests.support.doubles.torch_trees import make_torch_venv, make_venv
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 

@@ -9,7 +9,7 @@ from aotpack.backend import Backend
 from aotpack.environment.reading import parse_version_py
 from aotpack.environment.search import detect, find_torch
 from aotpack.errors import TorchMismatchError, UsageError
-from tests.support.torch_trees import fill_torch, make_libtorch, make_torch_venv, make_venv, version_py
+from tests.support.doubles.torch_trees import fill_torch, make_libtorch, make_torch_venv, make_venv, version_py
 
 NO_ENV: dict[str, str] = {"PATH": ""}
 

@@ -23,7 +23,7 @@ from aotpack.exporting.driving import ExportRequest, check_output, export, parse
 from aotpack.exporting.worker import naming
 from aotpack.gpu.fatbin import Kind
 from tests.support import faults
-from tests.support.fatbins import Piece, region
+from tests.support.doubles.fatbins import Piece, region
 
 LIBRARY = msgspec._core.__file__
 

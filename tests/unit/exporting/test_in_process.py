@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from aotpack.exporting.in_process import own_environment
-from tests.support.torch_trees import make_torch_venv
+from tests.support.doubles.torch_trees import make_torch_venv
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from aotpack.gpu import fatbin
 from aotpack.gpu.fatbin import Arch, Kind, parse_arch
-from tests.support.fatbins import Piece, region
+from tests.support.doubles.fatbins import Piece, region
 
 EXACT, FAMILY, ZSTD = 0x100000, 0x200000, 0x8000
 

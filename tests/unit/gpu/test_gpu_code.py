@@ -6,7 +6,7 @@ import pytest
 
 from aotpack.gpu.fatbin import Arch, Element, Kind, choose, parse_arch
 from aotpack_doctor.base.gpu_code import runs_cuda, runs_rocm
-from tests.support.gpu_code import CASES, TABLE
+from tests.support.machines.gpu_code import CASES, TABLE
 
 #: For a GPU that is of another maker than the code.
 OTHER = Arch(1, 0)

@@ -10,7 +10,7 @@ from aotpack.backend import Backend
 from aotpack.errors import UsageError
 from aotpack.exporting.driving import parse_archs
 from aotpack.gpu.archs import check_archs, in_order, label, serves, unserved
-from tests.support.gpu_code import CASES
+from tests.support.machines.gpu_code import CASES
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from aotpack.gpu.fatbin import Kind
 from aotpack.gpu.kernels import architectures, common
-from tests.support.fatbins import Piece, region
+from tests.support.doubles.fatbins import Piece, region
 
 SEVERAL = region(Piece(80, kind=Kind.PTX), Piece(80), Piece(90))
 

@@ -19,7 +19,7 @@ from aotpack.gpu.fatbin import Kind
 from aotpack.package.metadata import DynamicDim, ModelMetadata, TensorSpec, Variant
 from aotpack.package.model import cpu_features, read_model
 from aotpack_doctor.reading.models import custom
-from tests.support.fatbins import Piece, region
+from tests.support.doubles.fatbins import Piece, region
 
 LIBRARY = Path(msgspec._core.__file__)
 FOLDER = "m/data/aotinductor/model"

@@ -16,7 +16,7 @@ from aotpack.project import settings
 from aotpack.project.example import FILES
 from aotpack.project.reading import find_project, parse_project
 from aotpack.project.settings import Bundle, Model
-from tests.support.exporting import ROOT
+from tests.support.packages.exporting import ROOT
 
 WHOLE = """
 venv = "../.venv"

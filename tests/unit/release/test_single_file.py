@@ -26,7 +26,7 @@ from aotpack_doctor.base.frame import listed, segments
 from aotpack_doctor.base.sharing import _outside
 from aotpack_doctor.base.sharing import segments as loaded_segments
 from aotpack_doctor.base.single_file import HEAD_SIZE, INDEX_AT, MARK, Entry, SingleFile, inside
-from tests.support.hand_made import elf_file
+from tests.support.bundles.hand_made import elf_file
 from tests.unit.release import test_archives
 from tests.unit.release.test_archives import made, tree
 

@@ -16,7 +16,7 @@ from aotpack.package.model import ModelInfo
 from aotpack.runtime import slim_table
 from aotpack.runtime.choice import RuntimeChoice, choose_runtime
 from aotpack.runtime.slim_table import Function, Part, table_for
-from tests.support.torch_trees import make_torch_venv
+from tests.support.doubles.torch_trees import make_torch_venv
 
 SORT, GROUPED = "aoti_torch_cpu_sort_stable", "aoti_torch_cpu__grouped_mm"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support import isolation
+from tests.support.machines import isolation
 
 ROOT = "22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw\n"
 PROC = "30 22 0:5 / /proc rw - proc proc rw\n"

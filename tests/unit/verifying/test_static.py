@@ -22,7 +22,7 @@ from aotpack_doctor.facts import Host, HostFacts
 from aotpack_doctor.findings.catalog import examine
 from aotpack_doctor.findings.finding import exit_code
 from aotpack_doctor.reading.bundle import compare_contents, read_bundle
-from tests.support.hand_made import AARCH64, AMD_GPU, elf_file, files, make_bundle, reseal
+from tests.support.bundles.hand_made import AARCH64, AMD_GPU, elf_file, files, make_bundle, reseal
 
 
 def told(folder: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CACHE = ROOT / ".cache" / "tests"
 BRIDGE = ROOT / "bridge"
 #: The CUDA runtime's headers, 8 MB.

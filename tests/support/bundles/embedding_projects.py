@@ -14,9 +14,9 @@ from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 
 from aotpack import new_project
-from tests.support import isolation
+from tests.support.machines import isolation
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 #: The first elements of an output that a template's program prints.
 SHOWN = 8

@@ -12,10 +12,12 @@ from pathlib import Path
 from aotpack.backend import Backend
 from aotpack.environment.search import find_torch
 from aotpack.exporting import driving
-from tests.support import export_workers
+from tests.support.packages import export_workers
 
-ROOT = Path(__file__).resolve().parents[2]
-SUPPORT = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[3]
+SUPPORT = ROOT / "tests" / "support"
+#: Files of functions that each give a module and its inputs.
+SOURCES = SUPPORT / "models"
 EXAMPLES = ROOT / "examples"
 CACHE = ROOT / ".cache" / "tests"
 

@@ -15,7 +15,7 @@ from aotpack.libraries.closure import walk
 from aotpack.libraries.finder import DiskFinder
 from aotpack.libraries.recipe import load_recipe
 from aotpack.native.launcher import build_launcher
-from tests.support.inputs import build_inputs
+from tests.support.bundles.inputs import build_inputs
 
 #: Tells what it was started with and what it sees.
 PROBE = """

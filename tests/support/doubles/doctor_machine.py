@@ -26,7 +26,7 @@ from aotpack_doctor.findings.catalog import examine
 from aotpack_doctor.findings.finding import Finding
 from aotpack_doctor.reading.bundle import compare_contents
 from tests.support.doubles.elf import Double, compile_doubles
-from tests.support.torch_trees import make_torch_venv
+from tests.support.doubles.torch_trees import make_torch_venv
 
 TORCH = {
     "cpu": {"version": "2.13.0+cpu"},

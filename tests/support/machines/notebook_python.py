@@ -5,7 +5,7 @@ from __future__ import annotations
 import sysconfig
 from pathlib import Path
 
-from tests.support.exporting import ROOT
+from tests.support.packages.exporting import ROOT
 
 #: To be run first in such a process.
 PATHS = f"import sys; sys.path[:0] = [{str(ROOT / 'toolchain')!r}]; sys.path += [{sysconfig.get_path('purelib')!r}]"

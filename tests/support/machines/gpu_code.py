@@ -5,6 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-TABLE = (Path(__file__).resolve().parents[2] / "bridge/tests/gpu_code_cases.inc").read_text(encoding="utf-8")
+TABLE = (Path(__file__).resolve().parents[3] / "bridge/tests/gpu_code_cases.inc").read_text(encoding="utf-8")
 #: (code, GPU, `native`, `ptx` or `no`)
 CASES = re.findall(r'^GPU_CODE\("(.+?)", "(.+?)", "(.+?)"\)', TABLE, re.MULTILINE)

@@ -24,7 +24,7 @@ from aotpack.exporting import driving
 from tests.support import times
 
 _HERE = Path(__file__).resolve().parent
-_HEADERS = _HERE.parents[1] / ".cache" / "tests" / "headers"
+_HEADERS = _HERE.parents[2] / ".cache" / "tests" / "headers"
 #: Changes from test to test, and no worker asks for it.
 _PYTESTS = "PYTEST_CURRENT_TEST"
 

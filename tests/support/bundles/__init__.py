@@ -1,0 +1,1 @@
+"""Bundles for tests: made by hand or sanitized, and clients of them in C, ctypes and HTTP."""

@@ -1,0 +1,1 @@
+"""What machines are like: roots, kernels, toolkits, Pythons."""

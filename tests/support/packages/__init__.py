@@ -1,0 +1,1 @@
+"""Packages for tests: exported once, in workers that need not import torch."""
