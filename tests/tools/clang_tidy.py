@@ -135,6 +135,7 @@ def batches(sources: Sequence[Source]) -> list[list[Source]]:
     made = []
     for group in together.values():
         count = -(-len(group) // BATCH)
+        group.sort(key=lambda source: "int main(" not in source.path.read_text())  # a batch can have one
         made += [group[start::count] for start in range(count)]
     return sorted(made, key=lambda batch: ("proxy" not in batch[0].path.parts, -_size(batch)))
 

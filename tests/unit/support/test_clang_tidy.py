@@ -27,6 +27,16 @@ def test_each_file_is_in_one_batch_with_others_of_its_options(tmp_path: Path) ->
     assert max(map(len, made)) <= BATCH
 
 
+def test_programs_are_in_batches_of_their_own(tmp_path: Path) -> None:
+    """Two with a `main` would be one bad batch, and all of its files looked at twice."""
+    all_sources = sources(tmp_path, 3 * BATCH)
+    programs = [all_sources[number] for number in (0, 3, 6)]
+    for source in programs:
+        source.path.write_text("int main() { return 0; }\n")
+    made = batches(all_sources)
+    assert [sum(source in programs for source in batch) for batch in made] == [1, 1, 1]
+
+
 def test_of_a_batch_that_has_something_each_file_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clang_tidy, "ROOT", tmp_path)
     batch = sources(tmp_path, 3)
