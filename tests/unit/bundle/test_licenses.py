@@ -47,7 +47,7 @@ def test_texts_of_the_systems_libraries_are_their_packages(dpkg: Path) -> None:
     found = list(licenses.of_system([libc, dpkg / "own.so"]))
     assert [entry.destination for entry in found] == [f"licenses/{documented}/copyright"]
     asked = (dpkg / "asked").read_text().splitlines()
-    assert asked[0] == "-S"
+    assert asked[0] == "--search"
     assert str(libc.resolve()) in asked
     assert str(libc.resolve()).removeprefix("/usr") in asked
     assert str(dpkg / "own.so") not in asked

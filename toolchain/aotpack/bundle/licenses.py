@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from aotpack import resources
 from aotpack.bundle.entries import LICENSES, Copy, Entry, Part
 from aotpack.libraries.recipe import Recipe
+from aotpack.tools import dpkg
 
 
 def of_wheels(site_packages: Path, recipe: Recipe) -> Iterator[Entry]:
@@ -27,15 +26,8 @@ def of_system(libraries: Iterable[Path]) -> Iterator[Entry]:
 
     glibc and GCC's run-time libraries are free to pass on with these texts.
     """
-    dpkg = shutil.which("dpkg-query")
-    real = [str(path.resolve()) for path in libraries if _is_system(path)]
-    # Where /lib is a link to /usr/lib, packages may still list their files under the older name.
-    paths = sorted({*real, *(path.removeprefix("/usr") for path in real)})
-    if dpkg is None or not paths:
-        return
-    # A library that no package owns is no error: dpkg-query answers for the others.
-    answer = subprocess.run([dpkg, "-S", *paths], capture_output=True, text=True, check=False).stdout
-    for package in sorted({line.partition(":")[0] for line in answer.splitlines()}):
+    owners = dpkg.owners(path for path in libraries if _is_system(path))
+    for package in sorted({owner.partition(":")[0] for owner in owners.values()}):
         text = Path("/usr/share/doc") / package / "copyright"
         if text.is_file():
             yield _entry(f"{package}/copyright", package, text)

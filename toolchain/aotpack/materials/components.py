@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import re
-import shutil
-import subprocess
 import sysconfig
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +16,7 @@ from packaging.utils import canonicalize_name
 from aotpack import __version__
 from aotpack.environment.wheel_records import recorded_files
 from aotpack.patterns import matches
+from aotpack.tools import dpkg
 from aotpack.tools.libraries import need
 
 _TABLE = Path(__file__).with_name("components.toml")
@@ -149,24 +147,11 @@ def spdx(text: str) -> str | None:
 
 def _of_dpkg(paths: Sequence[Path]) -> dict[Path, Component]:
     """Files of Debian's packages and its descendants'; nothing elsewhere."""
-    dpkg = shutil.which("dpkg-query")
-    if dpkg is None or not paths:
-        return {}
-    # Where /lib is a link to /usr/lib, packages may still list their files under the older name.
-    asked: dict[str, Path] = {}
-    for path in paths:
-        real = str(path.resolve())
-        asked |= {real: path, real.removeprefix("/usr"): path, str(path): path}
-    answer = _said([dpkg, "-S", *sorted(asked)])
-    owners: dict[Path, str] = {}
-    for line in answer.splitlines():
-        package, separator, name = line.partition(": ")
-        if separator and name in asked and not package.startswith("diversion by"):
-            owners.setdefault(asked[name], package.split(",")[0])
+    owners = dpkg.owners(paths)
     if not owners:
         return {}
     form = "${binary:Package}\t${Package}\t${Version}\t${Architecture}\t${Maintainer}\n"
-    listed = _said([dpkg, "-W", "-f", form, *sorted(set(owners.values()))])
+    listed = dpkg.query("--show", "--showformat", form, *sorted(set(owners.values())))
     components: dict[str, Component] = {}
     for line in listed.splitlines():
         binary, name, version, architecture, maintainer = line.split("\t")
@@ -175,15 +160,6 @@ def _of_dpkg(paths: Sequence[Path]) -> dict[Path, Component]:
         )
         components |= {binary: component, f"{name}:{architecture}": component, name: component}
     return {path: components[owner] for path, owner in owners.items() if owner in components}
-
-
-def _said(command: Sequence[str]) -> str:
-    """What a program prints, in English, whatever the user's language."""
-    environment = {**os.environ, "LC_ALL": "C"}
-    done = subprocess.run(
-        command, capture_output=True, encoding="utf-8", errors="replace", check=False, env=environment
-    )
-    return done.stdout
 
 
 @cache
