@@ -63,6 +63,26 @@ def mutated_bytes(dice: random.Random, seeds: Sequence[bytes]) -> bytes:
     return bytes(content)
 
 
+def mutated_table(dice: random.Random, table: str) -> bytes:
+    """Lines of words between tabs of which some are gone, doubled, moved, or have another word."""
+    lines = [line.split("\t") for line in table.splitlines()]
+    for _ in range(dice.choice((1, 1, 1, 2, 4))):
+        at, words = dice.randrange(len(lines)), dice.choice(lines)
+        kind = dice.randrange(5)
+        if kind == 0 and len(lines) > 1:
+            del lines[at]
+        elif kind == 1:
+            lines.insert(at, list(words))
+        elif kind == 2:
+            lines.insert(at, lines.pop(dice.randrange(len(lines))))
+        else:
+            others = [str(number) for number in _NUMBERS] + [word for line in lines for word in line]
+            words[dice.randrange(len(words))] = dice.choice(
+                [*others, "-1", "", "../x", "/etc/passwd", ".", "lib/../lib"]
+            )
+    return "".join("\t".join(words) + "\n" for words in lines).encode()
+
+
 def mutated_document(dice: random.Random, document: Any) -> Any:
     """A JSON document with a few of its parts gone, doubled or replaced by something else."""
     changed = copy.deepcopy(document)

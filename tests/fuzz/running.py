@@ -28,7 +28,7 @@ def fuzz(
     *,
     most: int | None = None,
 ) -> None:
-    """Read many inputs: each is taken, or refused by one of the `expected` errors.
+    """Read many inputs: each is taken, or refused by one of the `expected` errors, and not all are refused.
 
     Args:
         target: a folder of the corpus.
@@ -37,14 +37,16 @@ def fuzz(
         expected: how it says that an input is not acceptable.
         most: bytes of memory that reading one input may take; None: as many as it likes.
     """
+    taken = 0
     for path in sorted((CORPUS / target).glob("*.hex")):
-        _try(target, from_text(path.read_text(encoding="ascii")), read, expected, most)
+        taken += _try(target, from_text(path.read_text(encoding="ascii")), read, expected, most)
     seconds = float(os.environ.get("AOT_FUZZ_SECONDS", "0"))
     end = time.monotonic() + seconds
     seed = 0
     while seed < _SHORT or time.monotonic() < end:
-        _try(target, make(random.Random(f"{target} {seed}")), read, expected, most)  # noqa: S311  (no secrets)
+        taken += _try(target, make(random.Random(f"{target} {seed}")), read, expected, most)  # noqa: S311  (no secrets)
         seed += 1
+    assert taken, f"{target}: all of {seed} inputs were refused"
 
 
 def from_text(text: str) -> bytes:
@@ -58,11 +60,14 @@ def _try(
     read: Callable[[bytes], object],
     expected: type[Exception] | tuple[type[Exception], ...],
     most: int | None,
-) -> None:
+) -> bool:
+    """Whether it was taken."""
+    taken = False
     if most is not None:
         tracemalloc.start()
     try:
         read(content)
+        taken = True
     except expected:
         pass
     except Exception as error:
@@ -72,6 +77,7 @@ def _try(
         tracemalloc.stop()
     if most is not None and peak > most:
         raise AssertionError(f"it took {peak} bytes; the input is in {kept(target, content)}")
+    return taken
 
 
 def kept(target: str, content: bytes) -> Path:

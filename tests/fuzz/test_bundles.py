@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import random
 from pathlib import Path
@@ -20,7 +21,7 @@ from aotpack.verifying.static import check_static
 from aotpack_doctor.base import frame, single_file
 from aotpack_doctor.facts import Host
 from aotpack_doctor.reading.bundle import read_bundle
-from tests.fuzz.mutating import mutated_bytes, mutated_document, text_of
+from tests.fuzz.mutating import mutated_bytes, mutated_document, mutated_table, text_of
 from tests.fuzz.running import fuzz
 
 MODEL = {
@@ -76,21 +77,40 @@ def sealed(document: Any) -> bytes:
     return text_of(document)
 
 
+def true_of(folder: Path) -> dict[str, Any]:
+    """The description with the sizes and digests that the files have."""
+    files = [dict(file) for file in DOCUMENT["files"]]
+    for file in files:
+        if "size" in file:
+            content = (folder / file["path"]).read_bytes()
+            file |= {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    return {**DOCUMENT, "files": files}
+
+
 def test_a_single_file_is_read_within_itself_or_refused(folder: Path, tmp_path: Path) -> None:
     (folder / "bin").mkdir()
     (folder / "bin/aotrun").write_bytes(b"a launcher")
-    (folder / "bundle.json").write_bytes(sealed(DOCUMENT))
+    (folder / "bundle.json").write_bytes(sealed(true_of(folder)))
     beside = [(name, (folder / name).stat().st_size) for name in ("bundle.json", "bin/aotrun")]
     entries = frame.listed(manifest.load_bundle(folder).files, beside)
     whole = b"".join(
         part if isinstance(part, bytes) else (folder / part.path).read_bytes()
         for part in frame.segments(str(folder), entries, "x86_64")
     )
-    end = whole.index(b"a.txt", single_file.INDEX_AT) + 400  # of what is not the padding in front
+    start = single_file.INDEX_AT + single_file.HEAD_SIZE
+    (tmp_path / "whole.aot").write_bytes(whole)
+    file = single_file.SingleFile(str(tmp_path / "whole.aot"))
+    behind = min(entry.offset for entry in file.entries.values() if entry.offset)
+    index = whole[start : start + int(whole[single_file.INDEX_AT :].split()[3])]
 
     def make(dice: random.Random) -> bytes:
-        start = single_file.INDEX_AT
-        return whole[:start] + mutated_bytes(dice, [whole[start:end]]) + whole[end:]
+        """Damaged in front of the contents, or with lies in an index whose head is right."""
+        if dice.random() < 0.3:
+            damaged = mutated_bytes(dice, [whole[single_file.INDEX_AT : start + len(index)]])
+            return whole[: single_file.INDEX_AT] + damaged + whole[start + len(index) :]
+        lines = mutated_table(dice, index.decode())[: behind - start]
+        head = b"%s%020d %020d %s\n" % (single_file.MARK, len(whole), len(lines), file.digest.encode())
+        return whole[: single_file.INDEX_AT] + head + lines.ljust(behind - start, b"\0") + whole[behind:]
 
     def read(content: bytes) -> None:
         (tmp_path / "single.aot").write_bytes(content)

@@ -335,7 +335,7 @@ def test_the_library_that_hashes_agrees_with_openssl(cpu: str | None) -> None:
     if cpu:
         emulator = shutil.which("qemu-x86_64") or shutil.which("qemu-x86_64-static")
         if emulator is None:
-            pytest.skip("qemu-user is not installed: apt install qemu-user")
+            isolation.unproved("qemu-user is not installed: apt install qemu-user")
         command = [emulator, "-cpu", cpu, *command]
     source = str(Path(aotpack.__file__).parents[1])
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PYTHONPATH": source})
@@ -347,7 +347,7 @@ def test_the_library_that_hashes_agrees_with_openssl(cpu: str | None) -> None:
 def test_aotrun_doctor_on_a_cpu_that_lacks_features(portable: Path) -> None:
     emulator = shutil.which("qemu-x86_64") or shutil.which("qemu-x86_64-static")
     if emulator is None:
-        pytest.skip("qemu-user is not installed: apt install qemu-user")
+        isolation.unproved("qemu-user is not installed: apt install qemu-user")
     # As the launcher does it; the emulator would not follow the launcher into the program that it becomes.
     libc = portable / "libc"
     loader = next(libc.glob("ld-linux-*.so.*"))

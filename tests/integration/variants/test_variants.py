@@ -28,7 +28,7 @@ from aotpack.elf.edits import ElfEdit, apply_edit
 from aotpack.package.metadata import OF_INT8
 from aotpack.package.model import read_model
 from aotpack.progress.reporter import Reporter
-from tests.support.machines import seccomp
+from tests.support.machines import isolation, seccomp
 from tests.support.packages.exporting import cached_export
 from tests.support.sharing import once
 
@@ -245,7 +245,7 @@ def emulated(cpu: str, bundle: Path, *words: str) -> subprocess.CompletedProcess
     """The bundle's runner as on another CPU."""
     qemu = shutil.which("qemu-x86_64")
     if qemu is None:
-        pytest.skip("qemu-user is not installed: variants are not proven on other CPUs (tests/system-packages)")
+        isolation.unproved("qemu-user is not installed: variants are not proven on other CPUs (tests/system-packages)")
     # What the launcher would do, which would leave the emulator with the first of its steps.
     loader = next((bundle / "libc").glob("ld-linux*"))
     command = [qemu, "-cpu", cpu, loader, "--library-path", bundle / "libc", bundle / "python" / "bin" / "python3"]
@@ -416,7 +416,7 @@ def test_threads_and_children_use_tiles(low_bundles: dict[str, Path], runtime: s
         [*map(str, command), "count"], capture_output=True, text=True, check=False, timeout=120, preexec_fn=deceive
     )
     if done.returncode == seccomp.UNAVAILABLE:
-        pytest.skip("NO SECCOMP HERE: nothing shows that tiles are used")
+        isolation.unproved("NO SECCOMP HERE: nothing shows that tiles are used")
     assert done.stdout == "all threads use tiles\n", done.stderr
 
 
@@ -426,7 +426,7 @@ def test_a_kernel_that_refuses_tiles(low_bundles: dict[str, Path], runtime: str)
     bundle = low_bundles[runtime]
     done = aotrun(bundle, "check", "--model", "low", before=deny)
     if done.returncode == seccomp.UNAVAILABLE:
-        pytest.skip("NO SECCOMP HERE: no kernel refuses tiles")
+        isolation.unproved("NO SECCOMP HERE: no kernel refuses tiles")
     assert "low, variant avx2: as recorded" in done.stdout
     refusal = "the kernel refuses the registers of AMX: Operation not permitted"
     assert f"cannot run here: {refusal}" in aotrun(bundle, "info", before=deny).stdout

@@ -1,10 +1,11 @@
-"""Proofs that need a root of their own. Where the machine gives none they are skipped, and say so; a CI fails instead,
-because nobody reads there what was skipped."""
+"""Proofs that need a root of their own, or a program of tests/system-packages. Where the machine gives none they are
+skipped, and say so; a CI fails instead, because nobody reads there what was skipped."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,7 +18,7 @@ def empty_root() -> Sandbox:
     """A way to run a program where nothing is but the bundle."""
     box = find_sandbox()
     if box is None:
-        _unproved("NO SANDBOX HERE: install bubblewrap, allow users to make namespaces, or be root", os.environ)
+        unproved("NO SANDBOX HERE: install bubblewrap, allow users to make namespaces, or be root")
     return box
 
 
@@ -39,7 +40,7 @@ def no_namespaces(reason: str) -> NoReturn:
     """End a test that only namespaces can make. In a chroot the kernel forbids them to everybody, in a CI as well."""
     if in_chroot(Path("/proc/self/mountinfo").read_text()):
         pytest.skip(f"NOT TESTED IN A CHROOT: {reason}")
-    _unproved(f"NO NAMESPACES HERE: {reason}", os.environ)
+    unproved(f"NO NAMESPACES HERE: {reason}")
 
 
 def in_chroot(mountinfo: str) -> bool:
@@ -47,7 +48,8 @@ def in_chroot(mountinfo: str) -> bool:
     return not any(line.split()[4] == "/" for line in mountinfo.splitlines())
 
 
-def _unproved(reason: str, environment: os._Environ[str] | dict[str, str]) -> NoReturn:
+def unproved(reason: str, environment: Mapping[str, str] = os.environ) -> NoReturn:
+    """End a test that this machine cannot make."""
     if environment.get("CI"):
         pytest.fail(f"{reason} (a skip without CI in the environment)", pytrace=False)
     pytest.skip(reason)
