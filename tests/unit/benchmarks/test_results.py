@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -32,24 +33,31 @@ def test_a_run_replaces_its_own_section_alone() -> None:
     assert results.with_section(both, "AVX2", ["newer"]) == both.replace("old\n\n| a | b |", "newer")
 
 
-def figures(text: str, way: str) -> list[str]:
-    """The cells of the row of a way in the first table of a text that has one."""
-    line = next(line for line in text.splitlines() if line.startswith(f"| {way} |"))
-    return [cell.strip() for cell in line.split("|")[2:-1]]
+def rows(text: str, head: str) -> dict[str, list[str]]:
+    """Cells by way, of the table of a text whose header begins so."""
+    lines = text[text.index(f"| {head} |") :].partition("\n\n")[0].splitlines()[2:]
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    return {way: cells for way, *cells in table}
+
+
+#: What the README leaves to the page of results.
+NOT_QUOTED = {"aotpack full: Python runner"}
 
 
 def test_the_readme_says_what_was_measured() -> None:
-    """Start, time a call and size on disk of each row of the README's table are those of the AVX2 section."""
+    """Its table has every way of the section that it names, and that section every way that any has."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = re.search(r"on a machine with ([^(]+) \(\[all figures\]", readme)
+    assert named is not None
     page = results.PAGE.read_text(encoding="utf-8")
-    section = page[page.index("## AVX2") :].partition("\n## ")[0]
-    disk = section[section.index("| on disk |") :]
-    rows = [line for line in readme.splitlines() if line.startswith("| ") and " ms |" in line]
-    assert len(rows) >= 5
-    for row in rows:
-        way, start, call, size = (cell.strip() for cell in row.split("|")[1:5])
-        measured = figures(section, way)
-        assert start == f"{float(measured[0]):.0f} ms", way
-        assert call == f"{float(measured[2]):.0f} us", way
-        if size != "-":
-            assert size == f"{float(figures(disk, way)[0]):.0f} MB", way
+    sections = {part.partition("\n")[0]: part for part in re.split(r"^## ", page, flags=re.MULTILINE)[1:]}
+    section = sections[named[1]]
+    measured, disk = rows(section, "way"), rows(section, "on disk")
+    assert set(measured) == {way for each in sections.values() for way in rows(each, "way")}
+    quoted = rows(readme, "way")
+    assert set(quoted) == set(measured) - NOT_QUOTED
+    assert {"ONNX Runtime, Python", "Python + torch"} < set(quoted)
+    for way, cells in quoted.items():
+        first, _, call, *_ = measured[way]
+        size = f"{float(disk[way][0]):.0f} MB" if way in disk else "-"
+        assert cells == [f"{float(first):.0f} ms", f"{float(call):.0f} us", size], way

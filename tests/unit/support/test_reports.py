@@ -20,6 +20,7 @@ def test_parameters_of_a_test_are_added_up_and_the_slowest_come_first() -> None:
 def test_the_table_of_the_slowest_names_tests_that_there_are() -> None:
     _, rest = times.PAGE.read_text().split(times.BEGIN)
     rows = [line.split("`") for line in rest.split(times.END)[0].splitlines() if line.startswith("| `")]
+    assert len(rows) == times.ROWS
     for _, place, _, function, _ in rows:
         assert f"def {function}(" in (times.ROOT / "tests" / place).read_text(), f"{place}: make test test-times"
 
