@@ -24,7 +24,7 @@ RECIPE = Recipe(
     layout="flat",
     torch=TorchSource("2.13.0"),
     roots=(),
-    driver_floors=(DriverFloor("12.", "560.28", "525.60"), DriverFloor("13.", "580.65", "580.0")),
+    driver_floors=(DriverFloor("12.8", "570.26", "525.60"), DriverFloor("13.1", "590.44", "580.0")),
 )
 
 
@@ -91,7 +91,9 @@ def test_cpu_features_of_all_models_add_up(folder: Path) -> None:
     assert floors(folder, models=models).cpu_features == ("avx2", "avx512f", "fma")
 
 
-@pytest.mark.parametrize(("cuda", "driver"), [("12.8", "525.60"), ("13.0", "580.0"), ("14.1", None), (None, None)])
+@pytest.mark.parametrize(
+    ("cuda", "driver"), [("12.8", "525.60"), ("13.1.2", "580.0"), ("13.10", None), ("14.1", None), (None, None)]
+)
 def test_the_driver_follows_from_the_toolkit(folder: Path, cuda: str | None, driver: str | None) -> None:
     assert floors(folder, torch=replace(TORCH, cuda=cuda)).driver == driver
 

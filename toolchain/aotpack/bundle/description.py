@@ -15,13 +15,12 @@ from aotpack.bundle.inputs import BuildInputs
 from aotpack.bundle.manifest import BuildHost, Bundle, BundleFloors, FileRecord, Torch
 from aotpack.bundle.plan import BundlePlan
 from aotpack.elf.facts import highest, is_elf, read_elf
-from aotpack.environment.torch import TorchInfo
-from aotpack.libraries.recipe import Recipe
 
 
 def describe(folder: Path, records: Sequence[FileRecord], inputs: BuildInputs, plan: BundlePlan) -> Bundle:
     """The document that seals a staged folder."""
     features = {feature for model in inputs.models for feature in model.metadata.cpu_features}
+    driver = inputs.recipe.driver_floor(inputs.torch.cuda or inputs.torch.hip or "")
     archs = inputs.archs or {arch for model in inputs.models for arch in model.metadata.gpu_archs}
     return Bundle(
         aotpack=__version__,
@@ -38,7 +37,7 @@ def describe(folder: Path, records: Sequence[FileRecord], inputs: BuildInputs, p
             compiler=inputs.compiler,
             python=inputs.python_version,
         ),
-        floors=_floors(folder, records, tuple(sorted(features)), _driver_floor(inputs.recipe, inputs.torch), inputs),
+        floors=_floors(folder, records, tuple(sorted(features)), driver.minimum if driver else None, inputs),
         gpu_archs=tuple(sorted(archs)),
         features=inputs.features,
         host_libraries=plan.host_libraries,
@@ -88,11 +87,6 @@ def _kernel_floor(libc: Path) -> str | None:
                         tag = note["n_desc"]
                         return f"{tag['abi_major']}.{tag['abi_minor']}.{tag['abi_tiny']}"
     return None
-
-
-def _driver_floor(recipe: Recipe, torch: TorchInfo) -> str | None:
-    toolkit = torch.cuda or torch.hip or ""
-    return next((floor.minimum for floor in recipe.driver_floors if toolkit.startswith(floor.toolkit)), None)
 
 
 def _system_name() -> str:

@@ -21,7 +21,6 @@ from aotpack.tools import sandbox
 from aotpack.tools.compilers import find_compiler
 from aotpack.tools.programs import look_for_program
 from aotpack_doctor import facts as f
-from aotpack_doctor.base import versions
 from aotpack_doctor.reading import gpus
 from aotpack_doctor.reading.bundle import read_bundle
 from aotpack_doctor.reading.host import read_host
@@ -135,11 +134,8 @@ def _driver_floor(backend: Backend, info: TorchInfo | None, bundle: f.Bundle | N
         return None
     if bundle and bundle.floors.get("driver"):
         return f.DriverFloor(None, None, bundle.floors["driver"])
-    cuda = versions.key(info.cuda or "")[:2] if info else ()
-    for floor in load_recipe(backend).driver_floors:
-        if versions.key(floor.toolkit) == cuda:
-            return f.DriverFloor(floor.toolkit, floor.release, floor.minimum)
-    return None
+    floor = load_recipe(backend).driver_floor(info.cuda or "") if info else None
+    return f.DriverFloor(floor.toolkit, floor.release, floor.minimum) if floor else None
 
 
 def _model(path: Path, shim: frozenset[str]) -> f.Model:

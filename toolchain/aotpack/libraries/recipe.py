@@ -16,6 +16,7 @@ from aotpack import resources
 from aotpack.backend import Backend
 from aotpack.errors import AotpackError
 from aotpack.patterns import matches
+from aotpack_doctor.base import versions
 
 
 class TorchSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,6 +125,11 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     licenses: tuple[License, ...] = ()
     driver: Driver = Driver()
     driver_floors: tuple[DriverFloor, ...] = ()
+
+    def driver_floor(self, toolkit: str) -> DriverFloor | None:
+        """The row for a toolkit such as `12.8` or `13.0.96`: of its own first two numbers; None where there is none."""
+        release = versions.key(toolkit)[:2]
+        return next((floor for floor in self.driver_floors if versions.key(floor.toolkit) == release), None)
 
     def may_strip(self, name: str) -> bool:
         """Whether the library of this file name loses its static symbols in a portable bundle."""
