@@ -9,7 +9,9 @@ from pathlib import Path
 from aotrun.arrays.dtypes import BY_NAME
 from aotrun.commands import info
 
+from aotpack.exporting.worker.gpu import nvcc
 from aotpack.package import metadata
+from aotpack_doctor.base import toolkits
 from aotpack_doctor.findings.checks import target
 from aotpack_doctor.reading.host import DRIVER_FOLDERS
 
@@ -43,6 +45,12 @@ def test_folders_of_the_nvidia_driver() -> None:
     source = (ROOT / "bridge/src/device/device_gpu.cpp").read_text(encoding="utf-8")
     table = source[source.index("kDriverFolders[]") :]
     assert tuple(re.findall(r'"/([^"]+)"', table[: table.index(";")])) == DRIVER_FOLDERS
+
+
+def test_where_a_cuda_toolkit_is() -> None:
+    assert toolkits.CUDA.compiler_variables == nvcc.COMPILERS
+    assert toolkits.CUDA.folder_variables == nvcc.HOMES
+    assert toolkits.CUDA.usual == nvcc.USUAL
 
 
 def test_what_libtorch_needs_for_layers_of_16_bits() -> None:

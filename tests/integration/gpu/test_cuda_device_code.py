@@ -12,6 +12,7 @@ from elftools.elf.elffile import ELFFile
 
 from aotpack.gpu import fatbin, trimming
 from aotpack.gpu.fatbin import Kind, parse_arch
+from aotpack_doctor.base.toolkits import CUDA, folders
 
 KERNEL = """
 __global__ void {name}(float* x, float a, int n) {{
@@ -24,8 +25,7 @@ CODE = ("75", "80", "86", "90", "90a", "100f")
 
 
 def find_cuda_tool(name: str) -> str | None:
-    homes = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"]
-    beside = [Path(home) / "bin" / name for home in homes if home]
+    beside = [Path(home) / "bin" / name for home in folders(CUDA, os.environ)]
     return next((str(path) for path in beside if path.is_file()), shutil.which(name))
 
 

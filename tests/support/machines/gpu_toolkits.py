@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from aotpack_doctor.base.toolkits import CUDA, ROCM, folders
+
 ROOT = Path(__file__).resolve().parents[3]
 CACHE = ROOT / ".cache" / "tests"
 BRIDGE = ROOT / "bridge"
@@ -31,8 +33,7 @@ def compare_declarations(ours: Path, toolkit: Path, backend: str) -> subprocess.
 def cuda_home() -> Path | None:
     """A folder for `CUDA_HOME` whose `include` has the runtime's headers; None when there is none to be had."""
     wheels = CACHE / "cuda-headers"
-    known = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"]
-    for folder in (*(Path(text) for text in known if text), wheels / "nvidia" / "cu13"):
+    for folder in (*map(Path, folders(CUDA, os.environ)), wheels / "nvidia" / "cu13"):
         if (folder / "include" / "cuda_runtime_api.h").is_file() and (folder / "include" / "crt").is_dir():
             return folder
     wheels.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +61,7 @@ def cuda_home() -> Path | None:
 
 def rocm_path() -> Path | None:
     """A folder for `ROCM_PATH` with real HIP headers and libamdhip64: ROCm's, Debian's, or Debian's fetched as root."""
-    for folder in (Path(os.environ.get("ROCM_PATH", "/opt/rocm")), Path("/usr")):
+    for folder in (*map(Path, folders(ROCM, os.environ)), Path("/usr")):
         if (folder / "include" / "hip" / "hip_runtime_api.h").is_file():
             return folder
     if os.geteuid() != 0 or shutil.which("apt-get") is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +73,9 @@ def torch(tmp_path: Path) -> TorchInfo:
     )
 
 
-def export(model: Path, **options: Any) -> ExportReport:
-    force = options.pop("force", False)
+def export(model: Path, *, force: bool = False, variant: Backend = Backend.CPU, **options: Any) -> ExportReport:
     request = ExportRequest(model, "model", Path("mlp.pt2"), **options)
-    return kept.export_once(request, torch(model.parent), Reporter(), force=force)
+    return kept.export_once(request, replace(torch(model.parent), variant=variant), Reporter(), force=force)
 
 
 def test_the_same_contents_are_exported_once(model: Path, exporter: Exporter) -> None:
@@ -221,11 +221,23 @@ def test_a_version_that_was_installed_anew_counts(model: Path, exporter: Exporte
     assert exporter.calls == 2
 
 
-@pytest.mark.parametrize("name", ["TORCHINDUCTOR_FREEZING", "CUDA_HOME"])
+@pytest.mark.parametrize("name", ["TORCHINDUCTOR_FREEZING", "CUDA_HOME", "ROCM_HOME", "ROCM_PATH"])
 def test_settings_of_the_compiler_count(
     name: str, model: Path, exporter: Exporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     export(model)
     monkeypatch.setenv(name, "1")
     export(model)
+    assert exporter.calls == 2
+
+
+def test_another_toolkit_in_the_same_place_counts(
+    model: Path, exporter: Exporter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = tmp_path / "rocm" / ".info" / "version"
+    version.parent.mkdir(parents=True)
+    monkeypatch.setenv("ROCM_PATH", str(tmp_path / "rocm"))
+    for text in ("6.4.1", "7.0.2"):
+        version.write_text(text)
+        export(model, variant=Backend.ROCM)
     assert exporter.calls == 2

@@ -29,11 +29,13 @@ from aotpack.tools.compilers import find_compiler
 from aotpack.tools.scratch import scratch_folder, write_whole
 from aotpack_doctor.base import hashing
 from aotpack_doctor.base.regular import read_regular
+from aotpack_doctor.base.toolkits import CUDA, ROCM
+from aotpack_doctor.reading.gpus import read_toolkit
 
 #: Of the cache's folders.
 KIND = "packages"
 #: Environment variables that tell torch's compiler how to compile.
-_SETTINGS = ("TORCHINDUCTOR_", "TORCHDYNAMO_", "TORCH_COMPILE_", "CUDACXX", "CUDA_HOME", "CUDA_PATH")
+_SETTINGS = ("TORCHINDUCTOR_", "TORCHDYNAMO_", "TORCH_COMPILE_", "TRITON_", *CUDA.variables, *ROCM.variables)
 
 
 class Record(msgspec.Struct):
@@ -118,6 +120,7 @@ def _key(request: ExportRequest, torch: TorchInfo) -> str:
             f"{torch.python} {torch.version}",
             repr(_installed(torch.site_packages)),
             find_compiler("c++").identity,
+            repr(read_toolkit(str(torch.variant))),
             _processor(),
             *(path.read_bytes() for path in own),
         ]

@@ -7,6 +7,7 @@ import os
 import re
 from typing import Any, Callable, Mapping
 
+from aotpack_doctor.base.toolkits import TOOLKITS, folders
 from aotpack_doctor.facts import Amd, Gpu, Node, Nvidia, Toolkit
 from aotpack_doctor.reading.host import DRIVER_FOLDERS, LIBRARY_FOLDERS, listing, read_text
 
@@ -64,30 +65,25 @@ def read_amd(root: str = "/") -> Amd:
     )
 
 
-#: Backend -> (variables and default that name the toolkit, files and patterns that tell its version).
-_TOOLKITS: dict[str, tuple[tuple[str, ...], str, tuple[tuple[str, str], ...]]] = {
+#: Backend -> files of its toolkit, and patterns in them that tell its version.
+_VERSIONS: dict[str, tuple[tuple[str, str], ...]] = {
     "cuda": (
-        ("CUDA_HOME", "CUDA_PATH"),
-        "usr/local/cuda",
-        (
-            ("version.json", r'"cuda"\s*:\s*\{[^}]*"version"\s*:\s*"([\d.]+)"'),
-            ("version.txt", r"CUDA Version ([\d.]+)"),
-        ),
+        ("version.json", r'"cuda"\s*:\s*\{[^}]*"version"\s*:\s*"([\d.]+)"'),
+        ("version.txt", r"CUDA Version ([\d.]+)"),
     ),
-    "rocm": (("ROCM_PATH",), "opt/rocm", ((".info/version", r"([\d.]+)"),)),
+    "rocm": ((".info/version", r"([\d.]+)"),),
 }
 
 
 def read_toolkit(backend: str, root: str = "/", environment: Mapping[str, str] = os.environ) -> Toolkit | None:
     """The installed CUDA or ROCm toolkit; None when there is none or the backend needs none."""
-    if backend not in _TOOLKITS:
+    if backend not in TOOLKITS:
         return None
-    variables, default, sources = _TOOLKITS[backend]
-    for place in (*(environment.get(name) for name in variables), os.path.join(root, default)):
-        if place and os.path.isdir(place):
-            found = (re.search(pattern, read_text(os.path.join(place, name))) for name, pattern in sources)
-            return Toolkit(place, next((match[1] for match in found if match), None))
-    return None
+    place = next(folders(TOOLKITS[backend], environment, root), None)
+    if place is None:
+        return None
+    found = (re.search(pattern, read_text(os.path.join(place, name))) for name, pattern in _VERSIONS[backend])
+    return Toolkit(place, next((match[1] for match in found if match), None))
 
 
 def _node(path: str) -> Node:

@@ -8,6 +8,7 @@ import re
 from typing import Mapping
 
 from aotpack_doctor.base import regular
+from aotpack_doctor.base.toolkits import CUDA, ROCM
 from aotpack_doctor.facts import Host, LibraryFolder
 
 #: Variables that change which libraries load or which devices are seen.
@@ -16,10 +17,9 @@ VARIABLES = (
     "LD_PRELOAD",
     "LIBTORCH",
     "LIBTORCH_CXX11_ABI",
-    "CUDA_HOME",
-    "CUDA_PATH",
+    *CUDA.variables,
     "CUDA_VISIBLE_DEVICES",
-    "ROCM_PATH",
+    *ROCM.variables,
     "HIP_VISIBLE_DEVICES",
     "ROCR_VISIBLE_DEVICES",
     "HSA_OVERRIDE_GFX_VERSION",

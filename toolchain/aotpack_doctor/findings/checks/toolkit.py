@@ -188,7 +188,8 @@ def cuda_toolkit(facts: HostFacts) -> Iterator[Finding]:
         return
     seen = f"{facts.toolkit.path} is CUDA {mine}, torch {facts.torch.version} was built with {theirs}"
     if versions.major(mine) != versions.major(theirs):
-        yield TOOLKIT_MAJOR.found(seen, f"export CUDA_HOME=/usr/local/cuda-{'.'.join(theirs.split('.')[:2])}")
+        first = "unset CUDACXX; " if "CUDACXX" in facts.host.environment else ""
+        yield TOOLKIT_MAJOR.found(seen, f"{first}export CUDA_HOME=/usr/local/cuda-{'.'.join(theirs.split('.')[:2])}")
     elif versions.older(".".join(theirs.split(".")[:2]), ".".join(mine.split(".")[:2])):
         yield TOOLKIT_MINOR.found(seen)
 

@@ -10,16 +10,18 @@ from collections.abc import Sequence
 
 from ..failure import WorkerError, chain
 
-#: Variables that name a toolkit, and its usual place.
-_HOMES = ("CUDA_HOME", "CUDA_PATH")
-_USUAL = "/usr/local/cuda"
+#: Variables that name the compiler, or a toolkit, and its usual place: those of aotpack_doctor/base/toolkits.py.
+COMPILERS = ("CUDACXX",)
+HOMES = ("CUDA_HOME", "CUDA_PATH")
+USUAL = "/usr/local/cuda"
 #: What does without it.
 SEVERALLY = "export on a machine of each GPU, and give one build all packages: --model m=a.pt2 --model m=b.pt2"
 
 
-def find(usual: str = _USUAL) -> str:
+def find(usual: str = USUAL) -> str:
     """Its path: what CUDACXX names, in a named toolkit, on PATH, or in the usual place. Raises WorkerError."""
-    named = [os.environ.get("CUDACXX"), *(f"{os.environ[home]}/bin/nvcc" for home in _HOMES if os.environ.get(home))]
+    named = [os.environ.get(name) for name in COMPILERS]
+    named += [f"{os.environ[home]}/bin/nvcc" for home in HOMES if os.environ.get(home)]
     for place in (*named, "nvcc", f"{usual}/bin/nvcc"):
         found = shutil.which(place) if place else None
         if found:
