@@ -4,6 +4,8 @@
 #include <random>
 
 #include "check.h"
+#include "package/package.h"
+#include "package/scratch.h"
 #include "zip_writer.h"
 
 namespace {
@@ -166,6 +168,21 @@ TEST(integrity_is_crc32) {
   check_integrity(entry, "test.pt2");
   text[7] ^= 1;
   CHECK_THROWS(AOT_DAMAGED, "other bytes", check_integrity(entry, "test.pt2"));
+}
+
+TEST(kernels_for_several_gpus_tell_more_than_torchs_key) {
+  const std::string folder = "m/data/aotinductor/model/";
+  ZipEntry keys{folder + "a.wrapper_metadata.json", R"({"AOTI_DEVICE_KEY": "cuda", "AOTI_COMPUTE_CAPABILITY": "90"})"};
+  keys.crc32 = 0xcf057229;
+  const auto archs = [&](const std::string& kernel, const std::string& content) {
+    const std::vector<uint8_t> bytes = zip_of({{folder + "a.wrapper.so", "code"}, keys, {folder + kernel, content}});
+    const aot::File file = aot::file_in_memory("m.pt2", bytes.data(), bytes.size());
+    return aot::read_metadata(aot::path_of(file)).gpu_archs.size();
+  };
+  CHECK_EQUAL(archs("k.cubin", "code"), 1U);
+  CHECK_EQUAL(archs("k.hsaco", "code"), 1U);
+  CHECK_EQUAL(archs("k.hsaco", "__CLANG_OFFLOAD_BUNDLE__..."), 0U);
+  CHECK_EQUAL(archs("k.fatbin", "code"), 0U);
 }
 
 }  // namespace

@@ -111,7 +111,7 @@ void read_metadata(const Bytes& bytes) {
   check_sizes(metadata, [](const aot::Dim&) { return int64_t{3}; });
 }
 
-void read_aoti_metadata(const Bytes& bytes) { aot::parse_aoti_metadata(text_of(bytes), "fuzz"); }
+void read_aoti_metadata(const Bytes& bytes) { aot::parse_aoti_metadata(text_of(bytes), "fuzz", false); }
 
 /// What the bridge reads of a descriptor, read once more, in another way: element by element.
 struct Layout {

@@ -220,13 +220,46 @@ TEST(metadata_survives_damage) {
 
 TEST(packages_of_plain_pytorch_have_no_signature) {
   const aot::Metadata metadata = aot::parse_aoti_metadata(
-      R"({"AOTI_DEVICE_KEY": "cpu", "AOTI_MACHINE": "x86_64", "AOTI_CPU_ISA": "AVX512 AVX512_VNNI"})", "metadata");
+      R"({"AOTI_DEVICE_KEY": "cpu", "AOTI_MACHINE": "x86_64", "AOTI_CPU_ISA": "AVX512 AVX512_VNNI"})", "metadata",
+      false);
   CHECK(!metadata.has_signature);
   CHECK_EQUAL(metadata.machine, "x86_64");
   CHECK_EQUAL(metadata.cpu_features.back(), "avx512_vnni");
   CHECK(is_json(metadata.text));
   const std::string own = R"({"AOTI_DEVICE_KEY": "cpu", "aotpack": )" + aot::json_quote(kDocument) + "}";
-  CHECK(aot::parse_aoti_metadata(own, "metadata").has_signature);
+  CHECK(aot::parse_aoti_metadata(own, "metadata", false).has_signature);
+}
+
+TEST(keys_of_plain_pytorch_mean_what_the_table_says) {
+  struct Keys {
+    std::string_view device_key;
+    std::string_view capability;
+    std::string_view isa;
+    std::string_view device;
+    std::string_view gpu_archs;
+    std::string_view cpu_features;
+  };
+  const Keys cases[] = {
+#define AOTI_KEYS(device_key, capability, isa, device, gpu_archs, cpu_features) \
+  {device_key, capability, isa, device, gpu_archs, cpu_features},
+#include "aoti_keys_cases.inc"
+#undef AOTI_KEYS
+  };
+  const auto words = [](const std::vector<std::string>& texts) {
+    std::string all;
+    for (const std::string& text : texts) all += (all.empty() ? "" : " ") + text;
+    return all;
+  };
+  for (const Keys& each : cases) {
+    const std::string text =
+        aot::concat({R"({"AOTI_DEVICE_KEY": ")", each.device_key, R"(", "AOTI_COMPUTE_CAPABILITY": ")", each.capability,
+                     R"(", "AOTI_CPU_ISA": ")", each.isa, R"("})"});
+    const aot::Metadata metadata = aot::parse_aoti_metadata(text, "metadata", false);
+    CHECK_EQUAL(metadata.device, each.device);
+    CHECK_EQUAL(words(metadata.gpu_archs), each.gpu_archs);
+    CHECK_EQUAL(words(metadata.cpu_features), each.cpu_features);
+    CHECK(aot::parse_aoti_metadata(text, "metadata", true).gpu_archs.empty());
+  }
 }
 
 TEST(devices_are_parsed) {

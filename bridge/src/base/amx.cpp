@@ -6,16 +6,15 @@
 
 #include <cerrno>
 #include <cstring>
-#include <string_view>
 
 #include "base/error.h"
+#include "base/text.h"
 
 namespace aot {
 
 bool uses_tiles(const std::vector<std::string>& features) {
   for (const std::string& feature : features) {
-    const std::string_view start = std::string_view(feature).substr(0, 3);
-    if (start == "amx" || start == "AMX") return true;
+    if (starts_with(feature, "amx") || starts_with(feature, "AMX")) return true;
   }
   return false;
 }

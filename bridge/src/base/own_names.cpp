@@ -19,8 +19,6 @@ constexpr Renamed kNames[] = {
 };
 constexpr Renamed kGomp = {"libgomp.so.1", "libaomp.so.1"};
 
-bool begins_with(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
-
 /// Whether it is the name of a version, such as "GOMP_4.0", which libaomp has under libgomp's name.
 bool is_version(std::string_view text, std::string_view start) {
   return text.size() > start.size() && text[start.size()] >= '0' && text[start.size()] <= '9';
@@ -43,14 +41,14 @@ struct ElfImage {
 
 std::string own_name(std::string name) {
   for (const Renamed& one : kNames) {
-    if (begins_with(name, one.from)) return name.replace(0, one.to.size(), one.to);
+    if (starts_with(name, one.from)) return name.replace(0, one.to.size(), one.to);
   }
   return name;
 }
 
 std::string torch_name(std::string name) {
   for (const Renamed& one : kNames) {
-    if (begins_with(name, one.to)) return name.replace(0, one.from.size(), one.from);
+    if (starts_with(name, one.to)) return name.replace(0, one.from.size(), one.from);
   }
   return name;
 }
@@ -82,7 +80,7 @@ void use_own_names(uint8_t* data, size_t size) {
       auto* const name = reinterpret_cast<char*>(data + at);
       const std::string_view text(name, strnlen(name, start + length - at));
       for (const Renamed& one : kNames) {
-        if (begins_with(text, one.from) && !is_version(text, one.from)) std::memcpy(name, one.to.data(), one.to.size());
+        if (starts_with(text, one.from) && !is_version(text, one.from)) std::memcpy(name, one.to.data(), one.to.size());
       }
       if (text == kGomp.from) std::memcpy(name, kGomp.to.data(), kGomp.to.size());
       at += text.size() + 1;

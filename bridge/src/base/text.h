@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Messages put together from pieces: `concat({"dim ", index, " of ", name})`. A sum of strings would say the same, and
-// make the compiler write out a temporary string, with its end, for each sign: 6 % of compiling the bridge.
+// What std::string_view gets in C++20, and messages put together from pieces: `concat({"dim ", index, " of ", name})`.
+// A sum of strings would say the same, and make the compiler write out a temporary string, with its end, for each sign:
+// 6 % of compiling the bridge.
 #pragma once
 
 #include <cstddef>
@@ -42,6 +43,14 @@ class Piece {
 using Pieces = std::initializer_list<Piece>;
 
 std::string concat(Pieces pieces);
+
+constexpr bool starts_with(std::string_view text, std::string_view start) {
+  return text.substr(0, start.size()) == start;
+}
+
+constexpr bool ends_with(std::string_view text, std::string_view end) {
+  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
 
 /// "a, b, c"
 std::string join(const std::vector<std::string>& texts);

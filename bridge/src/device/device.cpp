@@ -54,8 +54,6 @@ struct Kind {
 };
 constexpr Kind kKinds[] = {{"cpu", AOT_DEVICE_CPU}, {"cuda", AOT_DEVICE_CUDA}, {"rocm", AOT_DEVICE_ROCM}};
 
-bool starts_with(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
-
 /// "90a": 9.0, for that alone.
 struct CudaArch {
   int32_t number = 0;  // 10 * major + minor; 0 where there is none

@@ -175,10 +175,20 @@ struct IsaFeature {
   const char* feature;
 };
 constexpr IsaFeature kIsaFeatures[] = {
-    {"AVX2", "avx2"},         {"AVX2", "fma"},          {"AVX2", "f16c"},
-    {"AVX512", "avx512f"},    {"AVX512", "avx512dq"},   {"AVX512", "avx512vl"},
-    {"AVX512", "avx512bw"},   {"AVX512", "fma"},        {"AVX512_VNNI", "avx512_vnni"},
-    {"AMX_TILE", "amx_tile"}, {"AMX_TILE", "amx_bf16"}, {"AMX_TILE", "amx_int8"},
+    {"AVX2", "avx2"},
+    {"AVX2", "fma"},
+    {"AVX2", "f16c"},
+    {"AVX512", "avx2"},
+    {"AVX512", "fma"},
+    {"AVX512", "f16c"},
+    {"AVX512", "avx512f"},
+    {"AVX512", "avx512dq"},
+    {"AVX512", "avx512bw"},
+    {"AVX512", "avx512vl"},
+    {"AVX512_VNNI", "avx512_vnni"},
+    {"AMX_TILE", "amx_tile"},
+    {"AMX_TILE", "amx_bf16"},
+    {"AMX_TILE", "amx_int8"},
 };
 
 /// AOTI_CPU_ISA is a list of instruction sets, such as "AVX512 AVX512_VNNI AMX_TILE".
@@ -192,6 +202,13 @@ std::vector<std::string> features_of_isa(const std::string& isa_list) {
     }
   }
   return features;
+}
+
+/// AOTI_COMPUTE_CAPABILITY is "90" of an NVIDIA GPU, "gfx90a" of one of AMD's, which torch calls "cuda" as well, and
+/// empty without one.
+std::vector<std::string> gpu_code_of(const std::string& capability) {
+  if (capability.empty()) return {};
+  return {capability[0] >= '0' && capability[0] <= '9' ? "sm_" + capability : capability};
 }
 
 }  // namespace
@@ -274,16 +291,19 @@ Metadata parse_metadata(std::string_view text, const std::string& where) {
   }
 }
 
-Metadata parse_aoti_metadata(std::string_view text, const std::string& where) {
+Metadata parse_aoti_metadata(std::string_view text, const std::string& where, bool has_several_gpus) {
   try {
     const Json document = Json::parse(text);
     const Json* own = document.find("aotpack");
     if (own != nullptr) return parse_metadata(own->text(), concat({where, ", key \"aotpack\""}));
-    const std::string features = json_quote(features_of_isa(text_at(document, "AOTI_CPU_ISA", "")));
+    const std::string capability = text_at(document, "AOTI_COMPUTE_CAPABILITY", "");
+    const std::string device = starts_with(capability, "gfx") ? "rocm" : text_at(document, "AOTI_DEVICE_KEY", "cpu");
     const std::string plain = concat(
         {"{\"schema\": ", kSchema, ", \"has_signature\": false, \"inputs\": [], \"outputs\": [], \"device\": ",
-         json_quote(text_at(document, "AOTI_DEVICE_KEY", "cpu")),
-         ", \"machine\": ", json_quote(text_at(document, "AOTI_MACHINE", "")), ", \"cpu_features\": ", features, "}"});
+         json_quote(device), ", \"machine\": ", json_quote(text_at(document, "AOTI_MACHINE", "")),
+         ", \"cpu_features\": ", json_quote(features_of_isa(text_at(document, "AOTI_CPU_ISA", ""))),
+         ", \"gpu_archs\": ", json_quote(has_several_gpus ? std::vector<std::string>{} : gpu_code_of(capability)),
+         "}"});
     return parse_metadata(plain, where);
   } catch (const JsonError& error) {
     throw malformed(where, error.what());

@@ -112,7 +112,8 @@ struct Metadata {
 Metadata parse_metadata(std::string_view text, const std::string& where);
 
 /// Reads the metadata that AOTInductor puts into a .pt2: the document under the key "aotpack" when aotpack made the
-/// package, else a document of the little that PyTorch records, without a signature.
-Metadata parse_aoti_metadata(std::string_view text, const std::string& where);
+/// package, else a document of the little that PyTorch records, without a signature. That names the GPU which compiled
+/// the kernels, and is no bound where they have code for several.
+Metadata parse_aoti_metadata(std::string_view text, const std::string& where, bool has_several_gpus);
 
 }  // namespace aot

@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string_view>
@@ -19,10 +20,6 @@ namespace aot {
 namespace {
 
 std::string_view text_of(const uint8_t* data, size_t size) { return {reinterpret_cast<const char*>(data), size}; }
-
-bool ends_with(std::string_view text, std::string_view end) {
-  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
-}
 
 Metadata metadata_of_folder(const std::string& path) {
   const MappedFile document(path + "/model.json");
@@ -100,11 +97,20 @@ const Entry& find_library(const Archive& archive, const std::string& path) {
 /// The name of the package's own library without its end, which its other files' names begin with.
 std::string stem_of(const Entry& library) { return library.name.substr(0, library.name.size() - std::strlen(".so")); }
 
+/// Whether a kernel has code for several GPUs: a fatbin of CUDA, or a bundle of clang-offload-bundler.
+bool has_several_gpus(const Entry& kernel) {
+  return ends_with(kernel.name, ".fatbin") ||
+         (ends_with(kernel.name, ".hsaco") &&
+          starts_with(text_of(kernel.data, kernel.size), "__CLANG_OFFLOAD_BUNDLE__"));
+}
+
 Metadata metadata_of_archive(const Archive& archive, const Entry& library, const std::string& path) {
   const Entry* document = archive.find(stem_of(library) + "_metadata.json");
-  if (document == nullptr) return parse_aoti_metadata("{}", path);
+  if (document == nullptr) return parse_aoti_metadata("{}", path, false);
   check_integrity(*document, path);
-  return parse_aoti_metadata(text_of(document->data, document->size), path + ':' + document->name);
+  const std::vector<Entry>& entries = archive.entries();
+  return parse_aoti_metadata(text_of(document->data, document->size), path + ':' + document->name,
+                             std::any_of(entries.begin(), entries.end(), has_several_gpus));
 }
 
 /// The code of the variant that was chosen: the package's own library, or one that lies apart from what torch knows.

@@ -6,14 +6,13 @@ import pytest
 
 from aotpack.gpu.fatbin import Arch, Element, Kind, choose, parse_arch
 from aotpack_doctor.base.gpu_code import runs_cuda, runs_rocm
-from tests.support.machines.gpu_code import CASES, TABLE
+from tests.support.cases import cases
+
+#: (code, GPU, `native`, `ptx` or `no`)
+CASES = cases("gpu_code_cases.inc", "GPU_CODE")
 
 #: For a GPU that is of another maker than the code.
 OTHER = Arch(1, 0)
-
-
-def test_the_table_is_read_whole() -> None:
-    assert len(CASES) == TABLE.count("\nGPU_CODE(") > 20
 
 
 @pytest.mark.parametrize(("code", "gpu", "way"), CASES)

@@ -10,7 +10,7 @@ from aotpack.backend import Backend
 from aotpack.errors import UsageError
 from aotpack.exporting.driving import parse_archs
 from aotpack.gpu.archs import check_archs, in_order, label, serves, unserved
-from tests.support.machines.gpu_code import CASES
+from tests.support.cases import cases
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_an_export_is_for_each_once_and_the_oldest_is_the_first() -> None:
     assert in_order(["gfx1100:xnack-", "gfx942", "gfx90a"]) == ("gfx90a", "gfx942", "gfx1100:xnack-")
 
 
-@pytest.mark.parametrize(("code", "gpu", "way"), CASES)
+@pytest.mark.parametrize(("code", "gpu", "way"), cases("gpu_code_cases.inc", "GPU_CODE"))
 def test_which_code_serves(code: str, gpu: str, way: str) -> None:
     assert serves(code, gpu) is (way != "no")
 

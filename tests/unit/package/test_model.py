@@ -17,8 +17,9 @@ from aotpack.elf.facts import read_elf
 from aotpack.errors import AotpackError, DamagedError, ModelMismatchError
 from aotpack.gpu.fatbin import Kind
 from aotpack.package.metadata import DynamicDim, ModelMetadata, TensorSpec, Variant
-from aotpack.package.model import cpu_features, read_model
+from aotpack.package.model import read_model
 from aotpack_doctor.reading.models import custom
+from tests.support.cases import cases
 from tests.support.doubles.fatbins import Piece, region
 
 LIBRARY = Path(msgspec._core.__file__)
@@ -112,13 +113,30 @@ def test_a_document_of_a_newer_aotpack(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("capability", "device", "archs"), [("90", "cuda", ("sm_90",)), ("gfx90a", "rocm", ("gfx90a",))]
+    ("key", "capability", "isa", "device", "archs", "features"), cases("aoti_keys_cases.inc", "AOTI_KEYS")
 )
-def test_gpu_packages(tmp_path: Path, capability: str, device: str, archs: tuple[str, ...]) -> None:
-    keys = {"AOTI_DEVICE_KEY": "cuda", "AOTI_COMPUTE_CAPABILITY": capability}
+def test_torch_s_keys(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    key: str,
+    capability: str,
+    isa: str,
+    device: str,
+    archs: str,
+    features: str,
+) -> None:
+    monkeypatch.setattr("aotpack.package.model.features_used", lambda file: None)
+    keys = {"AOTI_DEVICE_KEY": key, "AOTI_COMPUTE_CAPABILITY": capability, "AOTI_CPU_ISA": isa}
+    metadata = read_model(package(tmp_path / "m.pt2", keys=keys)).metadata
+    assert metadata.device == device
+    assert metadata.gpu_archs == tuple(archs.split())
+    assert metadata.cpu_features == tuple(features.split())
+
+
+def test_kernels_travel_along(tmp_path: Path) -> None:
+    keys = {"AOTI_DEVICE_KEY": "cuda", "AOTI_COMPUTE_CAPABILITY": "90"}
     kernels = {f"{FOLDER}/k1__cubin": b"c", f"{FOLDER}/k2__hsaco": b"h"}
     model = read_model(package(tmp_path / "m.pt2", keys=keys, **kernels))
-    assert (model.metadata.device, model.metadata.gpu_archs) == (device, archs)
     assert {"kernels/k1.cubin", "kernels/k2.hsaco"} <= {name for _, name in model.members}
 
 
@@ -226,12 +244,6 @@ def test_metadata_that_is_not_json(tmp_path: Path) -> None:
     for content in (b"\xff\xfe", b"[" * 100_000):
         more = {f"{FOLDER}/abc__wrapper_metadata__json": content}
         refusal(DamagedError, package(tmp_path / "m.pt2", without="metadata.json", **more))
-
-
-def test_names_of_instruction_sets() -> None:
-    assert cpu_features("AVX2") == ("avx2", "fma", "f16c")
-    assert cpu_features("INVALID_VEC_ISA") == ()
-    assert cpu_features("asimd") == ()
 
 
 def test_variants_bring_their_code_and_what_it_needs(tmp_path: Path) -> None:

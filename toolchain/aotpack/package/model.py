@@ -38,7 +38,8 @@ KERNELS = "kernels"
 _LARGEST_CODE = 32 * 1024 * 1024
 _KERNEL_SUFFIXES = (".cubin", ".hsaco", ".fatbin", ".spv")
 
-#: torch's names of vector instruction sets (key AOTI_CPU_ISA) -> CPU features.
+#: torch's names of vector instruction sets (key AOTI_CPU_ISA) -> CPU features, as the bridge has them
+#: (bridge/src/package/metadata.cpp).
 _ISA_FEATURES: Mapping[str, tuple[str, ...]] = {
     "AVX2": ("avx2", "fma", "f16c"),
     "AVX512": ("avx2", "fma", "f16c", "avx512f", "avx512dq", "avx512bw", "avx512vl"),
@@ -299,15 +300,10 @@ def _plain(keys: Mapping[str, Any], gpu_archs: tuple[str, ...]) -> ModelMetadata
     if capability.startswith("gfx"):
         device = "rocm"
     own = (f"sm_{capability}" if capability[0].isdigit() else capability,) if capability else ()
-    features = (feature for isa in str(keys.get("AOTI_CPU_ISA") or "").split() for feature in cpu_features(isa))
+    features = (each for isa in str(keys.get("AOTI_CPU_ISA") or "").split() for each in _ISA_FEATURES.get(isa, ()))
     return ModelMetadata(
         has_signature=False, device=device, cpu_features=tuple(dict.fromkeys(features)), gpu_archs=gpu_archs or own
     )
-
-
-def cpu_features(isa: str) -> tuple[str, ...]:
-    """The CPU features of one of torch's instruction sets; none for a name that is unknown or no x86 one."""
-    return _ISA_FEATURES.get(isa.upper(), ())
 
 
 def _extern_ops(archive: Archive, entry: str) -> tuple[str, ...]:
