@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import ast
+import platform
 import re
+import subprocess
 from pathlib import Path
 
+import pytest
 from aotrun.arrays.dtypes import BY_NAME
 from aotrun.commands import info
 
+from aotpack.exporting.worker import this_cpu
 from aotpack.exporting.worker.gpu import nvcc
 from aotpack.package import metadata
 from aotpack_doctor.base import toolkits
+from aotpack_doctor.facts import SHIM_HEADER
 from aotpack_doctor.findings.checks import target
-from aotpack_doctor.reading.host import DRIVER_FOLDERS
+from aotpack_doctor.reading import host
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,7 +49,7 @@ def test_element_types() -> None:
 def test_folders_of_the_nvidia_driver() -> None:
     source = (ROOT / "bridge/src/device/device_gpu.cpp").read_text(encoding="utf-8")
     table = source[source.index("kDriverFolders[]") :]
-    assert tuple(re.findall(r'"/([^"]+)"', table[: table.index(";")])) == DRIVER_FOLDERS
+    assert tuple(re.findall(r'"/([^"]+)"', table[: table.index(";")])) == host.DRIVER_FOLDERS
 
 
 def test_where_a_cuda_toolkit_is() -> None:
@@ -68,3 +73,26 @@ def test_what_libtorch_needs_for_layers_of_16_bits() -> None:
 
 def test_what_is_said_of_layers_of_int8() -> None:
     assert info.OF_INT8 == metadata.OF_INT8
+
+
+def test_cpu_features_that_the_kernel_calls_otherwise() -> None:
+    assert this_cpu._KERNEL_NAMES == host._KERNEL_NAMES
+
+
+@pytest.mark.parametrize("path", ["bridge/src/base/amx.cpp", "bridge/slim/kernels/matrix/table.cpp"])
+def test_how_the_registers_of_amx_are_asked_for(path: str) -> None:
+    source = (ROOT / path).read_text(encoding="utf-8")
+    numbers = {name: int(value, 0) for value, name in re.findall(r"= (\w+);\s+// ([A-Z_]+)$", source, re.MULTILINE)}
+    assert numbers["ARCH_REQ_XCOMP_PERM"] == host._ARCH_REQ_XCOMP_PERM
+    assert numbers["XFEATURE_XTILEDATA"] == host._XFEATURE_XTILEDATA
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the number is that of one architecture")
+def test_the_number_of_a_system_call() -> None:
+    text = "#include <sys/syscall.h>\nis: SYS_arch_prctl\n"
+    done = subprocess.run(["cc", "-E", "-P", "-xc", "-"], input=text, capture_output=True, text=True, check=True)
+    assert f"is: {host._SYS_ARCH_PRCTL}\n" in done.stdout
+
+
+def test_the_header_that_torch_s_others_are_told_by() -> None:
+    assert f'"${{TORCH_INCLUDE}}/{SHIM_HEADER}"' in (ROOT / "bridge/slim/CMakeLists.txt").read_text(encoding="utf-8")

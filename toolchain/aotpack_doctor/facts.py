@@ -5,6 +5,10 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
+#: Where torch's headers declare the C shim, below an include folder, and the header that says whether they are there.
+SHIM_HEADERS = "torch/csrc/inductor/aoti_torch"
+SHIM_HEADER = f"{SHIM_HEADERS}/c/shim.h"
+
 
 class Program(NamedTuple):
     """A tool: where it is (None: nowhere) and its version (None: not known)."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from aotpack_doctor.facts import SHIM_HEADER
+
 LIBRARIES = {
     "cpu": ("libc10.so", "libtorch_cpu.so"),
     "cuda": ("libc10.so", "libtorch_cpu.so", "libc10_cuda.so", "libtorch_cuda.so"),
@@ -16,7 +18,7 @@ def fill_torch(root: Path, variant: str, version_py: str) -> Path:
     (root / "lib").mkdir(parents=True)
     for name in LIBRARIES[variant]:
         (root / "lib" / name).touch()
-    header = root / "include/torch/csrc/inductor/aoti_torch/c/shim.h"
+    header = root / "include" / SHIM_HEADER
     header.parent.mkdir(parents=True)
     header.touch()
     (root / "version.py").write_text(version_py)

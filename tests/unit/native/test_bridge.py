@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.environment.torch import SHIM_HEADER, TorchInfo
+from aotpack.environment.torch import TorchInfo
 from aotpack.errors import BuildToolError, TorchMismatchError
 from aotpack.native import bridge
 from aotpack.tools import compilers
 from aotpack.tools.compilers import Compiler, find_compiler, run_tool
+from aotpack_doctor.facts import SHIM_HEADER
 
 
 @pytest.fixture

@@ -20,12 +20,12 @@ from aotpack.backend import Backend
 from aotpack.environment.python import PythonEnv, ask_python, read_env
 from aotpack.environment.torch import (
     LIBRARIES,
-    SHIM_HEADER,
     BrokenTorchError,
     TorchInfo,
 )
 from aotpack.errors import UsageError
 from aotpack_doctor.base.regular import SpecialFileError, read_text
+from aotpack_doctor.facts import SHIM_HEADER
 
 #: Where wheels put the vendor's libraries, beside `torch/` in site-packages.
 _VENDOR_LIBS = (

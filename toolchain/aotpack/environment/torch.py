@@ -11,6 +11,7 @@ from packaging.version import Version
 
 from aotpack.backend import Backend
 from aotpack.errors import TorchMismatchError
+from aotpack_doctor.facts import SHIM_HEADER
 
 #: The oldest torch whose AOTInductor C shim the bridge speaks.
 OLDEST = Version("2.9")
@@ -22,11 +23,6 @@ LIBRARIES: Mapping[Backend, tuple[str, ...]] = {
     Backend.CUDA: ("libc10.so", "libtorch_cpu.so", "libc10_cuda.so", "libtorch_cuda.so"),
     Backend.ROCM: ("libc10.so", "libtorch_cpu.so", "libc10_hip.so", "libtorch_hip.so"),
 }
-
-
-#: Where torch's headers declare the C shim, below an include folder, and the header that says whether they are there.
-SHIM_HEADERS = "torch/csrc/inductor/aoti_torch"
-SHIM_HEADER = f"{SHIM_HEADERS}/c/shim.h"
 
 
 class NoTorchError(TorchMismatchError):

@@ -14,10 +14,11 @@ from pathlib import Path
 from aotpack import resources
 from aotpack.backend import Backend
 from aotpack.elf.edits import ElfEdit, apply_edit
-from aotpack.environment.torch import SHIM_HEADER, TorchInfo
+from aotpack.environment.torch import TorchInfo
 from aotpack.tools.cache import cached_folder, content_key
 from aotpack.tools.cmake import build_targets
 from aotpack.tools.compilers import find_compiler
+from aotpack_doctor.facts import SHIM_HEADER
 
 BRIDGE = "libaot_bridge.so"
 PROXY = "libaot_proxy.so"

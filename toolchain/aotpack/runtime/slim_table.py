@@ -18,7 +18,8 @@ import msgspec
 
 from aotpack import resources
 from aotpack.elf.renaming import Renaming
-from aotpack.environment.torch import SHIM_HEADERS, TorchInfo
+from aotpack.environment.torch import TorchInfo
+from aotpack_doctor.facts import SHIM_HEADERS
 
 #: The folder of the sources and the table within it.
 SOURCES = resources.BRIDGE / "slim"

@@ -45,6 +45,9 @@ DRIVER_FOLDERS = ("usr/local/nvidia/lib64", "usr/local/nvidia/lib", "usr/lib/wsl
 #: What the kernel calls by another name than compilers and torch do.
 _KERNEL_NAMES = {"pni": "sse3", "abm": "lzcnt"}
 
+#: Of Documentation/arch/x86/xstate.rst: asking for the registers of AMX.
+_SYS_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XFEATURE_XTILEDATA = 158, 0x1023, 18
+
 
 def read_host(
     root: str = "/", environment: Mapping[str, str] = os.environ, cpu_features: frozenset[str] | None = None
@@ -93,8 +96,7 @@ def _tiles_refused(machine: str) -> str | None:
     if machine != "x86_64":
         return None
     libc = ctypes.CDLL(None, use_errno=True)
-    arch_prctl, request_permission, tile_data = 158, 0x1023, 18
-    if libc.syscall(arch_prctl, request_permission, tile_data) == 0:
+    if libc.syscall(_SYS_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XFEATURE_XTILEDATA) == 0:
         return None
     return os.strerror(ctypes.get_errno())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Iterator
 
 from aotpack_doctor.base.printable import quoted
-from aotpack_doctor.facts import HostFacts, Torch
+from aotpack_doctor.facts import SHIM_HEADER, HostFacts, Torch
 from aotpack_doctor.findings.finding import Finding, Kind, Severity
 from aotpack_doctor.findings.registry import check
 
@@ -158,6 +158,6 @@ def headers(facts: HostFacts) -> Iterator[Finding]:
     torch = _usable(facts)
     if torch and not torch.headers:
         yield NO_HEADERS.found(
-            f"{torch.path} has no torch/csrc/inductor/aoti_torch/c/shim.h",
+            f"{torch.path} has no {SHIM_HEADER}",
             f"{quoted(torch.path)}/bin/python3 -m pip install --force-reinstall --no-deps torch=={torch.version}",
         )
