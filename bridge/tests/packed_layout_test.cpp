@@ -2,10 +2,12 @@
 // Weights in oneDNN's orders, found in their descriptors and put into C order.
 #include "package/packed_layout.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <vector>
 
+#include "base/text.h"
 #include "check.h"
 
 namespace {
@@ -69,6 +71,59 @@ std::vector<float> places(const Layout& layout, const std::vector<int64_t>& shap
   aot::unpack(order, sizeof(float), bytes_of_plain, reinterpret_cast<uint8_t*>(again.data()));
   CHECK(again == plain);
   return plain;
+}
+
+/// "64,32"
+std::vector<int64_t> integers(const std::string& text) {
+  std::vector<int64_t> numbers;
+  for (size_t begin = 0, end = 0; begin < text.size(); begin = end + 1) {
+    end = std::min(text.find(',', begin), text.size());
+    numbers.push_back(std::stoll(text.substr(begin, end - begin)));
+  }
+  return numbers;
+}
+
+/// The bytes of a row of packed_layout_cases.inc.
+std::string written(size_t size, const std::string& numbers) {
+  std::string bytes(size, '\0');
+  for (size_t begin = 0, end = 0; begin < numbers.size(); begin = end + 1) {
+    end = std::min(numbers.find(' ', begin), numbers.size());
+    size_t width = 0;
+    size_t at = std::stoul(numbers.substr(begin), &width);
+    const size_t equals = numbers.find('=', begin);
+    width = std::stoul(numbers.substr(begin + width + 1));
+    for (const int64_t value : integers(numbers.substr(equals + 1, end - equals - 1))) {
+      std::memcpy(&bytes.at(at), &value, width);
+      at += width;
+    }
+  }
+  return bytes;
+}
+
+TEST(descriptors_are_read_as_the_table_says) {
+  struct Case {
+    const char* what;
+    const char* size;
+    const char* numbers;
+    const char* shape;
+    const char* item_size;
+    std::string_view extent;
+    const char* half;
+  };
+  const Case cases[] = {
+#define PACKED(what, bytes, numbers, shape, item_size, extent, half, slim, panels) \
+  {what, bytes, numbers, shape, item_size, extent, half},
+#include "packed_layout_cases.inc"
+#undef PACKED
+  };
+  for (const Case& each : cases) {
+    const std::string descriptor = written(std::stoul(each.size), each.numbers);
+    size_t bytes = 0;
+    const bool is_known = aot::packed_extent(descriptor, integers(each.shape), std::stoul(each.item_size), &bytes);
+    const std::string extent = !is_known ? "unknown" : bytes == aot::kBeyondAnyFile ? "beyond" : std::to_string(bytes);
+    CHECK_EQUAL(aot::concat({each.what, ": ", extent}), aot::concat({each.what, ": ", each.extent}));
+    CHECK_EQUAL(aot::concat({each.what, ": ", aot::half_of(descriptor)}), aot::concat({each.what, ": ", each.half}));
+  }
 }
 
 TEST(panels_of_output_channels_are_unpacked) {

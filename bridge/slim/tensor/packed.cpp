@@ -7,6 +7,9 @@
 namespace slim {
 
 Blocked parse_layout(const std::vector<uint8_t>& bytes) {
+  // oneDNN 3's struct, and the number of a convolution's groups, which torch writes behind it. A later oneDNN may have
+  // more to say; none of it is asked for here.
+  constexpr size_t kWhole = 772;
   constexpr size_t kMaxDims = 12;
   constexpr int32_t kBlocked = 2;
   size_t at = 4;  // behind the kind of the struct
@@ -22,7 +25,7 @@ Blocked parse_layout(const std::vector<uint8_t>& bytes) {
     at += kMaxDims * sizeof(int64_t);
     return values;
   };
-  require(bytes.size() >= 616, "a oneDNN memory descriptor of ", bytes.size(), " bytes is too short");
+  require(bytes.size() >= kWhole, "a oneDNN memory descriptor of ", bytes.size(), " bytes is too short");
   Blocked layout;
   const int32_t rank = read32();
   require(rank > 0 && rank <= static_cast<int32_t>(kMaxDims), "a oneDNN memory descriptor of ", rank, " dims");

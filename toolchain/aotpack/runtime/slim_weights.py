@@ -38,6 +38,9 @@ _MAX_DIMS = 12
 _Dims = ctypes.c_int64 * _MAX_DIMS
 #: Where torch writes how many groups a convolution has, behind what oneDNN writes.
 _GROUPS_AT = 768
+_WHOLE = _GROUPS_AT + 4
+#: Sums for signed inputs, which are taken for unsigned ones, and for inputs with a zero point.
+_KNOWN_SUMS = 1 | 8
 
 
 class _Descriptor(ctypes.LittleEndianStructure):
@@ -62,7 +65,13 @@ class _Descriptor(ctypes.LittleEndianStructure):
         ("dims_of_signed", ctypes.c_int32),
         ("scale", ctypes.c_float),
         ("dims_of_unsigned", ctypes.c_int32),
+        ("rest", ctypes.c_uint8 * (_GROUPS_AT - 660)),
     )
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it says nothing but what is understood here, and in the bridge (package/packed_layout.cpp)."""
+        return not any(self.reserved) and not any(self.rest) and not self.sums & ~_KNOWN_SUMS
 
 
 @dataclass(frozen=True)
@@ -286,10 +295,10 @@ def _stretches(places: Iterable[int | None], item_size: int) -> Iterator[tuple[i
 
 def _read(layout: bytes, weight: PackedWeight) -> Packing | None:
     """None for a weight that stays: used otherwise, without room for panels, or in an order not known here."""
-    if len(layout) <= _GROUPS_AT:
+    if len(layout) != _WHOLE:
         return None
     given = _Descriptor.from_buffer_copy(layout)
-    if given.dtype not in _ITEM_SIZES or (given.format, given.offset) != (_BLOCKED, 0):
+    if not given.is_known or given.dtype not in _ITEM_SIZES or (given.format, given.offset) != (_BLOCKED, 0):
         return None
     if not 2 <= given.rank <= _MAX_DIMS or not 0 <= given.blocks <= _MAX_DIMS:
         return None
@@ -304,7 +313,9 @@ def _read(layout: bytes, weight: PackedWeight) -> Packing | None:
         tuple(given.block_sizes[:blocks]),
         tuple(given.block_dims[:blocks]),
     )
-    groups = int.from_bytes(layout[_GROUPS_AT : _GROUPS_AT + 4], "little")
+    groups = int.from_bytes(layout[_GROUPS_AT:], "little")
+    if groups not in (1, given.sizes[0]):
+        return None
     dims = _dims_of_linear(given.dtype, weight) if rank == 2 else _dims_of_convolution(found.sizes, given.dtype, groups)
     if dims is None or not found.is_sound:
         return None
@@ -366,7 +377,7 @@ def _rearranged(layout: bytes, packing: Packing) -> bytes:
     changed.block_dims[:] = (*panels.block_dims, *[0] * (_MAX_DIMS - changed.blocks))
     changed.sums = changed.dims_of_signed = changed.dims_of_unsigned = 0
     changed.scale = 0
-    return bytes(changed) + layout[ctypes.sizeof(_Descriptor) :]
+    return bytes(changed) + layout[_GROUPS_AT:]
 
 
 def _up(size: int, block: int) -> int:
