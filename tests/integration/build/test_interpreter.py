@@ -8,7 +8,6 @@ import platform
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from aotpack.interpreter.selection import plan_interpreter
 from aotpack.tools.sandbox import INSIDE, find_sandbox
 from tests.support.bundles.bare_bundle import assemble
 from tests.support.machines import isolation
+from tests.support.machines.pythons import other_pythons
 from tests.support.packages.exporting import ROOT
 
 #: Imports every module that is inside and none that is not, with warnings off as for a user.
@@ -60,30 +60,10 @@ except KeyError:
 """
 
 
-def pythons() -> Iterator[Path]:
-    """The builds that are here: the venv's base, Debian's, and pyenv's of other versions."""
-    seen = set()
-    found = [
-        Path(sys.executable),
-        Path("/usr/bin/python3"),
-        *sorted(Path.home().glob(".pyenv/versions/3.*/bin/python3")),
-    ]
-    for path in found:
-        real = path.resolve()
-        if not real.is_file() or real in seen:
-            continue
-        seen.add(real)
-        version = subprocess.run(
-            [path, "-c", "import sys; print(sys.version_info[:2] >= (3, 8))"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if version.stdout.strip() == "True":
-            yield path
-
-
-@pytest.fixture(scope="module", params=[pytest.param(path, id=str(path.resolve())) for path in pythons()])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(path, id=str(path.resolve())) for path in (Path(sys.executable), *other_pythons())],
+)
 def python(request: pytest.FixtureRequest) -> Path:
     """One of them."""
     path = request.param
