@@ -58,12 +58,9 @@ def test_a_model_refuses_indices_that_torch_refuses(
         check=False,
     )
     assert done.returncode == 0, done.stderr[-8000:]
-    missed = [
-        call
-        for call, error in zip(calls["calls"], json.loads(done.stdout), strict=True)
-        if call["raises"] and not error
-    ]
-    assert missed == []
+    asked, errors = calls["calls"], json.loads(done.stdout)
+    assert [call for call, error in zip(asked, errors, strict=True) if call["raises"] and not error] == []
+    assert sum(call["raises"] for call in asked) > len(asked) // 2
 
 
 def test_what_code_of_plain_pytorch_does_not_look_at(backend_venv: Path, tmp_path: Path) -> None:

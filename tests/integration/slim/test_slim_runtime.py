@@ -160,8 +160,8 @@ def test_ops_do_what_torch_does(differences: dict[str, dict[str, list[str]]], mo
     assert differences[module] == {}
 
 
-def test_a_case_that_torch_never_serves_is_a_failure(built: SlimBuild, backend_python: Path, tmp_path: Path) -> None:
-    """A draw that both refuse compares nothing: a case of such draws alone must not pass."""
+def test_what_compares_nothing_is_a_failure(built: SlimBuild, backend_python: Path, tmp_path: Path) -> None:
+    """Draws that both refuse, and a module without a case."""
     folder = tmp_path / "cases"
     folder.mkdir()
     (folder / "refused.py").write_text(
@@ -169,8 +169,13 @@ def test_a_case_that_torch_never_serves_is_a_failure(built: SlimBuild, backend_p
         "@case('cpu_gcd', draws=3)\n"
         "def _(g):\n    return {'self': torch.ones(2), 'other': torch.ones(2)}  # gcd is for integers\n"
     )
-    found = drawn(backend_python, built, ["refused"], PYTHONPATH=str(tmp_path))
-    assert found["refused"] == {"aoti_torch_cpu_gcd": ["torch raises in each of 3 draws, so that nothing was compared"]}
+    (folder / "empty.py").touch()
+    for draws in ("1", "0.1"):
+        found = drawn(backend_python, built, ["refused", "empty"], f"--draws={draws}", PYTHONPATH=str(tmp_path))
+        assert found == {
+            "refused": {"aoti_torch_cpu_gcd": ["torch raises in each of 3 draws, so that nothing was compared"]},
+            "empty": {"": ["no case was drawn"]},
+        }
 
 
 def test_ops_inside_a_parallel_region_of_the_caller(built: SlimBuild, backend_python: Path, tmp_path: Path) -> None:
