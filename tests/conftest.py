@@ -35,26 +35,32 @@ OPT_IN = {
 
 #: With several processes these begin first, in this order: what takes long must not be what is left at the end.
 LONGEST = (
-    "bridge/test_bridge_sanitizers.py",
-    "slim/",
-    "export/",
-    "gpu/",
-    "build/",
-    "embedding/",
-    "runner/",
-    "serving/",
-    "bridge/",
-    "doctor/",
+    "integration/bridge/test_bridge_sanitizers.py",
+    "integration/slim/",
+    "integration/release/test_same_bytes.py",
+    "integration/variants/",
+    "integration/api/",
+    "integration/export/",
+    "integration/gpu/",
+    "integration/build/",
+    "integration/release/",
+    "integration/embedding/",
+    "integration/runner/",
+    "integration/serving/",
+    "integration/bridge/",
+    "integration/sessions/",
+    "integration/doctor/",
+    "fuzz/test_bridge.py",
+    "fuzz/",
 )
 
 
 def _turn(item: pytest.Item) -> int:
-    """When a test begins: integration tests by `LONGEST`, then the others of them, then the short ones."""
+    """When a test begins: by `LONGEST`, and the short ones of tests/unit last of all."""
     place = item.path.relative_to(Path(__file__).parent).as_posix()
-    if not place.startswith("integration/"):
+    if place.startswith("unit/"):
         return len(LONGEST) + 1
-    ranks = [rank for rank, start in enumerate(LONGEST) if place.startswith(f"integration/{start}")]
-    return ranks[0] if ranks else len(LONGEST)
+    return next((rank for rank, start in enumerate(LONGEST) if place.startswith(start)), len(LONGEST))
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups

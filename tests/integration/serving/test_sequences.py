@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from aotpack.backend import Backend
 from aotpack.building.build import build
 from aotpack.building.request import BuildRequest
 from aotpack.progress.reporter import Reporter
-from tests.support.bundles.serving import Server, serving
+from tests.support.bundles.serving import Server, serving, wait_until
 from tests.support.sharing import once
 
 
@@ -93,15 +92,13 @@ def test_a_request_of_no_sequence_begins_anew(server: Server, voices: Path) -> N
 
 
 def test_sequences_are_bounded_and_idle_ones_end(server: Server) -> None:
-    time.sleep(2.5)
-    assert server.metric("aotrun_sequences") == 0
+    wait_until(lambda: server.metric("aotrun_sequences") == 0)
     for number in range(1, 4):
         assert ask(server, chunks()[0], sequence_id=number, sequence_start=True)[0] == 200
     assert server.metric("aotrun_sequences") == 3
     status, error = ask(server, chunks()[0], sequence_id=4, sequence_start=True)
     assert (status, "3 sequences" in error) == (429, True)
-    time.sleep(2.5)
-    assert server.metric("aotrun_sequences") == 0
+    wait_until(lambda: server.metric("aotrun_sequences") == 0)
     assert ask(server, chunks()[0], sequence_id=4, sequence_start=True, sequence_end=True)[0] == 200
     assert server.metric("aotrun_sequences") == 0
 

@@ -21,6 +21,14 @@ from typing import Any
 _READY_SECONDS = 60
 
 
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Ask again and again until something holds."""
+    end = time.monotonic() + _READY_SECONDS
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 class Server:
     """A running server.
 
