@@ -16,6 +16,7 @@ from aotpack.exporting.worker import this_cpu
 from aotpack.exporting.worker.gpu import nvcc
 from aotpack.package import metadata
 from aotpack_doctor.base import toolkits
+from aotpack_doctor.base.gpu_code import GENERIC
 from aotpack_doctor.facts import SHIM_HEADER
 from aotpack_doctor.findings.checks import target
 from aotpack_doctor.reading import host
@@ -50,6 +51,12 @@ def test_folders_of_the_nvidia_driver() -> None:
     source = (ROOT / "bridge/src/device/device_gpu.cpp").read_text(encoding="utf-8")
     table = source[source.index("kDriverFolders[]") :]
     assert tuple(re.findall(r'"/([^"]+)"', table[: table.index(";")])) == host.DRIVER_FOLDERS
+
+
+def test_the_gpus_of_generic_targets() -> None:
+    source = (ROOT / "bridge/src/device/device.cpp").read_text(encoding="utf-8")
+    rows = re.findall(r'\{"(gfx[\d-]+-generic)",\s*\{([^}]+)\}\}', source)
+    assert {name: tuple(re.findall(r'"(\w+)"', gpus)) for name, gpus in rows} == GENERIC
 
 
 def test_where_a_cuda_toolkit_is() -> None:

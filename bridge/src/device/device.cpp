@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "device/device.h"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <vector>
 
@@ -54,6 +56,32 @@ struct Kind {
 };
 constexpr Kind kKinds[] = {{"cpu", AOT_DEVICE_CPU}, {"cuda", AOT_DEVICE_CUDA}, {"rocm", AOT_DEVICE_ROCM}};
 
+/// LLVM's generic targets and the GPUs of each: those of aotpack_doctor/base/gpu_code.py.
+struct GenericTarget {
+  std::string_view name;
+  std::array<std::string_view, 9> gpus;
+};
+constexpr GenericTarget kGenericTargets[] = {
+    {"gfx9-generic", {"gfx900", "gfx902", "gfx904", "gfx906", "gfx909", "gfx90c"}},
+    {"gfx9-4-generic", {"gfx940", "gfx941", "gfx942", "gfx950"}},
+    {"gfx10-1-generic", {"gfx1010", "gfx1011", "gfx1012", "gfx1013"}},
+    {"gfx10-3-generic", {"gfx1030", "gfx1031", "gfx1032", "gfx1033", "gfx1034", "gfx1035", "gfx1036"}},
+    {"gfx11-generic",
+     {"gfx1100", "gfx1101", "gfx1102", "gfx1103", "gfx1150", "gfx1151", "gfx1152", "gfx1153", "gfx1154"}},
+    {"gfx11-7-generic", {"gfx1170", "gfx1171", "gfx1172"}},
+    {"gfx12-generic", {"gfx1200", "gfx1201"}},
+    {"gfx12-5-generic", {"gfx1250", "gfx1251"}},
+    {"gfx13-generic", {"gfx1310"}},
+};
+
+bool is_generic_for(std::string_view code, std::string_view gpu) {
+  for (const GenericTarget& target : kGenericTargets) {
+    if (target.name != code) continue;
+    return !gpu.empty() && std::find(target.gpus.begin(), target.gpus.end(), gpu) != target.gpus.end();
+  }
+  return false;
+}
+
 /// "90a": 9.0, for that alone.
 struct CudaArch {
   int32_t number = 0;  // 10 * major + minor; 0 where there is none
@@ -104,7 +132,10 @@ int32_t gpu_code_rank(std::string_view code, std::string_view gpu) {
   constexpr int32_t kMachineCode = 10000;
   code = code.substr(0, code.find(':'));
   const bool is_ptx = starts_with(code, kPtx);
-  if (!starts_with(gpu, kGpu) || !(is_ptx || starts_with(code, kGpu))) return code == gpu ? kMachineCode : 0;
+  if (!starts_with(gpu, kGpu) || !(is_ptx || starts_with(code, kGpu))) {
+    if (code == gpu) return kMachineCode + 1;
+    return is_generic_for(code, gpu) ? kMachineCode : 0;
+  }
   const CudaArch theirs = parse_cuda_arch(code.substr(is_ptx ? kPtx.size() : kGpu.size()));
   const CudaArch ours = parse_cuda_arch(gpu.substr(kGpu.size()));
   if (theirs.number == 0 || ours.number < theirs.number) return 0;

@@ -68,9 +68,9 @@ void set_text(char (&field)[Size], std::string_view text) {
   field[text.copy(field, Size - 1)] = '\0';
 }
 
-/// How well code for one architecture ("sm_80", "sm_90a", "gfx90a:xnack+", the PTX "compute_80") suits a GPU of another
-/// ("sm_86", "gfx90a"): the more the better, and 0 where it does not run. Machine code comes before PTX, which the
-/// driver compiles when it loads it, and newer code before older.
+/// How well code for one architecture ("sm_80", "sm_90a", "gfx90a:xnack+", "gfx11-generic", the PTX "compute_80") suits
+/// a GPU of another ("sm_86", "gfx90a"): the more the better, and 0 where it does not run. Machine code comes before
+/// PTX, which the driver compiles when it loads it, newer code before older, and a GPU's own before its generic one.
 int32_t gpu_code_rank(std::string_view code, std::string_view gpu);
 
 /// The device that `name` stands for on this machine. Throws AOT_USAGE when the name makes no sense,

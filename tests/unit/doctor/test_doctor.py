@@ -388,8 +388,11 @@ def test_runs_cuda(gpu: str, archs: tuple[str, ...], way: str | None) -> None:
         ("gfx90a", ("gfx90a",), True),
         ("gfx90a", ("gfx90a:xnack+",), True),
         ("gfx1030", ("gfx1100",), False),
-        ("gfx1101", ("gfx11-generic",), None),
+        ("gfx1101", ("gfx1030", "gfx11-generic"), True),
+        ("gfx1201", ("gfx1030", "gfx11-generic"), False),
+        ("gfx1199", ("gfx1030", "gfx11-generic"), None),
         ("gfx1101", ("gfx11xx",), None),
+        ("gfx1101", ("gfx11xx", "gfx1101"), True),
     ],
 )
 def test_runs_rocm(gpu: str, archs: tuple[str, ...], runs: bool | None) -> None:

@@ -45,9 +45,11 @@ from aotpack.gpu.gfx import keeps, mentioned, parse_target
         # LLVM's generic targets
         ("code-gfx9-4-generic.co", "gfx942", True),
         ("code-gfx9-4-generic.co", "gfx90a", False),
-        ("code-gfx9-generic.co", "gfx90a", True),
+        ("code-gfx9-generic.co", "gfx90a", False),
+        ("code-gfx9-generic.co", "gfx906", True),
         ("code-gfx11-generic.co", "gfx1101", True),
         ("code-gfx11-generic.co", "gfx1201", False),
+        ("code-gfx12-generic.co", "gfx1299", True),  # a GPU that we do not know
         # MIOpen: the architecture and the number of compute units, in hexadecimal or after `_` in decimal
         ("gfx942130.HIP.fdb.txt", "gfx942", True),
         ("gfx942130.HIP.fdb.txt", "gfx90a", False),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aotpack.gpu.fatbin import Arch, Element, Kind, choose, parse_arch
+from aotpack.gpu.gfx import keeps, parse_target
 from aotpack_doctor.base.gpu_code import runs_cuda, runs_rocm
 from tests.support.cases import cases
 
@@ -21,6 +22,14 @@ def test_the_doctor(code: str, gpu: str, way: str) -> None:
         assert runs_rocm(gpu, [code]) is (way == "native")
     else:
         assert (runs_cuda(gpu, [code]) or "no") == way
+
+
+@pytest.mark.parametrize(
+    ("code", "gpu", "way"), [case for case in CASES if "generic" in case[0] and case[1].startswith("gfx")]
+)
+def test_what_is_kept_of_rocms_data(code: str, gpu: str, way: str) -> None:
+    name = code.partition(":")[0]
+    assert keeps(f"kernels-{name}.co", [parse_target(gpu)]) is (way == "native")
 
 
 @pytest.mark.parametrize(("code", "gpu", "way"), [case for case in CASES if "gfx" not in case[0] + case[1]])

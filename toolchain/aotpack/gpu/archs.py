@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from aotpack.backend import Backend
 from aotpack.errors import UsageError
 from aotpack.gpu import fatbin, gfx
+from aotpack_doctor.base.gpu_code import runs_rocm
 
 #: What the name of PTX begins with, which the driver compiles for GPUs that no machine code is for.
 PTX = "compute_"
@@ -60,14 +61,14 @@ def in_order(archs: Iterable[str]) -> tuple[str, ...]:
 
 
 def serves(code: str, gpu: str) -> bool:
-    """Whether code (`sm_80`, `sm_90a`, the PTX `compute_80`, `gfx90a:xnack+`) runs on a GPU."""
+    """Whether code (`sm_80`, `sm_90a`, the PTX `compute_80`, `gfx90a:xnack+`, `gfx11-generic`) runs on a GPU."""
     if code.startswith(PTX):
         return gpu.startswith("sm_") and fatbin.compiles(
             fatbin.parse_arch(code.replace(PTX, "sm_")), fatbin.parse_arch(gpu)
         )
     if code.startswith("sm_") and gpu.startswith("sm_"):
         return fatbin.runs(fatbin.parse_arch(code), fatbin.parse_arch(gpu))
-    return code.partition(":")[0] == gpu.partition(":")[0]
+    return runs_rocm(gpu.partition(":")[0], [code]) is True
 
 
 def unserved(codes: Iterable[str], gpus: Iterable[str]) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from aotpack_doctor.base.gpu_code import runs_rocm
+
 #: Major in decimal (9 or two digits from 10 on), then minor and stepping as one hex digit each; x in a family's name.
 _NUMBER = r"(?P<number>1\d[0-9a-fxX]{2}|[2-9][0-9a-fxX]{2})"
 _GENERIC = r"(?P<generic>\d{1,2}(?:-\d)?)-generic"
@@ -68,10 +70,7 @@ def _component_serves(component: str, targets: Collection[Target]) -> bool:
 
 def _serves(token: re.Match[str], target: Target) -> bool:
     if generic := token["generic"]:
-        major, _, minor = generic.partition("-")
-        if not target.number.startswith(major) or len(target.number) != len(major) + 2:
-            return False
-        return not minor or target.number[len(major)] == minor
+        return runs_rocm(f"gfx{target.number}", [f"gfx{generic}-generic"]) is not False
     pattern = token["number"].lower()
     if len(pattern) != len(target.number):
         return False
