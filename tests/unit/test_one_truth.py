@@ -15,11 +15,10 @@ from aotrun.commands import info
 from aotpack.exporting.worker import this_cpu
 from aotpack.exporting.worker.gpu import nvcc
 from aotpack.package import metadata
-from aotpack_doctor.base import toolkits
 from aotpack_doctor.base.gpu_code import GENERIC
 from aotpack_doctor.facts import SHIM_HEADER
 from aotpack_doctor.findings.checks import target
-from aotpack_doctor.reading import host
+from aotpack_doctor.reading import host, toolkits
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,7 +12,7 @@ from elftools.elf.elffile import ELFFile
 
 from aotpack.gpu import fatbin, trimming
 from aotpack.gpu.fatbin import Kind, parse_arch
-from aotpack_doctor.base.toolkits import CUDA, folders
+from aotpack_doctor.reading.toolkits import CUDA, folders
 
 KERNEL = """
 __global__ void {name}(float* x, float a, int n) {{

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from aotpack_doctor.base.toolkits import CUDA, ROCM, folders
+from aotpack_doctor.reading.toolkits import CUDA, ROCM, folders
 
 ROOT = Path(__file__).resolve().parents[3]
 CACHE = ROOT / ".cache" / "tests"

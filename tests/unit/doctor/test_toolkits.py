@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aotpack_doctor.base.toolkits import CUDA, ROCM, folders
 from aotpack_doctor.facts import Toolkit
 from aotpack_doctor.reading.gpus import read_toolkit
+from aotpack_doctor.reading.toolkits import CUDA, ROCM, folders
 
 
 def toolkit(place: Path, compiler: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from aotpack import resources
@@ -13,13 +15,13 @@ from aotpack.building.request import BuildOrder
 from aotpack.bundle.entries import Copy, Entry, Part, Text
 from aotpack.bundle.inputs import BuildInputs
 from aotpack.bundle.manifest import FileRecord
-from aotpack.elf.facts import is_elf, read_elf
 from aotpack.errors import UsageError
 from aotpack.materials import provenance, sbom
 from aotpack.materials.components import AOTPACK, Component, components_of, cpython
 from aotpack.tools.cache import cache_home
-from aotpack_doctor.base import hashing
+from aotpack_doctor.base import elf, hashing
 from aotpack_doctor.base.regular import SpecialFileError, read_regular
+from aotpack_doctor.reading import bundle_files
 
 #: Parts that are wholly ours.
 _OURS = frozenset({Part.LAUNCHER, Part.BRIDGE, Part.RUNNER, Part.HEADERS})
@@ -106,22 +108,26 @@ def _components(inputs: BuildInputs, entries: Sequence[Entry]) -> dict[str, Comp
 
 
 def _needs(folder: Path, records: Sequence[FileRecord]) -> dict[str, list[str]]:
-    """ELF file -> the files that it needs by name, those beside it before others."""
-    places: dict[str, list[str]] = {}
+    """ELF file -> the files that the loader finds for it, links followed."""
+    links = {record.path: record.link for record in records}
+    elves = {}
     for record in records:
-        places.setdefault(PurePosixPath(record.path).name, []).append(record.path)
-    needs = {}
-    for record in records:
-        path = folder / record.path
-        if record.link is None and is_elf(path):
-            beside = str(PurePosixPath(record.path).parent)
-            found = [
-                min(places[name], key=lambda place: (str(PurePosixPath(place).parent) != beside, place))
-                for name in read_elf(path).needed
-                if name in places
-            ]
-            needs[record.path] = found
+        with contextlib.suppress(ValueError):  # not for this loader
+            found = elf.read_elf(str(folder / record.path)) if record.link is None else None
+            if found is not None:
+                elves[record.path] = found
+    needs: dict[str, list[str]] = {path: [] for path in elves}
+    for path, _, provider in bundle_files.needs(elves, links):
+        if provider is not None:
+            needs[path].append(_target(provider, links))
     return needs
+
+
+def _target(path: str, links: Mapping[str, str | None]) -> str:
+    """The file that a link of the bundle leads to; a file itself."""
+    while (link := links.get(path)) is not None:
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(path), link))
+    return path
 
 
 def _parameters(order: BuildOrder, inputs: BuildInputs) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ A development bundle holds none of it: its bridge looks in the real `torch/lib`.
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -20,13 +21,13 @@ from pathlib import Path, PurePosixPath
 from aotpack.bundle.entries import LIB, Copy, Entry, Link, Part
 from aotpack.bundle.flat_layout import copy_of
 from aotpack.bundle.inputs import BuildInputs, DataFile
-from aotpack.elf import search_path
 from aotpack.elf.edits import ElfEdit
 from aotpack.errors import AotpackError
 from aotpack.gpu import gfx
 from aotpack.libraries.closure import Library
 from aotpack.libraries.recipe import Recipe
 from aotpack.patterns import matches
+from aotpack_doctor.base.search_path import inside
 
 
 @dataclass(frozen=True)
@@ -96,18 +97,17 @@ class TreeLayout:
 def _neighbours(library: Library, place: str, system: dict[str, Library]) -> Iterator[Entry]:
     """Links beside a library to what it needs of the build machine's system, unless its own path leads there."""
     folder = PurePosixPath(place).parent
-    search = {search_path.inside(text, folder) for text in library.elf.runpath or library.elf.rpath}
+    search = {inside(text, str(folder)) for text in library.elf.runpath or library.elf.rpath}
     for soname in library.elf.needed:
         if soname in system and LIB not in search:
             link = f"{folder}/{soname}"
-            target = search_path.relative_link(link, f"{LIB}/{soname}")
+            target = posixpath.relpath(f"/{LIB}/{soname}", f"/{folder}")
             yield Entry(link, Part.RUNTIME, f"needed by {library.name}", Link(target))
 
 
 def _refuse_outside(library: Library, place: str, recipe: Recipe) -> None:
-    folder = PurePosixPath(place).parent
     for text in (*library.elf.rpath, *library.elf.runpath):
-        led = search_path.inside(text, folder)
+        led = inside(text, str(PurePosixPath(place).parent))
         if led is None or not (led == LIB or led.startswith(f"{LIB}/")):
             raise AotpackError(
                 f"{library.path}: searches {text}, outside of the packages that hold it",

@@ -29,8 +29,8 @@ from aotpack.tools.compilers import find_compiler
 from aotpack.tools.scratch import scratch_folder, write_whole
 from aotpack_doctor.base import hashing
 from aotpack_doctor.base.regular import read_regular
-from aotpack_doctor.base.toolkits import CUDA, ROCM
 from aotpack_doctor.reading.gpus import read_toolkit
+from aotpack_doctor.reading.toolkits import CUDA, ROCM
 
 #: Of the cache's folders.
 KIND = "packages"

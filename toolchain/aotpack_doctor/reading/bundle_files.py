@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import Dict, Iterator, Mapping
+from typing import Container, Dict, Iterator, Mapping
 
 from aotpack_doctor.base import elf, soname
 from aotpack_doctor.base.regular import kind as kind_of
+from aotpack_doctor.base.search_path import inside, is_relative
 from aotpack_doctor.base.signatures import is_signature
 from aotpack_doctor.facts import Fault, FaultKind, Host
 from aotpack_doctor.reading.description import NAME, Description, Record
@@ -169,7 +170,7 @@ def _search_path(path: str, facts: elf.Elf, asked: list[str], *, pristine: bool)
     for text in facts.search_path:
         if inside(text, os.path.dirname(path)) is not None:
             own_first = True
-        elif not (pristine and _is_relative(text)):
+        elif not (pristine and is_relative(text)):
             yield Fault(path, f"searches {text}, outside of the bundle", FaultKind.OUTSIDE_PATH)
         elif own_first:
             # A vendor's file names its siblings' folders of the wheel after its own: they are never asked as long as
@@ -180,28 +181,15 @@ def _search_path(path: str, facts: elf.Elf, asked: list[str], *, pristine: bool)
             yield Fault(path, what, FaultKind.OUTSIDE_PATH)
 
 
-def needs(elves: Mapping[str, elf.Elf], present: set[str]) -> Iterator[tuple[str, str, str | None]]:
+def needs(elves: Mapping[str, elf.Elf], present: Container[str]) -> Iterator[tuple[str, str, str | None]]:
     """(file, soname it needs, file of the bundle that provides it or None)."""
     for name, facts in elves.items():
         folders = [inside(place, os.path.dirname(name)) for place in facts.search_path]
         # The launcher and the bridge, which load first, bring these two.
         places = [folder for folder in folders if folder is not None] + ["libc", "lib/gcc"]
         for needed in facts.needed:
-            candidates = (f"{place}/{needed}" for place in places)
+            candidates = (os.path.join(place, needed) for place in places)
             yield name, needed, next((candidate for candidate in candidates if candidate in present), None)
-
-
-def _is_relative(text: str) -> bool:
-    return any(text == origin or text.startswith(f"{origin}/") for origin in ("$ORIGIN", "${ORIGIN}"))
-
-
-def inside(text: str, folder: str) -> str | None:
-    """The folder of the bundle that a search path entry of a library in `folder` names; None when it leaves the
-    bundle."""
-    if not _is_relative(text):
-        return None
-    resolved = os.path.normpath(os.path.join(folder, text.partition("/")[2]))
-    return None if resolved.startswith("..") else resolved
 
 
 def shadowed(elves: Mapping[str, elf.Elf], host: Host) -> Iterator[Fault]:

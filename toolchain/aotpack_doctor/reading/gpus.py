@@ -7,9 +7,9 @@ import os
 import re
 from typing import Any, Callable, Mapping
 
-from aotpack_doctor.base.toolkits import TOOLKITS, folders
 from aotpack_doctor.facts import Amd, Gpu, Node, Nvidia, Toolkit
 from aotpack_doctor.reading.host import DRIVER_FOLDERS, LIBRARY_FOLDERS, listing, read_text
+from aotpack_doctor.reading.toolkits import TOOLKITS, folders
 
 #: NVIDIA's management library, which comes with the driver.
 NVML = "libnvidia-ml.so.1"

@@ -8,8 +8,8 @@ import re
 from typing import Mapping
 
 from aotpack_doctor.base import regular
-from aotpack_doctor.base.toolkits import CUDA, ROCM
 from aotpack_doctor.facts import Host, LibraryFolder
+from aotpack_doctor.reading.toolkits import CUDA, ROCM
 
 #: Variables that change which libraries load or which devices are seen.
 VARIABLES = (

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from ..failure import WorkerError, chain
 
-#: Variables that name the compiler, or a toolkit, and its usual place: those of aotpack_doctor/base/toolkits.py.
+#: Variables that name the compiler, or a toolkit, and its usual place: those of aotpack_doctor/reading/toolkits.py.
 COMPILERS = ("CUDACXX",)
 HOMES = ("CUDA_HOME", "CUDA_PATH")
 USUAL = "/usr/local/cuda"
