@@ -10,23 +10,21 @@ from typing import IO, Any
 from elftools.common.exceptions import ELFError
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
+from elftools.elf.enums import ENUM_E_MACHINE
 from elftools.elf.gnuversions import GNUVerNeedSection
 from packaging.version import InvalidVersion, Version
 
+from aotpack_doctor.base.elf import GPU, machine_name
 from aotpack_doctor.base.regular import open_regular
 
 MAGIC = b"\x7fELF"
-
-#: Code for GPUs comes in ELF files too: CUDA's cubins, AMD's code objects. Drivers read them, the loader never does.
-_GPU_MACHINES = ("EM_CUDA", "EM_AMDGPU")
-_MACHINES = {"EM_X86_64": "x86_64", "EM_AARCH64": "aarch64", "EM_386": "i386", "EM_PPC64": "ppc64le", "EM_ARM": "arm"}
 
 
 @dataclass(frozen=True)
 class Elf:
     """What the loader reads of one file. Paths in `rpath` and `runpath` are as written, `$ORIGIN` unexpanded."""
 
-    #: uname machine: `x86_64`, `aarch64`.
+    #: uname machine: `x86_64`, `aarch64`; or `GPU`.
     machine: str
     soname: str | None
     needed: tuple[str, ...]
@@ -40,7 +38,7 @@ class Elf:
     @property
     def is_gpu_code(self) -> bool:
         """Whether it is for a GPU, so that nothing of the loader's concerns it."""
-        return self.machine in _GPU_MACHINES
+        return self.machine == GPU
 
     def floor(self, prefix: str) -> str | None:
         """The highest version wanted under a prefix: `floor("GLIBC")` -> `2.34`; None when none is wanted."""
@@ -114,7 +112,7 @@ def _parse(elf: ELFFile) -> Elf:
                 elif tag.entry.d_tag == "DT_RUNPATH":
                     runpath = tuple(filter(None, tag.runpath.split(":")))
     return Elf(
-        machine=_MACHINES.get(elf["e_machine"], str(elf["e_machine"])),
+        machine=machine_name(ENUM_E_MACHINE.get(elf["e_machine"], elf["e_machine"])),
         soname=soname,
         needed=tuple(needed),
         rpath=rpath,

@@ -15,6 +15,8 @@ Buffer = Union[bytes, mmap.mmap]
 
 #: The machine of code for a GPU, of whatever maker.
 GPU = "gpu"
+#: `e_machine` -> uname's name. Code for GPUs comes in ELF files too: CUDA's cubins, AMD's code objects. Drivers read
+#: them, the loader never does.
 _MACHINES = {62: "x86_64", 183: "aarch64", 3: "i386", 21: "ppc64le", 243: "riscv64", 40: "arm", 190: GPU, 224: GPU}
 _PT_LOAD, _PT_DYNAMIC, _PT_TLS, _PT_GNU_STACK = 1, 2, 7, 0x6474E551
 _DT_NEEDED, _DT_STRTAB, _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_RUNPATH, _DT_FLAGS = 1, 5, 10, 14, 15, 29, 30
@@ -50,6 +52,11 @@ def read_elf(path: str) -> Elf | None:
                 return _parse(data)
             except (struct.error, IndexError, OverflowError, UnicodeDecodeError) as error:
                 raise ValueError(f"not a whole ELF file ({error})") from error
+
+
+def machine_name(number: int) -> str:
+    """What a file's `e_machine` stands for: uname's name, or `GPU`."""
+    return _MACHINES.get(number, f"machine {number}")
 
 
 def shim_names(path: str) -> frozenset[str]:
@@ -91,7 +98,7 @@ def _parse(data: Buffer) -> Elf:
     runpath, rpath = text(_DT_RUNPATH), text(_DT_RPATH)
     search = runpath if runpath is not None else rpath
     return Elf(
-        machine=_MACHINES.get(machine, f"machine {machine}"),
+        machine=machine_name(machine),
         soname=text(_DT_SONAME),
         needed=tuple(_text(data, strings + value) for tag, value in entries if tag == _DT_NEEDED),
         search_path=tuple(part for part in (search or "").split(":") if part),
