@@ -8,6 +8,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 from aotrun.arrays.dtypes import BY_NAME
 from aotrun.commands import info
@@ -16,6 +17,7 @@ from aotpack.exporting.worker import this_cpu
 from aotpack.exporting.worker.gpu import nvcc
 from aotpack.package import metadata
 from aotpack_doctor.base.gpu_code import GENERIC
+from aotpack_doctor.base.soname import GLIBC
 from aotpack_doctor.facts import SHIM_HEADER
 from aotpack_doctor.findings.checks import target
 from aotpack_doctor.reading import host, toolkits
@@ -56,6 +58,12 @@ def test_the_gpus_of_generic_targets() -> None:
     source = (ROOT / "bridge/src/device/device.cpp").read_text(encoding="utf-8")
     rows = re.findall(r'\{"(gfx[\d-]+-generic)",\s*\{([^}]+)\}\}', source)
     assert {name: tuple(re.findall(r'"(\w+)"', gpus)) for name, gpus in rows} == GENERIC
+
+
+def test_glibcs_own_libraries() -> None:
+    table = msgspec.toml.decode((ROOT / "toolchain/aotpack/materials/components.toml").read_bytes())
+    (row,) = (row for row in table["component"] if row["name"] == "glibc")
+    assert tuple(row["files"]) == GLIBC
 
 
 def test_where_a_cuda_toolkit_is() -> None:
