@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from aotpack import resources
+
 ROOT = Path(__file__).resolve().parents[2]
 
 #: The wings of the toolchain from the ground up, each with those that it may import besides itself. A module at the top
@@ -49,9 +51,10 @@ TOOLCHAIN: Mapping[str, str] = {
 #: The same of the doctor, which travels in bundles.
 DOCTOR: Mapping[str, str] = {
     "base": "",
+    "programs": "",
     "facts": "base",
     "reading": "base facts",
-    "findings": "base facts reading",
+    "findings": "base programs facts reading",
     "render": "base facts findings",
     "on_target": "base facts reading findings render",
 }
@@ -173,6 +176,38 @@ def test_no_folder_of_sources_is_a_hall(place: str) -> None:
     for folder in {path.parent for path in (ROOT / place).rglob("*.cpp")}:
         names = {path.stem for path in folder.iterdir() if path.suffix in (".cpp", ".h")}
         assert len(names) <= 14, f"{folder.relative_to(ROOT)} holds {len(names)} modules"
+
+
+#: Modules of the toolchain and the doctor that run programs, and those that look for one.
+RUN = {"tools/running.py"}
+FIND = {"tools/programs.py"}
+#: Those run in another interpreter, where nothing of aotpack can be imported.
+ALONE = ("exporting/worker/", "interpreter/worker.py")
+#: Functions of `os` and `shutil` that do the one or the other.
+RUNNING = re.compile(r"system|popen|exec[lv]p?e?|spawn[lv]p?e?|posix_spawnp?|fork|forkpty")
+
+
+@pytest.mark.parametrize("package", [ROOT / "toolchain/aotpack", resources.DOCTOR], ids=lambda path: path.name)
+def test_programs_are_found_and_run_in_one_place(package: Path) -> None:
+    run, find = set(), set()
+    for path in sorted(package.rglob("*.py")):
+        place = path.relative_to(package).as_posix()
+        if place.startswith(ALONE):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names = {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                names = {f"{node.value.id}.{node.attr}"}
+            else:
+                continue
+            if any(each == "subprocess" or RUNNING.fullmatch(each.removeprefix("os.")) for each in names):
+                run.add(place)
+            if names & {"shutil.which", "distutils.spawn"}:
+                find.add(place)
+    assert (run, find) == ((RUN, FIND) if package.name == "aotpack" else (set(), set()))
 
 
 @pytest.mark.parametrize("wings", [*PACKAGES.values(), *SOURCES.values()])

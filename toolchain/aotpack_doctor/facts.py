@@ -22,11 +22,13 @@ class Tools(NamedTuple):
 
     Attributes:
         compiler: the C++ compiler that a build would take.
+        c_compiler: the one for C.
         compiler_kind: `gcc` or `clang`; None when it is neither.
         sandbox: what `aotpack verify --run` would use; None when there is nothing.
     """
 
     compiler: Program
+    c_compiler: Program
     compiler_kind: str | None
     cmake: Program
     ninja: Program

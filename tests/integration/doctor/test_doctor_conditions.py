@@ -134,6 +134,7 @@ def only_these_tools(machine: Machine, patch: pytest.MonkeyPatch, **programs: st
     tools.mkdir()
     everything = {
         "c++": "c++ (Debian 12.2.0-14) 12.2.0",
+        "cc": "cc (Debian 12.2.0-14) 12.2.0",
         "cmake": "cmake version 3.31.2",
         "ninja": "1.12.1",
         "patchelf": "patchelf 0.18.0",
@@ -148,7 +149,8 @@ def only_these_tools(machine: Machine, patch: pytest.MonkeyPatch, **programs: st
     for name in ("true", "mount", "sh"):
         (tools / name).symlink_to(str(shutil.which(name)))
     patch.setenv("PATH", str(tools))
-    patch.delenv("CXX", raising=False)
+    for variable in ("CC", "CXX"):
+        patch.delenv(variable, raising=False)
     environment = machine.folder / "environment" / "bin"
     patch.setattr(sys, "executable", str(environment / "python3"))
     patch.setattr(programs_of_aotpack, "_folders", lambda _name: iter([environment]))
@@ -157,6 +159,11 @@ def only_these_tools(machine: Machine, patch: pytest.MonkeyPatch, **programs: st
 @condition("AP101")
 def no_compiler(machine: Machine, patch: pytest.MonkeyPatch) -> None:
     only_these_tools(machine, patch, **{"c++": ""})
+
+
+@condition("AP101")
+def no_c_compiler(machine: Machine, patch: pytest.MonkeyPatch) -> None:
+    only_these_tools(machine, patch, cc="")
 
 
 @condition("AP102")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +12,7 @@ from aotpack.backend import Backend
 from aotpack.environment.torch import TorchInfo
 from aotpack.errors import BuildToolError, TorchMismatchError
 from aotpack.native import bridge
-from aotpack.tools import compilers
-from aotpack.tools.compilers import Compiler, find_compiler, run_tool
+from aotpack.tools.compilers import Compiler, find_compiler
 from aotpack_doctor.facts import SHIM_HEADER
 
 
@@ -166,7 +164,7 @@ def test_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(BuildToolError, match=r"no C\+\+ compiler") as caught:
         find_compiler("c++")
-    assert "apt install g++" in caught.value.fix
+    assert "apt-get install g++" in caught.value.fix
 
 
 def test_the_users_compiler_is_honoured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,32 +176,3 @@ def test_the_users_compiler_is_honoured(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(BuildToolError, match="CXX=no-such-compiler: not found"):
         find_compiler("c++")
-
-
-def test_a_failing_tool_shows_command_and_output() -> None:
-    with pytest.raises(BuildToolError, match="sh failed with exit code 3") as caught:
-        run_tool(["sh", "-c", "echo 'a b'; echo oops >&2; exit 3"])
-    assert caught.value.detail.splitlines() == [
-        "sh -c 'echo '\"'\"'a b'\"'\"'; echo oops >&2; exit 3'",
-        "    a b",
-        "    oops",
-    ]
-
-
-def test_long_output_is_cut_at_its_start() -> None:
-    with pytest.raises(BuildToolError) as caught:
-        run_tool(["sh", "-c", "i=0; while [ $i -lt 100 ]; do echo line $i; i=$((i+1)); done; exit 1"])
-    lines = caught.value.detail.splitlines()
-    assert lines[1] == f"    ... {100 - compilers._DETAIL_LINES} lines before"
-    assert lines[-1] == "    line 99"
-
-
-def test_a_tool_that_cannot_start(tmp_path: Path) -> None:
-    with pytest.raises(BuildToolError, match="cannot be started"):
-        run_tool([str(tmp_path / "nothing")])
-
-
-def test_tools_ignore_the_users_language(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
-    assert run_tool(["sh", "-c", "echo $LC_ALL"]) == "C\n"
-    assert os.environ["LC_ALL"] == "de_DE.UTF-8"

@@ -15,7 +15,7 @@ def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     program = tmp_path / "bin" / "dpkg-query"
     program.parent.mkdir()
     # As it ends where some file is of no package.
-    program.write_text(f"#!/bin/sh\necho $LC_ALL >{tmp_path}/language\ncat {tmp_path}/answer\nexit 1\n")
+    program.write_text(f"#!/bin/sh\necho $LC_ALL$LANG >{tmp_path}/language\ncat {tmp_path}/answer\nexit 1\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -56,6 +57,22 @@ def test_a_report(tmp_path: Path) -> None:
     report = {"schema": 1, "ok": True, "checks": [{"name": "files", "ok": True, "detail": "all there"}]}
     folder = launcher(tmp_path, f"print({msgspec.json.encode(report).decode()!r})")
     assert check_run(folder, BUNDLE).models == {"m": report}
+
+
+def test_what_stands_on_standard_input_is_not_for_the_bundle(tmp_path: Path) -> None:
+    """As in `while read -r bundle; do aotpack verify --run "$bundle"; done`."""
+    folder = launcher(tmp_path, "import json, sys; print(json.dumps({'checks': [], 'read': sys.stdin.read()}))")
+    given, writing = os.pipe()
+    own = os.dup(0)
+    os.write(writing, b"the next bundle")
+    os.close(writing)
+    try:
+        os.dup2(given, 0)
+        assert check_run(folder, BUNDLE).models["m"]["read"] == ""
+    finally:
+        os.dup2(own, 0)
+        os.close(own)
+        os.close(given)
 
 
 def test_a_device_that_is_none() -> None:

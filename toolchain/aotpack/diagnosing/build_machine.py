@@ -6,7 +6,6 @@ import contextlib
 import importlib.metadata
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from aotpack.environment.torch import LIBRARIES, TorchInfo
 from aotpack.errors import AotpackError, BuildToolError
 from aotpack.libraries.recipe import load_recipe
 from aotpack.package.model import ModelInfo, read_model
-from aotpack.tools import sandbox
+from aotpack.tools import running, sandbox
 from aotpack.tools.compilers import find_compiler
 from aotpack.tools.programs import look_for_program
 from aotpack_doctor import facts as f
@@ -82,6 +81,7 @@ def _tools() -> f.Tools:
     box = sandbox.find_sandbox()
     return f.Tools(
         compiler=compiler,
+        c_compiler=_c_compiler(),
         compiler_kind=kind,
         cmake=_tool("cmake"),
         ninja=_tool("ninja"),
@@ -102,6 +102,13 @@ def _compiler() -> tuple[f.Program, str | None]:
     return f.Program(found.command[-1], numbers[-1] if numbers else None), kind
 
 
+def _c_compiler() -> f.Program:
+    try:
+        return f.Program(find_compiler("c").command[0])
+    except BuildToolError:
+        return f.Program(None)
+
+
 def _tool(name: str, *, ask: bool = True) -> f.Program:
     """A tool where a build looks for it."""
     path = look_for_program(name)
@@ -111,8 +118,11 @@ def _tool(name: str, *, ask: bool = True) -> f.Program:
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         if path.is_relative_to(sys.prefix):
             return f.Program(str(path), importlib.metadata.version(name))
-    done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
-    found = re.search(r"\d+\.\d+(?:\.\d+)*", done.stdout)
+    try:
+        said = running.run([path, "--version"], timeout=30).output
+    except OSError:
+        return f.Program(str(path))
+    found = re.search(r"\d+\.\d+(?:\.\d+)*", said)
     return f.Program(str(path), found[0] if found else None)
 
 

@@ -15,8 +15,8 @@ from aotpack.elf.facts import read_elf
 from aotpack.elf.renaming import Renaming, rename
 from aotpack.errors import BuildToolError
 from aotpack.gpu import fatbin, trimming
-from aotpack.tools.compilers import run_tool
 from aotpack.tools.programs import find_program
+from aotpack.tools.running import run_tool
 
 #: Bytes of a page of memory, where all machines of a kind have the same.
 _PAGES = {"EM_X86_64": 0x1000}

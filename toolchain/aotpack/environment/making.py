@@ -12,9 +12,7 @@ import importlib.metadata
 import os
 import re
 import shutil
-import subprocess
 import sys
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +26,7 @@ from aotpack.environment.search import detect, find_torch
 from aotpack.environment.torch import OLDEST, TorchInfo
 from aotpack.errors import AotpackError, BuildToolError, TorchMismatchError, UsageError
 from aotpack.libraries.recipe import Recipe
-from aotpack.tools import steps
+from aotpack.tools import running, steps
 
 Command = tuple[str, ...]
 
@@ -309,29 +307,12 @@ def _unreachable_index(output: str, index: str | None) -> str | None:
 
 def _run(command: Command, say: Callable[[str], None]) -> tuple[int, str]:
     """Run a command, passing on its lines as they come; its exit status and the last of its output."""
-    tail: deque[str] = deque(maxlen=_DETAIL_LINES)
     try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
-    except OSError as error:
+        ended = running.run_lines(command, say)
+    except running.StartError as error:
         raise BuildToolError(
             f"{command[0]} cannot be run: {(error.strerror or str(error)).lower()}",
             meaning="no environment can be made with this interpreter",
             fix="name another interpreter with --python",
         ) from error
-    with process:
-        assert process.stdout is not None  # noqa: S101  (it is a pipe)
-        try:
-            for line in process.stdout:
-                tail.append(line.rstrip())
-                say(line.rstrip())
-        except BaseException:
-            process.kill()
-            raise
-    return process.returncode, "\n".join(tail)
+    return ended.status, "\n".join(ended.output.splitlines()[-_DETAIL_LINES:])

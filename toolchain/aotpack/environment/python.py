@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from aotpack.tools import running
 from aotpack_doctor.base.regular import read_text
 
 #: What `import` would search: the user site first (not inside a venv), then sys.path with its .pth files followed.
@@ -65,11 +65,11 @@ def read_env(prefix: Path) -> PythonEnv | None:
 def ask_python(python: Path) -> PythonEnv | None:
     """The environment of an interpreter, by running it isolated; None when it does not answer."""
     try:
-        answer = subprocess.run(
-            [python, "-I", "-c", _ASK], capture_output=True, text=True, check=True, timeout=30, stdin=subprocess.DEVNULL
-        )
-        prefix, version, search_path = json.loads(answer.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError):
+        answer = running.run([python, "-I", "-c", _ASK], timeout=30)
+        if answer.status:
+            return None
+        prefix, version, search_path = json.loads(answer.output)
+    except (OSError, ValueError):
         return None
     return PythonEnv(
         prefix=Path(prefix), python=python, version=version, search_path=tuple(Path(entry) for entry in search_path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,6 +21,7 @@ from aotpack.environment.torch import (
     WrongVariantError,
 )
 from aotpack.errors import TorchMismatchError
+from aotpack.tools.programs import on_path
 
 
 def find_torch(
@@ -103,8 +103,8 @@ def _places(backend: Backend, venv: Path | None, env: Mapping[str, str], cwd: Pa
         if prefix.resolve() not in seen:
             seen.add(prefix.resolve())
             yield _Place(source, prefix, ordered=False, read=partial(read_environment, prefix))
-    if on_path := shutil.which("python3", path=env.get("PATH")):
-        python = Path(on_path)
+    if found := on_path("python3", env.get("PATH")):
+        python = Path(found)
         yield _Place("python3 on PATH", python, ordered=False, read=partial(read_any, python, env))
 
 

@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import stat
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -29,7 +28,7 @@ from aotpack.exporting.options import Value
 from aotpack.gpu import archs as gpus
 from aotpack.gpu import kernels
 from aotpack.package.metadata import LIBRARY, Floors, ModelMetadata, Variant
-from aotpack.tools import steps
+from aotpack.tools import running, steps
 from aotpack.tools.scratch import scratch_folder
 from aotpack_doctor.base.regular import kind
 
@@ -220,22 +219,10 @@ def new_process(python: Path, log: IO[bytes], workspace: Path) -> Iterator[Worke
     if _has_space(environment.get("TORCHINDUCTOR_CACHE_DIR") or tempfile.gettempdir()):
         environment["TORCHINDUCTOR_CACHE_DIR"] = str(workspace / "cache")
     # Isolated: neither PYTHON* variables nor the current folder decide which torch is imported.
-    worker = subprocess.Popen(
-        [str(python), "-I", "-c", _BOOTSTRAP, str(Path(__file__).with_name("worker"))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        encoding="utf-8",
-        env=environment,
-        start_new_session=True,
-    )
-    try:
+    command = [str(python), "-I", "-c", _BOOTSTRAP, str(Path(__file__).with_name("worker"))]
+    # In the user's language, since it runs the user's code; the compilers that it started end with it.
+    with running.session(command, with_input=True, stderr=log, env=environment, patience=0) as worker:
         yield worker
-    finally:
-        # Its own session, so that the compilers it started end with it.
-        if worker.poll() is None:
-            os.killpg(worker.pid, signal.SIGKILL)
-        worker.communicate()
 
 
 def export(

@@ -11,7 +11,6 @@ path. Modules are loose files: they start 1 ms faster than from a zip.
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from aotpack.elf import relocations
 from aotpack.elf.edits import ElfEdit
 from aotpack.errors import BuildToolError
 from aotpack.libraries.closure import Closure, Root
+from aotpack.tools import running
 from aotpack.tools.cache import cached_folder, content_key
 
 _WORKER = Path(__file__).with_name("worker.py")
@@ -111,18 +111,21 @@ def _fill(python: Path, packages: Sequence[Path], more: Sequence[str], folder: P
     request = msgspec.json.encode(wanted).decode()
     command = [str(python), "-I", "-S", "-B", str(_WORKER), request]
     try:
-        done = subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL)
+        done = running.run(command)
     except OSError as error:
         raise _unusable(python, str(error.strerror)) from None
-    if done.returncode:
-        raise _unusable(python, f"exit status {done.returncode}", done.stderr.decode(errors="replace"))
-    facts = msgspec.json.decode(done.stdout, type=_Facts)
+    if done.status:
+        raise _unusable(python, f"exit status {done.status}", done.errors)
+    try:
+        facts = msgspec.json.decode(done.output, type=_Facts)
+    except msgspec.DecodeError:
+        raise _unusable(python, "printed what is no answer", done.output) from None
     for place, source in facts.natives.items():
         target = folder / place
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(without_prefixes(Path(source).read_bytes(), facts.prefixes))
         target.chmod(0o755)
-    (folder / _FACTS).write_bytes(done.stdout)
+    (folder / _FACTS).write_text(done.output, encoding="utf-8")
 
 
 def without_prefixes(content: bytes, prefixes: Sequence[str]) -> bytes:

@@ -9,7 +9,8 @@ from aotpack import resources
 from aotpack.errors import BuildToolError
 from aotpack.native.carried import carried_key, find_carried
 from aotpack.tools.cache import cached_folder, content_key
-from aotpack.tools.compilers import find_compiler, run_tool
+from aotpack.tools.compilers import find_compiler
+from aotpack.tools.running import run_tool
 from aotpack_doctor.base import hashing
 
 NAME = "aotrun"

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from aotpack.elf.symbols import Symbol, Symbols, read_symbols
 from aotpack.tools.cache import cached_folder, content_key
-from aotpack.tools.compilers import Compiler, run_tool
+from aotpack.tools.compilers import Compiler
+from aotpack.tools.running import run_tool
 
 _FLAGS = (
     *("-std=c99", "-Os", "-fPIC", "-shared", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"),

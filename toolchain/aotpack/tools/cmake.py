@@ -8,8 +8,9 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from aotpack.tools.compilers import Compiler, run_tool
+from aotpack.tools.compilers import Compiler
 from aotpack.tools.programs import find_program
+from aotpack.tools.running import run_tool
 
 #: Flags of the user's shell are part of no cache key, so they must not reach the compiler.
 _SHELL_FLAGS = frozenset({"CXXFLAGS", "CPPFLAGS", "LDFLAGS"})

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
+
+from aotpack.tools import running
+from aotpack.tools.programs import look_for_program
 
 
 def owners(paths: Iterable[Path]) -> dict[Path, str]:
@@ -31,12 +31,6 @@ def _names(path: Path) -> tuple[str, ...]:
 
 
 def query(*arguments: str) -> str:
-    """What `dpkg-query` prints, in English whatever the user's language; nothing where there is none."""
-    program = shutil.which("dpkg-query")
-    if program is None:
-        return ""
-    environment = {**os.environ, "LC_ALL": "C"}
-    command = [program, *arguments]
-    return subprocess.run(
-        command, capture_output=True, encoding="utf-8", errors="replace", check=False, env=environment
-    ).stdout
+    """What `dpkg-query` prints; nothing where there is none."""
+    program = look_for_program("dpkg-query")
+    return "" if program is None else running.run([program, *arguments]).output

