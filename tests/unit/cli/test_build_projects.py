@@ -11,6 +11,7 @@ from aotpack import cli
 from aotpack.api import projects
 from aotpack.project.example import FILES
 from aotpack.project.reading import find_project
+from tests.support.doubles.torch_trees import make_torch_venv
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +81,7 @@ def test_other_commands_take_the_environment_that_the_file_names(
 def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in FILES.items():
         Path(name).write_text(text)
-    (tmp_path / ".venv").mkdir()
+    make_torch_venv(tmp_path / ".venv")
     (tmp_path / "deep").mkdir()
     monkeypatch.chdir(tmp_path / "deep")
     asked: list[object] = []
@@ -116,3 +117,19 @@ def test_models_are_compiled_for_the_gpus_of_their_bundle(tmp_path: Path, monkey
     assert found is not None
     ((request, _),) = projects.requests_of(found)
     assert asked == [request.archs] == [("sm_80",)]
+
+
+@pytest.mark.parametrize(("kept", "taken"), [((), None), ((".venv",), None), ((".venv", ".venv-cuda"), ".venv-cuda")])
+def test_an_environment_beside_the_file_that_does_not_serve_is_passed_over(
+    kept: tuple[str, ...], taken: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where no file describes the build."""
+    Path("aotpack.toml").write_text("backend = 'cuda'\n[models]\na = 'a.pt2'\n[bundles.a]\n")
+    for name in kept:
+        cuda = {"variant": "cuda", "version": "2.13.0+cu128", "cuda": "12.8"} if name == ".venv-cuda" else {}
+        make_torch_venv(tmp_path / name, **cuda)
+    monkeypatch.setattr(projects, "packages_of", lambda *_, **__: [("a", Path("a.pt2"))])
+    found = find_project()
+    assert found is not None
+    ((request, _),) = projects.requests_of(found)
+    assert request.venv == (None if taken is None else tmp_path / taken)

@@ -11,6 +11,7 @@ from aotpack.api.builds import Named, carry_out, packages_of
 from aotpack.api.bundles import Bundle
 from aotpack.backend import Backend
 from aotpack.building.request import BuildRequest
+from aotpack.environment.search import find_beside
 from aotpack.errors import UsageError
 from aotpack.exporting.sources import is_source
 from aotpack.progress.choosing import Progress
@@ -118,14 +119,14 @@ def build_project(folder: str | os.PathLike[str] | None = None, *, progress: Pro
 
 
 def _environment(found: Found) -> Path | None:
-    """The environment that the project names, or has beside it; None where another one is asked for."""
+    """The environment that the project names, or has beside it; None where another one is asked for, or there is none
+    for the backend."""
     if os.environ.get("LIBTORCH"):
         return None
     project = found.project
     if os.environ.get("AOTPACK_VENV") or project.venv is not None:
         return named_environment(found)
-    places = (found.folder / name for name in (project.backend.venv_name, Backend.CPU.venv_name))
-    return next((place for place in places if place.is_dir()), None)
+    return find_beside(project.backend, found.folder)
 
 
 def _placed(source: str, folder: Path) -> str:

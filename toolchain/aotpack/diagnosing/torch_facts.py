@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from aotpack.backend import Backend
 from aotpack.environment.python import read_pyvenv_cfg
 from aotpack.environment.reading import cxx11_abi_on_disk
-from aotpack.environment.search import detect, find_torch
+from aotpack.environment.search import active, detect, find_torch
 from aotpack.environment.torch import LIBRARIES, BrokenTorchError, NoTorchError, OldTorchError, TorchInfo
 from aotpack.errors import TorchMismatchError
 from aotpack.gpu import gfx, trimming
@@ -34,9 +34,9 @@ def read_torch(
         problem = next((name for kind, name in problems if isinstance(error, kind)), "variant")
         return None, f.Torch(problem=problem, explanation=error.what, others=tuple(_others(None, env, cwd)))
     others = tuple(_others(info, env, cwd))
-    active = env.get("VIRTUAL_ENV") or env.get("CONDA_PREFIX")
+    used = next((str(folder) for folder in active(env).values()), None)
     place = info.candidates[-1].path if info.candidates else info.root
-    is_rival = active is not None and venv is None and any(other.path == active for other in others)
+    is_rival = used is not None and venv is None and any(other.path == used for other in others)
     return info, f.Torch(
         problem=None,
         version=info.version,
@@ -53,24 +53,23 @@ def read_torch(
         needs=tuple(_unfulfilled(info)),
         user_site=_user_site(info, env),
         others=others,
-        active=active if is_rival else None,
+        active=used if is_rival else None,
         rocm=read_rocm_tree(*map(str, info.lib_dirs)) if info.variant is Backend.ROCM else None,
     )
 
 
 def _others(taken: TorchInfo | None, env: Mapping[str, str], cwd: Path) -> Iterator[f.OtherTorch]:
-    """Environments with a torch that were not taken: those beside the working folder and the active one."""
-    places = {str(folder): folder for folder in sorted(cwd.glob(".venv*"))}
-    places |= {env[name]: Path(env[name]) for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if env.get(name)}
+    """Environments with a torch that were not taken: the active ones, and those in the working folder, also under names
+    that no search looks for."""
     seen = {taken.root.resolve()} if taken else set()
-    for name, folder in places.items():
+    for folder in (*sorted(cwd.glob(".venv*")), *active(env).values()):
         try:
             info = detect(folder, env={})
         except TorchMismatchError:
             continue
         if info.root.resolve() not in seen:
             seen.add(info.root.resolve())
-            yield f.OtherTorch(source=folder.name, path=name, label=info.label)
+            yield f.OtherTorch(source=folder.name, path=str(folder), label=info.label)
 
 
 def _archs(info: TorchInfo) -> tuple[str, ...] | None:

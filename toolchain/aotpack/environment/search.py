@@ -73,6 +73,29 @@ def detect(path: Path, *, env: Mapping[str, str] = os.environ) -> TorchInfo:
     return replace(info, candidates=(Candidate(source=place.source, path=path, remark=remark),))
 
 
+def find_beside(backend: Backend, folder: Path) -> Path | None:
+    """The environment in a folder that `find_torch` would take there; None where it would look on.
+
+    Raises:
+        TorchMismatchError: a broken one.
+    """
+    for prefix in _beside(backend, folder).values():
+        info = read_environment(prefix)
+        if info is not None and backend.served_by(info.variant):
+            return prefix
+    return None
+
+
+def active(env: Mapping[str, str]) -> dict[str, Path]:
+    """The environments that are active, by the variables that name them, the one that Python uses first."""
+    return {name: Path(env[name]) for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if env.get(name)}
+
+
+def _beside(backend: Backend, folder: Path) -> dict[str, Path]:
+    """Where `aotpack init` puts environments that serve a backend, by name."""
+    return {name: folder / name for name in (backend.venv_name, Backend.CPU.venv_name)}
+
+
 @dataclass(frozen=True)
 class _Place:
     """Somewhere a torch may be; `ordered` when the user named it."""
@@ -96,10 +119,8 @@ def _places(backend: Backend, venv: Path | None, env: Mapping[str, str], cwd: Pa
     if libtorch := env.get("LIBTORCH"):
         unpacked = cwd / libtorch
         yield _Place("LIBTORCH", unpacked, ordered=True, read=partial(read_libtorch, unpacked, env))
-    prefixes = {name: cwd / name for name in (backend.venv_name, Backend.CPU.venv_name)}
-    prefixes |= {name: Path(env[name]) for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if env.get(name)}
     seen: set[Path] = set()
-    for source, prefix in prefixes.items():
+    for source, prefix in (_beside(backend, cwd) | active(env)).items():
         if prefix.resolve() not in seen:
             seen.add(prefix.resolve())
             yield _Place(source, prefix, ordered=False, read=partial(read_environment, prefix))
