@@ -120,7 +120,7 @@ def test_a_call_leaves_no_trace_in_a_buffer_that_is_assigned(backend_python: Pat
     program = """
         import pathlib, sys, torch
         sys.path.insert(0, sys.argv[1])
-        from worker import source
+        from worker import subject
         from worker.eager import running
         class Counter(torch.nn.Module):
             def __init__(self):
@@ -131,7 +131,7 @@ def test_a_call_leaves_no_trace_in_a_buffer_that_is_assigned(backend_python: Pat
                 self.calls = self.calls + 1
                 self.sum += x.sum()
                 return x + self.calls + self.sum
-        subject = source.Subject(pathlib.Path("m.py"), Counter(), (torch.ones(2),), {}, None, torch.device("cpu"))
+        subject = subject.Subject(pathlib.Path("m.py"), Counter(), (torch.ones(2),), {}, None, torch.device("cpu"))
         running.run_eager(subject, subject.args, subject.kwargs)
         print(*(float(buffer) for buffer in subject.module.buffers()))
     """
@@ -167,7 +167,7 @@ def test_guards_of_a_program_that_was_saved_and_loaded(backend_python: Path) -> 
     program = """
         import io, pathlib, sys, torch
         sys.path.insert(0, sys.argv[1])
-        from worker import source
+        from worker import subject
         from worker.eager import running
         from worker.graph import sizing
         class Sized(torch.nn.Module):
@@ -180,7 +180,7 @@ def test_guards_of_a_program_that_was_saved_and_loaded(backend_python: Path) -> 
         torch.export.save(torch.export.export(Sized(), inputs, dynamic_shapes=sizes), saved)
         saved.seek(0)
         loaded = torch.export.load(saved).module()
-        subject = source.Subject(pathlib.Path("m.py"), loaded, inputs, {}, sizes, torch.device("cpu"))
+        subject = subject.Subject(pathlib.Path("m.py"), loaded, inputs, {}, sizes, torch.device("cpu"))
         run = running.run_eager(subject, subject.args, subject.kwargs)
         described = sizing.export(subject, run, allow_fixed=False, note=print).described
         print(*(guard.text for guard in described.guards), sep="\\n")

@@ -11,17 +11,18 @@ import sys
 from typing import Any
 
 sys.path.insert(0, sys.argv[1])
-from worker import failure, source
+from worker import failure
 from worker.code import isas
 from worker.eager import randomness, running
 from worker.graph import pooling, sizing
+from worker.sources import loading
 
 
 def traced(file: str, function: str) -> dict[str, Any]:
     notes: list[str] = []
     try:
         request = {"device": "cpu", "function": function, "file": file}
-        subject = source.load(request)
+        subject = loading.load(request)
         notes += subject.notes
         run = running.run_eager(subject, subject.args, subject.kwargs)
         sized = sizing.export(subject, run, allow_fixed=False, note=notes.append)

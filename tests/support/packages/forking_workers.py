@@ -21,7 +21,16 @@ from pathlib import Path
 
 WORKER = "aotpack_export_worker"
 #: What an export imports, so that forked workers need not.
-WORKERS_OWN = ("packing", "reading", "eager.running", "variants", "verifying", "code.compiling", "graph.sizing")
+WORKERS_OWN = (
+    "packing",
+    "reading",
+    "eager.running",
+    "verifying",
+    "code.compiling",
+    "graph.sizing",
+    "sources.loading",
+    "variants.forms",
+)
 TORCHS = (
     "torch._inductor.compile_fx",
     "torch._inductor.fx_passes.joint_graph",
@@ -46,7 +55,7 @@ def main() -> None:
     sys.modules[WORKER] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules[WORKER])
     worker = importlib.import_module(f"{WORKER}.main")
-    importlib.import_module(f"{WORKER}.source").import_torch()
+    importlib.import_module(f"{WORKER}.importing").import_torch()
     for name in (*(f"{WORKER}.{own}" for own in WORKERS_OWN), *TORCHS):
         importlib.import_module(name)
     sys.path.append(str(Path(__file__).parent))

@@ -28,9 +28,9 @@ def share(worker: str, folder: Path) -> None:
     import torch
     from torch._inductor import config, cpp_builder
 
-    compiling, isas, reproducible, device_names = (
+    compiling, isas, options, reproducible, device_names = (
         importlib.import_module(f"{worker}.{name}")
-        for name in ("code.compiling", "code.isas", "code.reproducible", "mends.device_names")
+        for name in ("code.compiling", "code.isas", "options", "code.reproducible", "mends.device_names")
     )
     folder = folder / torch.__version__
     include = folder / device_names.FOLDER
@@ -39,8 +39,8 @@ def share(worker: str, folder: Path) -> None:
     if not cpp_builder.is_gcc() or " " in str(folder) or not known or device_names.changed() is None:
         return  # an older torch's exports go without
     device_names.write = lambda _: include
-    options = {name: value for name, value in compiling.COMMON.items() if isas.is_known(name)}
-    with config.patch(options), reproducible.without_folders(folder), device_names.by_hand(folder):
+    known_options = {name: value for name, value in compiling.COMMON.items() if options.is_known(name)}
+    with config.patch(known_options), reproducible.without_folders(folder), device_names.by_hand(folder):
         making = [_command(header, quick, include, precompiles=True) for header, quick in HEADERS.items()]
         using = [_command(header, quick, include, precompiles=False) for header, quick in HEADERS.items()]
     mend = Path(device_names.__file__).read_text()

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from aotpack.exporting.worker.code.shared_weights import merge
+from aotpack.exporting.worker.variants.shared_weights import merge
 
 
 def described(*constants: dict[str, Any], layouts: tuple[str, ...] = (), rows: int | None = None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aotpack.exporting.worker.this_cpu import lacks
+from aotpack.exporting.worker.variants.this_cpu import lacks
 
 #: Of a Skylake server: AVX-512, and neither VNNI nor AMX.
 SKYLAKE = """processor\t: 0

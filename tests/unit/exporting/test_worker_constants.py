@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from aotpack.exporting.worker.code.constants import describe
+from aotpack.exporting.worker.variants.constants import describe
 from aotpack.package.metadata import Constant, Convolution, ModelMetadata, PackedWeight
 
 

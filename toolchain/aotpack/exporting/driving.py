@@ -53,7 +53,7 @@ _BOOTSTRAP = (
     "import importlib.util, sys; spec = importlib.util.spec_from_file_location"
     f"('{_WORKER}', sys.argv[1] + '/__init__.py', submodule_search_locations=[sys.argv[1]]); "
     "sys.modules[spec.name] = importlib.util.module_from_spec(spec); spec.loader.exec_module(sys.modules[spec.name]); "
-    f"from {_WORKER} import failure, main, naming, source; main.main()"
+    f"from {_WORKER} import main; main.main()"
 )
 
 _LOG_TAIL = 30

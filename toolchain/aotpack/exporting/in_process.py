@@ -59,11 +59,12 @@ def export(
 
     Raises AotpackError and its kinds.
     """
-    from aotpack.exporting.worker import guest, programs, subject
+    from aotpack.exporting.worker import guest
     from aotpack.exporting.worker.code import compiling  # noqa: F401  (before what it changes is looked at)
     from aotpack.exporting.worker.eager import modules
     from aotpack.exporting.worker.failure import WorkerError
     from aotpack.exporting.worker.main import Export
+    from aotpack.exporting.worker.sources import preparing, programs
 
     module = modules.itself(module)
     path = _file_of(module)
@@ -76,10 +77,10 @@ def export(
         module = guest.on_device(module, request.device)
 
     def load(_request: Mapping[str, Any]) -> Any:
-        subject.refuse_absent(request.device)
+        preparing.refuse_absent(request.device)
         if is_program:
             return programs.subject_of_program(module, path, request.device)
-        return subject.subject_of(path, module, tuple(args), dict(kwargs), dynamic_shapes, request.device)
+        return preparing.subject_of(path, module, tuple(args), dict(kwargs), dynamic_shapes, request.device)
 
     conversation = Conversation(request, listener)
     answers: list[str] = []

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import asker
+from . import asker, importing
 from .failure import WorkerError, no_space, unforeseen
 
 if TYPE_CHECKING:
@@ -96,19 +96,19 @@ class Export:
     def _run(self, request: dict[str, Any], read: Callable[[], str]) -> None:
         named = request["module"] if self.file is None else self.file.name
         self._begin(f"preparing {named}" if self._load else f"importing torch and {named}")
-        from . import source
-
-        torch_version = source.import_torch()
-        from . import packing, reading, variants, verifying
-        from .code import compiling, isas, options, reproducible
+        torch_version = importing.import_torch()
+        from . import options, packing, reading, verifying
+        from .code import compiling, isas, reproducible
         from .eager import randomness, running, state
         from .gpu import targets
         from .graph import pooling, sizing
+        from .sources import loading
+        from .variants import forms
 
         self._stack.enter_context(pooling.lengths_vary())
         options.ask(request["options"])
         watch = None if self._load else reading.Watch()
-        subject = (self._load or source.load)(request)
+        subject = (self._load or loading.load)(request)
         self.file = subject.path
         self._note_each(subject.notes)
         request = {**request, "archs": targets.wanted(request["archs"])}
@@ -124,19 +124,17 @@ class Export:
 
         names, why = isas.chosen(request["cpu_isa"], sized.program, on_cpu=compiling.is_on_cpu(sized.program))
         int4_order = isas.int4_order(sized.program)
-        for sentence in (why, isas.bound_to_one(int4_order)):
-            if sentence:
-                self._note(sentence)
+        self._note_each(filter(None, (why, isas.bound_to_one(int4_order))))
         several = f" for {', '.join(names)}" if len(names) > 1 else ""
         self._begin(f"compiling with AOTInductor{several}")
         measured: list[str] = []
         # Inductor runs what it takes for constant, in the module's own memory: `self.a.copy_(self.b)`.
         with state.kept(subject.module) if sized.changes else contextlib.nullcontext():
-            made = variants.compile_all(names, sized, request, note=self._note, phase=self._begin)
+            made = forms.compile_all(names, sized, request, note=self._note, phase=self._begin)
         if request["cpu_isa"] == isas.PORTABLE and len(made.members) > 1:
             self._begin("measuring which variants pay")
-            made = variants.without_idle_ones(made, subject, Path(request["workspace"]), measured.append)
-        made = variants.share_weights(made, self._note)
+            made = forms.without_idle_ones(made, subject, Path(request["workspace"]), measured.append)
+        made = forms.share_weights(made, self._note)
         described = made.signature
         first = made.members[0].compiled
         self._note_each(first.precision_notes)
@@ -190,7 +188,8 @@ class Export:
         self, made: Any, subject: Any, described: Any, request: dict[str, Any], *, random: Any, values_decide: bool
     ) -> list[dict[str, Any]]:
         """With eager PyTorch, and with another module, where that is asked for. Raises WorkerError."""
-        from . import source, verifying
+        from . import verifying
+        from .sources import loading
 
         comparisons: list[dict[str, Any]] = []
         if request["verify"] or random.draws:  # a seed within the module is in no graph
@@ -211,15 +210,15 @@ class Export:
         if request["against"]:
             file, module, function = request["against"]
             self._begin(f"comparing with {function}")
-            other = source.load({**request, "file": file or None, "module": module, "function": function})
+            other = loading.load({**request, "file": file or None, "module": module, "function": function})
             for package in list(self._to_verify(made, request).values())[:1]:
                 comparisons += verifying.distances(package, subject, described, other, function)
         return comparisons
 
     def _to_verify(self, made: Any, request: dict[str, Any]) -> dict[str, str]:
         """The package, or one of each variant that this machine can run, by what to call it."""
-        from . import variants
         from .gpu import targets
+        from .variants import forms
 
         if not targets.run_here(request["archs"]):
             self._note(f"not verified, since this machine's GPU, {targets.own()}, is older than its code")
@@ -227,7 +226,7 @@ class Export:
         if not made.others:
             return {"": request["output"]}
 
-        found = variants.packages(made, Path(request["workspace"]))
+        found = forms.packages(made, Path(request["workspace"]))
         unproven = [member.name for member in made.members if member.name not in found]
         if unproven:
             self._note(f"not verified, since this machine cannot run it: {', '.join(unproven)}")

@@ -25,6 +25,7 @@ from ..gpu import nvcc, targets
 from ..graph import known_sizes, old_values, whole_sizes
 from ..layers import convolution_weights, linear_weights, precision, quantised_results, quantised_weights
 from ..mends import complex_indices, complex_strides, device_names, normals, shuffles, slices
+from ..options import is_known
 from . import (
     extern_kernels,
     faults,
@@ -174,8 +175,8 @@ def compile_program(
     options |= targets.options(archs)
     if cpu_isa != isas.NATIVE:
         options["cpp.march"] = isas.pin(cpu_isa, has_int8=bool(isas.low_precision(program) - {"bfloat16"}))
-    options = {key: value for key, value in options.items() if isas.is_known(key)}
-    if all(map(isas.is_known, BLOB)):
+    options = {key: value for key, value in options.items() if is_known(key)}
+    if all(map(is_known, BLOB)):
         options.update(BLOB)
     _mend_inductor()
     linear_rows: dict[str, int] = {}

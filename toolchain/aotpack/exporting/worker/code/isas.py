@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch._inductor import config, cpp_builder, cpu_vec_isa
+from torch._inductor import cpp_builder, cpu_vec_isa
 from torch._inductor.exc import InvalidCxxCompiler
 
 from ..failure import WorkerError
+from ..options import is_known
 from . import matrix_products
 
 #: `--cpu-isa`: this machine's CPU.
@@ -222,16 +223,6 @@ def _refuse_unpinnable(cpu_isa: str) -> None:
             fix="aotpack init --torch 2.13.0, or leave --cpu-isa out",
             kind="torch",
         )
-
-
-def is_known(key: str) -> bool:
-    """Whether this torch has the option: a few came after 2.9."""
-    holder: Any = config
-    for part in key.split("."):
-        if not hasattr(holder, part):
-            return False
-        holder = getattr(holder, part)
-    return True
 
 
 def cpu_features() -> list[str]:

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch._inductor import codecache
 
-from ..code import isas
 from ..failure import WorkerError
+from ..options import is_known
 from . import limits, nvcc
 
 _COMMAND = "_cuda_fatbin_command"
@@ -93,7 +93,7 @@ def _listed(archs: Sequence[str]) -> str:
 def _refuse_without_cuda(archs: Sequence[str]) -> None:
     from torch.utils import cpp_extension
 
-    if not hasattr(codecache, _COMMAND) or not isas.is_known("cuda.arch"):
+    if not hasattr(codecache, _COMMAND) or not is_known("cuda.arch"):
         raise WorkerError(
             f"--arch {','.join(archs)}: torch {torch.__version__} compiles for this machine's GPU alone, {own()}",
             meaning="code for several GPUs in one package takes torch 2.14 or newer",

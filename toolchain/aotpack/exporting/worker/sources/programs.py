@@ -8,14 +8,18 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from .failure import WorkerError, essence
-from .subject import Subject, subject_of
+import torch
+from torch.utils import _pytree as pytree
+
+from ..failure import WorkerError, essence
+from ..graph.signature import bounds
+from ..graph.symbols import Linear
+from ..subject import Subject
+from .preparing import subject_of
 
 
 def read(path: Path) -> Any:
     """What torch.export.save wrote. Raises WorkerError."""
-    import torch
-
     if _is_compiled(path):
         raise WorkerError(
             f"{path}: compiled already",
@@ -59,12 +63,6 @@ def subject_of_program(program: Any, path: Path, device: str) -> Subject:
 
 def _dynamic_shapes(program: Any, module: Any) -> Any:
     """The sizes that vary: one Dim for each symbol, and what is derived of it."""
-    import torch
-    from torch.utils import _pytree as pytree
-
-    from .graph.signature import bounds
-    from .graph.symbols import Linear
-
     dims: dict[Any, Any] = {}
 
     def dim(size: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import difflib
 import importlib
 import importlib.util
@@ -15,31 +14,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from . import naming, programs
-from .failure import WorkerError, own_line
-from .subject import Subject, refuse_absent, subject_of
+import torch
+
+from .. import naming
+from ..failure import WorkerError, own_line
+from ..subject import Subject
+from . import programs
+from .preparing import refuse_absent, subject_of
 
 RETURNS = (
     "it must return (module, inputs) or (module, inputs, dynamic_shapes); "
     "inputs is a tuple of positional or a dict of keyword inputs"
 )
-
-
-def import_torch() -> str:
-    """torch's full version. Raises WorkerError when it cannot be imported here."""
-    try:
-        import torch
-
-        # Not all code that torch compiles names libtorch: without this, it could not be loaded here.
-        ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"), mode=ctypes.RTLD_GLOBAL)
-    except (ImportError, OSError) as error:
-        raise WorkerError(
-            f"{sys.executable}: cannot import torch ({error})",
-            meaning="a model is exported by the torch of the backend's virtual environment",
-            fix="aotpack init --backend cpu, or name another environment with --venv DIR",
-            kind="torch",
-        ) from error
-    return str(torch.__version__)
 
 
 def load(request: Mapping[str, Any]) -> Subject:
@@ -151,8 +137,6 @@ def _raised(error: Exception, path: Path, where: str) -> WorkerError:
 
 
 def _unpack(returned: Any, where: str) -> tuple[Any, Any, Any]:
-    import torch
-
     def wrong(what: str, fix: str) -> WorkerError:
         return WorkerError(f"{where} returned {what}", meaning=RETURNS, fix=fix, kind="usage")
 

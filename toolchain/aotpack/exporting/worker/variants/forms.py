@@ -14,15 +14,15 @@ import torch
 import torch._inductor
 from torch._inductor.package import package_aoti
 
-from . import this_cpu
-from .code import compiling, constants, reproducible, shared_weights, side_by_side
-from .code.compiling import Compiled
-from .eager.nesting import tensors
-from .failure import WorkerError
-from .graph.guards import Guard
-from .graph.signature import Signature
-from .graph.sizing import Sized
-from .subject import Subject
+from ..code import compiling, reproducible
+from ..code.compiling import Compiled
+from ..eager.nesting import tensors
+from ..failure import WorkerError
+from ..graph.guards import Guard
+from ..graph.signature import Signature
+from ..graph.sizing import Sized
+from ..subject import Subject
+from . import constants, shared_weights, side_by_side, this_cpu
 
 #: A variant whose call takes more than this part of a less demanding one's is not worth its place.
 WORTH = 0.95

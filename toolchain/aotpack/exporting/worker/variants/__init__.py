@@ -1,0 +1,1 @@
+"""The compiled forms of one program, for CPUs of several kinds, and their common weights."""
