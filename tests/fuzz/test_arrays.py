@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from aotrun.arrays.dtypes import BY_NAME
+from aotrun.arrays.signature import Dim, Spec
 from aotrun.commands.session import read_inputs
 from aotrun.errors import AotError
 from aotrun.formats import zipped
-from aotrun.library.model import Dim, Spec
 
 from tests.fuzz.mutating import mutated_bytes, mutated_document, text_of
 from tests.fuzz.running import fuzz

@@ -9,6 +9,7 @@
 Needs the standard library alone.
 """
 
+from aotrun.arrays.signature import Dim, Spec
 from aotrun.errors import (
     AotError,
     DamagedError,
@@ -17,7 +18,7 @@ from aotrun.errors import (
     RunError,
     UsageError,
 )
-from aotrun.library.model import Dim, Model, Result, Session, Spec, load
+from aotrun.library.model import Model, Result, Session, load
 from aotrun.library.tensor import Tensor
 
 __version__ = "0.1.0"

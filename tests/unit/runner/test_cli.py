@@ -21,12 +21,12 @@ import pytest
 from aotrun import cli
 from aotrun.arrays.array import Array
 from aotrun.arrays.dtypes import BY_NAME, BY_TYPESTR
+from aotrun.arrays.signature import Dim, Spec
 from aotrun.commands.bench import summary
 from aotrun.commands.session import read_inputs
 from aotrun.errors import AotError, UsageError, from_status
 from aotrun.formats import files, npy
 from aotrun.formats.pretty import show
-from aotrun.library.model import Dim, Spec
 from aotrun.library.tensor import Tensor
 from aotrun.options import Command, Option
 

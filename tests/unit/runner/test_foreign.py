@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from aotrun.arrays.dtypes import BY_NAME
+from aotrun.arrays.signature import Dim, Spec
 from aotrun.errors import UsageError
 from aotrun.library.ffi import View
 from aotrun.library.foreign import Views
-from aotrun.library.model import Dim, Spec
 
 
 def spec(name: str = "x", dtype: str | None = "float32", *, mutated: bool | None = False) -> Spec:

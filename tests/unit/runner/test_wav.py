@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from aotrun.arrays.dtypes import BY_NAME
+from aotrun.arrays.signature import Dim, Spec
 from aotrun.commands.session import read_inputs
 from aotrun.errors import UsageError
-from aotrun.library.model import Dim, Spec
 
 FREE = Dim(0, -1, b"n")
 

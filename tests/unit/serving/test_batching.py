@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 import pytest
 from aotrun.arrays.array import Array
 from aotrun.arrays.dtypes import BY_NAME
-from aotrun.library.model import Dim, Spec
+from aotrun.arrays.signature import Dim, Spec
 from aotrun.serving import batching
 from hypothesis import given
 

@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 from aotrun.arrays.dtypes import BY_NAME
-from aotrun.library.model import Dim, Spec
+from aotrun.arrays.signature import Dim, Spec
 from aotrun.serving import protocol
 from aotrun.serving.http import Refused
 from aotrun.serving.models import Served

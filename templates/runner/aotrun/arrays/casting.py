@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from typing import Union
 
     from aotrun.arrays.dtypes import DType
+    from aotrun.arrays.signature import Spec
     from aotrun.formats.documents import Untyped
     from aotrun.formats.wav import Sound
-    from aotrun.library.model import Spec
 
     Content = Union[Array, Untyped, Sound]
 

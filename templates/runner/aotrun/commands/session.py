@@ -14,9 +14,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
+    from aotrun.arrays.signature import Spec
     from aotrun.formats.documents import Untyped
     from aotrun.formats.wav import Sound
-    from aotrun.library.model import Spec
 
     Content = Union[Array, Untyped, Sound]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any, Dict, List, Sequence, Tuple, Union
 
     from aotrun.arrays.dtypes import DType
-    from aotrun.library.model import Spec
+    from aotrun.arrays.signature import Spec
 
 #: Grows when a field of a document on stdout changes meaning; new fields may appear without it.
 SCHEMA = 1

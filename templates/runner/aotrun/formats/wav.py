@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, List, Optional, Sequence
 
-    from aotrun.library.model import Spec
+    from aotrun.arrays.signature import Spec
 
 MAGIC = (b"RIFF", b"WAVE")
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE

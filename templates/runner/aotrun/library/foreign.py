@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, List, Optional, Sequence, Tuple
 
-    from aotrun.library.model import Spec
+    from aotrun.arrays.signature import Spec
 
 _INT64_POINTER = POINTER(c_int64)
 

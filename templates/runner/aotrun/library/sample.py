@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO, Dict, List, Mapping, Optional, Sequence
 
     from aotrun.arrays.dtypes import DType
-    from aotrun.library.model import Spec
+    from aotrun.arrays.signature import Spec
 
 #: Inside a model folder, or below `aotpack/` in a .pt2.
 SAMPLE = "sample.npz"

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, List, Optional, Sequence, Tuple
 
-    from aotrun.library.model import Spec
+    from aotrun.arrays.signature import Spec
 
 
 def largest_batch(inputs: Sequence[Spec], outputs: Sequence[Spec], guards: Sequence[Any]) -> Tuple[int, str]:

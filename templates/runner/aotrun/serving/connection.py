@@ -15,10 +15,27 @@ from aotrun.serving.http import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List, Sequence
+    from typing import Any, List, Protocol, Sequence
 
     from aotrun.serving.http import Head
-    from aotrun.serving.worker import Worker
+    from aotrun.serving.settings import Settings
+
+    class Owner(Protocol):
+        """What a connection asks of the loop that it is in; see `worker.Worker`."""
+
+        settings: Settings
+        now: float
+        poll: select.epoll
+
+        @property
+        def is_ending(self) -> bool: ...
+        def head(self, text: bytes) -> Head: ...
+        def reserve(self, size: int) -> bool: ...
+        def release(self, size: int) -> None: ...
+        def go_on_later(self, connection: Connection) -> None: ...
+        def forget(self, connection: Connection) -> None: ...
+        def dispatch(self, connection: Connection, head: Head, body: memoryview) -> None: ...
+
 
 _CHUNK = 1 << 16
 _IN = select.EPOLLIN | select.EPOLLRDHUP
@@ -41,7 +58,7 @@ class Connection:
         is_idle: whether it has nothing under way and nothing half sent.
     """
 
-    def __init__(self, worker: Worker, socket: Any, now: float) -> None:
+    def __init__(self, worker: Owner, socket: Any, now: float) -> None:
         self.is_busy = False
         self.is_open = True
         self.expires = now + worker.settings.header_time

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
     from aotrun.arrays.dtypes import DType
-    from aotrun.library.model import Dim, Spec
+    from aotrun.arrays.signature import Dim, Spec
     from aotrun.library.tensor import Tensor
 
     Piece = Union[bytes, memoryview]
