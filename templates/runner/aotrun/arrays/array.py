@@ -9,9 +9,19 @@ from aotrun.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List, Optional, Sequence, Tuple, Union
+    from typing import Any, List, Optional, Protocol, Sequence, Tuple, Union
 
     Buffer = Union[bytes, bytearray, memoryview]
+
+    class Elements(Protocol):
+        """What can be written down, wherever it lies: an output of a model."""
+
+        @property
+        def dtype(self) -> DType: ...
+        @property
+        def shape(self) -> Tuple[int, ...]: ...
+        def contiguous(self) -> memoryview: ...
+        def flat(self) -> List[Any]: ...
 
 
 class Array:

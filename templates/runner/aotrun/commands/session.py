@@ -15,10 +15,7 @@ if TYPE_CHECKING:
     from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
     from aotrun.arrays.signature import Spec
-    from aotrun.formats.documents import Untyped
-    from aotrun.formats.wav import Sound
-
-    Content = Union[Array, Untyped, Sound]
+    from aotrun.formats.files import Content
 
 
 def model_path(name: Optional[str]) -> str:
@@ -52,7 +49,7 @@ def read_inputs(words: Sequence[str], specs: Sequence[Spec], *, cast: bool = Fal
     arrays = [content for content in contents if isinstance(content, Array)]
     if len(arrays) == len(specs) and all(spec.dtype in (None, each.dtype) for each, spec in zip(arrays, specs)):
         return arrays
-    from aotrun.arrays.casting import fitted
+    from aotrun.commands.casting import fitted
 
     return [fitted(content, spec, cast=cast) for content, spec in zip(contents, specs)]
 
@@ -62,7 +59,7 @@ def inputs_of(
 ) -> List[Array]:
     """Arrays in the order of the model's inputs, of one document: the only input's, or those of all by name or order.
     Raises UsageError."""
-    from aotrun.arrays.casting import fitted
+    from aotrun.commands.casting import fitted
 
     names = [spec.name for spec in specs]
     if not isinstance(content, dict):

@@ -14,11 +14,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, BinaryIO, Dict, NoReturn, Optional, Sequence, Tuple, Union
 
-    from aotrun.arrays.array import Array
+    from aotrun.arrays.array import Array, Elements
     from aotrun.formats.documents import Untyped
     from aotrun.formats.npy import Choice
     from aotrun.formats.wav import Sound
-    from aotrun.library.tensor import Tensor
 
     Content = Union[Array, Untyped, Sound]
 
@@ -94,7 +93,7 @@ def check_output(path: str, outputs: int) -> None:
         )
 
 
-def write(path: str, outputs: Sequence[Tuple[str, Tensor]]) -> None:
+def write(path: str, outputs: Sequence[Tuple[str, Elements]]) -> None:
     """Write named outputs; an older file, or a link, stays until the new one is whole and takes its place.
     Raises AotError when the disk refuses."""
     try:
@@ -111,7 +110,7 @@ def write(path: str, outputs: Sequence[Tuple[str, Tensor]]) -> None:
         ) from None
 
 
-def write_stream(stream: BinaryIO, form: str, outputs: Sequence[Tuple[str, Tensor]]) -> None:
+def write_stream(stream: BinaryIO, form: str, outputs: Sequence[Tuple[str, Elements]]) -> None:
     """Write named outputs as `npy` or `npz` into a stream that cannot seek."""
     import io
 
@@ -121,7 +120,7 @@ def write_stream(stream: BinaryIO, form: str, outputs: Sequence[Tuple[str, Tenso
     stream.flush()
 
 
-def _write_new(path: str, outputs: Sequence[Tuple[str, Tensor]]) -> None:
+def _write_new(path: str, outputs: Sequence[Tuple[str, Elements]]) -> None:
     # Only here: elsewhere there is nothing to clear up, and the system's own way to end is the quickest.
     before = [(number, _signal.signal(number, _end)) for number in _ENDINGS if _is_default(number)]
     temporary = None
@@ -147,7 +146,7 @@ def _end(number: int, _frame: Any) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def _write(stream: BinaryIO, path: str, outputs: Sequence[Tuple[str, Tensor]]) -> None:
+def _write(stream: BinaryIO, path: str, outputs: Sequence[Tuple[str, Elements]]) -> None:
     if path.endswith(".npy"):
         tensor = outputs[0][1]
         stream.write(npy_header(tensor.dtype, tensor.shape))

@@ -10,13 +10,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, List, Sequence
 
-    from aotrun.library.tensor import Tensor
+    from aotrun.arrays.array import Elements
 
 #: Entries shown at each end of an axis that is longer than twice this.
 _EDGE = 3
 
 
-def show(name: str, tensor: Tensor) -> str:
+def show(name: str, tensor: Elements) -> str:
     """A few lines about an output."""
     values = tensor.flat()
     sizes = ", ".join(map(str, tensor.shape))

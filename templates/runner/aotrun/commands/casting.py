@@ -9,14 +9,9 @@ from aotrun.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Union
-
     from aotrun.arrays.dtypes import DType
     from aotrun.arrays.signature import Spec
-    from aotrun.formats.documents import Untyped
-    from aotrun.formats.wav import Sound
-
-    Content = Union[Array, Untyped, Sound]
+    from aotrun.formats.files import Content
 
 
 def fitted(value: Content, spec: Spec, *, cast: bool) -> Array:
