@@ -12,6 +12,8 @@ import pytest
 from aotpack import resources
 
 ROOT = Path(__file__).resolve().parents[2]
+#: Where packages lie.
+ROOTS = (ROOT / "toolchain", ROOT / "templates/runner")
 
 #: The wings of the toolchain from the ground up, each with those that it may import besides itself. A module at the top
 #: is a wing of its own.
@@ -23,36 +25,35 @@ TOOLCHAIN: Mapping[str, str] = {
     "resources": "",
     "progress": "",
     "gpu": "errors backend",
-    "tools": "errors resources",
+    "tools": "errors",
     "elf": "errors gpu patterns tools",
     "package": "errors elf gpu",
     "libraries": "errors backend patterns resources elf",
-    "environment": "errors backend patterns elf tools libraries",
-    "runtime": "errors backend patterns resources elf package libraries environment",
-    "native": "errors backend resources tools elf libraries environment runtime",
-    "bundle": "errors backend json_schemas patterns resources gpu tools elf package libraries environment runtime"
-    " native",
+    "environment": "errors backend tools libraries",
+    "runtime": "errors backend resources elf package libraries environment",
+    "native": "errors backend resources tools elf environment runtime",
+    "bundle": "errors json_schemas backend patterns resources gpu tools elf package libraries environment runtime",
     "interpreter": "errors resources tools elf libraries bundle",
     "exporting": "errors backend resources gpu tools elf package environment",
     "materials": "errors patterns tools package environment bundle",
-    "building": "errors backend patterns resources progress gpu tools elf package libraries environment runtime native"
-    " bundle interpreter materials",
-    "new_project": "errors resources tools bundle",
-    "verifying": "errors backend patterns tools elf libraries environment native bundle",
+    "building": "errors backend resources progress gpu tools elf package libraries environment runtime native bundle"
+    " interpreter materials",
+    "new_project": "errors resources bundle",
+    "verifying": "errors backend patterns tools libraries native bundle",
     "release": "errors backend resources tools bundle materials verifying",
-    "diagnosing": "errors backend patterns gpu tools elf package libraries environment runtime native bundle",
+    "diagnosing": "errors backend gpu tools package libraries environment",
     "project": "errors backend json_schemas tools",
     "api": "errors backend resources progress project elf package environment native bundle exporting building"
     " verifying release diagnosing",
-    "cli": "errors backend patterns resources progress project gpu tools elf package libraries environment runtime"
-    " native bundle interpreter exporting materials building new_project verifying release diagnosing api",
+    "cli": "errors backend resources progress gpu tools elf package libraries environment runtime bundle exporting"
+    " materials building new_project release project api",
 }
 
 #: The same of the doctor, which travels in bundles.
 DOCTOR: Mapping[str, str] = {
     "base": "",
     "programs": "",
-    "facts": "base",
+    "facts": "",
     "reading": "base facts",
     "findings": "base programs facts reading",
     "render": "base facts findings",
@@ -71,10 +72,72 @@ RUNNER: Mapping[str, str] = {
     "cli": "errors options",
 }
 
+#: Within `exporting`.
+EXPORTING: Mapping[str, str] = {
+    "options": "",
+    "sources": "",
+    "worker": "",
+    "driving": "options",
+    "in_process": "driving worker",
+    "kept": "driving worker",
+}
+
+#: The half of it that runs where torch is.
+WORKER: Mapping[str, str] = {
+    "asker": "",
+    "failure": "",
+    "naming": "",
+    "reading": "",
+    "subject": "",
+    "importing": "failure",
+    "options": "failure",
+    "carriable": "failure naming",
+    "eager": "failure naming subject",
+    "graph": "failure naming subject carriable eager",
+    "sources": "failure naming subject carriable eager graph",
+    "layers": "",
+    "mends": "",
+    "gpu": "failure options",
+    "code": "failure options graph layers mends gpu",
+    "variants": "failure subject eager graph code",
+    "packing": "eager graph",
+    "verifying": "failure subject eager graph",
+    "guest": "eager",
+    "main": "asker failure reading subject importing options eager graph sources gpu code variants packing verifying",
+}
+
 PACKAGES = {
     "toolchain/aotpack": TOOLCHAIN,
+    "toolchain/aotpack/exporting": EXPORTING,
+    "toolchain/aotpack/exporting/worker": WORKER,
     "toolchain/aotpack_doctor": DOCTOR,
     "templates/runner/aotrun": RUNNER,
+}
+
+#: Who imports which wings of another package.
+VISITS: Mapping[tuple[str, str], Mapping[str, str]] = {
+    ("toolchain/aotpack", "toolchain/aotpack_doctor"): {
+        "progress": "base",
+        "tools": "base",
+        "elf": "base",
+        "package": "base",
+        "libraries": "base",
+        "environment": "base",
+        "native": "base",
+        "bundle": "base",
+        "exporting": "base",
+        "materials": "base reading",
+        "building": "base",
+        "verifying": "base facts reading",
+        "release": "base",
+        "diagnosing": "base facts reading findings render",
+        "project": "base",
+        "api": "base facts reading findings",
+        "cli": "base on_target",
+    },
+    ("toolchain/aotpack", "templates/runner/aotrun"): {"api": "library"},
+    # Its `cli` calls the doctor itself, which is of no wing.
+    ("templates/runner/aotrun", "toolchain/aotpack_doctor"): {"formats": "base", "__main__": "base"},
 }
 
 #: The folders of the bridge's sources from the ground up, each with those that it may include besides itself.
@@ -101,52 +164,71 @@ SLIM: Mapping[str, str] = {
 SOURCES = {"bridge/src": BRIDGE, "bridge/slim": SLIM}
 
 
-def statements(path: Path) -> Iterator[ast.AST]:
-    """All nodes of a module but those that a type checker alone reads."""
-    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        if not (isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
-            waiting.extend(ast.iter_child_nodes(node))
+def dotted(place: Path) -> tuple[str, ...]:
+    """The parts of the name of a package, or of a module's file without its suffix."""
+    return next(place.relative_to(root).parts for root in ROOTS if place.is_relative_to(root))
 
 
-def is_module(path: Path) -> bool:
-    return path.is_dir() or path.with_suffix(".py").is_file()
+def imported_names(path: Path) -> Iterator[tuple[str, ...]]:
+    """The parts of all names that a module imports, of modules or what they hold, for a type checker alone as well."""
+    package = dotted(path.parent)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (tuple(alias.name.split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else ()
+            module = tuple(node.module.split(".")) if node.module else ()
+            yield from ((*above, *module, alias.name) for alias in node.names)
 
 
-def imports(package: Path) -> Iterator[tuple[Path, str]]:
-    """Each module below a package with the wings of the package that it imports."""
-    for path in sorted(package.rglob("*.py")):
-        for node in statements(path):
-            names: list[str] = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module == package.name:
-                names = [f"{package.name}.{alias.name}" for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-                names = [node.module]
-            for name in names:
-                parts = name.split(".")
-                if (
-                    parts[0] == package.name
-                    and len(parts) > 1
-                    and (package / parts[1]).with_suffix("").exists() | (package / f"{parts[1]}.py").exists()
-                ):
-                    yield path, parts[1]
+def wings_of(package: Path) -> set[str]:
+    """Its modules and folders, but what all packages have: `__init__`, `__main__`."""
+    found = {path.stem for path in package.iterdir() if path.suffix == ".py" or any(path.glob("*.py"))}
+    return {each for each in found if not each.startswith("__")}
+
+
+def imports(importing: Path, imported: Path) -> Mapping[str, set[str]]:
+    """The wings of a package, each with those of a package, the same or another, that it imports."""
+    package, there = dotted(imported), wings_of(imported)
+    found: dict[str, set[str]] = {}
+    for path in sorted(importing.rglob("*.py")):
+        own = path.relative_to(importing).parts[0].removesuffix(".py")
+        names = [name[len(package)] for name in imported_names(path) if name[: len(package)] == package != name]
+        found.setdefault(own, set()).update(there.intersection(names))
+    return found
 
 
 @pytest.mark.parametrize(("place", "wings"), PACKAGES.items())
 def test_imports_go_one_way(place: str, wings: Mapping[str, str]) -> None:
-    package = ROOT / place
+    found = imports(ROOT / place, ROOT / place)
     wrong = []
-    for path, imported in imports(package):
-        own = path.relative_to(package).parts[0].removesuffix(".py")
-        if own.startswith("__") or imported.startswith("__") or imported == own:
-            continue
-        if imported not in wings[own].split():
-            wrong.append(f"{path.relative_to(ROOT)} imports {imported}")
+    for own, allowed in wings.items():
+        wrong += [f"{own} imports {name}" for name in sorted(found[own] - {own, *allowed.split()})]
+        wrong += [
+            f"{own} imports nothing of {name}, as the table says" for name in allowed.split() if name not in found[own]
+        ]
     assert not wrong
+
+
+@pytest.mark.parametrize(("places", "visits"), VISITS.items())
+def test_other_packages_are_visited_as_is_written_down(places: tuple[str, str], visits: Mapping[str, str]) -> None:
+    found = imports(*(ROOT / place for place in places))
+    assert {own: names for own, names in found.items() if names} == {
+        own: set(allowed.split()) for own, allowed in visits.items()
+    }
+
+
+@pytest.mark.parametrize("place", [place for place in PACKAGES if "exporting" not in place])
+def test_no_modules_import_each_other(place: str) -> None:
+    """Within a wing as well, on whatever ways. (What a package holds itself, as its version, all may ask for.)"""
+    modules = {dotted(path.with_suffix("")): path for path in (ROOT / place).rglob("*.py")}
+    waiting: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
+    for module, path in modules.items():
+        names = [name[:end] for name in imported_names(path) for end in (len(name), len(name) - 1)]
+        waiting[module] = {name for name in names if name in modules}
+    while free := {module for module, needed in waiting.items() if not needed & waiting.keys()}:
+        waiting = {module: needed for module, needed in waiting.items() if module not in free}
+    assert not waiting
 
 
 def wing_of(place: Path, wings: Mapping[str, str]) -> str | None:
@@ -222,10 +304,7 @@ def test_there_are_no_circles(wings: Mapping[str, str]) -> None:
 @pytest.mark.parametrize(("place", "wings"), PACKAGES.items())
 def test_every_wing_is_in_the_table_and_none_is_a_hall(place: str, wings: Mapping[str, str]) -> None:
     package = ROOT / place
-    found = {
-        path.name.removesuffix(".py") for path in package.iterdir() if path.suffix == ".py" or any(path.glob("*.py"))
-    }
-    assert {each for each in found if not each.startswith("__")} == set(wings)
+    assert wings_of(package) == set(wings)
     for folder in [package, *(path.parent for path in package.rglob("__init__.py"))]:
         modules = [path for path in folder.glob("*.py") if not path.name.startswith("__")]
         assert len(modules) <= 14, f"{folder.relative_to(ROOT)} holds {len(modules)} modules"
