@@ -13,8 +13,8 @@ import pytest
 from aotrun.arrays.dtypes import BY_NAME
 from aotrun.commands import info
 
-from aotpack.exporting.worker import this_cpu
 from aotpack.exporting.worker.gpu import nvcc
+from aotpack.exporting.worker.variants import this_cpu
 from aotpack.package import metadata
 from aotpack_doctor.base.gpu_code import GENERIC
 from aotpack_doctor.base.soname import GLIBC

@@ -125,7 +125,7 @@ VISITS: Mapping[tuple[str, str], Mapping[str, str]] = {
         "environment": "base",
         "native": "base",
         "bundle": "base",
-        "exporting": "base reading",
+        "exporting": "base",
         "materials": "base reading",
         "building": "base",
         "verifying": "base facts reading",
