@@ -2,12 +2,17 @@
 
 Two things in an interpreter's library take up room that nothing needs. A relocation of 24 bytes for each pointer in its
 data says "add the load address here": DT_RELR, which glibc's loader reads from 2.36 on, says the same with a bit for
-each. (Pointers to the library's own symbols count: nothing else in a bundle defines them, and the loader then has
-thousands of names less to look up at each start.) And unwind tables serve C++ exceptions, which never pass through an
-interpreter written in C; at the end of a thread glibc takes a frame without tables for the outermost one.
+each. (Pointers to the library's own symbols count: nothing else in a bundle defines them.) And unwind tables serve C++
+exceptions, which never pass through an interpreter written in C; at the end of a thread glibc takes a frame without
+tables for the outermost one.
 
 Both lie at the end of a segment, so the segment ends earlier and the rest of the file moves up by whole pages; no
 address in memory changes. A file that is laid out in another way stays as it is.
+
+What it is worth, for examples/mlp.py with CPython 3.11: of a slim bundle 1.26 of 17.14 MB (relocations 0.86, tables
+0.39), and 0.24 of 5.04 MB as tar.zst -19. That is 7 and 5 %, without which neither would keep the limits in
+benchmarks/RESULTS.md. Of a full bundle it is 0.3 %, and a start's processor time is the same to 1 %: for full bundles
+alone, or for starting faster, this would not be worth its lines.
 """
 
 from __future__ import annotations
