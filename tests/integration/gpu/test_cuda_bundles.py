@@ -174,6 +174,7 @@ def test_nvidias_files_are_the_wheels_bit_for_bit(whole: Path, double: CudaDoubl
     assert {Path(record.path).name for record in vendor} == {
         path.name for path in (whole / "lib").iterdir() if path.name in originals and path.name not in stubs_in(whole)
     }
+    assert vendor
     for record in vendor:
         content = originals[Path(record.path).name].read_bytes()
         assert (whole / record.path).read_bytes() == content
@@ -218,7 +219,9 @@ def test_verify_compares_with_what_the_wheel_recorded(small: Path, tmp_path: Pat
 
 
 def test_the_tag_of_torchs_libraries_stays_and_leads_nowhere_else(whole: Path) -> None:
-    for path in sorted((whole / "lib").glob("libtorch_cuda*.so")):
+    paths = sorted((whole / "lib").glob("libtorch_cuda*.so"))
+    assert {"libtorch_cuda.so", "libtorch_cuda_linalg.so"} <= {path.name for path in paths}
+    for path in paths:
         elf = read_elf(path)
         assert elf.rpath == ("$ORIGIN",)
         assert elf.runpath == ()
@@ -462,7 +465,8 @@ def test_a_word_that_is_no_gpu_is_refused(double: CudaDouble, tmp_path: Path, ar
 
 
 def test_no_library_of_the_bundle_names_this_machine(whole: Path, double: CudaDouble) -> None:
-    for path in sorted((whole / "lib").iterdir()):
-        if path.is_file() and is_elf(path):
-            assert str(double.prefix).encode() not in path.read_bytes(), path
-            assert os.fspath(Path.home() / ".cache").encode() not in path.read_bytes(), path
+    libraries = [path for path in sorted((whole / "lib").iterdir()) if path.is_file() and is_elf(path)]
+    assert whole / "lib" / "libtorch_cuda.so" in libraries
+    for path in libraries:
+        assert str(double.prefix).encode() not in path.read_bytes(), path
+        assert os.fspath(Path.home() / ".cache").encode() not in path.read_bytes(), path

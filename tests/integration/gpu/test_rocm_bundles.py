@@ -156,6 +156,7 @@ def test_the_vendors_libraries_are_copied_bit_for_bit_with_their_tag(
     again = LAYOUTS["therock" if (bundle / "lib" / "_rocm_sdk_core").exists() else "fat"](
         double.prefix, backend_venv, tmp_path / "scratch"
     )
+    untouched = set()
     try:
         for path in sorted((bundle / "lib").rglob("lib*.so*")):
             original = again.site_packages / path.relative_to(bundle / "lib")
@@ -165,13 +166,17 @@ def test_the_vendors_libraries_are_copied_bit_for_bit_with_their_tag(
             assert (made.rpath, made.runpath, made.soname) == (shipped.rpath, shipped.runpath, shipped.soname)
             if not path.name.startswith(("libtorch", "libc10", "libgomp")):
                 assert path.read_bytes() == original.read_bytes()
+                untouched.add(path.name.partition(".")[0])
     finally:
         shutil.rmtree(again.prefix)
+    assert {"libamdhip64", *(f"lib{searcher.name}" for searcher in double.searchers)} <= untouched
 
 
 def test_nothing_names_a_place_outside(built: tuple[Path, RocmDouble]) -> None:
     bundle, double = built
-    for path in sorted((bundle / "lib").rglob("*")):
+    paths = sorted((bundle / "lib").rglob("*"))
+    assert torch_lib_of(bundle) / "libtorch_hip.so" in paths
+    for path in paths:
         if path.is_symlink():
             assert inside(str(path), bundle)
         elif path.is_file() and is_elf(path):

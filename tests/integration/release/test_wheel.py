@@ -79,6 +79,7 @@ def test_its_record_lists_all_that_is_in_it_and_no_more_than_is_needed(wheel: Pa
         names = set(archive.namelist())
         rows = list(csv.reader(archive.read("small_mlp-1.0.dist-info/RECORD").decode().splitlines()))
         assert {row[0] for row in rows} == names
+        assert [name for name, digest, _ in rows if not digest] == ["small_mlp-1.0.dist-info/RECORD"]
         for name, digest, size in rows:
             if digest:
                 content = archive.read(name)

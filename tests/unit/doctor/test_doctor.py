@@ -468,10 +468,9 @@ def test_the_symptoms_name_findings_that_exist_by_messages_that_are_explained() 
     readme = (ROOT / "README.md").read_text()
     usual = readme[readme.index("## Troubleshooting") : readme.index("## Read on")].replace("docs/doctor.md#", "#")
     assert {row for row in usual.splitlines() if "[AP" in row} <= set(table.splitlines())
-    for row in table.splitlines():
-        cells = row.split(" | ")
-        if len(cells) != 2:
-            continue
+    symptoms = [row.split(" | ") for row in table.splitlines() if "[AP" in row]
+    assert {len(cells) for cells in symptoms} == {2}
+    for cells in symptoms:
         codes = set(re.findall(r"\[(AP\d+)\]", cells[1]))
         for message in re.findall(r"``?(.+?)``?(?=[,\s|]|$)", cells[0]):
             assert {found.kind.code for found in explain(message)} & codes, message

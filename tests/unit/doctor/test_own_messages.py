@@ -159,9 +159,11 @@ def test_nothing_on_a_target_says_to_type_aotpack() -> None:
     for step in found:
         told = for_target(catalog.OWN.found("seen", step)).fix[0]
         assert "aotpack" not in told, step
-    for kind in catalog.kinds().values():
-        if kind.group in ("toolkit", "model", "bundle", "target"):
-            assert "aotpack" not in kind.title + kind.meaning, kind.code
+    groups = {"toolkit", "model", "bundle", "target"}
+    kinds = [kind for kind in catalog.kinds().values() if kind.group in groups]
+    assert {kind.group for kind in kinds} == groups
+    for kind in kinds:
+        assert "aotpack" not in kind.title + kind.meaning, kind.code
     spoken = [*(ROOT / "bridge/src").rglob("*.cpp"), ROOT / "templates/launcher/aotrun.c", *RUNNER.rglob("*.py")]
     for path in spoken:
         text = path.read_text(encoding="utf-8")
