@@ -19,6 +19,7 @@ import msgspec
 from aotpack.bundle import manifest
 from aotpack.bundle.manifest import FileRecord
 from aotpack.bundle.writing import digests
+from aotpack_doctor.base.places import DESCRIPTION
 
 #: Of the large bundle, bytes.
 LARGE = 4_000_000_000
@@ -112,7 +113,7 @@ def _enlarge(bundle: Path, large: Path) -> None:
     """A copy of a bundle with a large file in it, sealed anew."""
     shutil.rmtree(large, ignore_errors=True)
     shutil.copytree(bundle, large, symlinks=True)
-    document = manifest.decode((bundle / manifest.NAME).read_bytes(), manifest.NAME)
+    document = manifest.decode((bundle / DESCRIPTION).read_bytes(), DESCRIPTION)
     left = LARGE - sum(record.size or 0 for record in document.files)
     filling = large / _FILLING
     filling.parent.mkdir()
@@ -125,7 +126,7 @@ def _enlarge(bundle: Path, large: Path) -> None:
     digest, pieces = digests(filling, size)
     record = FileRecord(path=_FILLING, part="model", reason="weights", size=size, sha256=digest, pieces=pieces)
     sealed = manifest.encode(msgspec.structs.replace(document, files=(*document.files, record)))
-    (large / manifest.NAME).write_bytes(sealed)
+    (large / DESCRIPTION).write_bytes(sealed)
 
 
 def _forget() -> None:

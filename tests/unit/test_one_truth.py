@@ -12,10 +12,12 @@ import msgspec
 import pytest
 from aotrun.arrays.dtypes import BY_NAME
 from aotrun.commands import info
+from aotrun.library import ffi
 
 from aotpack.exporting.worker.gpu import nvcc
 from aotpack.exporting.worker.variants import this_cpu
 from aotpack.package import metadata
+from aotpack_doctor.base import places, single_file
 from aotpack_doctor.base.gpu_code import GENERIC
 from aotpack_doctor.base.soname import GLIBC
 from aotpack_doctor.facts import SHIM_HEADER
@@ -46,6 +48,16 @@ def test_element_types() -> None:
     assert bridge == {dtype.name: (dtype.code, dtype.bits) for dtype in BY_NAME.values()}
     assert set(bridge) == set(metadata.DTYPES)
     assert set(bridge) == words("toolchain/aotpack/exporting/worker/carriable.py", "DTYPES")
+
+
+def test_places_in_a_bundle() -> None:
+    """Of those who import nothing of ours, or nothing that early."""
+    worker = "toolchain/aotpack/interpreter/worker.py"
+    assert words(worker, "PROGRAM") == {places.PYTHON_PROGRAM}
+    assert words(worker, "LIBRARIES") == {places.PYTHON_LIB}
+    assert words(worker, "RUNNER") == {places.RUNNER}
+    assert single_file._LAUNCHER == places.LAUNCHER
+    assert f"{places.LIB}/{ffi.LIBRARY}" == places.BRIDGE
 
 
 def test_folders_of_the_nvidia_driver() -> None:

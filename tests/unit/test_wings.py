@@ -38,7 +38,7 @@ TOOLCHAIN: Mapping[str, str] = {
     "materials": "errors patterns tools package environment bundle",
     "building": "errors backend resources progress gpu tools elf package libraries environment runtime native bundle"
     " interpreter materials",
-    "new_project": "errors resources bundle",
+    "new_project": "errors resources",
     "verifying": "errors backend patterns tools libraries native bundle",
     "release": "errors backend resources tools bundle materials verifying",
     "diagnosing": "errors backend gpu tools package libraries environment",

@@ -15,9 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aotpack import resources
-from aotpack.bundle import manifest
-from aotpack.bundle.entries import BRIDGE, INCLUDE
 from aotpack.errors import DamagedError, UsageError
+from aotpack_doctor.base.places import BRIDGE, DESCRIPTION, INCLUDE
 
 LANGUAGES: tuple[str, ...] = ("c", "cpp", "rust", "python")
 
@@ -108,7 +107,7 @@ def create(language: str, folder: Path, bundle: Path | None = None) -> list[Path
 
 
 def _check_bundle(bundle: Path) -> None:
-    for needed in (manifest.NAME, BRIDGE, f"{INCLUDE}/aot_bridge.h"):
+    for needed in (DESCRIPTION, BRIDGE, f"{INCLUDE}/aot_bridge.h"):
         if not (bundle / needed).is_file():
             raise DamagedError(
                 f"{bundle} has no {needed}",

@@ -12,6 +12,7 @@ from typing import Callable, Iterator, Sequence
 
 from aotpack_doctor import render
 from aotpack_doctor.base import hashing, in_memory
+from aotpack_doctor.base.places import BRIDGE, HASHES
 from aotpack_doctor.base.regular import open_regular, read_regular
 from aotpack_doctor.facts import Bundle, DriverFloor, HostFacts
 from aotpack_doctor.findings import catalog, finding
@@ -40,8 +41,6 @@ Exit codes: 0 no errors, 6 the bundle is damaged, 5 a model does not fit, 7 this
 """
 
 #: Within a bundle.
-BRIDGE = "lib/libaot_bridge.so"
-HASHES = "runner/libaot_sha256.so"
 
 #: docs/doctor.md, which travels beside this file.
 PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "doctor.md")

@@ -27,6 +27,7 @@ from aotpack.tools import programs as programs_of_aotpack
 from aotpack.tools import sandbox
 from aotpack.verifying import static
 from aotpack_doctor.base import elf, hashing
+from aotpack_doctor.base.places import DESCRIPTION
 from aotpack_doctor.findings import catalog
 from aotpack_doctor.findings.explain import explain
 from aotpack_doctor.findings.finding import Severity
@@ -733,7 +734,7 @@ def a_need_that_nothing_fulfils(machine: Machine, patch: pytest.MonkeyPatch) -> 
 
 @condition("AP508")
 def a_description_that_was_edited(machine: Machine, patch: pytest.MonkeyPatch) -> None:
-    path = machine.bundle / manifest.NAME
+    path = machine.bundle / DESCRIPTION
     path.write_text(path.read_text().replace('"aotpack": "0.1.0"', '"aotpack": "0.1.1"'))
 
 
@@ -744,7 +745,7 @@ def a_description_of_the_future(machine: Machine, patch: pytest.MonkeyPatch) -> 
 
 @condition("AP508")
 def a_folder_without_a_description(machine: Machine, patch: pytest.MonkeyPatch) -> None:
-    (machine.bundle / manifest.NAME).unlink()
+    (machine.bundle / DESCRIPTION).unlink()
 
 
 @condition("AP509", severity=Severity.INFO)
@@ -844,7 +845,7 @@ def a_models_own_description_replaced(machine: Machine, patch: pytest.MonkeyPatc
     path.write_text(json.dumps({**json.loads(path.read_text()), "torch_version": "2.9.0"}))
     files = tuple(machine.records())
     # Sealed by hand: `seal` writes both.
-    (machine.bundle / manifest.NAME).write_bytes(manifest.encode(msgspec.structs.replace(described, files=files)))
+    (machine.bundle / DESCRIPTION).write_bytes(manifest.encode(msgspec.structs.replace(described, files=files)))
 
 
 @condition("AP513")

@@ -30,6 +30,7 @@ from aotpack.progress.reporter import Reporter
 from aotpack.tools import sandbox
 from aotpack.tools.programs import find_program
 from aotpack.verifying import run, static
+from aotpack_doctor.base.places import DESCRIPTION
 from aotpack_doctor.facts import Host, HostFacts
 from aotpack_doctor.findings.catalog import examine
 from aotpack_doctor.reading.bundle import compare_contents, read_bundle
@@ -208,12 +209,12 @@ def test_verify_compares_with_what_the_wheel_recorded(small: Path, tmp_path: Pat
     victim = next(record for record in bundle.files if record.pristine)
     (copy / victim.path).write_bytes((copy / victim.path).read_bytes() + b"\0")
     content = (copy / victim.path).read_bytes()
-    resealed = json.loads((copy / manifest.NAME).read_text())
+    resealed = json.loads((copy / DESCRIPTION).read_text())
     for record in resealed["files"]:
         if record["path"] == victim.path:
             record.update(size=len(content), sha256=hashlib.sha256(content).hexdigest())
     typed = manifest.msgspec.convert(resealed, manifest.Bundle)
-    (copy / manifest.NAME).write_bytes(manifest.encode(typed))
+    (copy / DESCRIPTION).write_bytes(manifest.encode(typed))
     problems = static.check_static(copy).problems
     assert [(problem.path, "recorded" in problem.what) for problem in problems] == [(victim.path, True)]
 

@@ -24,6 +24,7 @@ from aotpack.errors import DamagedError, UsageError
 from aotpack.release.signing import sign, verify
 from aotpack.verifying.digest import check_digest
 from aotpack.verifying.static import check_static
+from aotpack_doctor.base.places import DESCRIPTION
 from aotpack_doctor.base.single_file import HEAD_SIZE, INDEX_AT, MARK, SingleFile
 from tests.integration.release.conftest import Keys, packed
 from tests.support import faults
@@ -301,7 +302,7 @@ def _resealed(bundle: Path) -> None:
         msgspec.structs.replace(record, sha256=digest, size=record.size + 1) if record.path == name else record
         for record in document.files
     )
-    (bundle / manifest.NAME).write_bytes(manifest.encode(msgspec.structs.replace(document, files=files)))
+    (bundle / DESCRIPTION).write_bytes(manifest.encode(msgspec.structs.replace(document, files=files)))
 
 
 def _another_payload(bundle: Path) -> None:

@@ -15,6 +15,7 @@ from aotpack.backend import Backend
 from aotpack.bundle import manifest
 from aotpack.bundle.manifest import BuildHost, Bundle, BundleFloors, FileRecord, Torch
 from aotpack.package.metadata import Floors, ModelMetadata, TensorSpec
+from aotpack_doctor.base.places import DESCRIPTION
 
 X86_64, AARCH64, AMD_GPU = 62, 183, 224
 
@@ -125,11 +126,11 @@ def make_bundle(
         "files": tuple(found),
         **fields,
     }
-    (folder / manifest.NAME).write_bytes(manifest.encode(Bundle(**described)))
+    (folder / DESCRIPTION).write_bytes(manifest.encode(Bundle(**described)))
     return folder
 
 
 def reseal(folder: Path, document: dict[str, Any]) -> None:
     """Write a description, whatever is in it, with the digest that fits."""
     document["digest"] = manifest.digest_of(document)
-    (folder / manifest.NAME).write_text(json.dumps(document))
+    (folder / DESCRIPTION).write_text(json.dumps(document))

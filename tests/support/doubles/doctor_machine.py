@@ -21,6 +21,7 @@ from aotpack.bundle.manifest import BuildHost, Bundle, BundleFloors, FileRecord
 from aotpack.bundle.writing import digests
 from aotpack.diagnosing import build_machine
 from aotpack.package.metadata import Floors, ModelMetadata, TensorSpec
+from aotpack_doctor.base.places import DESCRIPTION
 from aotpack_doctor.facts import HostFacts
 from aotpack_doctor.findings.catalog import examine
 from aotpack_doctor.findings.finding import Finding
@@ -192,7 +193,7 @@ class Machine:
             models={"mlp": described},
             files=changes.pop("files", None) or tuple(self.records()),
         )
-        (self.bundle / manifest.NAME).write_bytes(manifest.encode(msgspec.structs.replace(bundle, **changes)))
+        (self.bundle / DESCRIPTION).write_bytes(manifest.encode(msgspec.structs.replace(bundle, **changes)))
 
     def records(self) -> list[FileRecord]:
         """The files of the bundle as they are."""
@@ -201,7 +202,7 @@ class Machine:
             name = path.relative_to(self.bundle).as_posix()
             if path.is_symlink():
                 records.append(FileRecord(path=name, part="runtime", reason="test", link=str(path.readlink())))
-            elif path.is_file() and name != manifest.NAME:
+            elif path.is_file() and name != DESCRIPTION:
                 size = path.stat().st_size
                 digest, pieces = digests(path, size)
                 record = FileRecord(path=name, part="runtime", reason="test", size=size, sha256=digest, pieces=pieces)

@@ -9,13 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from aotpack.bundle import entries, manifest
-from aotpack.native import launcher
-from aotpack_doctor import on_target
 from aotpack_doctor.facts import Host, HostFacts
 from aotpack_doctor.findings.catalog import examine
 from aotpack_doctor.findings.finding import exit_code
-from aotpack_doctor.reading import bundle, description
+from aotpack_doctor.reading import bundle
 from aotpack_doctor.reading.bundle import compare_contents, read_bundle
 from aotpack_doctor.reading.models import custom
 
@@ -100,10 +97,3 @@ def test_what_cannot_be_announced_does_not_matter(tmp_path: Path, monkeypatch: p
 )
 def test_which_operators_come_with_torch(op: str, is_custom: bool) -> None:
     assert custom((op,)) == ((op,) if is_custom else ())
-
-
-def test_the_doctor_and_the_toolchain_name_the_same_places() -> None:
-    """The doctor travels without the toolchain, so it has names of its own."""
-    assert on_target.BRIDGE == entries.BRIDGE
-    assert f"{entries.RUNNER}/{launcher.HASHES}" == on_target.HASHES
-    assert description.NAME == manifest.NAME

@@ -25,6 +25,7 @@ from aotpack.release.contents import contents, refuse_inside, whole_bundle
 from aotpack.release.dates import FIRST, release_date
 from aotpack.release.packing import PackRequest, pack
 from aotpack.tools import in_place
+from aotpack_doctor.base.places import DESCRIPTION
 from aotpack_doctor.base.regular import SpecialFileError
 
 LONG = "lib/" + "deep/" * 30 + "file with a long name, ümläute and spaces.txt"
@@ -59,7 +60,7 @@ def made(folder: Path, *, portable: bool = True) -> Path:
         floors=BundleFloors(),
         files=tuple(records),
     )
-    (folder / manifest.NAME).write_bytes(manifest.encode(bundle))
+    (folder / DESCRIPTION).write_bytes(manifest.encode(bundle))
     return folder
 
 
@@ -86,7 +87,7 @@ def packed(bundle: Path, form: str) -> bytes:
     stream = io.BytesIO()
     read: list[int] = []
     archives.WRITERS[form](stream, bundle.name, items, release_date(), read.append)
-    assert sum(read) == sum(map(len, FILES.values())) + (bundle / manifest.NAME).stat().st_size
+    assert sum(read) == sum(map(len, FILES.values())) + (bundle / DESCRIPTION).stat().st_size
     return stream.getvalue()
 
 
@@ -260,7 +261,7 @@ def test_an_image_layout_follows_the_specification(bundle: Path, tmp_path: Path)
 def test_two_bundles_share_the_layer_of_their_runtime(bundle: Path) -> None:
     items = contents(bundle, manifest.load_bundle(bundle))
     layers = dict(oci.layers_of(items))
-    assert [item.path for item in layers["description"]] == [manifest.NAME]
+    assert [item.path for item in layers["description"]] == [DESCRIPTION]
     assert all(item.path.startswith("models/mlp") for item in layers["model mlp"])
     assert not any(item.path.startswith("models/") for item in layers["runtime"])
 

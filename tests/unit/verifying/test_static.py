@@ -18,6 +18,7 @@ from aotpack.bundle import manifest
 from aotpack.bundle.manifest import BundleFloors
 from aotpack.errors import AotpackError, DamagedError, UsageError
 from aotpack.verifying.static import check_static
+from aotpack_doctor.base.places import DESCRIPTION
 from aotpack_doctor.facts import Host, HostFacts
 from aotpack_doctor.findings.catalog import examine
 from aotpack_doctor.findings.finding import exit_code
@@ -186,7 +187,7 @@ def model_json(folder: Path, **changes: Any) -> None:
     """Change a model's own description, and seal it as if it had always been so."""
     path = folder / "models/mlp/model.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-    document = json.loads((folder / manifest.NAME).read_text())
+    document = json.loads((folder / DESCRIPTION).read_text())
     for record in document["files"]:
         if record["path"] == "models/mlp/model.json":
             content = path.read_bytes()
@@ -217,15 +218,15 @@ def test_a_bundle_asks_for_what_its_models_need(tmp_path: Path) -> None:
 
 def test_a_description_elsewhere_is_refused(tmp_path: Path) -> None:
     folder = make_bundle(tmp_path / "bundle")
-    (folder / manifest.NAME).rename(tmp_path / "elsewhere.json")
+    (folder / DESCRIPTION).rename(tmp_path / "elsewhere.json")
     with pytest.raises(UsageError, match=r"has no bundle\.json"):
         check_static(folder)
-    (folder / manifest.NAME).symlink_to("../elsewhere.json")
+    (folder / DESCRIPTION).symlink_to("../elsewhere.json")
     with pytest.raises(DamagedError, match="is a link, where a file belongs"):
         check_static(folder)
     assert codes(folder) == {"AP508"}
-    (folder / manifest.NAME).unlink()
-    os.mkfifo(folder / manifest.NAME)
+    (folder / DESCRIPTION).unlink()
+    os.mkfifo(folder / DESCRIPTION)
     with pytest.raises(DamagedError, match="is a FIFO, where a file belongs"):
         check_static(folder)
     assert codes(folder) == {"AP508"}
@@ -237,12 +238,12 @@ HOSTILE_PATHS = ("", "/etc/passwd", "../x", "a/../../x", "a//b", ".", "x" * 5000
 @pytest.mark.parametrize("path", HOSTILE_PATHS)
 def test_a_hostile_path_in_a_description(path: str, tmp_path: Path) -> None:
     folder = make_bundle(tmp_path)
-    document = json.loads((folder / manifest.NAME).read_text())
+    document = json.loads((folder / DESCRIPTION).read_text())
     document["files"][0]["path"] = path
     try:
         reseal(folder, document)
     except UnicodeEncodeError:
-        (folder / manifest.NAME).write_text(json.dumps(document))
+        (folder / DESCRIPTION).write_text(json.dumps(document))
     judged(folder)
 
 
@@ -276,11 +277,11 @@ def judged(folder: Path) -> None:
 )
 def test_a_hostile_description(change: dict[str, Any], tmp_path: Path) -> None:
     folder = make_bundle(tmp_path)
-    document = {**json.loads((folder / manifest.NAME).read_text()), **change}
+    document = {**json.loads((folder / DESCRIPTION).read_text()), **change}
     try:
         reseal(folder, document)
     except (UnicodeEncodeError, OverflowError):
-        (folder / manifest.NAME).write_text(json.dumps(document))
+        (folder / DESCRIPTION).write_text(json.dumps(document))
     judged(folder)
 
 
@@ -306,7 +307,7 @@ def places(value: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 def test_any_value_anywhere_in_a_description_comes_to_a_verdict(data: st.DataObject, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "bundle", ignore_errors=True)
     folder = make_bundle(tmp_path / "bundle")
-    document = json.loads((folder / manifest.NAME).read_text())
+    document = json.loads((folder / DESCRIPTION).read_text())
     *way, last = data.draw(st.sampled_from(places(document)))
     changed = copy.deepcopy(document)
     inner = changed
@@ -316,7 +317,7 @@ def test_any_value_anywhere_in_a_description_comes_to_a_verdict(data: st.DataObj
     try:
         reseal(folder, changed)
     except (UnicodeEncodeError, OverflowError):
-        (folder / manifest.NAME).write_text(json.dumps(changed))
+        (folder / DESCRIPTION).write_text(json.dumps(changed))
     try:
         check_static(folder)
     except AotpackError as error:

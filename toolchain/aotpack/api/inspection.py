@@ -8,11 +8,11 @@ from pathlib import Path
 
 from aotpack.api.bundles import Bundle
 from aotpack.api.packages import Package
-from aotpack.bundle import manifest
 from aotpack.elf.facts import Elf, is_elf, read_elf
 from aotpack.environment.search import detect
 from aotpack.environment.torch import TorchInfo
 from aotpack.errors import UsageError
+from aotpack_doctor.base.places import DESCRIPTION
 from aotpack_doctor.base.single_file import is_single_file
 
 
@@ -27,7 +27,7 @@ def inspect(path: str | os.PathLike[str]) -> Bundle | Package | TorchInfo | Elf:
         AotpackError: its other subclasses, for what is damaged or holds no torch.
     """
     path = Path(path)
-    if is_single_file(str(path)) or (path.is_dir() and (path / manifest.NAME).is_file()):
+    if is_single_file(str(path)) or (path.is_dir() and (path / DESCRIPTION).is_file()):
         bundle = Bundle(path)
         _ = bundle.description  # raises for what is none
         return bundle

@@ -26,6 +26,7 @@ from aotpack.environment.search import find_torch
 from aotpack.environment.torch import TorchInfo
 from aotpack.progress.reporter import Reporter
 from aotpack.tools import steps
+from aotpack_doctor.base.places import DESCRIPTION
 from aotpack_doctor.base.regular import read_regular
 
 
@@ -60,9 +61,9 @@ def assemble(order: BuildOrder, inputs: BuildInputs, plan: BundlePlan, reporter:
         if order.portable:
             records += _papers(folder, order, inputs, plan, records, reporter)
         bundle = describe(folder, records, inputs, plan)
-        (folder / manifest.NAME).write_bytes(manifest.encode(bundle))
+        (folder / DESCRIPTION).write_bytes(manifest.encode(bundle))
         steps.reached("sealed")
-    return manifest.decode(read_regular(str(order.output / manifest.NAME), follow=False), manifest.NAME)
+    return manifest.decode(read_regular(str(order.output / DESCRIPTION), follow=False), DESCRIPTION)
 
 
 def _papers(

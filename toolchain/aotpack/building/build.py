@@ -11,6 +11,7 @@ from aotpack.bundle.manifest import Bundle
 from aotpack.environment.search import find_torch
 from aotpack.progress.reporter import Reporter
 from aotpack.tools import steps
+from aotpack_doctor.base.places import DESCRIPTION
 from aotpack_doctor.base.regular import read_regular
 
 
@@ -39,8 +40,8 @@ def build(request: BuildRequest, reporter: Reporter) -> BuildResult:
         order.output, waiting=lambda: reporter.say(f"waiting for another build of {order.output}")
     ):
         if not order.force and uptodate.is_current(order.output, key):
-            content = read_regular(str(order.output / manifest.NAME), follow=False)
-            return BuildResult(manifest.decode(content, manifest.NAME), "as before", changed=False)
+            content = read_regular(str(order.output / DESCRIPTION), follow=False)
+            return BuildResult(manifest.decode(content, DESCRIPTION), "as before", changed=False)
         output_folder.check(order.output, force=order.force)  # again, now that nobody else writes there
         # Here, since it takes longer to import than it takes to find that there is nothing to do.
         from aotpack.building.assemble import assemble, prepare, sources

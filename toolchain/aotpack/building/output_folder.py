@@ -20,6 +20,7 @@ from aotpack.bundle import manifest, signatures
 from aotpack.errors import UsageError
 from aotpack.tools import steps
 from aotpack.tools.in_place import put_in_place
+from aotpack_doctor.base.places import DESCRIPTION
 from aotpack_doctor.base.regular import SpecialFileError, kind, read_regular, refuse_special
 
 #: What `tempfile` puts behind a prefix, and the name under which an older bundle waits for the new one.
@@ -68,16 +69,16 @@ def _refuse_foreign(output: Path) -> None:
 def _listed(output: Path) -> tuple[frozenset[str], str]:
     """What may be deleted, and what is to be said of all else."""
     try:
-        content = read_regular(str(output / manifest.NAME), follow=False)
+        content = read_regular(str(output / DESCRIPTION), follow=False)
     except FileNotFoundError:
         return frozenset(), "exists, is not a bundle and holds"
     except OSError as error:
-        return frozenset(), f"{manifest.NAME} {error.strerror}; the folder holds"
+        return frozenset(), f"{DESCRIPTION} {error.strerror}; the folder holds"
     listed = manifest.listed(content)
     if listed is None:
-        return frozenset(), f"its {manifest.NAME} is not one that aotpack sealed, or was changed since; it holds"
+        return frozenset(), f"its {DESCRIPTION} is not one that aotpack sealed, or was changed since; it holds"
     # What `aotpack sign` made is void with the bundle that it signs.
-    return listed | {manifest.NAME, signatures.NAME}, "holds beside its bundle"
+    return listed | {DESCRIPTION, signatures.NAME}, "holds beside its bundle"
 
 
 def _files_below(folder: Path) -> Iterator[str]:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 from aotpack import resources
 from aotpack.bundle import licenses
-from aotpack.bundle.entries import INCLUDE, RUNNER, SHARE, Copy, Entry, Part
+from aotpack.bundle.entries import Copy, Entry, Part
 from aotpack.environment.torch import TorchInfo
 from aotpack.libraries.closure import Closure
 from aotpack.libraries.recipe import Recipe
-from aotpack.native.launcher import HASHES, build_hashes
+from aotpack.native.launcher import build_hashes
 from aotpack.runtime.choice import Runtime
+from aotpack_doctor.base.places import HASHES, INCLUDE, RUNNER, SHARE
 
 
 def own_files() -> Iterator[Entry]:
@@ -26,7 +27,7 @@ def own_files() -> Iterator[Entry]:
             yield Entry(f"{folder}/{path.relative_to(source).as_posix()}", part, reason, Copy(path))
     page = Copy(resources.DOCTOR_PAGE)
     yield Entry(f"{RUNNER}/aotpack_doctor/doctor.md", Part.RUNNER, "what aotrun doctor has to say at length", page)
-    yield Entry(f"{RUNNER}/{HASHES}", Part.RUNNER, "aotrun doctor hashes with it", Copy(build_hashes()))
+    yield Entry(HASHES, Part.RUNNER, "aotrun doctor hashes with it", Copy(build_hashes()))
 
 
 def license_texts(torch: TorchInfo, recipe: Recipe, runtime: Runtime, *closures: Closure) -> Iterator[Entry]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aotpack.building.request import BuildOrder
-from aotpack.bundle.entries import PYTHON_PROGRAM, Entry, Link, Part
+from aotpack.bundle.entries import Entry, Link, Part
 from aotpack.environment.torch import TorchInfo
 from aotpack.interpreter.selection import plan_interpreter
 from aotpack.libraries.closure import Closure, walk
 from aotpack.libraries.finder import DiskFinder
+from aotpack_doctor.base.places import PYTHON_PROGRAM
 
 
 @dataclass(frozen=True)

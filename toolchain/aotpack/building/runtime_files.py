@@ -10,7 +10,6 @@ from pathlib import Path
 
 from aotpack.building.models import roots_of_models
 from aotpack.building.request import BuildOrder
-from aotpack.bundle.entries import GCC, LIB
 from aotpack.bundle.flat_layout import FlatLayout
 from aotpack.bundle.inputs import Layout, Stub
 from aotpack.bundle.tree_layout import TreeLayout
@@ -28,6 +27,7 @@ from aotpack.progress.reporter import Reporter
 from aotpack.runtime.choice import RuntimeChoice, choose_runtime
 from aotpack.runtime.slim_table import table_for
 from aotpack.tools.compilers import find_compiler
+from aotpack_doctor.base.places import GCC, LIB
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import msgspec
 from aotpack import __version__, resources
 from aotpack.tools.cache import cache_home
 from aotpack.tools.scratch import write_whole
+from aotpack_doctor.base.places import is_signature
 from aotpack_doctor.base.regular import read_regular
-from aotpack_doctor.base.signatures import is_signature
 
 #: Size in bytes and modification time in nanoseconds; None for what is not there.
 Stamp = tuple[int, int] | None

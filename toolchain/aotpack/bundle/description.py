@@ -10,11 +10,11 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import NoteSection
 
 from aotpack import __version__
-from aotpack.bundle.entries import LIB, LIBC, MODELS
 from aotpack.bundle.inputs import BuildInputs
 from aotpack.bundle.manifest import BuildHost, Bundle, BundleFloors, FileRecord, Torch
 from aotpack.bundle.plan import BundlePlan
 from aotpack.elf.facts import highest, is_elf, read_elf
+from aotpack_doctor.base.places import LIB, LIBC, MODELS
 
 
 def describe(folder: Path, records: Sequence[FileRecord], inputs: BuildInputs, plan: BundlePlan) -> Bundle:

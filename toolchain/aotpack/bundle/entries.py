@@ -1,4 +1,4 @@
-"""What a bundle is made of: entries, and the places where they lie."""
+"""What a bundle is made of."""
 
 from __future__ import annotations
 
@@ -8,25 +8,6 @@ from pathlib import Path
 
 from aotpack.elf.edits import ElfEdit
 from aotpack.runtime.slim_weights import Packing
-
-#: Places in a bundle.
-LIB = "lib"
-LIBC = "libc"
-GCC = "lib/gcc"
-PYTHON = "python"
-#: What the interpreter's extension modules need.
-PYTHON_LIB = "python/lib"
-PYTHON_PROGRAM = "python/bin/python3"
-RUNNER = "runner"
-MODELS = "models"
-INCLUDE = "include"
-SHARE = "share"
-#: What travels with the models.
-ASSETS = "assets"
-LICENSES = "licenses"
-LAUNCHER = "bin/aotrun"
-BRIDGE = "lib/libaot_bridge.so"
-PROXY = "lib/libaot_proxy.so"
 
 
 class Part(str, Enum):

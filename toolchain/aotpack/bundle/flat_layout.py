@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aotpack.bundle.entries import LIB, Copy, Entry, Link, Part
+from aotpack.bundle.entries import Copy, Entry, Link, Part
 from aotpack.bundle.inputs import BuildInputs
 from aotpack.elf.edits import ElfEdit
 from aotpack.libraries.closure import Library
 from aotpack.libraries.recipe import Recipe
 from aotpack.patterns import matches
+from aotpack_doctor.base.places import LIB
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from aotpack import resources
-from aotpack.bundle.entries import LICENSES, Copy, Entry, Part
+from aotpack.bundle.entries import Copy, Entry, Part
 from aotpack.libraries.recipe import Recipe
 from aotpack.tools import dpkg
+from aotpack_doctor.base.places import LICENSES
 
 
 def of_wheels(site_packages: Path, recipe: Recipe) -> Iterator[Entry]:

@@ -15,11 +15,11 @@ from aotpack.backend import Backend
 from aotpack.errors import DamagedError, UsageError
 from aotpack.json_schemas import schema_of
 from aotpack.package.metadata import ModelMetadata
+from aotpack_doctor.base.places import DESCRIPTION
 from aotpack_doctor.base.regular import SpecialFileError, read_regular
 
 #: Grows when a field changes meaning; readers refuse a newer one.
 SCHEMA = 1
-NAME = "bundle.json"
 
 
 #: What reading JSON that is none of ours ends in; numbers may be too large to be written again.
@@ -185,12 +185,12 @@ def json_schema() -> bytes:
 def load_bundle(folder: Path) -> Bundle:
     """The description of a bundle, a folder or a single file. Raises UsageError when it is none, DamagedError when it
     cannot be read."""
-    path = folder / NAME
+    path = folder / DESCRIPTION
     try:
         content = read_regular(str(path), follow=False)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(
-            f"{folder}: has no {NAME}",
+            f"{folder}: has no {DESCRIPTION}",
             meaning="this is not a bundle",
             fix="name the folder that aotpack build --output made, or the file of aotpack pack --format file",
         ) from error

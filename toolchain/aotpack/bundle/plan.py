@@ -10,22 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from aotpack.bundle.entries import (
-    ASSETS,
-    GCC,
-    LAUNCHER,
-    LIB,
-    LIBC,
-    MODELS,
-    PROXY,
-    PYTHON_LIB,
-    Copy,
-    Entry,
-    Link,
-    Member,
-    Part,
-    Text,
-)
+from aotpack.bundle.entries import Copy, Entry, Link, Member, Part, Text
 from aotpack.bundle.flat_layout import flat_entry
 from aotpack.bundle.inputs import BuildInputs, Layout, PlannedModel, Saving
 from aotpack.elf.edits import ElfEdit
@@ -36,6 +21,7 @@ from aotpack.libraries.origins import Origin
 from aotpack.package.metadata import LIBRARY, WEIGHTS
 from aotpack.package.model import EXTERN_KERNELS
 from aotpack.patterns import matches
+from aotpack_doctor.base.places import ASSETS, GCC, LAUNCHER, LIB, LIBC, MODELS, PROXY, PYTHON_LIB
 
 
 @dataclass(frozen=True)

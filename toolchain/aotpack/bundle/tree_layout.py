@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from aotpack.bundle.entries import LIB, Copy, Entry, Link, Part
+from aotpack.bundle.entries import Copy, Entry, Link, Part
 from aotpack.bundle.flat_layout import copy_of
 from aotpack.bundle.inputs import BuildInputs, DataFile
 from aotpack.elf.edits import ElfEdit
@@ -27,6 +27,7 @@ from aotpack.gpu import gfx
 from aotpack.libraries.closure import Library
 from aotpack.libraries.recipe import Recipe
 from aotpack.patterns import matches
+from aotpack_doctor.base.places import LIB
 from aotpack_doctor.base.search_path import inside
 
 

@@ -11,6 +11,7 @@ from html import escape
 from typing import NamedTuple
 
 from aotpack import __version__
+from aotpack_doctor.base.places import PYTHON_LIB
 from aotpack_doctor.facts import Bundle, HostFacts
 from aotpack_doctor.findings.finding import Finding, worst_first
 from aotpack_doctor.render import conclusion, summaries_of
@@ -272,7 +273,7 @@ def _worst(row: Sequence[float], side: float) -> float:
 
 def graph(bundle: Bundle, clean: Clean = str) -> str:
     """An SVG of which file needs which: from above (needed by none) downwards. Dashed: not in the bundle."""
-    edges = direct([edge for edge in bundle.edges if not edge[0].startswith("python/lib/python")])
+    edges = direct([edge for edge in bundle.edges if not edge[0].startswith(f"{PYTHON_LIB}/python")])
     present = {path: part for path, part, _size in bundle.sizes}
     width, column, row, box, line = 1000, 196, 74, 184, 30
     places: dict[str, tuple[float, float]] = {}

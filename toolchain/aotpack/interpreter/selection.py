@@ -18,13 +18,14 @@ from pathlib import Path
 import msgspec
 
 from aotpack import resources
-from aotpack.bundle.entries import LICENSES, PYTHON, Copy, Entry, Part
+from aotpack.bundle.entries import Copy, Entry, Part
 from aotpack.elf import relocations
 from aotpack.elf.edits import ElfEdit
 from aotpack.errors import BuildToolError
 from aotpack.libraries.closure import Closure, Root
 from aotpack.tools import running
 from aotpack.tools.cache import cached_folder, content_key
+from aotpack_doctor.base.places import LICENSES, PYTHON
 
 _WORKER = Path(__file__).with_name("worker.py")
 _FACTS = "facts.json"

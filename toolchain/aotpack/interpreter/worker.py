@@ -25,6 +25,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
+# Places in a bundle, as aotpack_doctor.base.places has them: the program, its libraries, and the packages that it runs.
+PROGRAM = "python/bin/python3"
+LIBRARIES = "python/lib"
+RUNNER = "runner"
+
 # Reached through imports that the runner never takes: development tools, network protocols, databases, other platforms.
 # `_hashlib` and `_ssl` would bring OpenSSL, and hashlib wants every hash there is; the interpreter's own C prints
 # tracebacks as well. What some version of the library cannot do without comes back (`closure`); the packages themselves
@@ -205,29 +210,29 @@ def main() -> None:
     request = json.loads(sys.argv[1])
     version = "%d.%d" % sys.version_info[:2]
     stdlib = os.path.dirname(os.path.realpath(os.__file__))
-    natives = {"python/bin/python3": os.path.realpath(sys.executable)}
+    natives = {PROGRAM: os.path.realpath(sys.executable)}
     library = libpython()
     if library:
-        natives["python/lib/" + os.path.basename(library)] = library
+        natives[LIBRARIES + "/" + os.path.basename(library)] = library
     suffixes = tuple(importlib.machinery.EXTENSION_SUFFIXES)
     for file in closure(request["packages"]).values():
         owner = next((package for package in request["packages"] if file.startswith(package + os.sep)), None)
         if file.endswith(suffixes):
-            natives["python/lib/python%s/lib-dynload/%s" % (version, os.path.basename(file))] = file
+            natives["%s/python%s/lib-dynload/%s" % (LIBRARIES, version, os.path.basename(file))] = file
         elif owner is None:
             inside = os.path.relpath(file, stdlib)
-            target = os.path.join(request["output"], "python/lib/python" + version, inside + "c")
+            target = os.path.join(request["output"], LIBRARIES + "/python" + version, inside + "c")
             # Without docstrings and asserts: a third smaller.
             write_bytecode(file, inside, target, 2)
         else:
-            inside = os.path.join("runner", os.path.relpath(file, os.path.dirname(owner)))
+            inside = os.path.join(RUNNER, os.path.relpath(file, os.path.dirname(owner)))
             target = importlib.util.cache_from_source(os.path.join(request["output"], inside), optimization="")
             write_bytecode(file, inside, target, 0)
     for name in request["more"]:
         spec = importlib.util.find_spec(name)
         if spec is None or not spec.origin or not spec.origin.endswith(suffixes):
             sys.exit("this Python has no module %s that is a file of its own" % name)
-        natives["python/lib/python%s/lib-dynload/%s" % (version, os.path.basename(spec.origin))] = spec.origin
+        natives["%s/python%s/lib-dynload/%s" % (LIBRARIES, version, os.path.basename(spec.origin))] = spec.origin
     # Where it was installed, and where its sources were when it was compiled.
     sources = sysconfig.get_config_vars("abs_srcdir", "abs_builddir")
     configured = [sys.base_prefix, sys.base_exec_prefix, *sources]

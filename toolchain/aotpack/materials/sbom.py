@@ -22,6 +22,7 @@ from aotpack.errors import DamagedError, UsageError
 from aotpack.materials.components import AOTPACK, Component
 from aotpack.package.metadata import Dim, DynamicDim, ModelMetadata, TensorSpec
 from aotpack.tools.libraries import need
+from aotpack_doctor.base.places import MODELS
 from aotpack_doctor.base.regular import SpecialFileError, read_regular
 from aotpack_doctor.reading import materials
 
@@ -205,14 +206,14 @@ def _model(name: str, materials: Materials) -> Any:
 
 
 def _files_of(model: str, materials: Materials) -> Iterable[FileRecord]:
-    return (record for record in materials.files if record.path.startswith(f"models/{model}/"))
+    return (record for record in materials.files if record.path.startswith(f"{MODELS}/{model}/"))
 
 
 def _needs(materials: Materials) -> dict[str, list[str]]:
     """Component -> components whose files its own need, by key."""
 
     def owner(path: str) -> str | None:
-        if path.startswith("models/"):
+        if path.startswith(f"{MODELS}/"):
             return path.split("/")[1]
         component = materials.components.get(path)
         return None if component is None else _key(component)

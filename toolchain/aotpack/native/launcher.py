@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +12,10 @@ from aotpack.native.carried import carried_key, find_carried
 from aotpack.tools.cache import cached_folder, content_key
 from aotpack.tools.compilers import find_compiler
 from aotpack.tools.running import run_tool
-from aotpack_doctor.base import hashing
+from aotpack_doctor.base import hashing, places
 
 NAME = "aotrun"
-HASHES = "libaot_sha256.so"
+_HASHES = posixpath.basename(places.HASHES)
 #: Nothing of the machine gets in: no start files, no libc, no libgcc. No build id, so that the same sources give the
 #: same bytes.
 _FREESTANDING = (
@@ -41,7 +42,7 @@ _HASH_FLAGS = (
     "-fvisibility=hidden",
     "-Wl,-z,defs",
     "-Wl,-z,noseparate-code",
-    f"-Wl,-soname,{HASHES}",
+    f"-Wl,-soname,{_HASHES}",
 )
 
 
@@ -56,7 +57,7 @@ def build_launcher() -> Path:
 
 def build_hashes() -> Path:
     """The same for the library that hashes."""
-    return _build(HASHES, "hash", _HASH_FLAGS)
+    return _build(_HASHES, "hash", _HASH_FLAGS)
 
 
 def fastest_sha256() -> hashing.Implementation:

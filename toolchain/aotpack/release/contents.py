@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from aotpack.bundle import manifest
 from aotpack.bundle.manifest import Bundle, load_bundle
 from aotpack.bundle.signatures import signatures
 from aotpack.errors import DamagedError, UsageError
 from aotpack.verifying.static import check_static
 from aotpack_doctor.base.frame import OPEN, listed
+from aotpack_doctor.base.places import DESCRIPTION
 
 #: Called with the bytes just done.
 Progress = Callable[[int], None]
@@ -46,7 +46,7 @@ def contents(folder: Path, bundle: Bundle) -> list[Item]:
 
     `bundle.json` says what is there; beside it stand itself and signatures.
     """
-    beside = [(path.name, path.stat().st_size) for path in (folder / manifest.NAME, *signatures(folder))]
+    beside = [(path.name, path.stat().st_size) for path in (folder / DESCRIPTION, *signatures(folder))]
     return [
         Item(entry.path, None if entry.offset is None else folder / entry.path, entry.link, entry.mode, entry.size)
         for entry in listed(bundle.files, beside)

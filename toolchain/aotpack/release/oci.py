@@ -19,6 +19,7 @@ from aotpack.bundle.manifest import Bundle
 from aotpack.errors import UsageError
 from aotpack.release.archives import write_tar
 from aotpack.release.contents import Item, Progress
+from aotpack_doctor.base.places import MODELS
 from aotpack_doctor.base.regular import read_regular
 
 #: Where the bundle lies in the image.
@@ -91,7 +92,7 @@ def layers_of(items: Sequence[Item]) -> list[tuple[str, list[Item]]]:
     described: list[Item] = []
     for item in items:
         folder, _, rest = item.path.partition("/")
-        if folder == "models":
+        if folder == MODELS:
             name = rest.partition("/")[0]
             if name:
                 layers.setdefault(f"model {name}", []).append(item)

@@ -12,7 +12,8 @@ from aotpack.bundle.manifest import Bundle
 from aotpack.errors import UsageError
 from aotpack.release.archives import chunks
 from aotpack.release.contents import Item, Progress
-from aotpack_doctor.base.frame import LAUNCHER, segments
+from aotpack_doctor.base.frame import segments
+from aotpack_doctor.base.places import LAUNCHER
 from aotpack_doctor.base.single_file import MARK, Entry
 from aotpack_doctor.base.versions import older
 

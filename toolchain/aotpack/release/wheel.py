@@ -26,6 +26,7 @@ from aotpack.errors import AotpackError, UsageError
 from aotpack.release.archives import chunks, written, zip_entry
 from aotpack.release.contents import Bytes, Item, Progress, total
 from aotpack_doctor.base.frame import PLAIN
+from aotpack_doctor.base.places import LICENSES
 
 #: What a program in the user's own interpreter needs.
 _CARRIED = re.compile(r"(lib|models)/.*|runner/aotrun/(.*\.py|py\.typed)")
@@ -76,7 +77,7 @@ def pack_wheel(
     """
     carried = [item for item in items if item.file is not None or item.link is not None]
     carried = [_followed(item, carried) for item in carried if _CARRIED.fullmatch(item.path)]
-    texts = [item for item in items if item.path.startswith("licenses/") and item.file is not None]
+    texts = [item for item in items if item.path.startswith(f"{LICENSES}/") and item.file is not None]
     plain = _named(name, version, f"linux_{bundle.built_on.machine}")
     size = total(carried)
     with tempfile.TemporaryDirectory() as scratch, progress("asking auditwheel which systems it runs on", size) as done:
@@ -198,7 +199,7 @@ def _documents(made: Distribution, bundle: Bundle, carried: Sequence[Item], text
         f"Version: {made.version}",
         f"Summary: {models}, compiled ahead of time ({bundle.backend}, {bundle.runtime} runtime)",
         "Requires-Python: >=3.8",
-        *(f"License-File: {item.path.removeprefix('licenses/')}" for item in texts),
+        *(f"License-File: {item.path.removeprefix(f'{LICENSES}/')}" for item in texts),
     ]
     wheel = ["Wheel-Version: 1.0", f"Generator: aotpack {__version__}", "Root-Is-Purelib: false", f"Tag: {made.tag}"]
     return {

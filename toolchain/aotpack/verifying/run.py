@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 
 from aotpack.backend import Backend
-from aotpack.bundle.entries import LAUNCHER
 from aotpack.bundle.manifest import Bundle
 from aotpack.errors import DamagedError, MachineMismatchError
 from aotpack.libraries.recipe import load_recipe
 from aotpack.tools import running, sandbox
 from aotpack.verifying.gpu_driver import find_driver
+from aotpack_doctor.base.places import LAUNCHER
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from aotpack.bundle.manifest import NAME, Bundle, load_bundle
+from aotpack.bundle.manifest import Bundle, load_bundle
 from aotpack.errors import AotpackError
 from aotpack.native.launcher import fastest_sha256
+from aotpack_doctor.base.places import DESCRIPTION
 from aotpack_doctor.facts import FaultKind, Host
 from aotpack_doctor.reading.bundle import compare_contents, read_bundle
 
@@ -39,7 +40,7 @@ def check_static(folder: Path, progress: Callable[[int], None] = lambda _done: N
     of memory or open files before all was looked at."""
     bundle = load_bundle(folder)
     found = compare_contents(read_bundle(str(folder), Host())[0], progress, fastest_sha256())
-    problems = [Problem(NAME, found.problem)] if found.problem else []
+    problems = [Problem(DESCRIPTION, found.problem)] if found.problem else []
     for fault in found.faults:
         if fault.kind is FaultKind.SHORTAGE:
             raise AotpackError(

@@ -16,14 +16,23 @@ import struct
 from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple, Union
 
 from aotpack_doctor.base import elf, hashing
+from aotpack_doctor.base.places import (
+    BRIDGE,
+    DESCRIPTION,
+    INCLUDE,
+    LAUNCHER,
+    LIB,
+    LICENSES,
+    MODELS,
+    PYTHON_PROGRAM,
+    SHARE,
+    is_signature,
+)
 from aotpack_doctor.base.regular import read_regular
-from aotpack_doctor.base.signatures import is_signature
 from aotpack_doctor.base.single_file import HEAD_SIZE, INDEX_AT, MARK, NUMBER, Entry, SingleFile
 
 #: Of folders and programs, of all other files, and of links.
 OPEN, PLAIN, LINK = 0o755, 0o644, 0o777
-LAUNCHER, _PROGRAM, _BRIDGE = "bin/aotrun", "python/bin/python3", "lib/libaot_bridge.so"
-_DESCRIPTION = "bundle.json"
 _LOADER = re.compile(r"libc/ld-linux[^/]*\.so\.\d+")
 #: What Python imports from the zip: all that it has no importer of our own for yet. Much of it is built into newer
 #: interpreters.
@@ -121,7 +130,7 @@ def unlisted_digest(root: str, entries: Iterable[Entry]) -> str:
 
 def is_unlisted(path: str) -> bool:
     """Whether a file of a bundle is one that its description does not list."""
-    return path == _DESCRIPTION or is_signature(path)
+    return path == DESCRIPTION or is_signature(path)
 
 
 def first_difference(file: SingleFile, expected: Iterable[Segment]) -> Tuple[int, int] | None:
@@ -139,7 +148,8 @@ def first_difference(file: SingleFile, expected: Iterable[Segment]) -> Tuple[int
 
 def _is_mapped(path: str) -> bool:
     """Whether it is used from where it lies: weights, and code."""
-    return not path.startswith(("include/", "share/", "licenses/")) and "/" in path
+    folder, slash, _ = path.partition("/")
+    return bool(slash) and folder not in (INCLUDE, SHARE, LICENSES)
 
 
 def _index(entries: Iterable[Entry], lines: Iterable[str], places: Dict[str, int]) -> bytes:
@@ -194,15 +204,15 @@ def _starting(root: str, entries: Iterable[Entry]) -> Iterator[str]:
         yield f"loader\t{loader}"
     extensions = [path for path in libraries.needed if "/lib-dynload/" in path]
     started: List[str] = []
-    if _PROGRAM in libraries.needed:
-        yield f"program\t{_PROGRAM}"
+    if PYTHON_PROGRAM in libraries.needed:
+        yield f"program\t{PYTHON_PROGRAM}"
         # ctypes is what loads everything else, so what it needs must be there before.
         first = [path for path in extensions if posixpath.basename(path).startswith("_ctypes.")]
-        started = [path for path in libraries.order([_PROGRAM, *first]) if path not in (_PROGRAM, *first)]
+        started = [path for path in libraries.order([PYTHON_PROGRAM, *first]) if path not in (PYTHON_PROGRAM, *first)]
         yield from (f"preload\t{path}" for path in started)
     # All of the runtime: what of it a model asks for is known when that is loaded, and by its name alone.
-    runtime = [path for path in libraries.needed if path.startswith("lib/") and path != _BRIDGE]
-    for path, roots in ((_BRIDGE, [*runtime, _BRIDGE]), *((path, [path]) for path in extensions)):
+    runtime = [path for path in libraries.needed if path.startswith(f"{LIB}/") and path != BRIDGE]
+    for path, roots in ((BRIDGE, [*runtime, BRIDGE]), *((path, [path]) for path in extensions)):
         needed = [other for other in libraries.order(roots) if other != path and other not in started]
         yield from (f"needs\t{path}\t{other}" for other in needed)
 
@@ -215,7 +225,11 @@ class _Libraries:
         self.needed: Dict[str, Tuple[str, ...]] = {}
         self._by_soname: Dict[str, str] = {}
         for path in files:
-            if not (".so" in path or path == _PROGRAM) or path.startswith("models/") or _LOADER.fullmatch(path):
+            if (
+                not (".so" in path or path == PYTHON_PROGRAM)
+                or path.startswith(f"{MODELS}/")
+                or _LOADER.fullmatch(path)
+            ):
                 continue
             facts = elf.read_elf(os.path.join(root, path))
             if facts is None:

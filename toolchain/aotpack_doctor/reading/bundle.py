@@ -8,9 +8,10 @@ import stat
 from typing import Callable
 
 from aotpack_doctor.base import hashing
+from aotpack_doctor.base.places import DESCRIPTION, LIB, MODELS
 from aotpack_doctor.facts import Bundle, Fault, FaultKind, Host, Model
 from aotpack_doctor.reading import bundle_files, single
-from aotpack_doctor.reading.description import NAME, Description, read_description
+from aotpack_doctor.reading.description import Description, read_description
 from aotpack_doctor.reading.host import mount_of
 from aotpack_doctor.reading.materials import unlicensed
 from aotpack_doctor.reading.models import disagreements, exports_shim, read_model, shim_of
@@ -35,9 +36,9 @@ def read_bundle(path: str, host: Host, root: str = "/") -> tuple[Bundle, tuple[M
     try:
         description, problem = read_description(path)
     except OSError as error:
-        fault = bundle_files.fault_of(NAME, error)
+        fault = bundle_files.fault_of(DESCRIPTION, error)
         if fault.kind in (FaultKind.CHANGED, FaultKind.MISSING):
-            return Bundle(path, problem=f"{NAME} {fault.what}"), ()
+            return Bundle(path, problem=f"{DESCRIPTION} {fault.what}"), ()
         return Bundle(path, faults=(fault,)), ()
     if description is None:
         return Bundle(path, problem=problem), ()
@@ -47,16 +48,16 @@ def read_bundle(path: str, host: Host, root: str = "/") -> tuple[Bundle, tuple[M
     bundle = description.facts(path, problem)._replace(
         faults=(*faults, *disagreements(path, description), *bundle_files.shadowed(elves, host)),
         noexec=point if "noexec" in options else None,
-        rocm=read_rocm_tree(os.path.join(path, "lib")) if description.backend == "rocm" else None,
+        rocm=read_rocm_tree(os.path.join(path, LIB)) if description.backend == "rocm" else None,
         edges=tuple((name, provider or needed) for name, needed, provider in needs),
         unlicensed=unlicensed(path),
     )
     # What a runtime that is not itself lacks is no news.
     broken = bundle.faults_of(FaultKind.MISSING, FaultKind.CHANGED, FaultKind.OUTSIDE_LINK, FaultKind.DANGLING)
     whole = not any(exports_shim(fault.path) for fault in broken)
-    runtime = shim_of(os.path.join(path, "lib")) if whole else frozenset()
+    runtime = shim_of(os.path.join(path, LIB)) if whole else frozenset()
     return bundle, tuple(
-        read_model(name, record, os.path.join(path, "models", name), runtime)
+        read_model(name, record, os.path.join(path, MODELS, name), runtime)
         for name, record in description.models.items()
     )
 

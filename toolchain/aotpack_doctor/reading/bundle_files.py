@@ -8,11 +8,11 @@ import stat
 from typing import Container, Dict, Iterator, Mapping
 
 from aotpack_doctor.base import elf, soname
+from aotpack_doctor.base.places import DESCRIPTION, GCC, LIB, LIBC, is_signature
 from aotpack_doctor.base.regular import kind as kind_of
 from aotpack_doctor.base.search_path import inside, is_relative
-from aotpack_doctor.base.signatures import is_signature
 from aotpack_doctor.facts import Fault, FaultKind, Host
-from aotpack_doctor.reading.description import NAME, Description, Record
+from aotpack_doctor.reading.description import Description, Record
 
 #: Bytes that glibc keeps for the static thread-local storage of what is loaded into a running program: 1664, and what
 #: rounding up to 64 may add.
@@ -120,7 +120,7 @@ def _foreign(folder: str, known: set[str]) -> Iterator[Fault]:
             path = os.path.join(parent, name)
             relative = os.path.relpath(path, folder)
             signature = is_signature(relative) and not os.path.islink(path)
-            if relative not in known and relative != NAME and not signature:
+            if relative not in known and relative != DESCRIPTION and not signature:
                 yield Fault(relative, "is not part of the bundle", FaultKind.FOREIGN)
 
 
@@ -146,7 +146,7 @@ def _libraries(description: Description, elves: Elves) -> Iterator[Fault]:
             # What each user loads itself, the loader has before this library asks for it.
             asking = users.get(os.path.basename(path), [])
             loaded = frozenset(asking[0]).intersection(*asking) if asking else frozenset()
-            searched = {f"lib/{name}": name for name in facts.needed if name not in loaded}
+            searched = {f"{LIB}/{name}": name for name in facts.needed if name not in loaded}
             asked = [name for place, name in searched.items() if place in present]
             yield from _search_path(path, facts, asked, pristine=path in pristine)
     if description.portable:
@@ -186,7 +186,7 @@ def needs(elves: Mapping[str, elf.Elf], present: Container[str]) -> Iterator[tup
     for name, facts in elves.items():
         folders = [inside(place, os.path.dirname(name)) for place in facts.search_path]
         # The launcher and the bridge, which load first, bring these two.
-        places = [folder for folder in folders if folder is not None] + ["libc", "lib/gcc"]
+        places = [folder for folder in folders if folder is not None] + [LIBC, GCC]
         for needed in facts.needed:
             candidates = (os.path.join(place, needed) for place in places)
             yield name, needed, next((candidate for candidate in candidates if candidate in present), None)
@@ -195,7 +195,7 @@ def needs(elves: Mapping[str, elf.Elf], present: Container[str]) -> Iterator[tup
 def shadowed(elves: Mapping[str, elf.Elf], host: Host) -> Iterator[Fault]:
     """Libraries that a program linked to the bundle would take from elsewhere: LD_PRELOAD comes before all else,
     LD_LIBRARY_PATH before RUNPATH and after RPATH."""
-    names = {os.path.basename(path): path for path in elves if path.startswith("lib/")}
+    names = {os.path.basename(path): path for path in elves if path.startswith(f"{LIB}/")}
     exposed = {needed for facts in elves.values() if facts.search_kind != "RPATH" for needed in facts.needed}
     for entry in host.preload:
         if os.path.basename(entry) in names and entry not in host.preload_missing:

@@ -8,12 +8,12 @@ import os
 from typing import Any, Dict, NamedTuple
 
 from aotpack_doctor.base import hashing
+from aotpack_doctor.base.places import DESCRIPTION, MODELS
 from aotpack_doctor.base.regular import read_regular
 from aotpack_doctor.facts import Bundle
 
 #: bundle.json's schema that this reads.
 SCHEMA = 1
-NAME = "bundle.json"
 
 
 class Record(NamedTuple):
@@ -110,27 +110,27 @@ def read_description(folder: str) -> tuple[Description | None, str | None]:
     Raises OSError when it is there and cannot be read.
     """
     try:
-        content = read_regular(os.path.join(folder, NAME), follow=False)
+        content = read_regular(os.path.join(folder, DESCRIPTION), follow=False)
     except FileNotFoundError:
-        return None, f"no {NAME} in it: not a bundle, or not copied whole"
+        return None, f"no {DESCRIPTION} in it: not a bundle, or not copied whole"
     try:
         document = json.loads(content)
         schema = _field(document, "schema", int)
         if schema < 1:
             raise ValueError(f"schema is {schema}")
         if schema > SCHEMA:
-            return None, f"{NAME} has schema {schema}; this doctor reads up to {SCHEMA}"
+            return None, f"{DESCRIPTION} has schema {schema}; this doctor reads up to {SCHEMA}"
         sealed = _field(document, "digest", str)
         actual = _digest(document)
         description = _parsed(document)
     except RecursionError:
-        return None, f"{NAME} is not a bundle's description: it is nested too deeply"
+        return None, f"{DESCRIPTION} is not a bundle's description: it is nested too deeply"
     except ValueError as error:
-        return None, f"{NAME} is not a bundle's description: {error}"
+        return None, f"{DESCRIPTION} is not a bundle's description: {error}"
     if actual != sealed:
         return (
             description,
-            f"{NAME} was changed after the bundle was sealed: digest {actual[:12]}, sealed {sealed[:12]}",
+            f"{DESCRIPTION} was changed after the bundle was sealed: digest {actual[:12]}, sealed {sealed[:12]}",
         )
     return description, None
 
@@ -185,7 +185,7 @@ def _parsed(document: dict[str, Any]) -> Description:
     floors = _field(document, "floors", dict)
     models: dict[str, Any] = _field(document, "models", dict)
     for name in models:
-        if not Record(f"models/{name}", "model").is_inside or "/" in name:
+        if not Record(f"{MODELS}/{name}", "model").is_inside or "/" in name:
             raise ValueError(f"a model is called {name!r}")
     return Description(
         backend=_field(document, "backend", str),

@@ -8,6 +8,7 @@ import re
 from typing import Iterable, Iterator
 
 from aotpack_doctor.base import elf, hashing, versions
+from aotpack_doctor.base.places import MODELS
 from aotpack_doctor.base.regular import read_regular
 from aotpack_doctor.facts import Fault, FaultKind, Model, Variant
 from aotpack_doctor.reading.description import Description, ModelRecord, Record, parse_model
@@ -75,9 +76,9 @@ def disagreements(folder: str, description: Description) -> Iterator[Fault]:
     floor = description.floors.get("glibc", "0")
     for name, record in description.models.items():
         for file in dict.fromkeys(("model.so", "model.json", *(variant.library for variant in record.variants))):
-            if description.record_of(f"models/{name}/{file}") is None:
-                yield Fault(f"models/{name}/{file}", "is missing", FaultKind.MISSING)
-        path = f"models/{name}/model.json"
+            if description.record_of(f"{MODELS}/{name}/{file}") is None:
+                yield Fault(f"{MODELS}/{name}/{file}", "is missing", FaultKind.MISSING)
+        path = f"{MODELS}/{name}/model.json"
         missing = sorted(set(record.cpu_features) - set(description.cpu_features))
         if missing:
             what = f"needs the CPU features {', '.join(missing)} that the bundle does not declare"

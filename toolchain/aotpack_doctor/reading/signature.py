@@ -13,9 +13,9 @@ import posixpath
 from typing import Any, NamedTuple
 
 from aotpack_doctor.base import hashing, libcrypto, single_file
+from aotpack_doctor.base.places import DESCRIPTION, is_signature
 from aotpack_doctor.base.regular import read_regular
-from aotpack_doctor.base.signatures import is_signature
-from aotpack_doctor.reading.description import NAME, Description
+from aotpack_doctor.reading.description import Description
 
 _PAYLOAD = "application/vnd.in-toto+json"
 _PREDICATE = "https://model_signing/signature/v1.0"
@@ -104,8 +104,8 @@ def _expected(bundle: str, description: Description) -> dict[str, str]:
             target = records[posixpath.normpath(posixpath.join(posixpath.dirname(target.path), target.link))]
         found[path] = target.sha256
     digest = hashing.PYTHONS.new()
-    digest.update(read_regular(os.path.join(bundle, NAME), follow=False))
-    return {**found, NAME: digest.hexdigest()}
+    digest.update(read_regular(os.path.join(bundle, DESCRIPTION), follow=False))
+    return {**found, DESCRIPTION: digest.hexdigest()}
 
 
 def _difference(signed: dict[str, str], expected: dict[str, str]) -> str | None:

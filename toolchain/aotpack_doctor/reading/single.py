@@ -7,9 +7,9 @@ import os
 from typing import Iterator
 
 from aotpack_doctor.base import frame, single_file
-from aotpack_doctor.base.signatures import is_signature
+from aotpack_doctor.base.places import DESCRIPTION, MODELS, is_signature
 from aotpack_doctor.facts import Bundle, Fault, FaultKind, Model
-from aotpack_doctor.reading.description import NAME, Description, read_description
+from aotpack_doctor.reading.description import Description, read_description
 from aotpack_doctor.reading.materials import unlicensed
 from aotpack_doctor.reading.models import read_model
 
@@ -38,7 +38,7 @@ def read_single_file(path: str) -> tuple[Bundle, tuple[Model, ...]]:
         is_single=True,
     )
     return bundle, tuple(
-        read_model(name, record, os.path.join(path, "models", name), frozenset())
+        read_model(name, record, os.path.join(path, MODELS, name), frozenset())
         for name, record in description.models.items()
     )
 
@@ -50,7 +50,7 @@ def frame_problem(path: str, description: Description) -> str | None:
         beside = [(name, entry.size) for name, entry in file.entries.items() if frame.is_unlisted(name)]
         entries = frame.listed(description.files, beside)
         if frame.unlisted_digest(path, entries) != file.digest:
-            return f"{path} was changed in its {NAME}, or in a signature, since it was packed"
+            return f"{path} was changed in its {DESCRIPTION}, or in a signature, since it was packed"
         difference = frame.first_difference(file, frame.segments(path, entries, description.machine))
     except (ValueError, OSError, RecursionError) as error:
         return f"{path} is not what could be packed of its files: {error}"
@@ -63,7 +63,7 @@ def frame_problem(path: str, description: Description) -> str | None:
 
 
 def _faults(file: single_file.SingleFile, description: Description) -> Iterator[Fault]:
-    known = {NAME}
+    known = {DESCRIPTION}
     for record in description.files:
         known.add(record.path)
         entry = file.entries.get(record.path)

@@ -6,6 +6,7 @@ from typing import Iterator, Sequence, Union
 
 from aotpack_doctor.base import versions
 from aotpack_doctor.base.gpu_code import runs_cuda, runs_rocm
+from aotpack_doctor.base.places import MODELS
 from aotpack_doctor.facts import HostFacts, Model, Variant
 from aotpack_doctor.findings.finding import Finding, Kind, Severity
 from aotpack_doctor.findings.registry import check
@@ -217,7 +218,7 @@ def gpu_memory(facts: HostFacts) -> Iterator[Finding]:
     if facts.bundle is None or not largest or any(gpu.memory is None for gpu in facts.gpus):
         return
     for model in _readable(facts):
-        start = f"models/{model.name}/"
+        start = f"{MODELS}/{model.name}/"
         size = sum(size for path, _part, size in facts.bundle.sizes if path.startswith(start))
         if model.device == facts.backend and size > largest:
             yield GPU_MEMORY.found(
