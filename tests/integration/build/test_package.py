@@ -64,12 +64,13 @@ def test_it_imports_no_torch(installed: Path, tmp_path: Path) -> None:
 def test_a_wheel_that_carries_compiled_parts_compiles_none_of_them(
     tmp_path: Path, backend_venv: Path, exported: Callable[..., Path]
 ) -> None:
-    """As `make wheel` makes it, in a folder of its own. A cache is where what is compiled goes."""
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    subprocess.run([*pip, "--target", tmp_path / "installed", make_wheel(tmp_path)], check=True)
-    bundle, cache = tmp_path / "bundle", tmp_path / "cache"
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed"), "XDG_CACHE_HOME": str(cache)}
-    command = [sys.executable, "-m", "aotpack", "build", "--venv", backend_venv, "--portable", "--output", bundle]
+    """As `make wheel` makes it, in a venv that had nothing. A cache is where what is compiled goes."""
+    venv, bundle, cache = (tmp_path / name for name in ("venv", "bundle", "cache"))
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)  # ours serves
+    pip = [sys.executable, "-m", "pip", "--python", venv / "bin" / "python", "install", "--quiet", "--no-compile"]
+    subprocess.run([*pip, "--disable-pip-version-check", make_wheel(tmp_path)], check=True)
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
+    command = [venv / "bin" / "aotpack", "build", "--venv", backend_venv, "--portable", "--output", bundle]
     command += ["--model", exported("mlp")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
@@ -77,7 +78,7 @@ def test_a_wheel_that_carries_compiled_parts_compiles_none_of_them(
     compiled = {path.name for path in (cache / "aotpack" / "parts").iterdir()}
     assert "bridge" in compiled
     assert not compiled & {"slim", "launcher", "hash"}
-    libraries = list((tmp_path / "installed" / "aotpack" / "_data" / "compiled").glob("*/*/*"))
+    libraries = list(venv.glob("lib/python*/site-packages/aotpack/_data/compiled/*/*/*"))
     assert {path.name for path in libraries} == {
         "libaot_slim.so",
         "libaomp.so.1",
