@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What std::string_view gets in C++20, and messages put together from pieces: `concat({"dim ", index, " of ", name})`.
-// A sum of strings would say the same, and make the compiler write out a temporary string, with its end, for each sign:
-// 6 % of compiling the bridge.
+// A sum of strings would say the same, and make the compiler write out a temporary string, with its end, for each sign
+// (CMakeLists.txt, "compile time").
 #pragma once
 
 #include <cstddef>

@@ -3,8 +3,8 @@
 // what it calls of the runtime (the C shim). Both are the same since torch 2.9.
 //
 // Declared here because torch's headers (aoti_runtime/interface.h, aoti_torch/c/shim.h) bring its number types, streams
-// and helpers of C++ along, a fifth of what the bridge would take to compile. bridge/tests/torch_abi_test.cpp includes
-// both: where they differ, it does not compile.
+// and helpers of C++ along (CMakeLists.txt, "compile time"). bridge/tests/torch_abi_test.cpp includes both: where they
+// differ, it does not compile.
 #pragma once
 
 #include <cstddef>

@@ -48,8 +48,6 @@ double from_float16(const uint8_t* bytes) {
   return (bits & 0x8000) != 0 ? -magnitude : magnitude;
 }
 
-// Built-in functions here and below: in C++17 <cmath> brings the special functions along, a tenth of what this takes to
-// compile.
 double number_at(const uint8_t* bytes, Dtype dtype) {
   switch (dtype) {
     case Dtype::Bool:
@@ -122,8 +120,8 @@ std::string describe(const aot_view& view) {
   size_t nan = 0;
   for (size_t i = 0; i < elements; ++i) {
     const double value = number_at(packed.data() + i * size, dtype);
-    if (__builtin_isnan(value)) ++nan;
-    if (!__builtin_isfinite(value)) continue;
+    if (std::isnan(value)) ++nan;
+    if (!std::isfinite(value)) continue;
     ++finite;
     sum += value;
     least = std::min(least, value);

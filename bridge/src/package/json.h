@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// JSON values, as much as model descriptions need. Read here and not by a library: the header of one takes longer to
-// compile than all of the bridge.
+// JSON values, as much as model descriptions need. Read here and not by a library (CMakeLists.txt, "compile time").
 #pragma once
 
 #include <cstdint>
