@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The C functions as far as they go without a runtime; tests/integration/bridge/test_bridge.py goes further.
 #include <atomic>
+#include <cstdio>
 #include <fstream>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "check.h"
 #include "model/runner_slots.h"

@@ -2,6 +2,8 @@
 #include "package/archive.h"
 
 #include <random>
+#include <string>
+#include <vector>
 
 #include "check.h"
 #include "package/package.h"

@@ -2,6 +2,7 @@
 // Calls of a real model through the C API, for programs that check what many of them do.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 

@@ -2,8 +2,12 @@
 // The bridge's readers of what others wrote, for the fuzzer: packages, libraries' headers, descriptions, layouts of
 // packed weights, arrays of callers.
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <limits>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "base/single_file.h"

@@ -2,6 +2,11 @@
 // Runs all cases, or those whose names contain the first argument. Exit code 1 when one fails.
 #include <algorithm>
 #include <cstring>
+#include <exception>
+#include <functional>
+#include <iostream>
+#include <string>
+#include <vector>
 
 #include "check.h"
 

@@ -2,6 +2,8 @@
 #include "model/signature.h"
 
 #include <limits>
+#include <utility>
+#include <vector>
 
 #include "check.h"
 

@@ -2,8 +2,11 @@
 // What is read from text and what is told in text: JSON, metadata, devices, loader messages, statistics, errors.
 #include <cmath>
 #include <limits>
+#include <new>
 #include <random>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/cpu_features.h"
 #include "base/libc_version.h"

@@ -8,13 +8,15 @@ Nearly all of the time goes to the headers of torch and of the standard library,
 looked at in batches, one text each. Whatever is said of a batch is no answer: its files are then looked at one by one.
 
 The slim runtime is compiled several files at a time as well, so whether each includes what it uses is seen here: by the
-compiler, which looks at each alone.
+compiler, which looks at each alone, and at the headers that no file includes first. (tests/unit/native/test_includes.py
+knows the standard library's headers, which others bring along.)
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -45,26 +47,18 @@ INSTRUCTIONS = {
     "avx512_vbmi": (*_AVX512, "-mavx512vnni", "-mavx512vbmi"),
     "avx512_vnni": (*_AVX512, "-mavx512vnni"),
 }
-#: What the slim runtime is written around: headers that each instruction set compiles for itself, tiles counted in
-#: int, int8 as a number, `x != x` of many lanes, a jump out of an OpenMP region. Conversions are GCC's to check there.
-SLIM_CHECKS = ",".join(
-    f"-{name}"
-    for name in (
-        "bugprone-implicit-widening-of-multiplication-result",
-        "bugprone-narrowing-conversions",
-        "bugprone-signed-char-misuse",
-        "cert-dcl59-cpp",
-        "cert-err52-cpp",
-        "cert-str34-c",
-        "clang-diagnostic-bitwise-conditional-parentheses",
-        "clang-diagnostic-deprecated-declarations",
-        "misc-definitions-in-headers",
-        "misc-redundant-expression",
-    )
-)
+#: Checks that contradict how a folder of the slim runtime is written: in headers that each instruction set compiles for
+#: itself, and with tiles counted in int. GCC's std::stable_sort calls what is deprecated.
+LEFT_OUT_CHECKS = {
+    SLIM / "kernels" / "matrix": ("bugprone-implicit-widening-of-multiplication-result", "cert-dcl59-cpp"),
+    SLIM / "ops" / "signal": ("clang-diagnostic-deprecated-declarations",),
+    SLIM / "vector": ("cert-dcl59-cpp", "misc-definitions-in-headers"),
+}
 #: The analyser follows fewer calls into one another in the slim runtime: its loops over tensors otherwise take it five
 #: times as long as all else here.
 SHALLOW = ("-Xclang", "-analyzer-config", "-Xclang", "mode=shallow")
+#: Pieces of the slim runtime that are included for one set of instructions, whose macros they follow.
+PIECES = ("generic", "vector")
 #: Files of a batch: as many as still leave several batches for each core.
 BATCH = 8
 #: Folders whose files are never in a batch: they declare or name things as others do.
@@ -72,6 +66,11 @@ ALONE = ("proxy", "threads")
 #: A name of an empty file here: the hash of all that one clean result follows from.
 CLEAN = ROOT / ".cache" / "clang-tidy"
 PROGRAM = Path(sys.executable).with_name("clang-tidy")
+
+
+def left_out(path: Path) -> str:
+    """What is said to clang-tidy of the checks that a file is not for."""
+    return ",".join(f"-{name}" for folder, names in LEFT_OUT_CHECKS.items() if folder in path.parents for name in names)
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class Source:
     @property
     def checks(self) -> str:
         """Of `CHECKS`, those that are left out."""
-        return SLIM_CHECKS if SLIM in self.path.parents else ""
+        return left_out(self.path)
 
     @property
     def is_known(self) -> bool:
@@ -103,6 +102,7 @@ def main() -> int:
     found = [path for folder in FOLDERS for path in sorted((BRIDGE / folder).rglob("*.cpp"))]
     files = [path for path in found if path.name not in LEFT_OUT]
     assert {path.relative_to(BRIDGE).parts[0] for path in files} == set(FOLDERS), "a folder of the bridge is empty"
+    files += headers_alone(SLIM)
     CLEAN.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         sources = list(pool.map(_source, files))
@@ -110,7 +110,7 @@ def main() -> int:
         incomplete = {
             source: said for source, said in zip(waiting, pool.map(_incomplete, waiting), strict=True) if said
         }
-        complete = [source for source in waiting if source not in incomplete]
+        complete = [source for source in waiting if source not in incomplete and source.path.suffix == ".cpp"]
         doubtful = [source for batch in pool.map(_doubtful, batches(complete)) for source in batch]
         bad = [*incomplete.values(), *(said for said in pool.map(_complaints, doubtful) if said)]
     unchanged = len(sources) - len(waiting)
@@ -118,12 +118,29 @@ def main() -> int:
     return 1 if bad else 0
 
 
+def headers_alone(folder: Path) -> list[Path]:
+    """Headers that are no source's first include, of the same name: that source's compilation says nothing of them."""
+    found = sorted(path for path in folder.rglob("*.h") if path.parent.name not in PIECES)
+    return [path for path in found if not _is_first(path)]
+
+
+def _is_first(header: Path) -> bool:
+    source = header.with_suffix(".cpp")
+    first = re.search(r"^#include .*", source.read_text(), re.MULTILINE) if source.exists() else None
+    return first is not None and re.search(rf'[/"]{re.escape(header.name)}"', first[0]) is not None
+
+
 def _incomplete(source: Source) -> str:
     """What the compiler misses in a file of the slim runtime that is compiled alone."""
     if SLIM not in source.path.parents:
         return ""
-    command = ["c++", *_for_gcc(source.flags), "-fsyntax-only", str(source.path)]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    is_header = source.path.suffix == ".h"
+    file = ("-include", str(source.path), "-x", "c++", os.devnull) if is_header else (str(source.path),)
+    command = ["c++", *_for_gcc(source.flags), "-fsyntax-only", *file]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    if is_header and not said:
+        source.remember()
+    return said
 
 
 def batches(sources: Sequence[Source]) -> list[list[Source]]:
@@ -131,7 +148,7 @@ def batches(sources: Sequence[Source]) -> list[list[Source]]:
     together: dict[tuple[str, ...], list[Source]] = {}
     for source in sources:
         own = (str(source.path),) if source.path.parent.name in ALONE else ()
-        together.setdefault((*source.flags, *own), []).append(source)
+        together.setdefault((*source.flags, source.checks, *own), []).append(source)
     made = []
     for group in together.values():
         count = -(-len(group) // BATCH)
@@ -209,7 +226,7 @@ def _key(file: Path, flags: Sequence[str]) -> str | None:
         listed = _said("c++", *_for_gcc(flags), "-M", str(file)).replace("\\\n", " ").partition(":")[2].split()
     except subprocess.CalledProcessError:
         return None
-    common = (_said(PROGRAM, "--version"), _said("c++", "--version"), *flags, CHECKS.read_text(), SLIM_CHECKS)
+    common = (_said(PROGRAM, "--version"), _said("c++", "--version"), *flags, CHECKS.read_text(), left_out(file))
     parts = [*common, str(file.relative_to(ROOT)), *(f"{name} {_digest(name)}" for name in listed)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

@@ -2,6 +2,9 @@
 
 #ifdef __x86_64__
 #include <cpuid.h>
+
+#include <utility>
+
 #endif
 
 #include "kernels/matrix/convolution.h"

@@ -1,6 +1,8 @@
 // Convolutions of one, two and three dims, transposed or not, with fused functions.
 #pragma once
 
+#include <cstdint>
+
 #include "kernels/matrix/product.h"
 #include "tensor/tensor.h"
 

@@ -1,5 +1,8 @@
 #include "kernels/gemm.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "kernels/matrix/product.h"
 #include "kernels/panels.h"
 #include "tensor/iterate.h"
@@ -44,6 +47,7 @@ void plain_gemm(const Tensor& out, const Tensor& a, const Tensor& b, Sum beta, S
     for (int64_t i = begin; i < end; ++i) {
       std::fill(sums.begin(), sums.end(), Sum(0));
       for (int64_t l = 0; l < k; ++l) {
+        // NOLINTNEXTLINE(bugprone-signed-char-misuse,cert-str34-c): int8 is a number
         const auto factor = static_cast<Sum>(a_all[i * a.strides[0] + l * a.strides[1]]);
         const T* row = rows.data<T>() + l * n;
         for (int64_t j = 0; j < n; ++j) sums[static_cast<size_t>(j)] += factor * static_cast<Sum>(row[j]);

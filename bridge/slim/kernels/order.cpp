@@ -1,6 +1,7 @@
 #include "kernels/order.h"
 
 #include <cstring>
+#include <type_traits>
 
 #include "tensor/iterate.h"
 

@@ -1,6 +1,9 @@
 // The order in which torch sorts: numbers by value, zeros of both signs alike, NaN above everything.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+
 #include "tensor/tensor.h"
 
 namespace slim {

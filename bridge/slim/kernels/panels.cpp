@@ -1,6 +1,8 @@
 #include "kernels/panels.h"
 
 #include <algorithm>
+#include <mutex>
+#include <utility>
 
 #include "tensor/packed.h"
 

@@ -1,6 +1,9 @@
 // Weights in panels: where they are mapped, or made of another layout once.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+
 #include "kernels/matrix/convolution.h"
 #include "tensor/tensor.h"
 

@@ -1,5 +1,8 @@
 #include "kernels/pool.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "threads/parallel.h"
 
 namespace slim {

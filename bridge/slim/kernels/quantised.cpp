@@ -1,5 +1,6 @@
 #include "kernels/quantised.h"
 
+#include <type_traits>
 #include <vector>
 
 #include "tensor/iterate.h"

@@ -1,6 +1,8 @@
 // Layers of bytes: x and weights in integers, each with a scale, summed exactly.
 #pragma once
 
+#include <cstdint>
+
 #include "kernels/matrix/product.h"
 #include "tensor/tensor.h"
 

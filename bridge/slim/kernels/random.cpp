@@ -1,6 +1,8 @@
 #include "kernels/random.h"
 
+#include <array>
 #include <cmath>
+#include <utility>
 
 #include "tensor/iterate.h"
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <mutex>
 #include <random>
+#include <type_traits>
 
 #include "tensor/tensor.h"
 

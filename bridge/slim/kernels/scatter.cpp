@@ -1,7 +1,11 @@
 #include "kernels/scatter.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
+#include <optional>
+#include <type_traits>
 
 #include "tensor/iterate.h"
 #include "tensor/lanes.h"
@@ -174,8 +178,10 @@ void divide_by_counts(const Tensor& into, const Tensor& counts) {
     map<T, T, T>(into, into, counts, [](T sum, T count) -> T {
       if (count == T(0)) return sum;
       if constexpr (std::is_integral_v<T>) {
+        // NOLINTBEGIN(bugprone-signed-char-misuse,cert-str34-c): int8 is a number
         const auto a = static_cast<int64_t>(sum);
         const auto b = static_cast<int64_t>(count);
+        // NOLINTEND(bugprone-signed-char-misuse,cert-str34-c)
         return static_cast<T>(a / b - (a % b != 0 && (a < 0) != (b < 0)));
       } else {
         return sum / count;

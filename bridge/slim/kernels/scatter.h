@@ -1,6 +1,7 @@
 // Writing to places that a tensor of indices names: what scatter, index_put and index_reduce have in common.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 #include "tensor/tensor.h"

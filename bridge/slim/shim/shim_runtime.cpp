@@ -1,6 +1,8 @@
 // The rest of the shim's core: modes of the thread, debug output, profiling hooks, threads.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <string>
 
 #include "tensor/iterate.h"
 

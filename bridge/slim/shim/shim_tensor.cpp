@@ -1,5 +1,8 @@
 // The shim's tensors: making, describing, viewing, sharing and deleting them.
 #include <cstring>
+#include <memory>
+#include <utility>
+#include <vector>
 
 #include "tensor/pending.h"
 #include "tensor/tensor.h"

@@ -18,7 +18,7 @@ constexpr bool kReuse = true;
 #endif
 
 constexpr size_t kSlack = size_t{4} << 20;
-constexpr size_t kClasses = 4 * 48;
+constexpr size_t kClasses = size_t{4} * 48;
 
 // Sizes grow in four steps a doubling, so a block is at most a quarter larger than asked for.
 struct SizeClass {
@@ -32,7 +32,7 @@ SizeClass size_class(size_t bytes) {
   const unsigned log = 63U - static_cast<unsigned>(__builtin_clzll(lines - 1));  // 2^log < lines <= 2^(log+1)
   const size_t step = size_t{1} << (log - 2);
   const size_t quarter = (lines - 1 - (size_t{1} << log)) / step;  // 0..3
-  return {4 * (log - 1) + quarter, ((size_t{1} << log) + (quarter + 1) * step) * kAlignment};
+  return {size_t{4} * (log - 1) + quarter, ((size_t{1} << log) + (quarter + 1) * step) * kAlignment};
 }
 
 class Cache {

@@ -1,6 +1,8 @@
 // Operations of two tensors, element by element, in the dtype that torch promotes them to.
 #pragma once
 
+#include <cstdint>
+
 #include "tensor/iterate.h"
 #include "tensor/lanes.h"
 #include "tensor/promote.h"

@@ -1,7 +1,9 @@
 // Copies, conversions and fills.
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <optional>
+#include <type_traits>
 
 #include "kernels/matrix/halves.h"
 #include "tensor/iterate.h"

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <exception>
+#include <new>
 
 #include "tensor/pending.h"
 #include "threads/pool.h"

@@ -1,6 +1,9 @@
 #include "tensor/iterate.h"
 
+#include <algorithm>
 #include <numeric>
+#include <utility>
+#include <vector>
 
 namespace slim {
 namespace {

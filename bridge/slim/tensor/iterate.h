@@ -1,7 +1,10 @@
 // Loops over the elements of strided tensors: broadcast, dims merged and put into memory order, split over threads.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
+#include <cstdint>
 #include <initializer_list>
 
 #include "tensor/tensor.h"

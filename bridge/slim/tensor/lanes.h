@@ -1,6 +1,11 @@
 // Few types to compute in, for operations where code for every dtype would cost more bytes than it brings speed.
 #pragma once
 
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
 #include "tensor/tensor.h"
 
 namespace slim {
@@ -44,7 +49,7 @@ bool is_nan(T value) {
   if constexpr (std::is_integral_v<T>) {
     return false;
   } else {
-    return value != value;
+    return std::isnan(value);
   }
 }
 

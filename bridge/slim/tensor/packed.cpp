@@ -1,6 +1,8 @@
 #include "tensor/packed.h"
 
+#include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "tensor/iterate.h"
 

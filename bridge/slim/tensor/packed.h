@@ -1,6 +1,9 @@
 // Constants in oneDNN's own layouts, read without oneDNN.
 #pragma once
 
+#include <cstdint>
+#include <vector>
+
 #include "tensor/tensor.h"
 
 namespace slim {

@@ -1,5 +1,6 @@
 #include "tensor/pending.h"
 
+#include <string>
 #include <utility>
 
 #include "threads/pool.h"

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <numeric>
+#include <string>
+#include <utility>
 
 #include "tensor/iterate.h"
 

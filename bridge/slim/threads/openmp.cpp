@@ -2,6 +2,7 @@
 // another beginning (AOMP_ for GOMP_, aop_ for omp_), and aotpack gives what it puts into a bundle the same ones. So
 // neither finds the other's, whatever else the process has loaded. exports.map has the versions.
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <new>
 #include <string_view>

@@ -70,11 +70,12 @@ void Team::assign_taken(int count) noexcept {
   for (int i = before; i < before + count; ++i) assign(*workers_[i], *this);
 }
 
-// Apart from its caller, whose variables must outlive the jump.
+// Apart from its caller, whose variables must outlive the jump: that out of an OpenMP region, which generated code
+// knows nothing of.
 void Team::run_number(int number) noexcept {
   Member member(*this, number);
   member.outer = std::exchange(current, &member);
-  if (setjmp(member.end) == 0) body_(data_);
+  if (setjmp(member.end) == 0) body_(data_);  // NOLINT(cert-err52-cpp)
   current = member.outer;
 }
 
@@ -166,7 +167,7 @@ void Team::fail(std::string_view why) noexcept {
 
 void Team::leave(Member& member) noexcept {
   while (member.locks > 0) member.held[--member.locks]->unlock();
-  std::longjmp(member.end, 1);
+  std::longjmp(member.end, 1);  // NOLINT(cert-err52-cpp)
 }
 
 Share* Team::enter_share(Member& member, bool* is_first) noexcept {

@@ -131,7 +131,7 @@ inline V log10_of(V x) { return log_of(x) * kLog10e; }
 inline V log1p_of(V x) {
   const V u = 1 + x;
   const V lost = (x - (u - 1)) / u;  // what rounding took from 1 + x
-  return log_of(u) + ((u > 0) & (u < kInf) ? lost : all(0));
+  return log_of(u) + (((u > 0) & (u < kInf)) ? lost : all(0));
 }
 
 inline V sinh_of(V x) {
@@ -277,7 +277,7 @@ inline V erfc_of(V x) {
 inline V hypot_of(V x, V y) {
   const V ax = abs(x);
   const V ay = abs(y);
-  return (ax == kInf) | (ay == kInf) ? all(kInf) : sqrt(x * x + y * y);
+  return ((ax == kInf) | (ay == kInf)) ? all(kInf) : sqrt(x * x + y * y);
 }
 
 inline V truncate(V x) {
@@ -292,8 +292,8 @@ inline V pow_of(V x, V y) {
   V result = exp_of(y * log_everywhere(a, s.exponent * kLn2 + s.log_mantissa));
   const I whole = truncate(y) == y;
   const I odd = whole & (truncate(y * 0.5) != y * 0.5);
-  result = negative(x) & odd ? -result : result;
-  result = (x < 0) & ~whole & (a != kInf) ? all(kNaN) : result;
+  result = (negative(x) & odd) ? -result : result;
+  result = ((x < 0) & ~whole & (a != kInf)) ? all(kNaN) : result;
   const I one = (y == 0) | (x == 1) | ((a == 1) & (abs(y) == kInf) & (x == x));
   return one ? all(1) : result;
 }

@@ -2,6 +2,7 @@
 // One input of one call: lent to the model as it is, or copied first where the model could not take it so.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "aot_bridge.h"

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Weights of convolutions in the order that oneDNN reads fastest here, which follows from the kind of CPU and from how
 // many threads a call has: packed when the model is loaded, or once for all processes.
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "base/cpu_features.h"
 #include "base/error.h"

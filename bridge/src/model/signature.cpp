@@ -2,6 +2,7 @@
 #include "model/signature.h"
 
 #include <limits>
+#include <string>
 
 #include "base/dtype.h"
 #include "base/error.h"

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a container gets its weights: used where the file is mapped if the metadata says how they lie, copied otherwise.
 #include <algorithm>
+#include <memory>
+#include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "model/container.h"

@@ -2,6 +2,7 @@
 // model.json, read and checked. The writing side is toolchain/aotpack/package/metadata.py.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>

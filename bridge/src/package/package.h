@@ -2,6 +2,8 @@
 // A model on disk, in either of its two forms, ready to be loaded: what it says of itself and where its parts are.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>

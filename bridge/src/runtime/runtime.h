@@ -3,6 +3,7 @@
 // through AOTInductor's stable C ABI.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 

@@ -2,6 +2,7 @@
 // Tensors of the runtime: handles, and the views that callers lend as such.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.tools import clang_tidy
-from tests.tools.clang_tidy import BATCH, INSTRUCTIONS, SLIM, Source, batches
+from tests.tools.clang_tidy import BATCH, INSTRUCTIONS, SLIM, Source, batches, headers_alone
 
 
 def sources(folder: Path, count: int, *flags: str) -> list[Source]:
@@ -54,6 +54,25 @@ def test_of_a_batch_that_has_something_each_file_is_asked(tmp_path: Path, monkey
     assert [f'#line 1 "{source.path}"' in unit.read_text() for source in batch] == [True] * 3
     batch[1].path.write_text("int good;\n")
     assert clang_tidy._doubtful(batch) == ()
+
+
+def test_headers_that_no_source_includes_first_are_compiled_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = {
+        "seen.h": "#pragma once\n",
+        "seen.cpp": '// Of it.\n#include "folder/seen.h"\n',
+        "late.h": "#pragma once\nint64_t of_late();\n",
+        "late.cpp": '#include <cstdint>\n\n#include "late.h"\n',
+        "whole.h": "#pragma once\nint of_whole();\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(clang_tidy, "SLIM", tmp_path)
+    late, whole = headers_alone(tmp_path)
+    assert (late.name, whole.name) == ("late.h", "whole.h")
+    assert "int64_t" in clang_tidy._incomplete(Source(late, (), None))
+    assert clang_tidy._incomplete(Source(whole, (), None)) == ""
 
 
 def test_kernels_of_each_instruction_set_are_compiled_for_it() -> None:

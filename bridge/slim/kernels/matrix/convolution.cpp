@@ -1,6 +1,8 @@
 #include "convolution.h"
 
+#include <algorithm>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "table.h"

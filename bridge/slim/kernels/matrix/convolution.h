@@ -6,6 +6,8 @@
 // at the end are zeros.
 #pragma once
 
+#include <cstdint>
+
 #include "product.h"
 
 namespace slim::matrix {

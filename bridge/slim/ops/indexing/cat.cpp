@@ -1,5 +1,8 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
+#include <optional>
+#include <vector>
+
 #include "tensor/tensor.h"
 
 using namespace slim;

@@ -1,5 +1,11 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <utility>
+#include <vector>
+
 #include "kernels/nonzero.h"
 #include "kernels/scatter.h"
 #include "tensor/iterate.h"

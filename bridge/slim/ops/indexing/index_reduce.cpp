@@ -1,5 +1,7 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
+#include <string_view>
+
 #include "kernels/scatter.h"
 
 using namespace slim;

@@ -1,5 +1,8 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
+#include <algorithm>
+#include <optional>
+
 #include "tensor/iterate.h"
 
 using namespace slim;

@@ -2,6 +2,7 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "tensor/lanes.h"
 

@@ -1,7 +1,11 @@
 // softmax(q @ k^T * scale + mask) @ v, without ever holding the whole matrix of weights.
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
+#include <utility>
+#include <vector>
 
 #include "kernels/gemm.h"
 #include "tensor/iterate.h"
@@ -178,7 +182,7 @@ AOTITorchError aoti_torch_cpu__scaled_dot_product_flash_attention_for_cpu(
     const Tensor k_wide = to(k, wide);
     const Tensor v_wide = to(v, wide);
     const auto factor = static_cast<float>(scale ? *scale : 1 / std::sqrt(static_cast<double>(q.sizes[3])));
-    const int64_t most_rows = batch * heads < 2 * aot_slim_threads() ? kFewQueries : kMostQueries;
+    const int64_t most_rows = batch * heads < 2 * int64_t{aot_slim_threads()} ? kFewQueries : kMostQueries;
     const int64_t blocks = (queries + most_rows - 1) / most_rows;
     parallel_for(0, batch * heads * blocks, 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {

@@ -4,6 +4,8 @@
 #include <torch/csrc/inductor/aoti_torch/c/shim_cpu.h>
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
+#include <utility>
+
 #include "kernels/fused.h"
 #include "tensor/lanes.h"
 

@@ -1,6 +1,9 @@
 // One layer of an LSTM in one direction.
 #include <torch/csrc/inductor/aoti_torch/c/shim_cpu.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "kernels/panels.h"
 #include "tensor/iterate.h"
 #include "tensor/packed.h"

@@ -1,6 +1,7 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
 #include <cmath>
+#include <type_traits>
 
 #include "tensor/arithmetic.h"
 

@@ -1,6 +1,8 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
 #include <cmath>
+#include <complex>
+#include <type_traits>
 
 #include "tensor/arithmetic.h"
 

@@ -3,6 +3,7 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
 #include <cmath>
+#include <utility>
 
 #include "tensor/iterate.h"
 #include "tensor/lanes.h"

@@ -1,6 +1,8 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
 #include <algorithm>
+#include <optional>
+#include <vector>
 
 #include "kernels/pool.h"
 #include "tensor/lanes.h"

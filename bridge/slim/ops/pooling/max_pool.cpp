@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <limits>
+#include <type_traits>
+#include <utility>
+#include <vector>
 
 #include "kernels/pool.h"
 #include "tensor/lanes.h"
@@ -57,7 +60,7 @@ void max_pool(const Tensor& self, const std::vector<Windows>& windows, MemoryFor
             const auto at = static_cast<Where>(row_at + w);
 #pragma omp simd
             for (int64_t c = 0; c < p.channels; ++c) {
-              const bool taken = (x[c] > most[c]) | (x[c] != x[c]);
+              const bool taken = (x[c] > most[c]) | is_nan(x[c]);
               most[c] = taken ? x[c] : most[c];
               found[c] = taken ? at : found[c];
             }

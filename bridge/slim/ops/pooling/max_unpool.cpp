@@ -1,5 +1,7 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
+#include <algorithm>
+
 #include "kernels/scatter.h"
 #include "tensor/lanes.h"
 

@@ -1,6 +1,9 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
 #include <algorithm>
+#include <initializer_list>
+#include <utility>
+#include <vector>
 
 #include "tensor/iterate.h"
 #include "tensor/lanes.h"

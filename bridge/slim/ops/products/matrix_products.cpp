@@ -2,6 +2,7 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
 #include <cmath>
+#include <utility>
 
 #include "kernels/gemm.h"
 #include "tensor/iterate.h"

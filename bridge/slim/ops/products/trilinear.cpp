@@ -1,6 +1,8 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
 #include <algorithm>
+#include <array>
+#include <functional>
 
 #include "tensor/iterate.h"
 #include "tensor/lanes.h"

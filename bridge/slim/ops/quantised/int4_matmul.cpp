@@ -1,5 +1,7 @@
 #include <torch/csrc/inductor/aoti_torch/c/shim_cpu.h>
 
+#include <algorithm>
+
 #include "kernels/matrix/product.h"
 #include "tensor/tensor.h"
 

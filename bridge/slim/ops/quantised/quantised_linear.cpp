@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <functional>
+#include <mutex>
 #include <numeric>
 #include <string_view>
+#include <utility>
 
 #include "kernels/fused.h"
 #include "kernels/panels.h"

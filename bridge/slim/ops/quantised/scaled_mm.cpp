@@ -3,6 +3,8 @@
 #include <torch/headeronly/util/Float8_e4m3fn.h>
 #include <torch/headeronly/util/Float8_e5m2.h>
 
+#include <utility>
+
 #include "kernels/gemm.h"
 #include "tensor/iterate.h"
 #include "threads/parallel.h"

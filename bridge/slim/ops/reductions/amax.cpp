@@ -1,6 +1,7 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_aten.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 
 #include "tensor/iterate.h"

@@ -1,6 +1,9 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <type_traits>
 
 #include "tensor/iterate.h"
 #include "tensor/lanes.h"

@@ -1,5 +1,8 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
+#include <array>
+#include <utility>
+
 #include "tensor/iterate.h"
 #include "tensor/lanes.h"
 

@@ -1,7 +1,11 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
+#include <utility>
+#include <vector>
 
 #include "kernels/order.h"
 #include "tensor/iterate.h"

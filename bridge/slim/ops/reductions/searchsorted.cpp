@@ -1,5 +1,8 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
+#include <algorithm>
+#include <string_view>
+
 #include "tensor/iterate.h"
 #include "tensor/lanes.h"
 #include "tensor/promote.h"

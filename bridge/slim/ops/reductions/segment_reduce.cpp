@@ -1,6 +1,7 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
-#include <cmath>
+#include <limits>
+#include <optional>
 #include <string_view>
 
 #include "tensor/iterate.h"
@@ -24,9 +25,9 @@ Reduction reduction_of(std::string_view name) {
 double start_of(Reduction reduction) {
   switch (reduction) {
     case Reduction::kMax:
-      return -INFINITY;
+      return -std::numeric_limits<double>::infinity();
     case Reduction::kMin:
-      return INFINITY;
+      return std::numeric_limits<double>::infinity();
     case Reduction::kProduct:
       return 1;
     default:

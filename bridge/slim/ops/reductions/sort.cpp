@@ -1,5 +1,10 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
+#include <algorithm>
+#include <array>
+#include <utility>
+#include <vector>
+
 #include "kernels/order.h"
 #include "tensor/iterate.h"
 

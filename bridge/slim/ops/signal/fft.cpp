@@ -1,7 +1,10 @@
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <memory>
+#include <vector>
 
 #include "tensor/iterate.h"
 #include "tensor/lanes.h"
@@ -92,7 +95,7 @@ class Transform {
     std::vector<C> kernel(static_cast<size_t>(length));
     for (int64_t i = 0; i < n_; ++i) {
       // The angle of i^2 / 2 of n; the square is taken modulo 2n lest it lose its low digits.
-      const auto square = static_cast<double>(static_cast<__int128>(i) * i % (2 * n_));
+      const auto square = static_cast<double>(static_cast<__int128>(i) * i % (static_cast<__int128>(2) * n_));
       const double angle = half_turn * square / static_cast<double>(n_);
       chirp_[i] = C(std::cos(angle), std::sin(angle));
       kernel[i] = conjugate(chirp_[i]);

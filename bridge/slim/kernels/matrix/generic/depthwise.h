@@ -1,6 +1,8 @@
 // Convolutions whose groups have one channel each. Included in each set's folder after functions.h.
 #pragma once
 
+#include <cstdint>
+
 #include "../kernels.h"
 
 namespace slim::matrix {

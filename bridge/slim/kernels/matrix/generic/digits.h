@@ -9,6 +9,8 @@
 //   void sum_group(const uint8_t* from, int64_t steps, const int8_t* digits, int64_t stride, GroupSums& to)
 #pragma once
 
+#include <cstdint>
+
 #include "../kernels.h"
 #include "bytes.h"
 #include "pairs.h"

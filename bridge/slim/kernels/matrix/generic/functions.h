@@ -3,6 +3,8 @@
 // Relative errors are within some units in the last place of 1, as the float32 of a neighbouring layer is.
 #pragma once
 
+#include <cstdint>
+
 #include "../kernels.h"
 
 namespace slim::matrix {

@@ -5,6 +5,9 @@
 
 #ifdef __x86_64__
 #include <immintrin.h>
+
+#include <cstdint>
+
 #endif
 
 namespace slim::matrix {

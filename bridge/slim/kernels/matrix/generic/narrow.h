@@ -1,6 +1,8 @@
 // Between sums of bytes, floats and bytes. Included in each set's folder after vectors.h.
 #pragma once
 
+#include <cstdint>
+
 #include "../kernels.h"
 #include "bytes.h"
 

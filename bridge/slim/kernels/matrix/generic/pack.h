@@ -1,6 +1,8 @@
 // Rows of words turned into columns. Included in each set's folder after vectors.h.
 #pragma once
 
+#include <cstdint>
+
 #include "../kernels.h"
 
 namespace slim::matrix {

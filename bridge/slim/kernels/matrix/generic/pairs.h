@@ -1,6 +1,8 @@
 // Scales and zeros of weights of four bits. Included in each set's folder after vectors.h.
 #pragma once
 
+#include <cstdint>
+
 #include "../kernels.h"
 
 namespace slim::matrix {

@@ -1,6 +1,8 @@
 // What follows the products of a recurrent layer. Included in each set's folder after functions.h.
 #pragma once
 
+#include <cstdint>
+
 #include "../kernels.h"
 
 namespace slim::matrix {

@@ -2,6 +2,8 @@
 // each set's folder after vectors.h and narrow.h.
 #pragma once
 
+#include <cstdint>
+
 #include "../kernels.h"
 #include "bytes.h"
 #include "pairs.h"
@@ -38,7 +40,9 @@ void dot_columns(const Stream& s, const Int8Columns& right) {
       AOT_SLIM_UNROLL
       for (int part = 1; part < kParts; ++part) all_parts += sums[r][part];
       float sum = sum_of(all_parts);
-      for (int64_t rest = k; rest < s.depth; ++rest) sum += s.left[r * s.row_stride + rest] * column[rest];
+      for (int64_t rest = k; rest < s.depth; ++rest) {
+        sum += s.left[r * s.row_stride + rest] * static_cast<float>(column[rest]);
+      }
       s.sums[r * kStreamed + j] = sum * right.scales[s.column + j];
     }
   }

@@ -7,6 +7,8 @@
 //   Sum add(Sum, U left, U right)   adds the products of the numbers that each of the 32-bit lanes holds
 #pragma once
 
+#include <cstdint>
+
 #include "../kernels.h"
 
 namespace slim::matrix {
