@@ -16,8 +16,8 @@
 
 #include "aot_bridge.h"
 #include "base/error.h"
-#include "base/mapped_file.h"
 #include "base/own_names.h"
+#include "base/single_file.h"
 
 namespace aot {
 namespace {

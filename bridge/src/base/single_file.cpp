@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/mapped_file.h"
+#include "base/file.h"
 
 namespace aot {
 namespace {
@@ -56,9 +56,7 @@ std::string read_index(const std::string& path) {
   const ssize_t got = pread(file.descriptor(), head.data(), head.size(), kIndexAt);
   if (got < static_cast<ssize_t>(kMark.size()) || head.compare(0, kMark.size(), kMark) != 0) return {};
   const std::string_view numbers = std::string_view(head).substr(kMark.size());
-  struct stat status {};
-  if (fstat(file.descriptor(), &status) != 0) throw file_error(path, errno);
-  const auto end = static_cast<size_t>(status.st_size);
+  const size_t end = file_size(file, path);
   const size_t length = number(numbers.substr(kNumber + 1, kNumber), path);
   if (number(numbers.substr(0, kNumber), path) != end || length > end) throw broken(path);
   std::string index(length, '\0');
@@ -123,6 +121,11 @@ std::optional<Inside> find_inside(const std::string& path) {
   const std::string index = read_index(file);
   if (index.empty()) return std::nullopt;
   return find_in_index(index, normal(std::string_view(path).substr(file.size())), file);
+}
+
+bool exists(const std::string& path) {
+  if (access(path.c_str(), F_OK) == 0) return true;
+  return errno == ENOTDIR && find_inside(path).has_value();
 }
 
 bool is_folder(const std::string& path) {

@@ -29,6 +29,9 @@ bool is_below_a_file(const std::string& path);
 /// Throws AOT_DAMAGED for a single file whose index cannot be read.
 std::optional<Inside> find_inside(const std::string& path);
 
+/// Whether there is a file or folder, on disk or in a single file.
+bool exists(const std::string& path);
+
 /// Whether the path is that of a folder, on disk or in a single file.
 bool is_folder(const std::string& path);
 

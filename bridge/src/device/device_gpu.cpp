@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 #include "base/library.h"
-#include "base/mapped_file.h"
+#include "base/single_file.h"
 #include "base/stopwatch.h"
 #include "base/text.h"
 #include "device/gpu_abi.h"

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/mapped_file.h"
+#include "base/single_file.h"
 #include "base/text.h"
 #include "runtime/runtime.h"
 

@@ -7,6 +7,7 @@
 
 #include "base/cpu_features.h"
 #include "base/error.h"
+#include "base/single_file.h"
 #include "base/text.h"
 #include "model/container.h"
 #include "model/debug.h"

@@ -6,7 +6,8 @@
 #include <vector>
 
 #include "aot_bridge.h"
-#include "package/metadata.h"
+#include "package/guard.h"
+#include "package/tensor_spec.h"
 
 namespace aot {
 

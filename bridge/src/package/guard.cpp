@@ -7,7 +7,6 @@
 
 #include "base/text.h"
 #include "package/json.h"
-#include "package/metadata.h"
 
 namespace aot {
 namespace {

@@ -9,11 +9,11 @@
 #include <vector>
 
 #include "aot_bridge.h"
+#include "package/tensor_spec.h"
 
 namespace aot {
 
 class Json;
-struct TensorSpec;
 
 class Guard {
  public:

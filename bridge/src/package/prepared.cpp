@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/mapped_file.h"
 #include "base/text.h"
 #include "package/json.h"

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <string>
 
-#include "base/mapped_file.h"
+#include "base/file.h"
 
 namespace aot {
 

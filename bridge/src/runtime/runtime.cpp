@@ -8,8 +8,8 @@
 
 #include "base/error.h"
 #include "base/library.h"
-#include "base/mapped_file.h"
 #include "base/own_names.h"
+#include "base/single_file.h"
 #include "base/text.h"
 
 namespace aot {
