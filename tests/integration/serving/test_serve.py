@@ -427,6 +427,25 @@ def test_heads_that_come_slowly_keep_nobody_else_out(bundle: Path) -> None:
             assert server.infer("mlp", {"inputs": [ENTRY]})[0] == 200
 
 
+def test_a_client_of_too_many_may_send_its_request_to_the_end(bundle: Path) -> None:
+    """It reads an answer only then; a connection that is gone by that time would be all it learns. Nor do those that
+    are told so add up."""
+    with serving(bundle, "--max-connections", "1", "--model", "mlp") as server, contextlib.ExitStack() as stack:
+        busy = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+        busy.sendall(b"POST /v2/models/mlp/infer HTTP/1.1\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+        assert busy.recv(1000).startswith(b"HTTP/1.1 100")
+        for _ in range(40):
+            late = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+            late.sendall(b"POST /v2/models/mlp/infer HTTP/1.1\r\n")
+            assert late.recv(1, socket.MSG_PEEK)
+            for _ in range(3):
+                late.sendall(b"Content-Length: 100000\r\n")
+                time.sleep(0.001)
+            assert next(read_answers(late, 1)).status == 503
+        busy.sendall(b"{}  ")
+        assert next(read_answers(busy, 1)).status == 400
+
+
 def test_a_connection_that_is_new_is_not_the_longest_idle_one(bundle: Path) -> None:
     """Those that stay open between requests go first, however long they might still stay."""
     with serving(bundle, "--max-connections", "4", "--model", "mlp") as server, contextlib.ExitStack() as stack:

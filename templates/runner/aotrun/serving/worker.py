@@ -41,6 +41,8 @@ _OBJECTS = 50_000
 #: Seconds after which a head that is not whole gives way to somebody else; it fits into one packet or a few.
 _SLOW_HEAD = 1.0
 _SWEEP = 0.25
+#: Clients of too many connections that are still being told so.
+_LEAVING = 16
 _AGAIN = b"Retry-After: 1\r\n"
 _TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -100,6 +102,7 @@ class Worker:
         self._channel = channel
         self._models: Dict[str, Served] = {}
         self._connections: Dict[int, Connection] = {}
+        self._leaving: Dict[int, Connection] = {}  # of too many: they are told so
         self._waiting: Deque[Request] = deque()
         self._running: List[Request] = []
         self._heads: Dict[bytes, Head] = {}
@@ -147,7 +150,8 @@ class Worker:
     def forget(self, connection: Connection) -> None:
         """A connection ends."""
         self.poll.unregister(connection.descriptor)
-        del self._connections[connection.descriptor]
+        if self._leaving.pop(connection.descriptor, None) is None:
+            del self._connections[connection.descriptor]
         self._row.gauge("connections", len(self._connections))
 
     def dispatch(self, connection: Connection, head: Head, body: memoryview) -> None:
@@ -390,7 +394,7 @@ class Worker:
             self.now = time.monotonic()
             accepts = False
             for descriptor, mask in events:
-                connection = self._connections.get(descriptor)
+                connection = self._connections.get(descriptor) or self._leaving.get(descriptor)
                 if connection is not None:
                     connection.on_event(mask)
                 elif descriptor == channel:
@@ -484,16 +488,18 @@ class Worker:
     def _welcome(self, socket: Any) -> None:
         socket.setblocking(False)
         if len(self._connections) >= self.settings.max_connections and not self._make_room():
-            try:
-                text = f"{len(self._connections)} connections are open"
-                socket.send(http.refusal(Refused(503, text, _AGAIN), close=True))
-            except OSError:
-                pass
-            socket.close()
+            self._turn_away(socket)
             return
         self._row.count("accepted")
         self._connections[socket.fileno()] = Connection(self, socket, self.now)
         self._row.gauge("connections", len(self._connections))
+
+    def _turn_away(self, socket: Any) -> None:
+        """Answer a client of too many, which may be in the middle of its request."""
+        if len(self._leaving) >= _LEAVING:
+            next(iter(self._leaving.values())).close()
+        connection = self._leaving[socket.fileno()] = Connection(self, socket, self.now)
+        connection.refuse(Refused(503, f"{len(self._connections)} connections are open", _AGAIN, close=True))
 
     def _make_room(self) -> bool:
         """End the connection that has been idle for longest; if none is, the one whose head is the slowest to come."""
@@ -509,7 +515,7 @@ class Worker:
         """End connections whose clients are too slow, and sequences that nobody goes on with."""
         self._sequences.sweep(self.now)
         self._row.gauge("sequences", len(self._sequences))
-        for connection in list(self._connections.values()):
+        for connection in [*self._connections.values(), *self._leaving.values()]:
             if connection.expires and connection.expires < self.now and connection.time_out():
                 self._row.count("timeouts")
 
