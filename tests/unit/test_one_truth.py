@@ -10,15 +10,18 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from aotrun import errors
 from aotrun.arrays.dtypes import BY_NAME
 from aotrun.commands import info
+from aotrun.formats import opening
 from aotrun.library import ffi
 
 from aotpack.exporting.worker.gpu import nvcc
 from aotpack.exporting.worker.variants import this_cpu
 from aotpack.package import metadata
-from aotpack_doctor.base import places, single_file
+from aotpack_doctor.base import places, regular, single_file
 from aotpack_doctor.base.gpu_code import GENERIC
+from aotpack_doctor.base.printable import printable
 from aotpack_doctor.base.soname import GLIBC
 from aotpack_doctor.facts import SHIM_HEADER
 from aotpack_doctor.findings.checks import target
@@ -58,6 +61,14 @@ def test_places_in_a_bundle() -> None:
     assert words(worker, "RUNNER") == {places.RUNNER}
     assert single_file._LAUNCHER == places.LAUNCHER
     assert f"{places.LIB}/{ffi.LIBRARY}" == places.BRIDGE
+
+
+def test_what_the_runner_and_the_doctor_say_of_files() -> None:
+    """The runner starts without the doctor, which a bundle need not have."""
+    modes = [kind | 0o644 for kind in range(0, 1 << 16, 1 << 12)]
+    assert [opening.kind(mode) for mode in modes] == [regular.kind(mode) for mode in modes]
+    texts = [chr(code) for code in (*range(0x3000), 0xD800, 0xDCFF, 0xFFFF, 0x1F600, 0x10FFFF)]
+    assert [errors.printable(text) for text in texts] == [printable(text) for text in texts]
 
 
 def test_folders_of_the_nvidia_driver() -> None:

@@ -11,7 +11,7 @@ from aotpack.bundle.entries import Part
 from aotpack.cli import console
 from aotpack.errors import UsageError
 from aotpack.gpu.archs import PTX
-from aotpack.package.metadata import Dim, DynamicDim, ModelMetadata, TensorSpec
+from aotpack.package.metadata import ModelMetadata, TensorSpec
 
 if TYPE_CHECKING:
     from aotpack.bundle.manifest import Bundle as Description
@@ -209,9 +209,7 @@ def _variants(model: ModelMetadata) -> list[str]:
 
 def _signature(model: ModelMetadata) -> list[str]:
     rows = [("input", spec) for spec in model.inputs] + [("output", spec) for spec in model.outputs]
-    lines = [
-        f"{kind:<6} {spec.name}: {spec.dtype}[{', '.join(map(_dim, spec.dims))}]{_note(spec)}" for kind, spec in rows
-    ]
+    lines = [f"{kind:<6} {spec.words}{_note(spec)}" for kind, spec in rows]
     lines += [f"guard  {guard.text}" for guard in model.guards]
     lines += model.layer_lines
     if not model.has_signature:
@@ -221,9 +219,3 @@ def _signature(model: ModelMetadata) -> list[str]:
 
 def _note(spec: TensorSpec) -> str:
     return " (written in place)" if spec.mutated else ""
-
-
-def _dim(dim: Dim) -> str:
-    if isinstance(dim, DynamicDim):
-        return f"{dim.symbol}={dim.min}..{'' if dim.max is None else dim.max}"
-    return "?" if dim is None else str(dim)

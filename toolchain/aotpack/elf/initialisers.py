@@ -23,6 +23,7 @@ from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
+from aotpack.elf.symbols import SYMBOL
 from aotpack.patterns import matches
 
 #: `TORCH_LIBRARY_IMPL(library, key, m)` blocks that a compiled model cannot come to. `_` stands for all libraries: the
@@ -60,7 +61,6 @@ UNUSED_SOURCES = (
 
 _MACRO = re.compile(rb"TORCH_LIBRARY_(?:(IMPL|FRAGMENT)_)?static_init_(\w+?)(?:_\d+)?E?$")
 _RELATIVE = {"EM_X86_64": 8, "EM_AARCH64": 1027}
-_SYMBOL = struct.Struct("<IBBHQQ")
 _RELA = struct.Struct("<QQq")
 _WORD = 8
 _FUNCTION, _OBJECT, _FILE = 2, 1, 4
@@ -165,7 +165,7 @@ def read_units(elf: ELFFile, initialisers: set[int]) -> Iterator[Unit]:
         return
     names = table.stringtable.data()
     unit: Unit | None = None
-    for name, info, _, _, value, _ in _SYMBOL.iter_unpack(table.data()):
+    for name, info, _, _, value, _ in SYMBOL.iter_unpack(table.data()):
         kind = info & 0xF
         if info >> 4:  # local symbols come first
             break

@@ -22,6 +22,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from aotpack.elf.symbols import SYMBOL
+
 _PAGE = 0x1000
 _PT_NULL, _PT_LOAD, _PT_DYNAMIC, _PT_GNU_EH_FRAME = 0, 1, 2, 0x6474E550
 _DT_NULL, _DT_STRTAB, _DT_RELA, _DT_RELASZ, _DT_STRSZ, _DT_JMPREL = 0, 5, 7, 8, 10, 23
@@ -42,7 +44,6 @@ _SEGMENT = struct.Struct("<IIQQQQQQ")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _TAG = struct.Struct("<qQ")
 _RELA = struct.Struct("<QQq")
-_SYMBOL = struct.Struct("<IBBHQQ")
 _VERNEED = struct.Struct("<HHIII")
 _VERNAUX = struct.Struct("<IHHII")
 
@@ -262,7 +263,7 @@ def _offset(file: _File, info: int, addend: int) -> int | None:
         return addend
     if kind != _ABSOLUTE[file.machine] or not number:
         return None
-    _, flags, _, home, value, _ = _SYMBOL.unpack_from(file.data, file.section(".dynsym").offset + _SYMBOL.size * number)
+    _, flags, _, home, value, _ = SYMBOL.unpack_from(file.data, file.section(".dynsym").offset + SYMBOL.size * number)
     defined = 0 < home < 0xFF00
     return value + addend if defined and flags & 0xF in _PLAIN_SYMBOLS else None
 

@@ -33,7 +33,7 @@ class Symbols:
 
 #: ELF64: offset of the name, binding and type, visibility, section, value, bytes. Read in bulk, since libtorch has
 #: a hundred thousand of them.
-_ENTRY = struct.Struct("<IBBHQQ")
+SYMBOL = struct.Struct("<IBBHQQ")
 
 
 _LOCAL, _VARIABLE, _THREAD_LOCAL, _UNDEFINED = 0, 1, 6, 0
@@ -51,8 +51,8 @@ def read_symbols(path: Path) -> Symbols:
         entries, names = table.data(), elf.get_section(table["sh_link"]).data()
         needs = _version_needs(elf)
         versions = elf.get_section_by_name(".gnu.version")
-        numbers = array("H", versions.data() if versions else bytes(2 * (len(entries) // _ENTRY.size)))
-        for (offset, info, _, section, _, size), number in zip(_ENTRY.iter_unpack(entries), numbers, strict=True):
+        numbers = array("H", versions.data() if versions else bytes(2 * (len(entries) // SYMBOL.size)))
+        for (offset, info, _, section, _, size), number in zip(SYMBOL.iter_unpack(entries), numbers, strict=True):
             name = names[offset : names.index(b"\0", offset)].decode()
             if not name or info >> 4 == _LOCAL:
                 continue

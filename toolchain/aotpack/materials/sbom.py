@@ -20,7 +20,7 @@ from aotpack.bundle.entries import Part
 from aotpack.bundle.manifest import FileRecord
 from aotpack.errors import DamagedError, UsageError
 from aotpack.materials.components import AOTPACK, Component
-from aotpack.package.metadata import Dim, DynamicDim, ModelMetadata, TensorSpec
+from aotpack.package.metadata import ModelMetadata
 from aotpack.tools.libraries import need
 from aotpack_doctor.base.places import MODELS
 from aotpack_doctor.base.regular import SpecialFileError, read_regular
@@ -233,19 +233,9 @@ def _card(name: str, materials: Materials) -> dict[str, Any]:
     parameters = given.pop("modelParameters", {})
     if not isinstance(parameters, dict):
         return {**given, "modelParameters": parameters}  # as it was given, for the schema to refuse
-    inputs = [{"format": _words(spec)} for spec in metadata.inputs]
-    outputs = [{"format": _words(spec)} for spec in metadata.outputs]
+    inputs = [{"format": spec.words} for spec in metadata.inputs]
+    outputs = [{"format": spec.words} for spec in metadata.outputs]
     return {**given, "modelParameters": {**parameters, "inputs": inputs, "outputs": outputs}}
-
-
-def _words(spec: TensorSpec) -> str:
-    return f"{spec.name}: {spec.dtype}[{', '.join(map(_dim, spec.dims))}]"
-
-
-def _dim(dim: Dim) -> str:
-    if isinstance(dim, DynamicDim):
-        return f"{dim.symbol}={dim.min}..{'' if dim.max is None else dim.max}"
-    return "?" if dim is None else str(dim)
 
 
 class _License(msgspec.Struct):

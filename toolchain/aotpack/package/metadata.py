@@ -69,6 +69,17 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     #: Of an input: whether the model writes into it in place; None in packages that do not say.
     mutated: bool | None = None
 
+    @property
+    def words(self) -> str:
+        """For a person: `x: float32[n=1..8, 3]`."""
+        return f"{self.name}: {self.dtype}[{', '.join(map(_dim, self.dims))}]"
+
+
+def _dim(dim: Dim) -> str:
+    if isinstance(dim, DynamicDim):
+        return f"{dim.symbol}={dim.min}..{'' if dim.max is None else dim.max}"
+    return "?" if dim is None else str(dim)
+
 
 class Guard(msgspec.Struct, frozen=True):
     """A condition on the sizes of a call that no range says, such as "a multiple of 6"."""

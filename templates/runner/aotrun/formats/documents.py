@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 #: Grows when a field of a document on stdout changes meaning; new fields may appear without it.
 SCHEMA = 1
 
-_NON_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+#: The strings that stand for what JSON has no numbers for.
+NON_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 #: Digits that bring back the same number.
 _DIGITS = {"float16": 5, "bfloat16": 4, "float32": 9, "complex64": 9}
 _FORM = '{"data": [1, 2], "shape": [2], "dtype": "float32"}'
@@ -217,4 +218,4 @@ def _flatten(data: Any, dtype: DType, origin: str) -> Tuple[List[Any], Tuple[int
 
 
 def _number(value: Any) -> Any:
-    return _NON_FINITE.get(value, value) if isinstance(value, str) else value
+    return NON_FINITE.get(value, value) if isinstance(value, str) else value

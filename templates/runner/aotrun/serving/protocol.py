@@ -10,7 +10,7 @@ import struct
 
 from aotrun.arrays.array import Array, count, pack, unpack
 from aotrun.arrays.dtypes import BY_NAME
-from aotrun.formats.documents import dumps, numbers
+from aotrun.formats.documents import NON_FINITE, dumps, numbers
 from aotrun.serving.http import Refused
 
 TYPE_CHECKING = False
@@ -42,7 +42,6 @@ DATATYPES = {
     "COMPLEX128": "complex128",
 }
 _NAMES = {ours: theirs for theirs, ours in DATATYPES.items()}
-_NON_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 _MAX_DIMS = 64
 #: An id of printable ASCII without quotes and backslashes, so that any other one fits in its place.
 _ID = re.compile(rb'"id"\s*:\s*"([ !#-\[\]-~]*)"')
@@ -277,7 +276,7 @@ def _packed(data: Any, dtype: DType, shape: Sequence[int], name: str) -> bytearr
         return pack(dtype, values)
     except (struct.error, OverflowError, TypeError, ValueError) as error:
         if dtype.is_float and any(isinstance(value, str) for value in values):
-            return _packed([_NON_FINITE.get(v) if isinstance(v, str) else v for v in values], dtype, shape, name)
+            return _packed([NON_FINITE.get(v) if isinstance(v, str) else v for v in values], dtype, shape, name)
         raise Refused(400, f"input {name}: data does not fit {dtype.name}: {error}") from None
 
 
