@@ -266,7 +266,7 @@ aot_status aot_model_prepare(const aot_model* model, const char* folder, const c
       throw aot::usage_error({"folder is empty"}, {"Nothing is written where nobody said."},
                              {"Name a folder; \".\" is the current one."});
     }
-    const aot::Container::Outcome outcome = model->prepare(folder);
+    const aot::PackedWeights::Outcome outcome = model->prepare(folder);
     const auto text_or_null = [](const std::string& text) { return text.empty() ? "null" : aot::json_quote(text); };
     static thread_local std::string text;
     text = aot::concat({"{\"schema\": 1, \"file\": ", text_or_null(outcome.file), ", \"weights\": ", outcome.weights,

@@ -97,7 +97,7 @@ Container::Container(Package package, const Device& device, size_t num_runners, 
     : package_(std::move(package)),
       library_(open_library(package_)),
       proxy_(package_, device),
-      prepared_in_(std::move(prepared)) {
+      packed_weights_(package_, std::move(prepared)) {
   decltype(&AOTInductorModelContainerGetNumInputs) num_inputs = nullptr;
   decltype(&AOTInductorModelContainerGetInputName) input_name = nullptr;
   decltype(&AOTInductorModelContainerGetNumOutputs) num_outputs = nullptr;

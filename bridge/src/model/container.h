@@ -13,12 +13,11 @@
 
 #include "base/error.h"
 #include "base/library.h"
-#include "base/mapped_file.h"
 #include "base/torch_abi.h"
 #include "device/device.h"
+#include "model/packed_weights.h"
 #include "model/state.h"
 #include "package/package.h"
-#include "package/prepared.h"
 #include "runtime/proxy_executor.h"
 #include "runtime/tensor.h"
 
@@ -26,14 +25,6 @@ namespace aot {
 
 class Container {
  public:
-  /// What prepare() did.
-  struct Outcome {
-    std::string file;    // that it has written; empty when there was nothing to prepare
-    std::string reason;  // why there was not
-    size_t weights = 0;
-    size_t bytes = 0;
-  };
-
   /// Loads the library, gives it its weights and folds its constants. The runtime must be loaded. `prepared` is a
   /// folder in which weights may lie as this CPU reads them; empty for none. Throws AOT_MODEL_MISMATCH,
   /// AOT_MACHINE_MISMATCH, AOT_DAMAGED, AOT_FAILED.
@@ -59,12 +50,10 @@ class Container {
   const std::vector<std::string>& output_names() const { return output_names_; }
 
   /// The file of prepared weights that this container has mapped; empty when there is none.
-  const std::string& prepared() const { return original_ != nullptr ? original_->prepared_ : prepared_; }
+  const std::string& prepared() const { return packed_weights().prepared(); }
 
-  /// Writes weights as this CPU packs them, for as many threads as the model was loaded with, which the calling thread
-  /// must have, into a folder, for others to map. Throws AOT_FAILED, and AOT_MODEL_MISMATCH when there are some that
-  /// nobody can pack.
-  Outcome prepare(const std::string& folder) const;
+  /// As PackedWeights::prepare().
+  PackedWeights::Outcome prepare(const std::string& folder) const { return packed_weights().prepare(folder); }
 
   /// Whether the memory there is that of a constant, or may be: AOTInductor tells of its copies since torch 2.13, and
   /// never of what it folded.
@@ -80,6 +69,9 @@ class Container {
 
  private:
   const ProxyExecutor& proxy() const { return original_ != nullptr ? original_->proxy_ : proxy_; }
+  const PackedWeights& packed_weights() const {
+    return original_ != nullptr ? original_->packed_weights_ : packed_weights_;
+  }
   AOTIProxyExecutorHandle proxy_handle() const { return reinterpret_cast<AOTIProxyExecutorHandle>(proxy().handle()); }
   void check(AOTIRuntimeError code, const char* doing) const;
   Error failed(const char* doing, const std::string& reason) const;
@@ -104,26 +96,6 @@ class Container {
   std::vector<Constant> list_constants(bool* has_folded) const;
   /// Where each constant lies in the files of weights.
   std::vector<uint8_t*> find_weights(const std::vector<Constant>& constants) const;
-  // packed_weights.cpp
-  /// One, and where it lies as it is in the package.
-  struct PlacedConstant {
-    size_t index;
-    Constant constant;
-    const uint8_t* data;
-  };
-  const std::string* layout_of(const ConstantSpec& spec) const;
-  TensorHandle borrow_constant(const PlacedConstant& one, const uint8_t* data, const std::string* layout) const;
-  /// Puts weights that were packed on another kind of CPU into the order that this one reads fastest: those of a file
-  /// of prepared ones, or in memory of the container's own. Where nobody can tell that order it is C's, which oneDNN
-  /// reorders at each call as well, in a tenth of the time.
-  void take_order_of_cpu(const std::vector<PlacedConstant>& packed, std::vector<TensorHandle>* handles);
-  bool map_prepared(std::vector<TensorHandle>* handles);
-  /// A weight in C order of its sizes; for a transposed convolution, of those that torch has.
-  TensorHandle unpacked(const PlacedConstant& one, const Convolution* by) const;
-  /// The weight as this CPU packs it; none when that is how it lies.
-  TensorHandle packed_anew(const PlacedConstant& one) const;
-
-  // weights.cpp
   bool map_weights(const std::vector<Constant>& constants, const std::vector<uint8_t*>& places);
   void copy_weights(const std::vector<Constant>& constants, const std::vector<uint8_t*>& places);
   /// Fills `constant_memory_` with the container's own copies; false when the model is older than the function that
@@ -160,15 +132,8 @@ class Container {
   Library library_;
   AOTInductorModelContainerHandle handle_ = nullptr;
   ProxyExecutor proxy_;
-  std::string prepared_in_;               // the folder in which prepared weights are looked for
-  std::string prepared_;                  // the file of them that is mapped
-  MappedFile prepared_file_;              // the same
-  Preparation preparation_;               // what it is or would be for
-  bool is_foreign_ = false;               // whether another kind of CPU has packed the weights
-  bool is_order_unknown_ = false;         // whether nobody can tell how a convolution's weight is packed for this one
-  std::vector<PlacedConstant> packable_;  // weights that can be packed for this one: what the file tells of
-  std::vector<TensorHandle> unpacked_;    // memory of weights that lie in C order instead of their file's
-  std::vector<TensorHandle> constants_;   // over the mapped weights; empty when the container copied them
+  PackedWeights packed_weights_{package_, {}};
+  std::vector<TensorHandle> constants_;  // over the mapped weights; empty when the container copied them
   std::unique_ptr<StateLayout> state_layout_;
   std::unique_ptr<State> state_;
   std::vector<std::pair<std::string, AtenTensorHandle>> shared_constants_;  // for sessions: all but the state

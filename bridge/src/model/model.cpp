@@ -195,7 +195,7 @@ std::shared_ptr<aot::Container> aot_model::make_container_with_state() const {
   return std::make_shared<aot::Container>(container_, *device_);
 }
 
-aot::Container::Outcome aot_model::prepare(const std::string& folder) const {
+aot::PackedWeights::Outcome aot_model::prepare(const std::string& folder) const {
   aot::refuse_orphans();
   const aot::AtWork at_work;
   const aot::CallThreads threads(num_threads_);  // oneDNN's order follows them, and each thread has its own number

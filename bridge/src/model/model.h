@@ -45,8 +45,8 @@ struct aot_model {
   /// For a session.
   std::shared_ptr<aot::Container> make_container_with_state() const;
 
-  /// As Container::prepare().
-  aot::Container::Outcome prepare(const std::string& folder) const;
+  /// As PackedWeights::prepare().
+  aot::PackedWeights::Outcome prepare(const std::string& folder) const;
   const std::string& prepared() const { return container_->prepared(); }
 
   /// Runs the model. With `const_inputs` nothing that the model writes reaches the caller's memory. `latency_ms` is the

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Weights of convolutions in the order that oneDNN reads fastest here, which follows from the kind of CPU and from how
-// many threads a call has: packed when the model is loaded, or once for all processes.
+#include "model/packed_weights.h"
+
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,7 +9,6 @@
 #include "base/error.h"
 #include "base/single_file.h"
 #include "base/text.h"
-#include "model/container.h"
 #include "model/debug.h"
 #include "package/packed_layout.h"
 #include "runtime/libtorch_cpu.h"
@@ -46,53 +45,60 @@ std::string features_of_order() {
 
 }  // namespace
 
-const std::string* Container::layout_of(const ConstantSpec& spec) const {
-  return spec.layout < 0 ? nullptr : &package_.metadata.layouts[static_cast<size_t>(spec.layout)];
+const std::string* layout_of(const Metadata& metadata, const ConstantSpec& spec) {
+  return spec.layout < 0 ? nullptr : &metadata.layouts[static_cast<size_t>(spec.layout)];
 }
 
-TensorHandle Container::borrow_constant(const PlacedConstant& one, const uint8_t* data,
-                                        const std::string* layout) const {
-  const ConstantSpec& spec = package_.metadata.constants[one.index];
+TensorHandle borrow_weight(const ConstantSpec& spec, int32_t dtype, const uint8_t* data, const std::string* layout) {
   const auto ndim = static_cast<int32_t>(spec.shape.size());
   const CStrides c_order(spec.shape.data(), ndim);
   const int64_t* strides = spec.strides.empty() ? c_order.values : spec.strides.data();
   auto* const place = const_cast<uint8_t*>(data);  // NOLINT(cppcoreguidelines-pro-type-const-cast): torch's interface
-  return borrow_memory({place, spec.shape.data(), ndim, strides, spec.offset, one.constant.dtype, {AOT_DEVICE_CPU, 0}},
-                       layout);
+  return borrow_memory({place, spec.shape.data(), ndim, strides, spec.offset, dtype, {AOT_DEVICE_CPU, 0}}, layout);
 }
 
-void Container::take_order_of_cpu(const std::vector<PlacedConstant>& packed, std::vector<TensorHandle>* handles) {
+PackedWeights::PackedWeights(const Package& package, std::string prepared_in)
+    : package_(package), prepared_in_(std::move(prepared_in)) {}
+
+const ConstantSpec& PackedWeights::spec_of(const PlacedWeight& one) const {
+  return package_.metadata.constants[one.index];
+}
+
+const std::string& PackedWeights::layout_of(const PlacedWeight& one) const {
+  return *aot::layout_of(package_.metadata, spec_of(one));
+}
+
+void PackedWeights::take_order_of_cpu(const std::vector<PlacedWeight>& packed, std::vector<TensorHandle>* handles) {
   const std::string& packed_on = package_.metadata.packed_on;
   if (Runtime::is_slim() || packed_on.empty()) return;  // the slim runtime's order is one for all
-  const std::vector<ConstantSpec>& specs = package_.metadata.constants;
   preparation_.cpu = libtorch_cpu_kind();
   if (preparation_.cpu.empty()) return;
   is_foreign_ = preparation_.cpu != packed_on;
   preparation_.features = features_of_order();
   const auto max_threads = Runtime::get().openmp().max_threads;
   preparation_.threads = max_threads != nullptr ? max_threads() : 1;
-  for (const PlacedConstant& one : packed) {
-    const Convolution* by = packing_of(specs[one.index]);
+  for (const PlacedWeight& one : packed) {
+    const Convolution* by = packing_of(spec_of(one));
     if (by == nullptr) {
-      is_order_unknown_ = is_order_unknown_ || specs[one.index].shape.size() != 2;
+      is_order_unknown_ = is_order_unknown_ || spec_of(one).shape.size() != 2;
       continue;
     }
     packable_.push_back(one);
-    preparation_.weights.push_back(identity_of(specs[one.index], *by, *layout_of(specs[one.index])));
+    preparation_.weights.push_back(identity_of(spec_of(one), *by, layout_of(one)));
   }
   if (!packable_.empty()) preparation_.torch = libtorch_version();
   const bool is_prepared = map_prepared(handles);
   size_t anew = 0;
   // With another number of threads than at export some weights may lie in another order as well. To find out takes as
   // long as to pack them, which is for who prepares.
-  for (const PlacedConstant& one : packed) {
-    const ConstantSpec& spec = specs[one.index];
+  for (const PlacedWeight& one : packed) {
+    const ConstantSpec& spec = spec_of(one);
     // Products of matrices are fast in any order but where there is no AVX2.
     if (!is_foreign_ || (spec.shape.size() == 2 && preparation_.cpu != "DEFAULT")) continue;
     if (packing_of(spec) == nullptr) {
       TensorHandle plain = unpacked(one, nullptr);
-      const std::string order = plain_layout(*layout_of(spec));
-      (*handles)[one.index] = borrow_constant(one, static_cast<uint8_t*>(data_of(plain)), &order);
+      const std::string order = plain_layout(layout_of(one));
+      (*handles)[one.index] = borrow_weight(spec, one.dtype, static_cast<uint8_t*>(data_of(plain)), &order);
       unpacked_.push_back(std::move(plain));
     } else if (!is_prepared) {
       TensorHandle own = packed_anew(one);
@@ -108,7 +114,7 @@ void Container::take_order_of_cpu(const std::vector<PlacedConstant>& packed, std
   }
 }
 
-bool Container::map_prepared(std::vector<TensorHandle>* handles) {
+bool PackedWeights::map_prepared(std::vector<TensorHandle>* handles) {
   if (prepared_in_.empty() || packable_.empty()) return false;
   const std::string path = preparation_.path_in(prepared_in_);
   if (!exists(path)) return false;
@@ -116,23 +122,22 @@ bool Container::map_prepared(std::vector<TensorHandle>* handles) {
   const std::vector<PackedWeight> weights =
       read_prepared(prepared_file_.data(), prepared_file_.size(), preparation_, path);
   for (size_t n = 0; n < packable_.size(); ++n) {
-    const PlacedConstant& one = packable_[n];
+    const PlacedWeight& one = packable_[n];
     const PackedWeight& weight = weights[n];
     if (weight.layout.empty()) continue;  // in the right order as it is
-    const size_t size = Runtime::get().aoti_torch_dtype_element_size(one.constant.dtype);
+    const size_t size = Runtime::get().aoti_torch_dtype_element_size(one.dtype);
     size_t reach = 0;
-    if (!packed_extent(weight.layout, package_.metadata.constants[one.index].shape, size, &reach) ||
-        reach > weight.size) {
-      throw described_larger(path, one.constant.name);
+    if (!packed_extent(weight.layout, spec_of(one).shape, size, &reach) || reach > weight.size) {
+      throw described_larger(path, one.name);
     }
-    (*handles)[one.index] = borrow_constant(one, weight.data, &weight.layout);
+    (*handles)[one.index] = borrow_weight(spec_of(one), one.dtype, weight.data, &weight.layout);
   }
   prepared_ = path;
   return true;
 }
 
-TensorHandle Container::unpacked(const PlacedConstant& one, const Convolution* by) const {
-  const ConstantSpec& spec = package_.metadata.constants[one.index];
+TensorHandle PackedWeights::unpacked(const PlacedWeight& one, const Convolution* by) const {
+  const ConstantSpec& spec = spec_of(one);
   const Runtime& runtime = Runtime::get();
   std::vector<int64_t> shape = spec.shape;
   const bool is_transposed = by != nullptr && by->is_transposed;
@@ -140,23 +145,22 @@ TensorHandle Container::unpacked(const PlacedConstant& one, const Convolution* b
     shape[0] = spec.shape[1] * by->groups;
     shape[1] = spec.shape[0] / by->groups;
   }
-  TensorHandle plain = allocate(runtime.dtype_of(one.constant.dtype), shape.data(), static_cast<int32_t>(shape.size()),
-                                {AOT_DEVICE_CPU, 0});
-  const size_t size = runtime.aoti_torch_dtype_element_size(one.constant.dtype);
-  unpack(*layout_of(spec), size, one.data, static_cast<uint8_t*>(data_of(plain)), is_transposed);
+  TensorHandle plain =
+      allocate(runtime.dtype_of(one.dtype), shape.data(), static_cast<int32_t>(shape.size()), {AOT_DEVICE_CPU, 0});
+  const size_t size = runtime.aoti_torch_dtype_element_size(one.dtype);
+  unpack(layout_of(one), size, one.data, static_cast<uint8_t*>(data_of(plain)), is_transposed);
   return plain;
 }
 
-TensorHandle Container::packed_anew(const PlacedConstant& one) const {
-  const ConstantSpec& spec = package_.metadata.constants[one.index];
+TensorHandle PackedWeights::packed_anew(const PlacedWeight& one) const {
+  const ConstantSpec& spec = spec_of(one);
   const Convolution* by = packing_of(spec);
   if (by == nullptr) return {};
   TensorHandle own = pack(unpacked(one, by), *by);
-  return without_gaps(packed_bytes(own).layout) == without_gaps(*layout_of(spec)) ? TensorHandle() : std::move(own);
+  return without_gaps(packed_bytes(own).layout) == without_gaps(layout_of(one)) ? TensorHandle() : std::move(own);
 }
 
-Container::Outcome Container::prepare(const std::string& folder) const {
-  if (original_ != nullptr) return original_->prepare(folder);
+PackedWeights::Outcome PackedWeights::prepare(const std::string& folder) const {
   if (Runtime::is_slim()) return {"", "the slim runtime reads one order of weights on every kind of CPU"};
   const std::string& packed_on = package_.metadata.packed_on;
   if (packed_on.empty()) return {"", "none of its weights are packed for a kind of CPU"};
@@ -173,7 +177,7 @@ Container::Outcome Container::prepare(const std::string& folder) const {
   std::vector<TensorHandle> owners;
   std::vector<PackedWeight> weights;
   Outcome outcome;
-  for (const PlacedConstant& one : packable_) {
+  for (const PlacedWeight& one : packable_) {
     owners.push_back(packed_anew(one));
     weights.push_back(owners.back().get() == nullptr ? PackedWeight{} : packed_bytes(owners.back()));
     if (owners.back().get() == nullptr) continue;

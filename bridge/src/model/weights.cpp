@@ -202,14 +202,14 @@ bool Container::map_weights(const std::vector<Constant>& constants, const std::v
     return false;
   }
   std::vector<TensorHandle> handles;
-  std::vector<PlacedConstant> packed;  // that could lie in another order
+  std::vector<PlacedWeight> packed;  // that could lie in another order
   for (size_t i = 0; i < specs.size(); ++i) {
     const Constant& constant = constants[i];
     const ConstantSpec& spec = specs[i];
     if (spec.shape.size() > kMaxDims) return false;
     const CStrides c_order(spec.shape.data(), static_cast<int32_t>(spec.shape.size()));
     const size_t size = Runtime::get().aoti_torch_dtype_element_size(constant.dtype);
-    const std::string* layout = layout_of(spec);
+    const std::string* layout = layout_of(package_.metadata, spec);
     size_t reach = 0;
     if (layout == nullptr) {
       reach = extent(spec, spec.strides.empty() ? c_order.values : spec.strides.data(), size);
@@ -220,10 +220,12 @@ bool Container::map_weights(const std::vector<Constant>& constants, const std::v
       throw damaged_error({"the weight ", constant.name, " of ", package_.path, " is described larger than it is"},
                           {"The description belongs to another model."});
     }
-    handles.push_back(borrow_constant({i, constant, places[i]}, places[i], layout));
-    if (layout != nullptr && is_unpackable(*layout, spec.shape)) packed.push_back({i, constant, places[i]});
+    handles.push_back(borrow_weight(spec, constant.dtype, places[i], layout));
+    if (layout != nullptr && is_unpackable(*layout, spec.shape)) {
+      packed.push_back({i, constant.name, constant.dtype, places[i]});
+    }
   }
-  take_order_of_cpu(packed, &handles);
+  packed_weights_.take_order_of_cpu(packed, &handles);
   std::vector<Pair> pairs;
   pairs.reserve(handles.size());
   for (size_t i = 0; i < handles.size(); ++i) pairs.push_back({constants[i].name, handles[i].get()});
