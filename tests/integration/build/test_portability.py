@@ -66,9 +66,9 @@ def test_a_compiler_that_links_libstdcxx_statically(
     backend_venv: Path, exported: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing then brings libstdc++ into the process before libtorch asks for it."""
+    models = (("mlp", exported("mlp")),)  # before CXX is set: torch takes a single program
     monkeypatch.setenv("CXX", "c++ -static-libstdc++ -static-libgcc")
     output = tmp_path / "bundle"
-    models = (("mlp", exported("mlp")),)
     request = BuildRequest(
         backend=Backend.CPU, output=output, models=models, portable=True, runtime="full", venv=backend_venv
     )

@@ -583,6 +583,21 @@ def test_without_a_compiler(backend_python: Path, modules: Path, monkeypatch: py
     assert "/nonexistent/g++" in failure(backend_python, modules, "random", BuildToolError).what
 
 
+def test_a_compiler_with_launcher_or_flags(
+    backend_python: Path, modules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build takes what torch does not; what is advised instead works."""
+    monkeypatch.setenv("CXX", "env g++ -pipe")
+    error = failure(backend_python, modules, "random", BuildToolError)
+    assert error.what == "CXX=env g++ -pipe: PyTorch takes a single program, without a launcher or flags"
+    script = tmp_path / "g++"
+    script.write_text(f"#!/bin/sh\n{error.fix.partition(': ')[2]}\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("CXX", str(script))
+    request = ExportRequest(file=modules, function="random", output=tmp_path / "model.pt2")
+    export(request, backend_python, Silent())
+
+
 def test_the_environment_does_not_choose_the_torch(
     backend_python: Path, modules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -248,10 +248,10 @@ def compiler() -> str:
     except InvalidCxxCompiler:
         found = None
     if found is None:
-        raise WorkerError(
-            f"{name}: no C++ compiler on PATH",
-            meaning="AOTInductor generates C++ and compiles it on this machine",
-            fix="apt install g++, or set CXX to a compiler",
-            kind="tool",
-        )
+        what, fix = f"{name}: no C++ compiler on PATH", "sudo apt-get install g++, or set CXX to a compiler"
+        if len(name.split()) > 1:  # which a build takes
+            what = f"CXX={name}: PyTorch takes a single program, without a launcher or flags"
+            fix = f'set CXX to a script of the name g++ that says: exec {name} "$@"'
+        meaning = "AOTInductor generates C++ and compiles it on this machine"
+        raise WorkerError(what, meaning=meaning, fix=fix, kind="tool")
     return found
