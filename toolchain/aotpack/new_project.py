@@ -91,17 +91,17 @@ def create(language: str, folder: Path, bundle: Path | None = None) -> list[Path
         )
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        files = _write(language, name, staging)
+        files = _write(language, name, scratch)
         if bundle is not None:
             # From where both really lie: the ways there may go through links.
             bundle = bundle.absolute().parent.resolve() / bundle.absolute().name
-            (staging / "bundle").symlink_to(os.path.relpath(bundle, folder.resolve()))
-        staging.chmod(0o755)
-        staging.rename(folder)  # takes the place of an empty folder
+            (scratch / "bundle").symlink_to(os.path.relpath(bundle, folder.resolve()))
+        scratch.chmod(0o755)
+        scratch.rename(folder)  # takes the place of an empty folder
     except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
         raise
     return files
 

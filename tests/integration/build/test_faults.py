@@ -20,7 +20,7 @@ from tests.support import faults
 from tests.support.faults import names_in
 
 #: The moments of a build whose parts are in the cache, in order.
-STEPS = ("locked", "gathered", "staging", "writing", "sealed", "replacing", "replaced", "remembered")
+STEPS = ("locked", "gathered", "scratch", "writing", "described", "replacing", "replaced", "remembered")
 Build = Callable[[str], Callable[[], None]]
 
 
@@ -79,7 +79,7 @@ def test_a_kill_between_two_renames(build: Build, tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("ending", [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM])
 def test_whoever_is_asked_to_end_clears_up(build: Build, tmp_path: Path, ending: signal.Signals) -> None:
-    for step in ("locked", "writing", "sealed"):
+    for step in ("locked", "writing", "described"):
         ended = faults.run(build("newer"), step, faults.kill(ending))
         assert (ended.status, ended.reached[-1]) == (128 + ending, step), ended.stderr
         assert names_in(tmp_path / "dist") == []

@@ -29,7 +29,7 @@ from aotpack.libraries.closure import Root, walk
 from aotpack.libraries.finder import DiskFinder
 from aotpack.libraries.origins import Origin
 from aotpack.libraries.recipe import load_recipe
-from aotpack.patterns import matches
+from aotpack.patterns import matches_any
 from aotpack.progress.reporter import Reporter
 from aotpack.verifying import run, static
 from tests.support.packages.exporting import EXAMPLES, ROOT, cached_export
@@ -148,7 +148,7 @@ def test_the_recipe_knows_every_library_of_the_wheel(torch: TorchInfo) -> None:
     assert closure.missing == ()
     opened = {library.name for library in closure.libraries}
     for pattern in ("libtorch_cuda_linalg.so", "libcusolver.so.*", "libcudnn_engines_*.so.*", "libnvrtc-builtins.so.*"):
-        assert any(matches(name, (pattern,)) for name in opened), pattern
+        assert any(matches_any(name, (pattern,)) for name in opened), pattern
 
 
 @pytest.mark.parametrize("bundle", ["whole", "trimmed"])

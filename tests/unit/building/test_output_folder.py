@@ -24,7 +24,7 @@ def fill(folder: Path, text: str) -> None:
 
 
 def put(output: Path, text: str) -> None:
-    with output_folder.staging(output) as folder:
+    with output_folder.replacing(output) as folder:
         fill(folder, text)
 
 
@@ -49,7 +49,7 @@ def test_a_failure_leaves_the_older_bundle_and_nothing_else(tmp_path: Path) -> N
     put(tmp_path / "dist", "older")
 
     def interrupted() -> None:
-        with output_folder.staging(tmp_path / "dist") as folder:
+        with output_folder.replacing(tmp_path / "dist") as folder:
             fill(folder, "newer")
             raise KeyboardInterrupt
 
@@ -161,7 +161,7 @@ def test_a_file_that_comes_while_a_bundle_is_built_stays(tmp_path: Path) -> None
     bundle(tmp_path / "dist", {"lib/a.so": ""})
 
     def build() -> None:
-        with output_folder.staging(tmp_path / "dist") as folder:
+        with output_folder.replacing(tmp_path / "dist") as folder:
             fill(folder, "newer")
             (tmp_path / "dist/results.csv").write_text("1,2,3")
 

@@ -30,12 +30,12 @@ def run(capsys: pytest.CaptureFixture[str], *words: str, status: int = 0) -> str
 
 def test_sizes_are_those_of_the_files(capsys: pytest.CaptureFixture[str]) -> None:
     document = json.loads(run(capsys, "size", "--json"))
-    seal = 64  # each entry's hash in hex
-    assert document["sizes"] == {"bridge": 3 + seal, "slim": 120 + 2 * seal}
-    assert document["total"] == 123 + 3 * seal
+    recorded = 64  # each entry's hash in hex
+    assert document["sizes"] == {"bridge": 3 + recorded, "slim": 120 + 2 * recorded}
+    assert document["total"] == 123 + 3 * recorded
     listed = json.loads(run(capsys, "list", "--json"))["entries"]
     assert [(Path(each["path"]).name, each["size"]) for each in listed if each["kind"] == "bridge"] == [
-        ("c3", 3 + seal)
+        ("c3", 3 + recorded)
     ]
 
 

@@ -286,8 +286,8 @@ def test_a_terminated_command_cleans_up(tmp_path: Path) -> None:
         "from aotpack.building import output_folder\n"
         "@click.command()\n"
         "def wait():\n"
-        "    with output_folder.staging(pathlib.Path(sys.argv[1])):\n"
-        "        print('staging', flush=True)\n"
+        "    with output_folder.replacing(pathlib.Path(sys.argv[1])):\n"
+        "        print('replacing', flush=True)\n"
         "        time.sleep(60)\n"
         "cli.LazyGroup.get_command = lambda *_: wait\n"
         "cli.main(['any'])\n"
@@ -296,7 +296,7 @@ def test_a_terminated_command_cleans_up(tmp_path: Path) -> None:
     command = [sys.executable, "-c", probe, str(tmp_path / "dist")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == b"staging\n"
+        assert process.stdout.readline() == b"replacing\n"
         process.terminate()
     assert process.returncode == 143
     assert list(tmp_path.iterdir()) == []

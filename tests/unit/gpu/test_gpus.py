@@ -8,7 +8,7 @@ import pytest
 
 from aotpack.backend import Backend
 from aotpack.errors import UsageError
-from aotpack.exporting.driving import parse_archs
+from aotpack.exporting.driving import archs_to_compile
 from aotpack.gpu.archs import check_archs, in_order, label, serves, unserved
 from tests.support.cases import cases
 
@@ -33,13 +33,13 @@ def test_gpus_of_the_backend_are_accepted(backend: str, archs: list[str]) -> Non
 )
 def test_other_words_are_refused_by_name(backend: str, arch: str, why: str) -> None:
     with pytest.raises(UsageError, match=re.escape(f"--arch {arch}: ") + ".*" + re.escape(why)) as caught:
-        parse_archs([arch], Backend(backend))
+        archs_to_compile([arch], Backend(backend))
     assert "the model's own code is compiled for" in caught.value.meaning
     assert ("leave it out" if backend == "cpu" else "name GPUs such as") in caught.value.fix
 
 
 def test_an_export_is_for_each_once_and_the_oldest_is_the_first() -> None:
-    assert parse_archs(["sm_100", "sm_90", "sm_80", "sm_90"], Backend.CUDA) == ("sm_80", "sm_90", "sm_100")
+    assert archs_to_compile(["sm_100", "sm_90", "sm_80", "sm_90"], Backend.CUDA) == ("sm_80", "sm_90", "sm_100")
     assert in_order(["gfx1100:xnack-", "gfx942", "gfx90a"]) == ("gfx90a", "gfx942", "gfx1100:xnack-")
 
 

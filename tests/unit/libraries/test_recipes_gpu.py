@@ -8,7 +8,7 @@ from aotpack.backend import Backend
 from aotpack.libraries import recipe as recipes
 from aotpack.libraries.features import choose, group_that_stubs
 from aotpack.libraries.recipe import load_recipe
-from aotpack.patterns import matches
+from aotpack.patterns import matches_any
 from aotpack_doctor.reading.rocm import DATA
 
 CUDA = load_recipe(Backend.CUDA)
@@ -39,7 +39,7 @@ TORCH = (
 
 @pytest.mark.parametrize("name", [*CU13, *CU12])
 def test_nvidias_files_are_known_and_never_touched(name: str) -> None:
-    assert matches(name, CUDA.known_libraries)
+    assert matches_any(name, CUDA.known_libraries)
     assert not CUDA.may_edit(name)
     assert not CUDA.may_strip(name)
     assert not CUDA.may_trim(name)
@@ -47,19 +47,19 @@ def test_nvidias_files_are_known_and_never_touched(name: str) -> None:
 
 @pytest.mark.parametrize("name", TORCH)
 def test_torchs_own_files_are_known_and_may_be_made_smaller(name: str) -> None:
-    assert matches(name, CUDA.known_libraries)
+    assert matches_any(name, CUDA.known_libraries)
     assert CUDA.may_edit(name)
     assert CUDA.may_strip(name)
 
 
 def test_the_driver_is_the_machines() -> None:
     assert set(CUDA.host_libraries) == {"libcuda.so.1", "libnvidia-ml.so.1"}
-    assert not any(matches(name, CUDA.known_libraries) for name in CUDA.host_libraries)
+    assert not any(matches_any(name, CUDA.known_libraries) for name in CUDA.host_libraries)
 
 
 def opened_by(name: str, of: recipes.Recipe, files: tuple[str, ...], group: str | None = None) -> set[str]:
-    lines = [line for line in of.dlopen if matches(name, (line.loader,)) and line.group in (None, group)]
-    return {file for line in lines for file in files if matches(file, line.loads)}
+    lines = [line for line in of.dlopen if matches_any(name, (line.loader,)) and line.group in (None, group)]
+    return {file for line in lines for file in files if matches_any(file, line.loads)}
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_every_group_that_another_needs_exists() -> None:
 def test_every_library_of_a_group_is_known() -> None:
     for group in CUDA.groups.values():
         for pattern in group.libraries:
-            assert matches(pattern, CUDA.known_libraries), pattern
+            assert matches_any(pattern, CUDA.known_libraries), pattern
 
 
 def test_drivers_have_a_floor_for_every_cuda_that_torch_was_built_with() -> None:
@@ -164,7 +164,7 @@ def test_drivers_have_a_floor_for_every_cuda_that_torch_was_built_with() -> None
     ],
 )
 def test_one_line_of_data_serves_both_layouts(library: str, path: str) -> None:
-    assert path in {line.path for line in ROCM.data if matches(library, (line.library,))}
+    assert path in {line.path for line in ROCM.data if matches_any(library, (line.library,))}
 
 
 def test_rocm_keeps_the_vendors_tree_and_patches_nothing() -> None:
@@ -186,7 +186,7 @@ def test_rocm_keeps_the_vendors_tree_and_patches_nothing() -> None:
     ],
 )
 def test_rocms_libraries_are_known_by_either_name(name: str) -> None:
-    assert matches(name, ROCM.known_libraries)
+    assert matches_any(name, ROCM.known_libraries)
 
 
 def test_the_doctor_asks_for_the_data_that_the_recipe_calls_needed() -> None:

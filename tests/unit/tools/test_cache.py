@@ -81,9 +81,9 @@ WRONGS: dict[str, Callable[[Path], object]] = {
     "a folder": lambda made: folder(made / "text"),
     "not executable": lambda made: (made / "lib/code.so").chmod(0o644),
     "renamed": lambda made: (made / "text").rename(made / "txet"),
-    "no seal": lambda made: (made.parent / "sha256").unlink(),
-    "a broken seal": lambda made: (made.parent / "sha256").write_bytes(b"\xff\0"),
-    "a FIFO for a seal": lambda made: fifo(made.parent / "sha256"),
+    "no hash": lambda made: (made.parent / "sha256").unlink(),
+    "a broken hash": lambda made: (made.parent / "sha256").write_bytes(b"\xff\0"),
+    "a FIFO for a hash": lambda made: fifo(made.parent / "sha256"),
     "a file for all": lambda made: (made.parent.rename(made.parent.parent / "x"), made.parent.write_text("")),
     "a loop for all": lambda made: (made.parent.rename(made.parent.parent / "x"), made.parent.symlink_to("key")),
 }

@@ -9,7 +9,7 @@ from typing import IO, Any, Literal
 
 from aotpack.api.bundles import Bundle
 from aotpack.backend import Backend
-from aotpack.building.archs import parse_archs
+from aotpack.building.archs import archs_to_keep
 from aotpack.building.request import BuildRequest
 from aotpack.errors import UsageError
 from aotpack.exporting.driving import parse_device
@@ -81,7 +81,7 @@ def build(
     """
     where = own_environment() if venv is None else Path(venv)
     options = {"verify": verify, **(export or {})}
-    archs = parse_archs(archs, parse_device(backend)[0])
+    archs = archs_to_keep(archs, parse_device(backend)[0])
     named = packages_of(
         models, backend=backend, archs=archs, venv=where, force=force, options=options, progress=progress
     )
@@ -138,7 +138,7 @@ def packages_of(
 
     Raises AotpackError.
     """
-    archs = parse_archs(archs, parse_device(backend)[0])
+    archs = archs_to_keep(archs, parse_device(backend)[0])
     given: dict[str, Any] = {"device": backend, **options}
     if archs and given["device"] != Backend.CPU.value:
         given.setdefault("archs", archs)

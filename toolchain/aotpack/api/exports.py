@@ -94,7 +94,7 @@ def export(
         against=None if against is None else _place_of(parse_source(against)),
         sample=sample,
         allow_fixed=allow_fixed,
-        archs=driving.parse_archs(archs, backend),
+        archs=driving.archs_to_compile(archs, backend),
         options=check_options(options or {}),
     )
     reporter = reporter_for(progress)
@@ -170,7 +170,7 @@ def export_once(
         verify=verify,
         sample=sample,
         allow_fixed=allow_fixed,
-        archs=driving.parse_archs(archs, backend),
+        archs=driving.archs_to_compile(archs, backend),
         options=check_options(options or {}),
     )
     reporter = reporter_for(progress)

@@ -10,7 +10,7 @@ from aotpack.gpu.archs import check_archs, listed, unserved
 from aotpack.package.metadata import ModelMetadata
 
 
-def parse_archs(archs: object, backend: Backend) -> tuple[str, ...]:
+def archs_to_keep(archs: object, backend: Backend) -> tuple[str, ...]:
     """Check `--arch` of a build, in the order that it was given. Raises UsageError."""
     found = listed(archs)
     meaning = "--arch names the GPUs that the bundle is to run on; code and data for others is left out"

@@ -1,7 +1,7 @@
 """Making a bundle: gather facts, plan, write, describe. The one place that knows all the steps.
 
 `gather` reads this machine and compiles what is ours; `plan_bundle` decides; `write_entries` writes into a folder that
-takes the output's place when it is whole; the description seals it.
+takes the output's place when it is whole; the description is written last.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def dry_run(request: BuildRequest, reporter: Reporter) -> BundlePlan:
 
 
 def assemble(order: BuildOrder, inputs: BuildInputs, plan: BundlePlan, reporter: Reporter) -> Bundle:
-    """Write, seal and put in place what was planned; whoever calls holds the right to write the order's folder.
+    """Write, describe and put in place what was planned; whoever calls holds the right to write the order's folder.
 
     Raises:
         AotpackError: as the exit codes say; the output folder is then as it was.
@@ -55,14 +55,14 @@ def assemble(order: BuildOrder, inputs: BuildInputs, plan: BundlePlan, reporter:
     for warning in plan.warnings:
         reporter.warn(warning)
     total = sum(_size(entry) for entry in plan.entries)
-    with output_folder.staging(order.output, force=order.force) as folder:
+    with output_folder.replacing(order.output, force=order.force) as folder:
         with reporter.bytes(f"writing {len(plan.entries)} files", total) as done:
             records = writing.write_entries(folder, plan.entries, done)
         if order.portable:
             records += _papers(folder, order, inputs, plan, records, reporter)
         bundle = describe(folder, records, inputs, plan)
         (folder / DESCRIPTION).write_bytes(manifest.encode(bundle))
-        steps.reached("sealed")
+        steps.reached("described")
     return manifest.decode(read_regular(str(order.output / DESCRIPTION), follow=False), DESCRIPTION)
 
 

@@ -173,7 +173,7 @@ def _tidy(output: Path) -> None:
 
 
 @contextlib.contextmanager
-def staging(output: Path, *, force: bool = False) -> Iterator[Path]:
+def replacing(output: Path, *, force: bool = False) -> Iterator[Path]:
     """A temporary sibling folder; moved to `output` when the block ends well, removed otherwise.
 
     What lies at `output` by then is looked at once more (see `check`): it took a while.
@@ -182,7 +182,7 @@ def staging(output: Path, *, force: bool = False) -> Iterator[Path]:
     umask = os.umask(0o022)  # a bundle is for every user of its target, whatever its builder's own files are
     try:
         folder.chmod(0o755)
-        steps.reached("staging")
+        steps.reached("scratch")
         yield folder
         check(output, force=force)
         steps.reached("replacing")

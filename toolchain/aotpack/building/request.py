@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from aotpack.backend import Backend
-from aotpack.building.archs import parse_archs
+from aotpack.building.archs import archs_to_keep
 from aotpack.bundle.assets import Scalar, check_assets, check_metadata
 from aotpack.environment.torch import TorchInfo
 from aotpack.errors import UsageError
@@ -95,7 +95,7 @@ def order_of(request: BuildRequest) -> BuildOrder:
     Raises:
         UsageError: names or options that cannot be.
     """
-    parse_archs(request.archs, request.backend)
+    archs_to_keep(request.archs, request.backend)
     if not request.portable and "host" in (request.libc, request.python):
         raise UsageError(
             "--libc host and --python host need --portable",

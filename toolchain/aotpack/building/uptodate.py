@@ -36,8 +36,8 @@ class Record(msgspec.Struct):
 def is_current(output: Path, request: str) -> bool:
     """Whether the bundle at `output` came of the same request, and neither it nor its sources changed since."""
     try:
-        seal, _, content = read_regular(str(_record_path(output)), follow=False).partition(b"\n")
-        if seal.decode("ascii", "replace") != hashlib.sha256(content).hexdigest():
+        digest, _, content = read_regular(str(_record_path(output)), follow=False).partition(b"\n")
+        if digest.decode("ascii", "replace") != hashlib.sha256(content).hexdigest():
             return False
         record = msgspec.json.decode(content, type=Record)
     except (OSError, msgspec.MsgspecError):

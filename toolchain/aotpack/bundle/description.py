@@ -18,7 +18,7 @@ from aotpack_doctor.base.places import LIB, LIBC, MODELS
 
 
 def describe(folder: Path, records: Sequence[FileRecord], inputs: BuildInputs, plan: BundlePlan) -> Bundle:
-    """The document that seals a staged folder."""
+    """The document of a folder that is written but for it."""
     features = {feature for model in inputs.models for feature in model.metadata.cpu_features}
     driver = inputs.recipe.driver_floor(inputs.torch.cuda or inputs.torch.hip or "")
     archs = inputs.archs or {arch for model in inputs.models for arch in model.metadata.gpu_archs}

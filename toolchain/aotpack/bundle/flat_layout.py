@@ -11,7 +11,7 @@ from aotpack.bundle.inputs import BuildInputs
 from aotpack.elf.edits import ElfEdit
 from aotpack.libraries.closure import Library
 from aotpack.libraries.recipe import Recipe
-from aotpack.patterns import matches
+from aotpack.patterns import matches_any
 from aotpack_doctor.base.places import LIB
 
 
@@ -63,8 +63,8 @@ def _to_load_early(library: Library, bundled: Mapping[str, Library], recipe: Rec
             continue
         early |= dict.fromkeys(name for name in other.elf.needed if name in bundled)
         for line in recipe.dlopen:
-            if matches(soname, (line.loader,)):
-                early |= dict.fromkeys(name for name in bundled if matches(name, line.loads))
+            if matches_any(soname, (line.loader,)):
+                early |= dict.fromkeys(name for name in bundled if matches_any(name, line.loads))
     return tuple(name for name in early if name not in library.elf.needed)
 
 

@@ -20,7 +20,7 @@ from aotpack.libraries.closure import Library, Missing
 from aotpack.libraries.origins import Origin
 from aotpack.package.metadata import LIBRARY, WEIGHTS
 from aotpack.package.model import EXTERN_KERNELS
-from aotpack.patterns import matches
+from aotpack.patterns import matches_any
 from aotpack_doctor.base.places import ASSETS, GCC, LAUNCHER, LIB, LIBC, MODELS, PROXY, PYTHON_LIB
 
 
@@ -50,7 +50,7 @@ def plan_bundle(inputs: BuildInputs) -> BundlePlan:
     entries += inputs.files
     host = {need.soname for need in (*inputs.libraries.host, *inputs.interpreter_closure.host)}
     named = (model.renaming.library_of(soname) for model in inputs.models for soname in model.needed)
-    host |= {soname for soname in named if matches(soname, inputs.recipe.host_libraries)}
+    host |= {soname for soname in named if matches_any(soname, inputs.recipe.host_libraries)}
     if inputs.libc == "host" or not inputs.portable:
         libraries = (*inputs.libraries.libraries, *inputs.interpreter_closure.libraries)
         host |= {library.name for library in libraries if library.origin is Origin.GLIBC}
@@ -141,7 +141,7 @@ def _model(model: PlannedModel, search_path: str) -> Iterator[Entry]:
         if name in libraries:
             # Plain PyTorch links to libtorch_cpu.so, or to nothing: name the runtime that is in this bundle.
             torch_libraries = tuple(
-                soname for soname in model.needed if matches(soname, ("libtorch*.so", "libc10*.so"))
+                soname for soname in model.needed if matches_any(soname, ("libtorch*.so", "libc10*.so"))
             )
             renamed = {model.renaming.library_of(name) for name in model.needed}
             edit = ElfEdit(

@@ -26,7 +26,7 @@ from aotpack.errors import AotpackError
 from aotpack.gpu import gfx
 from aotpack.libraries.closure import Library
 from aotpack.libraries.recipe import Recipe
-from aotpack.patterns import matches
+from aotpack.patterns import matches_any
 from aotpack_doctor.base.places import LIB
 from aotpack_doctor.base.search_path import inside
 
@@ -136,7 +136,7 @@ def find_data(libraries: Sequence[Library], recipe: Recipe) -> tuple[DataFile, .
     found: dict[Path, DataFile] = {}
     for library in libraries:
         for line in recipe.data:
-            if not matches(library.path.name, (line.library,)):
+            if not matches_any(library.path.name, (line.library,)):
                 continue
             pattern = Path(os.path.normpath(library.path.parent / line.path))
             for match in sorted(pattern.parent.glob(pattern.name)):

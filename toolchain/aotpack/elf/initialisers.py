@@ -24,7 +24,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from aotpack.elf.symbols import SYMBOL
-from aotpack.patterns import matches
+from aotpack.patterns import matches_any
 
 #: `TORCH_LIBRARY_IMPL(library, key, m)` blocks that a compiled model cannot come to. `_` stands for all libraries: the
 #: rule for ops that have no kernel of their own for the key. Of autograd and its companion those stay, because plain
@@ -80,8 +80,8 @@ class Unit:
 def is_unused(unit: Unit) -> bool:
     """Whether nothing that a unit registers is of use to a compiled model."""
     if unit.registers:
-        return all(matches(name, UNUSED_KEYS) for name in unit.registers)
-    return matches(unit.source, UNUSED_SOURCES)
+        return all(matches_any(name, UNUSED_KEYS) for name in unit.registers)
+    return matches_any(unit.source, UNUSED_SOURCES)
 
 
 def shorten(path: Path, symbols_of: Path) -> tuple[str, ...]:

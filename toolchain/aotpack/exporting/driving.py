@@ -160,7 +160,7 @@ def parse_isas(text: str) -> str:
     return ",".join(words)
 
 
-def parse_archs(archs: Iterable[str], backend: Backend) -> tuple[str, ...]:
+def archs_to_compile(archs: Iterable[str], backend: Backend) -> tuple[str, ...]:
     """Check `--arch`. Raises UsageError."""
     found = gpus.in_order(gpus.listed(archs))
     gpus.check_archs(backend, found, meaning="--arch names the GPUs that the model's own code is compiled for")

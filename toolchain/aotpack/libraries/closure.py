@@ -15,7 +15,7 @@ from aotpack.elf.facts import Elf
 from aotpack.libraries.features import group_that_stubs
 from aotpack.libraries.origins import Origin, origin_of
 from aotpack.libraries.recipe import Recipe
-from aotpack.patterns import matches
+from aotpack.patterns import matches_any
 
 
 class Finder(Protocol):
@@ -119,7 +119,7 @@ def walk(
     named = {root.name for root in roots}
     on_host = recipe.host_libraries if recipe else ()
     # A driver's library stays on the target even where this machine has one: a model names it like any other.
-    host = {root.name: Missing(root.name, root.reason) for root in roots if matches(root.name, on_host)}
+    host = {root.name: Missing(root.name, root.reason) for root in roots if matches_any(root.name, on_host)}
     queue = deque((root.name, root.path, root.reason) for root in roots if root.name not in host)
     while queue:
         name, path, reason = queue.popleft()
@@ -133,7 +133,7 @@ def walk(
         for soname in library.elf.needed:
             if soname in libraries or soname in supplied:
                 continue
-            if matches(soname, on_host):
+            if matches_any(soname, on_host):
                 host.setdefault(soname, Missing(soname, why))
             elif (found := finder.find(soname, path)) is None:
                 missing.setdefault(soname, Missing(soname, why))
@@ -157,13 +157,13 @@ def walk(
 
 def _is_known(library: Library, recipe: Recipe) -> bool:
     in_scope = recipe.known_libraries and library.origin is Origin.BUNDLED
-    return not in_scope or matches(library.name, recipe.known_libraries)
+    return not in_scope or matches_any(library.name, recipe.known_libraries)
 
 
 def _opened_by(
     library: Library, recipe: Recipe, finder: Finder, features: frozenset[str]
 ) -> Iterable[tuple[str, Path]]:
     for line in recipe.dlopen:
-        if matches(library.name, (line.loader,)) and (line.group is None or line.group in features):
+        if matches_any(library.name, (line.loader,)) and (line.group is None or line.group in features):
             for pattern in line.loads:
                 yield from finder.match(pattern, library.path)

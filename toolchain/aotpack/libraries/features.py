@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from aotpack.errors import UsageError
 from aotpack.libraries.recipe import Recipe
-from aotpack.patterns import matches
+from aotpack.patterns import matches_any
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def with_needs(recipe: Recipe, group: str) -> frozenset[str]:
 
 def group_that_stubs(recipe: Recipe, library: str, on: frozenset[str]) -> str | None:
     """The group that is off and leaves a stub for a library; None when the library itself is to travel."""
-    holders = [name for name, group in recipe.groups.items() if matches(library, group.libraries)]
+    holders = [name for name, group in recipe.groups.items() if matches_any(library, group.libraries)]
     if any(name in on for name in holders):
         return None
     return next((name for name in holders if recipe.groups[name].stub), None)

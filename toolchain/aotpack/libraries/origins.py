@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from aotpack.patterns import matches
+from aotpack.patterns import matches_any
 from aotpack_doctor.base.soname import is_glibc
 
 #: GCC's run-time libraries that a C++ host program may bring in a newer version of its own.
@@ -24,4 +24,4 @@ def origin_of(soname: str) -> Origin:
     """Origin of a library by its name."""
     if is_glibc(soname):
         return Origin.GLIBC
-    return Origin.GCC if matches(soname, GCC_RUNTIME) else Origin.BUNDLED
+    return Origin.GCC if matches_any(soname, GCC_RUNTIME) else Origin.BUNDLED

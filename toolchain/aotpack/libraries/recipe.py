@@ -15,7 +15,7 @@ import msgspec
 from aotpack import resources
 from aotpack.backend import Backend
 from aotpack.errors import AotpackError
-from aotpack.patterns import matches
+from aotpack.patterns import matches_any
 from aotpack_doctor.base import versions
 
 
@@ -133,19 +133,19 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     def may_strip(self, name: str) -> bool:
         """Whether the library of this file name loses its static symbols in a portable bundle."""
-        return matches(name, self.edits.strip) and not matches(name, self.edits.never)
+        return matches_any(name, self.edits.strip) and not matches_any(name, self.edits.never)
 
     def may_shorten_start(self, name: str) -> bool:
         """Whether the library of this file name runs fewer initialisers in a portable bundle."""
-        return matches(name, self.edits.shorten_start) and not matches(name, self.edits.never)
+        return matches_any(name, self.edits.shorten_start) and not matches_any(name, self.edits.never)
 
     def may_trim(self, name: str) -> bool:
         """Whether the library of this file name loses device code that no GPU of `--arch` can use."""
-        return matches(name, self.edits.trim) and not matches(name, self.edits.never)
+        return matches_any(name, self.edits.trim) and not matches_any(name, self.edits.never)
 
     def may_edit(self, name: str) -> bool:
         """Whether the licence and the loader rules allow to change this file at all."""
-        return not matches(name, self.edits.never)
+        return not matches_any(name, self.edits.never)
 
 
 def parse_recipe(text: str, origin: str) -> Recipe:

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 from aotpack import __version__
 from aotpack.environment.wheel_records import recorded_files
-from aotpack.patterns import matches
+from aotpack.patterns import matches_any
 from aotpack.tools import dpkg
 from aotpack.tools.libraries import need
 
@@ -79,7 +79,7 @@ def components_of(paths: Iterable[Path], site_packages: Path | None) -> dict[Pat
 
 def _by_name(owner: Component, name: str) -> Component:
     """What the table says of a file: all, where its package only passes it on; else what the package does not say."""
-    row = next((row for row in _table() if matches(name, row.files)), None)
+    row = next((row for row in _table() if matches_any(name, row.files)), None)
     if row is None:
         return owner
     if owner.kind == "generic" or owner.name == _GRAFTING:

@@ -1,6 +1,6 @@
 """Folders of things that can be made again, named by the hash of all that went into them.
 
-Nothing in them is believed: each is sealed with a hash of what it holds, which is compared before every use.
+Nothing in them is believed: each lies beside a hash of what it holds, which is compared before every use.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from aotpack.tools.scratch import scratch_folder
 from aotpack_doctor.base.regular import open_regular, read_regular
 
 #: In a key's folder: what was made, and the hash of it.
-_CONTENTS, _SEAL = "contents", "sha256"
+_CONTENTS, _HASH = "contents", "sha256"
 _CHUNK = 1 << 20
 
 
@@ -82,9 +82,9 @@ def cached_folder(kind: str, key: str, fill: Callable[[Path], None]) -> Path:
         made = scratch / "made"
         (made / _CONTENTS).mkdir(parents=True)
         fill(made / _CONTENTS)
-        (made / _SEAL).write_text(_hash_of(made / _CONTENTS), encoding="ascii")
+        (made / _HASH).write_text(_hash_of(made / _CONTENTS), encoding="ascii")
         steps.reached("cached")
-        _put_in_place(made, place, aside=scratch / "wrong")
+        _install(made, place, aside=scratch / "wrong")
     return place / _CONTENTS
 
 
@@ -131,7 +131,7 @@ def remove(entries: Iterable[Kept]) -> None:
             entry.path.rename(scratch / "entry")
 
 
-def _put_in_place(made: Path, place: Path, *, aside: Path) -> None:
+def _install(made: Path, place: Path, *, aside: Path) -> None:
     """Rename `made` to `place`; what is there and is not whole moves to `aside`."""
     while True:
         try:
@@ -150,7 +150,7 @@ def _put_in_place(made: Path, place: Path, *, aside: Path) -> None:
 def _is_whole(place: Path) -> bool:
     """Whether the folder of a key holds what was put there, and nothing else."""
     try:
-        return read_regular(str(place / _SEAL), follow=False).decode("ascii", "replace") == _hash_of(place / _CONTENTS)
+        return read_regular(str(place / _HASH), follow=False).decode("ascii", "replace") == _hash_of(place / _CONTENTS)
     except OSError:
         return False
 

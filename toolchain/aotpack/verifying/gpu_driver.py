@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aotpack.libraries.recipe import Driver
-from aotpack.patterns import matches
+from aotpack.patterns import matches_any
 from aotpack_doctor.reading.gpus import find_driver_library
 
 #: Where its libraries are shown inside: a folder in which the bridge looks for them by itself.
@@ -34,5 +34,5 @@ def find_driver(driver: Driver) -> DriverFiles:
     if not devices or not found:
         return DriverFiles(devices)
     folder = Path(found[0]).parent
-    files = (file for file in sorted(folder.iterdir()) if matches(file.name, driver.libraries))
+    files = (file for file in sorted(folder.iterdir()) if matches_any(file.name, driver.libraries))
     return DriverFiles(devices, tuple((file.resolve(), f"{INSIDE}/{file.name}") for file in files))

@@ -10,7 +10,7 @@ from ctypes import byref
 from aotrun.arrays.closeness import compare, tolerances
 from aotrun.commands.session import model_path, open_model
 from aotrun.errors import AotError, DamagedError, MachineMismatchError, RunError, printable, refused
-from aotrun.formats import places
+from aotrun.formats import bundle_files
 from aotrun.formats.documents import SCHEMA, dumps
 from aotrun.library import bundle, ffi
 from aotrun.library.sample import read_sample, recorded, sample_inputs
@@ -65,7 +65,7 @@ def _files() -> str:
         path = os.path.join(bundle.HERE, record["path"])
         size = _size(path)
         if "link" in record:
-            found, wanted = places.exists(path), True
+            found, wanted = bundle_files.exists(path), True
         else:
             found, wanted = size is not None, size == record.get("size", 0)
             total += size or 0
@@ -85,7 +85,7 @@ def _size(path: str) -> Optional[int]:
     try:
         status = os.stat(path)
     except NotADirectoryError:
-        return places.size_of(path)
+        return bundle_files.size_of(path)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -6,7 +6,7 @@ import os
 
 from aotrun.commands.session import model_path
 from aotrun.errors import printable
-from aotrun.formats import places
+from aotrun.formats import bundle_files
 from aotrun.formats.documents import SCHEMA, dumps
 from aotrun.library import bundle, ffi
 from aotrun.library.model import variants
@@ -24,7 +24,7 @@ def main(values: Dict[str, Any]) -> int:
     import json
 
     # A folder of models without bundle.json, as a build of one's own may be, is told about as far as it goes.
-    described = places.exists(os.path.join(bundle.HERE, "bundle.json"))
+    described = bundle_files.exists(os.path.join(bundle.HERE, "bundle.json"))
     document = bundle.manifest(bundle.HERE) if described else {}
     models = document.get("models", {})
     if values["model"] is not None:

@@ -10,7 +10,7 @@ import io
 import os
 import stat
 
-from aotrun.formats import places
+from aotrun.formats import bundle_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def open_regular(path: str) -> BinaryIO:
     try:
         descriptor = _opened(path)
     except NotADirectoryError:
-        stream = places.open_inside(path)
+        stream = bundle_files.open_inside(path)
         if stream is None:
             raise
         return stream

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from aotrun.errors import DamagedError, UsageError, refused
-from aotrun.formats import places
+from aotrun.formats import bundle_files
 from aotrun.formats.opening import open_regular
 from aotrun.library.ffi import LIBRARY
 
@@ -27,7 +27,7 @@ def lib_folder(root: str) -> str:
 
 def model_names(root: str) -> Tuple[str, ...]:
     """The models of a bundle, sorted."""
-    return places.folders(os.path.join(root, "models"))
+    return bundle_files.folders(os.path.join(root, "models"))
 
 
 def model_folder(root: str, name: Optional[str]) -> str:
@@ -55,10 +55,10 @@ def locate(path: str, model: Optional[str] = None) -> Tuple[str, str]:
     Raises UsageError, DamagedError.
     """
     path = os.path.abspath(path)
-    if not places.exists(path):
+    if not bundle_files.exists(path):
         raise UsageError(f"{path}: no such file or folder", "There is nothing to load.", "Check the path.")
-    if places.is_folder(path) and not places.exists(os.path.join(path, "model.json")):
-        if not places.exists(os.path.join(path, "lib", LIBRARY)):
+    if bundle_files.is_folder(path) and not bundle_files.exists(os.path.join(path, "model.json")):
+        if not bundle_files.exists(os.path.join(path, "lib", LIBRARY)):
             raise UsageError(
                 f"{path}: no bundle and no model folder",
                 f"A bundle has lib/{LIBRARY}, a model folder has model.json.",
@@ -68,7 +68,7 @@ def locate(path: str, model: Optional[str] = None) -> Tuple[str, str]:
     if model is not None:
         raise UsageError(f"{path} is a model, and model={model!r} names another", "One is enough.", "Leave one out.")
     root = os.path.dirname(os.path.dirname(path))
-    inside = places.is_folder(path) and places.exists(os.path.join(root, "lib", LIBRARY))
+    inside = bundle_files.is_folder(path) and bundle_files.exists(os.path.join(root, "lib", LIBRARY))
     return (root if inside else HERE), path
 
 

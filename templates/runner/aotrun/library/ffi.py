@@ -22,7 +22,7 @@ from ctypes import (
 )
 
 from aotrun.errors import DamagedError, MachineMismatchError, from_status, refused
-from aotrun.formats import places
+from aotrun.formats import bundle_files
 from aotrun.formats.opening import open_regular
 
 TYPE_CHECKING = False
@@ -173,7 +173,7 @@ def _load(path: str) -> Any:
     try:
         # Also what the loader would only say in a sentence.
         open_regular(path).close()
-        library = ctypes.CDLL(places.library(path))
+        library = ctypes.CDLL(bundle_files.library(path))
         for name, (result, *arguments) in _FUNCTIONS.items():
             function = getattr(library, name)
             function.restype = result

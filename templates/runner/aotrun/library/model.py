@@ -8,7 +8,7 @@ from ctypes import byref, c_char, c_char_p, c_int32, c_size_t, c_void_p, string_
 from aotrun.arrays.dtypes import BY_CODE
 from aotrun.arrays.signature import Dim, Spec
 from aotrun.errors import UsageError
-from aotrun.formats import places
+from aotrun.formats import bundle_files
 from aotrun.library import bundle, ffi
 from aotrun.library.foreign import Views
 from aotrun.library.tensor import Tensor
@@ -247,7 +247,7 @@ class Model(Runnable):
             prepared=None if prepared is None else os.fsencode(prepared),
         )
         ffi.check(library, library.aot_model_load(os.fsencode(path), byref(options), byref(handle)))
-        places.share_memory(path)
+        bundle_files.share_memory(path)
         inputs = _specs(library, handle, library.aot_model_num_inputs(handle), library.aot_model_input_info)
         outputs = _specs(library, handle, library.aot_model_num_outputs(handle), library.aot_model_output_info)
         super().__init__(library, ("aot_model_run", "aot_model_free"), inputs, outputs)

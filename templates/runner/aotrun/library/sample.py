@@ -7,7 +7,7 @@ import os
 
 from aotrun.arrays.array import Array
 from aotrun.errors import DamagedError, UsageError
-from aotrun.formats import places
+from aotrun.formats import bundle_files
 from aotrun.formats.npy import read_npz
 from aotrun.formats.opening import SpecialFileError, open_regular
 
@@ -26,9 +26,9 @@ _LARGEST_SAMPLE = 1 << 26
 
 def read_sample(path: str) -> Optional[Dict[str, Array]]:
     """The recorded inputs (`in.NAME`) and eager outputs (`out.NAME`) of a model; None when it has none."""
-    if places.is_folder(path):
+    if bundle_files.is_folder(path):
         sample = os.path.join(path, SAMPLE)
-        if not places.exists(sample):
+        if not bundle_files.exists(sample):
             return None
         with _opened(sample) as stream:
             return read_npz(stream, sample)

@@ -249,24 +249,24 @@ def _device_of(paths: Sequence[str]) -> tuple[str, list[str]]:
 def _prepare_for_cpu(*, keeps_weights: bool, changes: Sequence[str]) -> None:
     """Let what is compiled from now on in this process be as we want it."""
     # Only freezing drops weights that generated code has in another order, and each instruction set has its own.
-    matrix_products.choose_by_size(keeps_weights=keeps_weights, changes=changes)
-    matrix_products.divide_large_ones_only()
-    matrix_products.allow_no_rows()
-    in_place.keep_what_lasts()
-    quantised_results.expect_channels_last()
-    pooling.generate()
-    shuffles.take_no_shortcut()
-    region_errors.leave_regions_first()
-    region_errors.look_at_every_status()
+    matrix_products.patch_to_choose_by_size(keeps_weights=keeps_weights, changes=changes)
+    matrix_products.patch_to_divide_large_ones_only()
+    matrix_products.patch_to_allow_no_rows()
+    in_place.patch_to_keep_what_lasts()
+    quantised_results.patch_to_expect_channels_last()
+    pooling.patch_to_generate()
+    shuffles.patch_to_take_no_shortcut()
+    region_errors.patch_to_leave_regions_first()
+    region_errors.patch_to_look_at_every_status()
 
 
 def _mend_inductor() -> None:
     """What it gets wrong on every device, from now on in this process."""
-    lazy_views.compute_at_once()
-    whole_sizes.divide_exactly()
-    known_sizes.come_first()
-    slices.have_both_ends()
-    normals.be_stretched()
+    lazy_views.patch_to_compute_at_once()
+    whole_sizes.patch_to_divide_exactly()
+    known_sizes.patch_to_come_first()
+    slices.patch_to_have_both_ends()
+    normals.patch_to_be_stretched()
 
 
 def _observer(*observers: Callable[[Any], None]) -> Callable[[Any], None]:

@@ -21,7 +21,7 @@ from torch._inductor.virtualized import V
 _QUESTIONS = ("_can_be_inplace", "_qlinear_binary_can_be_inplace")
 
 
-def keep_what_lasts() -> None:
+def patch_to_keep_what_lasts() -> None:
     """Let no sum that is fused from now on in this process replace an input or a constant."""
     for name in _QUESTIONS:
         asked = getattr(mkldnn_fusion, name, None)

@@ -14,7 +14,7 @@ from torch._inductor import decomposition
 _aten = torch.ops.aten
 
 
-def compute_at_once() -> None:
+def patch_to_compute_at_once() -> None:
     """Let what is compiled from now on in this process hold numbers as they are to be read."""
     decomposition.decompositions.update({_aten._conj.default: _conjugated, _aten._neg_view.default: _aten.neg.default})
 

@@ -76,7 +76,7 @@ def is_generated(rows: int, columns: int, depth: int, *, keeps_weights: bool) ->
     return rows * columns * depth <= MOST_GENERATED or (rows == 1 and not keeps_weights)
 
 
-def choose_by_size(*, keeps_weights: bool, changes: Sequence[str] = ()) -> None:
+def patch_to_choose_by_size(*, keeps_weights: bool, changes: Sequence[str] = ()) -> None:
     """Let no clock decide between generated code and the library from now on in this process.
 
     Args:
@@ -88,7 +88,7 @@ def choose_by_size(*, keeps_weights: bool, changes: Sequence[str] = ()) -> None:
     select_algorithm.add_preprocessing_fn(choose)
 
 
-def divide_large_ones_only() -> None:
+def patch_to_divide_large_ones_only() -> None:
     """Let generated products use several threads only where that pays, from now on in this process.
 
     A torch whose text for products is another one (2.9) divides them as it did.
@@ -99,7 +99,7 @@ def divide_large_ones_only() -> None:
         cpp_gemm_template.GEMM_TEMPLATE = text
 
 
-def allow_no_rows() -> None:
+def patch_to_allow_no_rows() -> None:
     """Let generated products of no rows end at once, from now on in this process: Inductor's divide by zero."""
     name = "GEMM_TEMPLATE_INIT_BLOCKING_BASIC_BLOCK"
     text = getattr(cpp_gemm_template, name, "")

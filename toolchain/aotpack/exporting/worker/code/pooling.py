@@ -16,7 +16,7 @@ from torch._inductor import config, lowering
 _MOST_PLACES = 25
 
 
-def generate() -> None:
+def patch_to_generate() -> None:
     """Let what is compiled from now on in this process have loops for pools over bytes."""
     pool = getattr(lowering, "_max_pool_with_offsets", None)
     if pool is None:

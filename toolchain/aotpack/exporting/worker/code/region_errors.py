@@ -33,7 +33,7 @@ _CATCH = "} catch (...) {\nif (!region_failed.exchange(true)) region_error = std
 _AFTER = "if (region_failed) std::rethrow_exception(region_error);\n"
 
 
-def leave_regions_first() -> None:
+def patch_to_leave_regions_first() -> None:
     """Let kernels that are generated from now on in this process throw outside of their regions."""
     from torch._inductor.codegen.cpp import CppScheduling
 
@@ -45,7 +45,7 @@ def leave_regions_first() -> None:
     CppScheduling.define_kernel = define_kernel
 
 
-def look_at_every_status() -> None:
+def patch_to_look_at_every_status() -> None:
     """Let calls of scatter and index_put that are generated from now on in this process throw when they fail."""
     from torch._inductor.codegen.cpp_wrapper_cpu import CppWrapperCpu
 

@@ -15,7 +15,7 @@ from torch._inductor.virtualized import V
 _NAME = "codegen_input_symbol_assignment"
 
 
-def come_first() -> None:
+def patch_to_come_first() -> None:
     """For code that is generated from now on in this process."""
     original = getattr(CppWrapperCpu, _NAME, None)
     if original is None or hasattr(original, "original"):

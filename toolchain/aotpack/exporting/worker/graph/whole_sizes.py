@@ -13,7 +13,7 @@ from typing import Any
 import sympy
 
 
-def divide_exactly() -> None:
+def patch_to_divide_exactly() -> None:
     """Let code that is generated from now on in this process find symbols of sizes in whole numbers."""
     from torch._inductor.codegen.cpp_wrapper_cpu import CppWrapperCpu
     from torch.utils._sympy import solve

@@ -15,7 +15,7 @@ from torch._prims_common import make_channels_last_strides_for
 _CREATE = "_prepare_convolution_fusion_create"
 
 
-def expect_channels_last() -> None:
+def patch_to_expect_channels_last() -> None:
     """Let what is compiled from now on in this process read such results as they lie."""
     create = getattr(mkldnn_ir, _CREATE, None)
     if create is None:

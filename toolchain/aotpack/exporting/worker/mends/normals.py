@@ -13,7 +13,7 @@ from torch._inductor import decomposition
 _aten = torch.ops.aten
 
 
-def be_stretched() -> None:
+def patch_to_be_stretched() -> None:
     """In graphs that are compiled from now on in this process."""
     given = (_aten.normal.Tensor_float, _aten.normal.float_Tensor, _aten.normal.Tensor_Tensor)
     taken_apart = {**dict.fromkeys(given, _around), _aten.normal.float_float: _of_size}

@@ -13,7 +13,7 @@ from torch._inductor.fx_passes import misc_patterns
 _NAME = "_misc_patterns_init"
 
 
-def take_no_shortcut() -> None:
+def patch_to_take_no_shortcut() -> None:
     """For graphs that are compiled from now on in this process, unless it has compiled one before."""
     if hasattr(misc_patterns, _NAME):
         setattr(misc_patterns, _NAME, _nothing)

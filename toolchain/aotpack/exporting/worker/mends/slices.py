@@ -10,7 +10,7 @@ from typing import Any
 from torch._inductor import ir
 
 
-def have_both_ends() -> None:
+def patch_to_have_both_ends() -> None:
     """For code that is generated from now on in this process."""
     kind = getattr(ir, "DynamicSliceSize", None)
     if kind is None or hasattr(kind.__init__, "original"):
