@@ -36,7 +36,7 @@ TOOLCHAIN: Mapping[str, str] = {
     "interpreter": "errors resources tools elf libraries bundle",
     "exporting": "errors backend resources gpu tools elf package environment",
     "materials": "errors patterns tools package environment bundle",
-    "building": "errors backend resources progress gpu tools elf package libraries environment runtime native bundle"
+    "building": "errors backend resources progress gpu tools package libraries environment runtime native bundle"
     " interpreter materials",
     "new_project": "errors resources",
     "verifying": "errors backend patterns tools libraries native bundle",

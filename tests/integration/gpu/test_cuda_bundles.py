@@ -18,8 +18,8 @@ import pytest
 from click.testing import CliRunner
 
 from aotpack.backend import Backend
-from aotpack.building.assemble import dry_run
 from aotpack.building.build import build
+from aotpack.building.dry_run import dry_run
 from aotpack.building.request import BuildRequest
 from aotpack.bundle import manifest
 from aotpack.cli import group as command_line

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from aotpack.backend import Backend
-from aotpack.building.assemble import dry_run
 from aotpack.building.build import build
+from aotpack.building.dry_run import dry_run
 from aotpack.building.request import BuildRequest
 from aotpack.bundle.entries import Link, Part
 from aotpack.elf.facts import is_elf, read_elf

@@ -7,22 +7,18 @@ takes the output's place when it is whole; the description is written last.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from aotpack.building import output_folder
 from aotpack.building.gather import gather
 from aotpack.building.papers import check_cards, papers
-from aotpack.building.request import BuildOrder, BuildRequest, order_of
-from aotpack.building.runtime_files import finder_of
+from aotpack.building.request import BuildOrder
 from aotpack.bundle import manifest, writing
 from aotpack.bundle.description import describe
 from aotpack.bundle.entries import Copy, Entry, Link
 from aotpack.bundle.inputs import BuildInputs
 from aotpack.bundle.manifest import Bundle, FileRecord
 from aotpack.bundle.plan import BundlePlan, plan_bundle
-from aotpack.bundle.savings import savings
-from aotpack.environment.search import find_torch
 from aotpack.environment.torch import TorchInfo
 from aotpack.progress.reporter import Reporter
 from aotpack.tools import steps
@@ -36,14 +32,6 @@ def prepare(order: BuildOrder, torch: TorchInfo, reporter: Reporter) -> tuple[Bu
     inputs = gather(order, torch, reporter)
     steps.reached("gathered")
     return inputs, plan_bundle(inputs)
-
-
-def dry_run(request: BuildRequest, reporter: Reporter) -> BundlePlan:
-    """What a build would do, and what is spared by what it leaves out."""
-    order = order_of(request)
-    torch = find_torch(order.backend, venv=order.venv)
-    inputs, plan = prepare(order, torch, reporter)
-    return replace(plan, savings=tuple(savings(inputs, frozenset(inputs.features), finder_of(torch))))
 
 
 def assemble(order: BuildOrder, inputs: BuildInputs, plan: BundlePlan, reporter: Reporter) -> Bundle:

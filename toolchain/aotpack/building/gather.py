@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from aotpack.building.libraries.gathering import gather_libraries, hashes_of_wheels
 from aotpack.building.models import planned, read_models
 from aotpack.building.own_files import license_texts, own_files
 from aotpack.building.python import python_files
 from aotpack.building.request import BuildOrder
-from aotpack.building.runtime_files import hashes_of_wheels, runtime_files
 from aotpack.building.weights import share
 from aotpack.bundle.inputs import BuildInputs
 from aotpack.bundle.tree_layout import find_data
@@ -24,28 +24,28 @@ def gather(order: BuildOrder, torch: TorchInfo, reporter: Reporter) -> BuildInpu
     models = read_models(order.models, order.backend, order.archs)
     features = choose_features(recipe, [(*m.imports, *m.extern_ops) for _, m in models], order.features)
     # A development bundle links to the venv: there is nothing to leave out.
-    runtime = runtime_files(order, recipe, models, features.names if order.portable else None, torch, reporter)
+    libraries = gather_libraries(order, recipe, models, features.names if order.portable else None, torch, reporter)
     with reporter.step("choosing the interpreter's files"):
-        python = python_files(order, torch, runtime.finder)
-    texts = license_texts(torch, recipe, runtime.choice.runtime, runtime.closure, python.closure)
+        python = python_files(order, torch, libraries.finder)
+    texts = license_texts(torch, recipe, libraries.choice.runtime, libraries.closure, python.closure)
     return BuildInputs(
         torch=torch,
         recipe=recipe,
         compiler=find_compiler("c++").identity,
         portable=order.portable,
         libc=order.libc,
-        runtime=runtime.choice.runtime,
-        runtime_reason=runtime.choice.reason,
+        runtime=libraries.choice.runtime,
+        runtime_reason=libraries.choice.reason,
         features=tuple(sorted(features.on)) if order.portable else (),
-        libraries=runtime.closure,
-        own_libraries=runtime.own,
+        libraries=libraries.closure,
+        own_libraries=libraries.own,
         launcher=build_launcher(),
-        layout=runtime.layout,
+        layout=libraries.layout,
         archs=order.archs,
-        stubs=runtime.stubs,
-        data=find_data(runtime.closure.libraries, recipe) if order.portable else (),
-        wheel_hashes=hashes_of_wheels(torch, runtime.closure),
-        models=share(planned(models, runtime.choice, dict(order.metadata))),
+        stubs=libraries.stubs,
+        data=find_data(libraries.closure.libraries, recipe) if order.portable else (),
+        wheel_hashes=hashes_of_wheels(torch, libraries.closure),
+        models=share(planned(models, libraries.choice, dict(order.metadata))),
         assets=order.assets,
         interpreter=python.entries,
         interpreter_closure=python.closure,

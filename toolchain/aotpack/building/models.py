@@ -1,9 +1,9 @@
-"""The models of a bundle: read, held against the backend, and what each needs."""
+"""The models of a bundle: read, held against the backend, and as the runtime wants them."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -13,10 +13,7 @@ from aotpack.building.devices import as_variants
 from aotpack.building.request import NamedModel
 from aotpack.bundle.assets import Scalar
 from aotpack.bundle.inputs import PlannedModel
-from aotpack.elf.renaming import Renaming
 from aotpack.errors import ModelMismatchError
-from aotpack.libraries.closure import Root
-from aotpack.libraries.finder import DiskFinder
 from aotpack.package.metadata import WEIGHTS
 from aotpack.package.model import ModelInfo, read_model
 from aotpack.runtime import slim_weights
@@ -52,16 +49,6 @@ def _check(model: NamedModel, info: ModelInfo, backend: Backend) -> None:
             meaning="a bundle is built on the architecture that it runs on",
             fix=f"export the model again here, or build on a {metadata.machine} machine",
         )
-
-
-def roots_of_models(models: Sequence[tuple[str, ModelInfo]], finder: DiskFinder, renaming: Renaming) -> Iterator[Root]:
-    """What model.so needs beside its runtime, such as libgomp where that is not the runtime's own by another name."""
-    for name, model in models:
-        for soname in model.needed:
-            is_of_runtime = soname.startswith(("libtorch", "libc10")) or renaming.library_of(soname) != soname
-            found = None if is_of_runtime else finder.find(soname, None)
-            if found:
-                yield Root(soname, found, f"needed by model {name}")
 
 
 def planned(

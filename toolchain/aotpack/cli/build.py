@@ -232,7 +232,7 @@ def _carry_out(
     documents = []
     for request, verify in requests:
         if dry_run:
-            from aotpack.building.assemble import dry_run as plan_only
+            from aotpack.building.dry_run import dry_run as plan_only
 
             documents.append(_plan(plan_only(request, console.reporter()), request.output))
             if not as_json:
