@@ -7,6 +7,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "base/text.h"
+
 namespace aot {
 namespace {
 
