@@ -62,7 +62,7 @@ PIECES = ("generic", "vector")
 #: Files of a batch: as many as still leave several batches for each core.
 BATCH = 8
 #: Folders whose files are never in a batch: they declare or name things as others do.
-ALONE = ("proxy", "threads")
+ALONE = ("proxy", "threads", "matrix")
 #: A name of an empty file here: the hash of all that one clean result follows from.
 CLEAN = ROOT / ".cache" / "clang-tidy"
 PROGRAM = Path(sys.executable).with_name("clang-tidy")
