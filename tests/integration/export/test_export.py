@@ -594,7 +594,7 @@ def test_a_compiler_with_launcher_or_flags(
     script.write_text(f"#!/bin/sh\n{error.fix.partition(': ')[2]}\n")
     script.chmod(0o755)
     monkeypatch.setenv("CXX", str(script))
-    request = ExportRequest(file=modules, function="random", output=tmp_path / "model.pt2")
+    request = ExportRequest(file=modules, function="random", output=tmp_path / "model.pt2", cpu_isa="native")
     export(request, backend_python, Silent())
 
 
