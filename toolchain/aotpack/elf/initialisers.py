@@ -21,9 +21,10 @@ from typing import Any
 
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
+from elftools.elf.enums import ENUM_E_MACHINE
 from elftools.elf.sections import SymbolTableSection
 
-from aotpack.elf.symbols import SYMBOL
+from aotpack.elf.symbols import RELATIVE, SYMBOL
 from aotpack.patterns import matches_any
 
 #: `TORCH_LIBRARY_IMPL(library, key, m)` blocks that a compiled model cannot come to. `_` stands for all libraries: the
@@ -60,7 +61,6 @@ UNUSED_SOURCES = (
 )
 
 _MACRO = re.compile(rb"TORCH_LIBRARY_(?:(IMPL|FRAGMENT)_)?static_init_(\w+?)(?:_\d+)?E?$")
-_RELATIVE = {"EM_X86_64": 8, "EM_AARCH64": 1027}
 _RELA = struct.Struct("<QQq")
 _WORD = 8
 _FUNCTION, _OBJECT, _FILE = 2, 1, 4
@@ -128,7 +128,7 @@ class _List:
 
 def _find_list(elf: ELFFile) -> _List | None:
     """The list of initialisers; None when it has a form that is not known here."""
-    relative = _RELATIVE.get(elf["e_machine"])
+    relative = RELATIVE.get(ENUM_E_MACHINE.get(elf["e_machine"], 0))
     dynamic = next((part for part in elf.iter_segments() if isinstance(part, DynamicSegment)), None)
     if relative is None or dynamic is None or elf.elfclass != 64 or not elf.little_endian:
         return None

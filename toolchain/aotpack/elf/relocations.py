@@ -22,15 +22,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aotpack.elf.symbols import SYMBOL
+from aotpack.elf.symbols import RELATIVE, SYMBOL
 
 _PAGE = 0x1000
 _PT_NULL, _PT_LOAD, _PT_DYNAMIC, _PT_GNU_EH_FRAME = 0, 1, 2, 0x6474E550
 _DT_NULL, _DT_STRTAB, _DT_RELA, _DT_RELASZ, _DT_STRSZ, _DT_JMPREL = 0, 5, 7, 8, 10, 23
 _DT_RELRSZ, _DT_RELR, _DT_RELRENT = 35, 36, 37
 _DT_VERSYM, _DT_RELACOUNT, _DT_VERNEED = 0x6FFFFFF0, 0x6FFFFFF9, 0x6FFFFFFE
-#: By e_machine: add the load address; add a symbol's address; copy a symbol's data into the program.
-_RELATIVE = {62: 8, 183: 1027}
+#: By e_machine: add a symbol's address; copy a symbol's data into the program.
 _ABSOLUTE = {62: 1, 183: 257}
 _COPY = {62: 5, 183: 1024}
 #: Types of symbols whose address is their value: none, object, function.
@@ -121,7 +120,7 @@ class _File:
     def __init__(self, content: bytes) -> None:
         self.data = bytearray(content)
         head = _HEADER.unpack_from(content)
-        if head[0][:6] != b"\x7fELF\x02\x01" or head[2] not in _RELATIVE:
+        if head[0][:6] != b"\x7fELF\x02\x01" or head[2] not in RELATIVE:
             raise _OtherLayoutError
         self.machine, self.segments_at, self.sections_at = head[2], head[5], head[6]
         self.segments = [_Segment(*_SEGMENT.unpack_from(content, self.segments_at + 56 * i)) for i in range(head[10])]
@@ -259,7 +258,7 @@ def _with_short_relocations(content: bytes) -> bytes:
 def _offset(file: _File, info: int, addend: int) -> int | None:
     """What a relocation writes, less the load address; None where that takes a look into other files."""
     kind, number = info & 0xFFFFFFFF, info >> 32
-    if kind == _RELATIVE[file.machine]:
+    if kind == RELATIVE[file.machine]:
         return addend
     if kind != _ABSOLUTE[file.machine] or not number:
         return None

@@ -34,6 +34,8 @@ class Symbols:
 #: ELF64: offset of the name, binding and type, visibility, section, value, bytes. Read in bulk, since libtorch has
 #: a hundred thousand of them.
 SYMBOL = struct.Struct("<IBBHQQ")
+#: By e_machine: the type of a relocation that adds the load address.
+RELATIVE = {62: 8, 183: 1027}
 
 
 _LOCAL, _VARIABLE, _THREAD_LOCAL, _UNDEFINED = 0, 1, 6, 0
